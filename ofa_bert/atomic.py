@@ -1,0 +1,168 @@
+"""JSON files and whole directories that appear at once: a kill at any moment leaves the old one or the new one."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import logging
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+from ofa_bert.errors import RunError, UserError
+
+logger = logging.getLogger(__name__)
+
+# One of these shows that this package made a directory, so that replacing it destroys nothing of the user's.
+MODEL_META = "ofa_config.json"
+CHECKPOINT_MANIFEST = "checkpoint.json"
+OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, "inference.pdiparams")
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file. UserError when it is missing, not UTF-8 or not JSON."""
+    try:
+        return json.loads(Path(path).read_text("utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError among them
+        raise UserError(f"{path}: not a JSON file ({error})") from error
+
+
+def write_json_atomic(path: str | Path, value: Any) -> None:
+    """Write JSON beside `path`, sync it, rename it. RunError when the disk refuses; the old file then stays."""
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.ofa-new")
+    # Before the file is opened: a value that is no JSON is a programming error and must leave no file.
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync(path.parent)
+    except OSError as error:
+        remove(temporary)
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: str | Path, error: OSError) -> RunError:
+    cure = "; free some space and run again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return RunError(f"{path}: cannot be written: {error.strerror or error}{cure}")
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Iterator[Path]:
+    """Yield an empty directory to fill; on leaving, it takes the place of `path` with everything synced.
+
+    An error inside leaves `path` as it was and removes the temporary directory; an OSError becomes a RunError.
+    A non-empty directory that this package did not make (see OUR_FILES) is never replaced: UserError.
+    One writer per path: of several processes, only one may call this.
+    """
+    target = _real(path)
+    new = _new(target)
+    try:
+        _refuse_foreign(target)
+        recover(target)
+        new.mkdir(parents=True)
+        yield new
+        _sync_tree(new)
+        _put_in_place(new, target)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        # After success this is the old directory, after an error the unfinished one.
+        remove(new)
+
+
+def recover(path: str | Path) -> None:
+    """Finish or undo a replacement of `path` that a kill interrupted. Only for the process that writes `path`."""
+    target = _real(path)
+    new, old = _new(target), _old(target)
+    try:
+        if old.exists() and not target.exists():
+            # Killed between two renames: `new` was complete and synced before `old` got its name.
+            os.rename(new if new.exists() else old, target)
+            logger.warning("%s: finished a replacement that was interrupted", target)
+    except OSError as error:
+        raise cannot_write(target, error) from error
+    remove(new)
+    remove(old)
+
+
+def _real(path: str | Path) -> Path:
+    # A link keeps pointing at its directory; that directory is the one that is replaced.
+    return Path(os.path.realpath(path))
+
+
+def _new(target: Path) -> Path:
+    return target.with_name(f".{target.name}.ofa-new")
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.ofa-old")
+
+
+def _refuse_foreign(target: Path) -> None:
+    if not os.path.lexists(target):
+        return
+    if not target.is_dir():
+        raise UserError(f"{target}: is a file; name a directory")
+    if any(target.iterdir()) and not any((target / name).exists() for name in OUR_FILES):
+        raise UserError(f"{target}: holds files that ofa_bert did not write; name an empty or a new directory")
+
+
+def _put_in_place(new: Path, target: Path) -> None:
+    if not target.exists():
+        os.rename(new, target)
+    elif not _exchange(new, target):
+        os.rename(target, _old(target))
+        try:
+            os.rename(new, target)
+        except OSError:
+            os.rename(_old(target), target)
+            raise
+    _sync(target.parent)
+    remove(_old(target))
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Swap two directories in one step; False where the system or the file system cannot (renameat2 is Linux's)."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    return rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0
+
+
+def _sync_tree(directory: Path) -> None:
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            _sync(Path(folder, name))
+        _sync(Path(folder))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or directory that nothing depends on; what cannot be removed is only logged."""
+    try:
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.exists():
+            path.unlink()
+    except OSError as error:
+        logger.warning("%s: left behind: %s", path, error)

@@ -1,0 +1,158 @@
+"""From examples to padded batches: tokenizing, length buckets, and the part of a batch that one rank sees."""
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from ofa_bert.errors import UserError
+from ofa_bert.tasks import Example
+
+POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled
+_CHUNK = 500  # examples per tokenizer call, between two moves of the progress bar
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A tokenized data set: two lists of [T_i] int64 arrays; labels [N], int64 classes or float32 numbers."""
+
+    input_ids: list[np.ndarray]
+    token_type_ids: list[np.ndarray]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def select(self, indices: Sequence[int]) -> Encoded:
+        """The data set of these examples, in this order."""
+        return Encoded(
+            [self.input_ids[i] for i in indices],
+            [self.token_type_ids[i] for i in indices],
+            self.labels[np.asarray(indices, dtype=np.int64)],
+        )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded to its own longest example."""
+
+    input_ids: np.ndarray  # [B, T] int64
+    token_type_ids: np.ndarray  # [B, T] int64
+    labels: np.ndarray  # [B] int64 or float32
+    index: np.ndarray  # [B] int64, positions in the data set
+
+
+def encode(examples: Sequence[Example], tokenizer, max_seq_length: int, progress: bool = True) -> Encoded:
+    """Tokenize with a PaddleNLP tokenizer; of a pair, the longer text is cut first."""
+    input_ids: list[np.ndarray] = []
+    token_type_ids: list[np.ndarray] = []
+    bar = tqdm(total=len(examples), desc="tokenize", unit="ex", disable=not progress)
+    with bar, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Be aware, overflowing tokens")  # cutting pairs is what was asked for
+        for start in range(0, len(examples), _CHUNK):
+            chunk = examples[start : start + _CHUNK]
+            pairs = [example.text_pair for example in chunk]
+            tokens = tokenizer(
+                [example.text for example in chunk],
+                text_pair=None if pairs[0] is None else pairs,
+                max_length=max_seq_length,
+                truncation="longest_first",
+                return_token_type_ids=True,  # RoBERTa's tokenizer leaves them out by default
+                return_attention_mask=False,
+            )
+            input_ids += [np.asarray(ids, dtype=np.int64) for ids in tokens["input_ids"]]
+            token_type_ids += [np.asarray(ids, dtype=np.int64) for ids in tokens["token_type_ids"]]
+            bar.update(len(chunk))
+    regression = any(isinstance(example.label, float) for example in examples)
+    labels = np.asarray([example.label for example in examples], dtype=np.float32 if regression else np.int64)
+    return Encoded(input_ids, token_type_ids, labels)
+
+
+def split_holdout(n: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rest, held): sorted int64 indices that part range(n), `count` of them held out by chance.
+
+    Raises UserError when nothing would be left to train on.
+    """
+    if not 0 <= count < n:
+        raise UserError(f"cannot hold out {count} of {n} training examples; give a number from 0 to {n - 1}")
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+class TrainBatches:
+    """Shuffled batches of one rank, the same for the same (seed, epoch).
+
+    A global batch has batch_size * world examples and rank r takes every world-th of it. So two ranks with
+    batch_size b see together what one process with 2b sees, of about equal lengths. The last global batch
+    is filled up from the start of the epoch's shuffle: every rank always holds batch_size examples.
+    """
+
+    def __init__(
+        self,
+        encoded: Encoded,
+        batch_size: int,
+        seed: int,
+        pad_id: int,
+        rank: int = 0,
+        world: int = 1,
+        bucket: bool = True,
+        pad_type_id: int = 0,
+    ):
+        if len(encoded) == 0 or batch_size < 1 or not 0 <= rank < world:
+            raise ValueError(f"{len(encoded)} examples, batch_size {batch_size}, rank {rank} of {world}")
+        self.encoded = encoded
+        self.batch_size = batch_size
+        self.seed = seed
+        self.pad_id = pad_id
+        self.pad_type_id = pad_type_id
+        self.rank = rank
+        self.world = world
+        self.bucket = bucket
+        self.steps_per_epoch = -(-len(encoded) // (batch_size * world))
+        self._lengths = _lengths(encoded)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """The batches of epoch `number` (counted from 0) without the first `start` of them."""
+        for indices in self._plan(number)[start:]:
+            mine = indices[self.rank :: self.world]  # [batch_size]
+            yield _pad(self.encoded, mine, self.pad_id, self.pad_type_id)
+
+    def _plan(self, number: int) -> np.ndarray:
+        """[steps, batch_size * world] int64 indices."""
+        rng = np.random.default_rng([self.seed, number])
+        size = self.batch_size * self.world
+        # np.resize repeats the shuffle from its start, as often as a tiny data set needs.
+        order = np.resize(rng.permutation(len(self.encoded)), self.steps_per_epoch * size)
+        if not self.bucket:
+            return order.reshape(-1, size)
+        pools = np.split(order, range(POOL_BATCHES * size, len(order), POOL_BATCHES * size))
+        order = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
+        return rng.permutation(order.reshape(-1, size), axis=0)
+
+
+def eval_batches(encoded: Encoded, batch_size: int, pad_id: int, pad_type_id: int = 0) -> Iterator[Batch]:
+    """Every example once, longest first: a batch that does not fit in memory fails at once, not at the end.
+
+    `Batch.index` says where each example stood.
+    """
+    order = np.argsort(-_lengths(encoded), kind="stable")
+    for start in range(0, len(order), batch_size):
+        yield _pad(encoded, order[start : start + batch_size], pad_id, pad_type_id)
+
+
+def _lengths(encoded: Encoded) -> np.ndarray:
+    return np.asarray([len(ids) for ids in encoded.input_ids], dtype=np.int64)  # [N]
+
+
+def _pad(encoded: Encoded, indices: np.ndarray, pad_id: int, pad_type_id: int) -> Batch:
+    longest = max(len(encoded.input_ids[i]) for i in indices)
+    input_ids = np.full((len(indices), longest), pad_id, dtype=np.int64)  # [B, T]
+    token_type_ids = np.full((len(indices), longest), pad_type_id, dtype=np.int64)  # [B, T]
+    for row, i in enumerate(indices):
+        length = len(encoded.input_ids[i])
+        input_ids[row, :length] = encoded.input_ids[i]
+        token_type_ids[row, :length] = encoded.token_type_ids[i]
+    return Batch(input_ids, token_type_ids, encoded.labels[indices], np.asarray(indices, dtype=np.int64))

@@ -1,0 +1,66 @@
+"""What every command does around its work: environment, logging, and errors as one line with an exit code."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from typing import Callable, Optional, Sequence
+
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ofa_bert import environment
+from ofa_bert.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+
+
+def run(work: Callable[[Optional[Sequence[str]]], None], argv: Optional[Sequence[str]] = None) -> int:
+    """Call `work(argv)` and return the exit code: 0; 2 for a user's mistake; 1 for a run that failed; 130 for Ctrl-C.
+
+    Errors of the program itself keep their stack trace: they are ours to mend.
+    """
+    _log_to_stderr()
+    done = environment.prepare()
+    logger.info("environment: %s", "; ".join(done))
+    try:
+        with logging_redirect_tqdm([logging.getLogger("ofa_bert")]):
+            work(argv)
+    except UserError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; --resume continues from the newest checkpoint", INTERRUPTED)
+    except MemoryError:
+        return _fail("out of memory; try a smaller --batch_size or --max_seq_length", 1)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            return _fail(f"{error.filename or 'a file'}: {error.strerror}", 1)
+        raise
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.flush()
+    return code
+
+
+def _log_to_stderr() -> None:
+    """Our own messages only, from the first process only; what libraries log stays theirs."""
+    log = logging.getLogger("ofa_bert")
+    first = os.environ.get("PADDLE_TRAINER_ID", "0") == "0"
+    log.setLevel(logging.INFO if first else logging.WARNING)
+    log.propagate = False
+    if not log.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+
+
+def show(text: str) -> None:
+    """A command's result on standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()

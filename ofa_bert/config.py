@@ -1,0 +1,316 @@
+"""Command lines as frozen dataclasses: a field is a flag, its help stands beside it, `problems()` says what is wrong.
+
+Parsing imports neither Paddle nor PaddleNLP, so `--help` and a typing mistake answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence, TypeVar
+
+from ofa_bert.errors import UserError
+
+C = TypeVar("C")
+
+REQUIRED = object()
+DEVICES = ("gpu", "cpu", "xpu")
+WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
+
+
+def option(help: str, default: Any = REQUIRED, kind: Callable = str, many: bool = False, choices: Sequence = ()) -> Any:
+    """A dataclass field that is a command-line flag. `kind` converts one word; bool makes it a switch."""
+    metadata = {"help": help, "kind": kind, "many": many, "choices": tuple(choices), "required": default is REQUIRED}
+    return dataclasses.field(default=None if default is REQUIRED else default, metadata=metadata)
+
+
+def whole(text: str) -> int:
+    return int(text)
+
+
+def number(text: str) -> float:
+    value = float(text)
+    if value != value:
+        raise ValueError("not a number")
+    return value
+
+
+_WANTED = {whole: "a whole number", number: "a number"}
+
+
+def parse(cls: type[C], argv: Optional[Sequence[str]], description: str, epilog: str = "") -> C:
+    """Parse a command line into `cls`. Every problem is reported in one UserError; `--help` exits as argparse does."""
+    parser = _Parser(
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    fields = dataclasses.fields(cls)
+    for field in fields:
+        _add(parser, field)
+    namespace, unknown = parser.parse_known_args(argv)
+    problems = [_unknown(word, fields) for word in unknown if word.startswith("-")]
+    problems += [f"{word}: belongs to no flag" for word in unknown if not word.startswith("-")]
+    values = {field.name: _convert(field, getattr(namespace, field.name), problems) for field in fields}
+    config = cls(**values)
+    if not problems:
+        problems = config.problems()
+    if problems:
+        raise UserError("; ".join(problems) + f". '{parser.prog} --help' explains every flag.")
+    return config
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UserError(f"{message}. '{self.prog} --help' explains every flag.")
+
+
+def _add(parser: argparse.ArgumentParser, field: dataclasses.Field) -> None:
+    meta = field.metadata
+    text = meta["help"].replace("%", "%%")
+    if meta["kind"] is bool:
+        parser.add_argument("--" + field.name, action="store_true", help=text)
+        return
+    if meta["choices"]:
+        text += f" ({', '.join(map(str, meta['choices']))})"
+    if meta["required"]:
+        text += " [required]"
+    elif field.default is not None:
+        shown = " ".join(map(str, field.default)) if meta["many"] else field.default
+        text += f" [{shown}]"
+    parser.add_argument("--" + field.name, nargs="+" if meta["many"] else None, help=text, metavar=_metavar(meta))
+
+
+def _metavar(meta: Any) -> str:
+    return {whole: "N", number: "X"}.get(meta["kind"], "VALUE")
+
+
+def _unknown(word: str, fields: Sequence[dataclasses.Field]) -> str:
+    flag = word.split("=")[0]
+    close = difflib.get_close_matches(flag, ["--" + field.name for field in fields], n=1)
+    return f"{flag}: no such flag" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _convert(field: dataclasses.Field, given: Any, problems: list[str]) -> Any:
+    meta = field.metadata
+    if given is None:
+        if meta["required"]:
+            problems.append(f"--{field.name} is required: {meta['help'].split(';')[0].split('.')[0]}")
+        return field.default
+    if meta["kind"] is bool:
+        return given
+    words = given if meta["many"] else [given]
+    values = []
+    for word in words:
+        try:
+            value = meta["kind"](word)
+        except ValueError:
+            problems.append(f"--{field.name} {word}: must be {_WANTED[meta['kind']]}")
+            continue
+        if meta["choices"] and value not in meta["choices"]:
+            problems.append(f"--{field.name} {word}: must be one of {', '.join(map(str, meta['choices']))}")
+        values.append(value)
+    return tuple(values) if meta["many"] else (values[0] if values else None)
+
+
+def positive(config: Any, *names: str) -> list[str]:
+    return [
+        f"--{name} {getattr(config, name)}: must be above 0"
+        for name in names
+        if getattr(config, name) is not None and not getattr(config, name) > 0
+    ]
+
+
+def not_negative(config: Any, *names: str) -> list[str]:
+    return [f"--{name} {getattr(config, name)}: must not be negative" for name in names if getattr(config, name) < 0]
+
+
+def multipliers(config: Any, *names: str) -> list[str]:
+    problems = []
+    for name in names:
+        value = getattr(config, name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if item is not None and not 0 < item <= 1:
+                problems.append(f"--{name} {item}: must be above 0 and at most 1, for example 0.6666666666666666")
+    return problems
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where sentences come from."""
+
+    task_name: Optional[str] = option(
+        "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), or 'demo' for the built-in one;"
+        " leave it out with --train_file",
+        None,
+    )
+    data_dir: Optional[str] = option(
+        "directory with the task's official GLUE files (train.tsv, dev.tsv); without it PaddleNLP downloads them", None
+    )
+    train_file: Optional[str] = option("your own training data: .tsv, .csv or .jsonl", None)
+    dev_file: Optional[str] = option("your own development data, same format", None)
+    text_columns: Optional[tuple] = option(
+        "names of the one or two text columns of your own data; default: text, or text_a text_b", None, many=True
+    )
+    label_column: Optional[str] = option(
+        "name of the label column of your own data, classes or numbers; default: label", None
+    )
+
+    def problems(self) -> list[str]:
+        problems = []
+        own = self.train_file or self.dev_file
+        if not self.task_name and not own:
+            problems.append("say what to train on: --task_name (a GLUE task or demo), or --train_file with --dev_file")
+        if own and not (self.train_file and self.dev_file):
+            problems.append("--train_file and --dev_file go together")
+        if self.data_dir and (own or not self.task_name):
+            problems.append("--data_dir holds a GLUE task's files: it needs --task_name and excludes --train_file")
+        if not own and (self.text_columns or self.label_column):
+            problems.append("--text_columns and --label_column describe --train_file and --dev_file")
+        if self.text_columns and len(self.text_columns) > 2:
+            problems.append(f"--text_columns {' '.join(self.text_columns)}: one or two columns")
+        return problems
+
+    def data_arguments(self) -> dict[str, Any]:
+        """The fields that say where sentences come from, as `readers.load_datasets` takes them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(DataConfig)}
+
+
+@dataclass(frozen=True)
+class TrainConfig(DataConfig):
+    """What finetuning and supernet training share."""
+
+    model_type: str = option("model family: bert, ernie, roberta or tinybert", "bert")
+    model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
+    output_dir: str = option("where best/, last/ and checkpoints go")
+    max_seq_length: int = option("tokens per example, longer ones are cut", 128, whole)
+    batch_size: int = option("examples per step and process", 32, whole)
+    gradient_accumulation_steps: int = option("batches per optimizer step", 1, whole)
+    learning_rate: float = option("peak learning rate", 5e-5, number)
+    weight_decay: float = option("AdamW weight decay; not applied to biases and LayerNorms", 0.0, number)
+    adam_epsilon: float = option("AdamW epsilon", 1e-8, number)
+    max_grad_norm: float = option("gradients are clipped to this global norm; 0 switches clipping off", 1.0, number)
+    num_train_epochs: float = option("passes over the training data", 3.0, number)
+    max_steps: int = option("optimizer steps; above 0 it overrides --num_train_epochs", -1, whole)
+    warmup_steps: int = option("steps of linear warm-up; above 0 it overrides --warmup_proportion", 0, whole)
+    warmup_proportion: float = option("share of all steps spent on linear warm-up", 0.1, number)
+    logging_steps: int = option("log the loss every N steps", 100, whole)
+    save_steps: int = option("evaluate and write a checkpoint every N steps", 500, whole)
+    seed: int = option("seed of everything random", 42, whole)
+    device: str = option("where to run", "gpu", choices=DEVICES)
+    amp: str = option("mixed precision, on a GPU", "off", choices=("off", "bf16", "fp16"))
+    resume: bool = option("continue from the newest whole checkpoint in --output_dir", False, bool)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        found += positive(
+            self, "batch_size", "gradient_accumulation_steps", "learning_rate", "num_train_epochs", "adam_epsilon",
+            "logging_steps", "save_steps",
+        )  # fmt: skip
+        found += not_negative(self, "weight_decay", "max_grad_norm", "warmup_steps", "seed")
+        if self.max_seq_length < 3:
+            found.append(f"--max_seq_length {self.max_seq_length}: must be at least 3, room for one word and two marks")
+        if not 0 <= self.warmup_proportion < 1:
+            found.append(f"--warmup_proportion {self.warmup_proportion}: must be at least 0 and below 1")
+        if self.amp != "off" and self.device == "cpu":
+            found.append(f"--amp {self.amp}: needs --device gpu; leave it out on a CPU")
+        return found
+
+
+@dataclass(frozen=True)
+class FinetuneConfig(TrainConfig):
+    """run_glue.py. Defaults as PaddleNLP's script."""
+
+    learning_rate: float = option("peak learning rate", 1e-4, number)
+    adam_epsilon: float = option("AdamW epsilon", 1e-6, number)
+    save_steps: int = option("evaluate and write a checkpoint every N steps", 100, whole)
+
+
+@dataclass(frozen=True)
+class OfaConfig(TrainConfig):
+    """run_glue_ofa.py. Defaults as PaddleNLP's script."""
+
+    batch_size: int = option("examples per step and process", 8, whole)
+    warmup_proportion: float = option("share of all steps spent on linear warm-up", 0.0, number)
+    logging_steps: int = option("log the loss every N steps", 500, whole)
+    width_mult_list: tuple = option("widths: share of heads and FFN neurons kept", WIDTHS, number, many=True)
+    depth_mult_list: tuple = option("depths: share of layers kept", (1.0,), number, many=True)
+    lambda_logit: float = option("weight of the logit loss against the teacher", 1.0, number)
+    lambda_rep: float = option("weight of the hidden-state loss against the teacher", 0.1, number)
+    layer_choice: str = option(
+        "which layers a depth below 1 keeps: evenly spaced, or those whose loss on the held-out part hurts most",
+        "even",
+        choices=("even", "importance"),
+    )
+    stages: str = option(
+        "'joint' trains every width and depth together; 'width,width_depth' first the widths, then all (DynaBERT)",
+        "joint",
+        choices=("joint", "width,width_depth"),
+    )
+    width_stage_share: float = option("share of the steps that the width stage of --stages gets", 0.5, number)
+    sandwich: int = option(
+        "train the largest, the smallest and N sub-models drawn anew each step; -1 trains all of them in every step",
+        -1,
+        whole,
+    )
+    supernet_dropout: Optional[float] = option("dropout while the supernet trains; default: the model's own", None, number)
+    held_out_share: float = option(
+        "share of the training data held out to measure importance on, never trained on, at most 1024 examples",
+        0.05,
+        number,
+    )
+    keep_best_sub_models: bool = option("also keep the best weights of every single sub-model in best_<name>/", False, bool)
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        found += multipliers(self, "width_mult_list", "depth_mult_list", "width_stage_share")
+        found += not_negative(self, "lambda_logit", "lambda_rep")
+        if not 0 < self.held_out_share < 1:
+            found.append(f"--held_out_share {self.held_out_share}: must be above 0 and below 1")
+        if not self.lambda_logit and not self.lambda_rep:
+            found.append("--lambda_logit 0 with --lambda_rep 0 leaves no loss; give one of them")
+        if self.supernet_dropout is not None and not 0 <= self.supernet_dropout < 1:
+            found.append(f"--supernet_dropout {self.supernet_dropout}: must be at least 0 and below 1")
+        if self.stages != "joint" and max(self.depth_mult_list, default=1) == min(self.depth_mult_list, default=1):
+            found.append(f"--stages {self.stages}: needs depths below 1 in --depth_mult_list")
+        return found
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """export_model.py. Flags as PaddleNLP's script, and --device, which its README promises."""
+
+    model_name_or_path: str = option("output directory of run_glue_ofa.py, or its best/ or last/")
+    sub_model_output_dir: str = option("where the dynamic sub-model goes; it reloads and can be finetuned further")
+    model_type: str = option("model family: bert, ernie, roberta or tinybert", "bert")
+    static_sub_model: Optional[str] = option("where the static model goes, ready to deploy; left out: none is made", None)
+    width_mult: float = option("share of heads and FFN neurons to keep", 1.0, number)
+    depth_mult: float = option("share of layers to keep", 1.0, number)
+    sub_model: Optional[str] = option("JSON file with a SubModelConfig (uneven layers), instead of the two multipliers", None)
+    allow_untrained: bool = option("export a width or depth that the supernet was not trained for", False, bool)
+    onnx: bool = option("write model.onnx beside the static model", False, bool)
+    max_seq_length: int = option("longest input in tokens that the export is checked with", 128, whole)
+    device: str = option("where to run", "gpu", choices=DEVICES)
+    n_gpu: Optional[int] = option("0 stands for --device cpu, as in PaddleNLP's script", None, whole)
+
+    def problems(self) -> list[str]:
+        found = multipliers(self, "width_mult", "depth_mult") + positive(self, "max_seq_length")
+        if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):
+            found.append("--sub_model and --width_mult/--depth_mult exclude each other")
+        if self.onnx and not self.static_sub_model:
+            found.append("--onnx needs --static_sub_model, the directory that model.onnx goes to")
+        return found
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """The resolved command line, for saving beside a result."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def output_path(text: str) -> Path:
+    return Path(text).expanduser()

@@ -1,0 +1,184 @@
+"""What must be set before Paddle loads, and how Paddle and a device are chosen.
+
+This file imports neither Paddle nor NumPy. Every entry point calls prepare() first. As installed, Paddle multiplies matrices on one thread, MKL takes its
+slow path on AMD, and glibc gives every large tensor back to the kernel.
+
+    OFA_BERT_ENVIRONMENT=off   leaves all of it as it is, except the zlib cure, without which Python crashes
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import platform
+import sys
+import warnings
+import zlib
+from pathlib import Path
+
+from ofa_bert.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+DEVICES = ("cpu", "gpu", "xpu")
+INSTALL_HINT = (
+    'Paddle is not installed. For a CPU: pip install "ofa_bert[cpu]";'
+    ' for an NVIDIA GPU: pip install "ofa_bert[gpu]"'
+)
+
+_SWITCH = "OFA_BERT_ENVIRONMENT"
+_OUR_THREADS = "OFA_BERT_OUR_THREADS"  # tells child processes which MKL_NUM_THREADS is not the user's
+_AVX512 = {"avx512f", "avx512dq", "avx512cd", "avx512bw", "avx512vl"}
+# Option numbers of malloc.h; values in bytes, but M_MMAP_MAX in blocks; a threshold of -1 means never.
+_MALLOPT = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, -1), "M_TOP_PAD": (-2, 500_000_000)}
+_NOISE = (r"Setuptools is replacing distutils", r"No ccache found", r"pkg_resources is deprecated")
+
+_done: tuple[str, ...] | None = None
+
+
+def prepare(threads: int | None = None) -> tuple[str, ...]:
+    """Sets up this process for Paddle and returns, in words, what was done. Only the first call acts.
+
+    threads: CPU threads of this process. None: what the user set (MKL_NUM_THREADS, OMP_NUM_THREADS), or else
+    the usable cores divided by the processes that paddle.distributed.launch runs on this machine.
+    """
+    global _done
+    if _done is not None:
+        return _done
+    late = "paddle" in sys.modules
+    zlib.decompress(zlib.compress(b"x"))
+    done = ["zlib bound before Paddle brings its own"]
+    if os.environ.get(_SWITCH, "").lower() != "off":
+        done += _set_mkl_path(os.environ) + _set_threads(os.environ, threads)
+        done += _set_malloc() + _quieten(os.environ)
+    _done = tuple(done)
+    if late:
+        logger.warning("Paddle was imported before environment.prepare(): it may be slow, or crash in zlib")
+    logger.debug("environment: %s", "; ".join(_done))
+    return _done
+
+
+def require_paddle():
+    """Returns the module paddle, or raises UserError that says what to install."""
+    prepare()
+    try:
+        import paddle
+    except ModuleNotFoundError as error:
+        if error.name == "paddle":
+            raise UserError(INSTALL_HINT) from error
+        raise UserError(f"Paddle is installed but the package {error.name!r} that it needs is not") from error
+    except ImportError as error:
+        raise UserError(f"Paddle is installed but does not load: {error}") from error
+    if not hasattr(paddle, "set_device"):  # an empty folder named paddle imports as a namespace package
+        raise UserError(INSTALL_HINT)
+    return paddle
+
+
+def select_device(device: str) -> str:
+    """Makes `device` Paddle's current one and returns its full name ("cpu", "gpu:0"). Raises UserError.
+
+    Under paddle.distributed.launch, Paddle itself picks the card that the launcher assigned to this process.
+    """
+    if device not in DEVICES:
+        raise UserError(f"--device {device}: unknown; allowed: {', '.join(DEVICES)}")
+    paddle = require_paddle()
+    present = _present_devices(paddle)
+    if device not in present:
+        raise UserError(
+            f"--device {device}: not available to Paddle {paddle.__version__} on this machine;"
+            f" available: {', '.join(present)}"
+        )
+    try:
+        paddle.set_device(device)
+        if device != "cpu":
+            # A card that is newer than this Paddle is listed as present and fails at its first kernel.
+            float(paddle.ones([1]) + 1)
+    except (RuntimeError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(
+            f"--device {device}: Paddle {paddle.__version__} cannot compute on it ({reason});"
+            " Paddle 2.6 knows NVIDIA cards up to compute capability 8.6, newer ones need Paddle 3.x"
+        ) from error
+    return paddle.get_device()
+
+
+def _present_devices(paddle) -> list[str]:
+    present = ["cpu"]
+    if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0:
+        present.append("gpu")
+    if paddle.is_compiled_with_xpu() and paddle.device.xpu.device_count() > 0:
+        present.append("xpu")
+    return present
+
+
+def _set_mkl_path(environ, cpuinfo: str | os.PathLike = "/proc/cpuinfo") -> list[str]:
+    """Tells MKL which instructions an AMD processor has: left alone, it takes its slowest path there."""
+    name = "MKL_DEBUG_CPU_TYPE"
+    if name in environ:
+        return [f"{name}={environ[name]} kept"]
+    try:
+        text = Path(cpuinfo).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []  # no Linux: no vendor, nothing to correct
+    lines = (line.partition(":") for line in text.splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
+    flags = set(fields.get("flags", "").split())
+    if fields.get("vendor_id") not in ("AuthenticAMD", "HygonGenuine") or not flags >= {"avx2", "fma"}:
+        return []
+    environ[name] = "7" if flags >= _AVX512 else "5"  # 7 is AVX-512, 5 is AVX2
+    return [f"{name}={environ[name]}"]
+
+
+def _set_threads(environ, threads: int | None) -> list[str]:
+    """Sets MKL_NUM_THREADS, unless the user did.
+
+    Importing Paddle sets an unset OMP_NUM_THREADS to 1, so every process that Paddle's launcher starts
+    inherits a 1 that no user chose. OMP_NUM_THREADS itself is left alone: above 1 Paddle prints a warning, and
+    beside MKL_NUM_THREADS it speeds up nothing but LayerNorm's forward.
+    """
+    ours = environ.get(_OUR_THREADS)
+    under_paddle = ours is not None or "PADDLE_LOCAL_SIZE" in environ
+    if threads is None:
+        if "MKL_NUM_THREADS" in environ and environ["MKL_NUM_THREADS"] != ours:
+            return [f"MKL_NUM_THREADS={environ['MKL_NUM_THREADS']} kept"]
+        if "OMP_NUM_THREADS" in environ and not (under_paddle and environ["OMP_NUM_THREADS"] == "1"):
+            return [f"OMP_NUM_THREADS={environ['OMP_NUM_THREADS']} kept"]
+    count = threads or max(1, _cores() // _local_processes(environ))
+    environ["MKL_NUM_THREADS"] = environ[_OUR_THREADS] = str(count)
+    return [f"MKL_NUM_THREADS={count}"]
+
+
+def _local_processes(environ) -> int:
+    """Training processes on this machine; paddle.distributed.spawn does not set PADDLE_LOCAL_SIZE."""
+    size = environ.get("PADDLE_LOCAL_SIZE") or environ.get("PADDLE_TRAINERS_NUM") or "1"
+    return max(1, int(size)) if size.isdigit() else 1
+
+
+def _cores(cpu_max: str | os.PathLike = "/sys/fs/cgroup/cpu.max") -> int:
+    """Cores this process may use: its affinity mask, or a container's CPU quota if that is less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path(cpu_max).read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return cores  # no cgroup v2 here
+    return cores if quota == "max" else max(1, min(cores, int(quota) // int(period)))
+
+
+def _set_malloc() -> list[str]:
+    """Lets glibc keep freed memory, unless the user tuned malloc: large tensors are else mapped anew."""
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
+        return []
+    mallopt = ctypes.CDLL(None).mallopt
+    refused = [name for name, (option, value) in _MALLOPT.items() if mallopt(option, value) != 1]
+    return [f"malloc refused {', '.join(refused)}" if refused else "malloc keeps freed memory"]
+
+
+def _quieten(environ) -> list[str]:
+    """Drops INFO lines of Paddle's C++ code and of PaddleNLP, and warnings about packaging. Warnings stay."""
+    environ.setdefault("GLOG_minloglevel", "1")
+    for message in _NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    # PaddleNLP sets its logger's level on import, so a level set here would be lost; a filter is not.
+    logging.getLogger("PaddleNLP").addFilter(lambda record: record.levelno >= logging.WARNING)
+    return ["INFO lines of Paddle and PaddleNLP hidden"]

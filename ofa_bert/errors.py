@@ -1,0 +1,13 @@
+"""The two errors that end a command with one line instead of a stack trace."""
+
+
+class UserError(Exception):
+    """Something the user gave cannot work. The message names the value, what is allowed and the cure."""
+
+    exit_code = 2
+
+
+class RunError(UserError):
+    """The input was fine but the run failed: a full disk, an export that does not match its model."""
+
+    exit_code = 1

@@ -1,0 +1,56 @@
+"""The one evaluation loop: logits of a data set, and a task's scores from them."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping
+
+import numpy as np
+import paddle
+from tqdm import tqdm
+
+from ofa_bert import parallel
+from ofa_bert.batches import Batch, Encoded, eval_batches
+from ofa_bert.metrics import compute, main_score
+from ofa_bert.tasks import Task
+
+# Batch -> logits [B, C].
+Forward = Callable[[Batch], paddle.Tensor]
+
+
+def to_tensors(batch: Batch) -> Batch:
+    """The same batch with Paddle tensors in the place of arrays."""
+    return Batch(
+        paddle.to_tensor(batch.input_ids),
+        paddle.to_tensor(batch.token_type_ids),
+        paddle.to_tensor(batch.labels),
+        batch.index,
+    )
+
+
+def predict(
+    forward: Forward, encoded: Encoded, num_labels: int, pad_id: int, batch_size: int = 64, label: str = ""
+) -> np.ndarray:
+    """Logits [N, C] float32 in the data set's order, computed by all processes together."""
+    logits = np.zeros([len(encoded), num_labels], dtype=np.float32)
+    batches = list(eval_batches(encoded, batch_size, pad_id))[parallel.rank() :: parallel.world_size()]
+    with paddle.no_grad():
+        for batch in tqdm(batches, desc=label, unit="batch", leave=False, disable=not (label and parallel.is_main())):
+            logits[batch.index] = forward(to_tensors(batch)).astype("float32").numpy()
+    return parallel.sum_array(logits)
+
+
+def score(
+    task: Task, forward: Forward, splits: Mapping[str, Encoded], pad_id: int, label: str = ""
+) -> dict[str, float]:
+    """The task's metrics on every split, and under "score" the mean of the main metric over the splits.
+
+    With a single split the metrics have their own names; with several, the split's name in front (MNLI).
+    """
+    result: dict[str, float] = {}
+    mains = []
+    for name, encoded in splits.items():
+        metrics = compute(task, predict(forward, encoded, task.num_labels, pad_id, label=label), encoded.labels)
+        mains.append(main_score(task, metrics))
+        prefix = f"{name}_" if len(splits) > 1 else ""
+        result.update({prefix + metric: value for metric, value in metrics.items()})
+    return {"score": float(np.mean(mains)), **result}

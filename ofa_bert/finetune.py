@@ -1,0 +1,77 @@
+"""Finetune a pretrained encoder on one task: the job behind run_glue.py."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any, Callable
+
+import paddle
+
+from ofa_bert import train
+from ofa_bert.batches import Batch
+from ofa_bert.checkpoint import check_output_dir
+from ofa_bert.config import FinetuneConfig, to_json
+from ofa_bert.encoder import shape_of
+from ofa_bert.evaluate import score
+from ofa_bert.importance import task_loss
+from ofa_bert.keeper import Keeper, restore
+from ofa_bert.meta import describe, versions
+from ofa_bert.prepare import prepare
+from ofa_bert.tasks import Datasets
+
+logger = logging.getLogger(__name__)
+
+
+def finetune(config: FinetuneConfig, datasets: Datasets) -> dict[str, Any]:
+    """Train on the labels; best/ is the best on dev. Returns what results.json in the output directory says."""
+    output = Path(config.output_dir)
+    check_output_dir(output, to_json(config), config.resume, "finetune")
+    prepared = prepare(config, datasets)
+    task, model, pad_id = prepared.task, prepared.model, prepared.tokenizer.pad_token_id
+    batches = prepared.train_batches(config)
+    plan = train.make_plan(config, batches.steps_per_epoch)
+    optimizer = train.make_optimizer(config, model, plan)
+    state = restore(output, model, optimizer) if config.resume else {}
+    meta = describe("teacher", task, config, shape=shape_of(model).to_json())
+    keeper = Keeper(output, model, prepared.tokenizer, meta, state)
+    started = time.monotonic() - state.get("seconds", 0.0)
+
+    def checkpoint(step: int) -> None:
+        model.eval()
+        scores = score(task, stock_forward(model), prepared.dev, pad_id, label="dev")
+        model.train()
+        logger.info("step %d  dev %s", step, "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+        keeper.consider("best", step, scores["score"], scores)
+        keeper.checkpoint(step, optimizer, time.monotonic() - started, scores, last=step == plan.total_steps)
+
+    model.train()
+    step = finetune_step(model, task.is_regression)
+    train.fit(config, model, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "finetune")
+    results = {
+        "task": task.name,
+        "best": keeper.best["best"],
+        "last": keeper.history[-1],
+        "history": keeper.history,
+        "seconds": round(time.monotonic() - started, 1),
+        "config": to_json(config),
+        "versions": versions(),
+    }
+    keeper.write_results(results)
+    return results
+
+
+def finetune_step(model: paddle.nn.Layer, regression: bool) -> train.Step:
+    """One batch of plain supervised training."""
+
+    def step(batch: Batch, number: int, backward: Callable[[paddle.Tensor], None]) -> dict[str, float]:
+        loss = task_loss(stock_forward(model)(batch), batch.labels, regression)
+        backward(loss)
+        return {"loss": loss.item()}
+
+    return step
+
+
+def stock_forward(model: paddle.nn.Layer) -> Callable[[Batch], paddle.Tensor]:
+    return lambda batch: model(batch.input_ids, token_type_ids=batch.token_type_ids)

@@ -1,0 +1,75 @@
+"""What a training run leaves behind: best/, last/, the newest checkpoint, results.json; and how it comes back."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Mapping
+
+import paddle
+from paddle import nn
+
+from ofa_bert import parallel
+from ofa_bert.atomic import write_json_atomic
+from ofa_bert.checkpoint import latest_checkpoint, restore_checkpoint, save_checkpoint, save_model
+
+logger = logging.getLogger(__name__)
+
+RESULTS = "results.json"
+
+
+class Keeper:
+    """Keeps the best and the last weights of one run. Only the main process writes.
+
+    `state` is what `restore` returned: empty for a new run.
+    """
+
+    def __init__(
+        self, output: Path, model: nn.Layer, tokenizer: Any, meta: Mapping[str, Any], state: Mapping[str, Any]
+    ) -> None:
+        self.output = output
+        self.model = model
+        self.tokenizer = tokenizer
+        self.meta = meta
+        self.best: dict[str, dict[str, Any]] = dict(state.get("best", {}))
+        self.history: list[dict[str, Any]] = list(state.get("history", []))
+
+    def consider(self, name: str, step: int, score: float, scores: Mapping[str, Any]) -> bool:
+        """Write the directory `name` when `score` is the highest yet; the first of equals stays."""
+        if name in self.best and score <= self.best[name]["score"]:
+            return False
+        self.best[name] = {"step": step, "score": score, "scores": dict(scores)}
+        self._save(name, step, scores)
+        return True
+
+    def checkpoint(
+        self, step: int, optimizer: paddle.optimizer.Optimizer, seconds: float, scores: Mapping[str, Any], last: bool
+    ) -> None:
+        """Write what resuming needs; at the end of the run also last/."""
+        self.history.append({"step": step, "seconds": round(seconds, 1), "scores": dict(scores)})
+        if last:
+            self._save("last", step, scores)
+        if parallel.is_main():
+            state = {"step": step, "seconds": seconds, "best": self.best, "history": self.history}
+            save_checkpoint(self.output, step, self.model, optimizer, state)
+        parallel.barrier()
+
+    def _save(self, name: str, step: int, scores: Mapping[str, Any]) -> None:
+        if parallel.is_main():
+            meta = {**self.meta, "step": step, "scores": dict(scores)}
+            save_model(self.output / name, self.model, self.tokenizer, meta)
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        if parallel.is_main():
+            write_json_atomic(self.output / RESULTS, results)
+
+
+def restore(output: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, Any]:
+    """Load the newest whole checkpoint into model and optimizer; its state, or {} when there is none yet."""
+    path = latest_checkpoint(output)
+    if path is None:
+        logger.info("--resume: no checkpoint in %s yet; starting from the beginning", output)
+        return {}
+    state = restore_checkpoint(path, model, optimizer)
+    logger.info("resuming %s after step %d", path, state["step"])
+    return state

@@ -1,0 +1,53 @@
+"""Distillation losses: pure functions of tensors."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import paddle
+import paddle.nn.functional as F
+
+
+def soft_cross_entropy(student_logits: paddle.Tensor, teacher_logits: paddle.Tensor) -> paddle.Tensor:
+    """Mean over the batch of -sum_c softmax(teacher)_c log softmax(student)_c; both logits [B, C] (DynaBERT, eq. 4)."""
+    target = F.softmax(teacher_logits, axis=-1)
+    return -(target * F.log_softmax(student_logits, axis=-1)).sum(-1).mean()
+
+
+def logit_loss(student_logits: paddle.Tensor, teacher_logits: paddle.Tensor, regression: bool) -> paddle.Tensor:
+    """Soft cross-entropy for classes; mean squared error for a regression score [B, 1]."""
+    if regression:
+        return F.mse_loss(student_logits, teacher_logits)
+    return soft_cross_entropy(student_logits, teacher_logits)
+
+
+def token_weights(mask: paddle.Tensor) -> paddle.Tensor:
+    """Weights [B, T, 1] that sum to 1/B over each sentence's real tokens and are 0 on padding.
+
+    `mask` [B, T] is 1.0 on tokens. With these weights a loss depends neither on how far a batch was padded nor on
+    which process holds which sentence.
+    """
+    per_sentence = mask / mask.sum(1, keepdim=True) / mask.shape[0]  # [B, T]
+    return per_sentence.unsqueeze(-1)  # [B, T, 1]
+
+
+def hidden_loss(
+    student: Sequence[paddle.Tensor], teacher: Sequence[paddle.Tensor], weights: paddle.Tensor
+) -> paddle.Tensor:
+    """Sum over matched layers of the mean squared difference of hidden states [B, T, H] on real tokens."""
+    total = 0.0
+    for own, wanted in zip(student, teacher):
+        difference = own - wanted  # [B, T, H]
+        total = total + (difference * difference * weights).sum() / own.shape[-1]
+    return total
+
+
+def match_layers(kept: Sequence[int], num_layers: int) -> tuple[int, ...]:
+    """For each kept layer, the teacher layer whose output it must reproduce.
+
+    A kept layer stands in for itself and the dropped layers that follow it, so its output is matched to what the teacher
+    feeds the next kept layer; the last one is matched to the teacher's last. With nothing dropped this is the identity.
+    Layers dropped before the first kept one are its own to make up for.
+    """
+    following = [*kept[1:], num_layers]
+    return tuple(layer - 1 for layer in following)

@@ -1,0 +1,49 @@
+"""What stands beside weights in `ofa_config.json`, and the versions of the packages that a result depends on."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import ofa_bert
+from ofa_bert.config import to_json
+from ofa_bert.tasks import Task
+
+FORMAT = 1
+_PACKAGES = (
+    "paddlepaddle",
+    "paddlepaddle-gpu",
+    "paddlenlp",
+    "paddleslim",
+    "paddle2onnx",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+)
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of ofa_bert, Python and the packages that results depend on."""
+    found = {"ofa_bert": ofa_bert.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue  # one of the two Paddle builds is always missing
+    return found
+
+
+def describe(kind: str, task: Task, config: Any, **more: Any) -> dict[str, Any]:
+    """The dictionary for `ofa_config.json`. `kind` is teacher, supernet or sub_model."""
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "task": task.to_json(),
+        "model_type": config.model_type,
+        "max_seq_length": config.max_seq_length,
+        "seed": getattr(config, "seed", None),
+        "config": to_json(config),
+        "versions": versions(),
+        **more,
+    }

@@ -1,0 +1,85 @@
+"""What a training command does before its first step: data, model, tokenizer and token ids."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+from paddle import nn
+
+from ofa_bert import parallel
+from ofa_bert.batches import Encoded, TrainBatches, encode, split_holdout
+from ofa_bert.checkpoint import load_model
+from ofa_bert.config import TrainConfig
+from ofa_bert.errors import UserError
+from ofa_bert.tasks import Datasets, Task
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task's token ids beside the model that reads them. `held_out` is a part of train that nothing trains on."""
+
+    task: Task
+    train: Encoded
+    held_out: Optional[Encoded]
+    dev: Mapping[str, Encoded]
+    model: nn.Layer
+    tokenizer: Any
+    meta: dict[str, Any]
+
+    def train_batches(self, config: TrainConfig) -> TrainBatches:
+        return TrainBatches(
+            self.train,
+            config.batch_size,
+            config.seed,
+            self.tokenizer.pad_token_id,
+            rank=parallel.rank(),
+            world=parallel.world_size(),
+        )
+
+
+def prepare(config: TrainConfig, datasets: Datasets, held_out_share: float = 0.0, held_out_most: int = 1024) -> Prepared:
+    """Load the model and turn the data into ids; a share of train is held out when asked for."""
+    task = datasets.task
+    where = best_of(config.model_name_or_path)
+    model, tokenizer, meta = load_model(where, config.model_type, num_labels=task.num_labels)
+    check_task(where, meta, task)
+    longest = model.config.max_position_embeddings
+    if config.max_seq_length > longest:
+        raise UserError(f"--max_seq_length {config.max_seq_length}: the model has {longest} positions")
+    progress = parallel.is_main()
+    train = encode(datasets.train, tokenizer, config.max_seq_length, progress)
+    dev = {name: encode(split, tokenizer, config.max_seq_length, progress) for name, split in datasets.dev.items()}
+    held_out = None
+    if held_out_share > 0:
+        count = min(held_out_most, max(1, int(len(train) * held_out_share)))
+        rest, held = split_holdout(len(train), count, config.seed)
+        train, held_out = train.select(rest), train.select(held)
+    sizes = ", ".join(f"{name} {len(split)}" for name, split in dev.items())
+    held_text = f", held out {len(held_out)}" if held_out is not None else ""
+    logger.info("%s: train %d%s, dev %s examples", task.name, len(train), held_text, sizes)
+    return Prepared(task, train, held_out, dev, model, tokenizer, meta)
+
+
+def best_of(name_or_path: str) -> str:
+    """The best/ of a training output directory; anything else as it is."""
+    best = Path(name_or_path, "best")
+    is_run = best.is_dir() and not Path(name_or_path, "config.json").exists()
+    return str(best) if is_run else name_or_path
+
+
+def check_task(where: str, meta: Mapping[str, Any], task: Task) -> None:
+    """Refuse a model that was finetuned for other labels than this task's."""
+    if not meta.get("task"):
+        return
+    other = Task.from_json(meta["task"])
+    if (other.name, other.labels) != (task.name, task.labels):
+        raise UserError(
+            f"{where} was finetuned for task {other.name} with labels {list(other.labels) or 'numbers'}, but this run"
+            f" is for {task.name} with {list(task.labels) or 'numbers'}; take the directory that run_glue.py made"
+            f" for {task.name}"
+        )

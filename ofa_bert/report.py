@@ -1,0 +1,55 @@
+"""Tables to read and pictures to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Iterable, Sequence
+
+import numpy as np
+
+from ofa_bert.importance import Importance
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as a Markdown table; the first row's keys are the columns, numbers stand to the right."""
+    columns = list(rows[0])
+    cells = [[str(row[column]) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
+    right = [not isinstance(rows[0][column], str) or _numeric(rows[0][column]) for column in columns]
+
+    def line(values: Iterable[str]) -> str:
+        padded = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right)]
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join("-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right)) + "|"
+    return "\n".join([line(columns), rule, *map(line, cells)])
+
+
+def _numeric(text: str) -> bool:
+    return text.replace(".", "").replace("-", "").replace("+", "").replace("%", "").replace(" M", "").isdigit()
+
+
+def millions(count: int) -> str:
+    return f"{count / 1e6:.2f} M"
+
+
+def importance_plot(importance: Importance, path: Path, title: str) -> None:
+    """Two heat maps, layer by rank: heads and FFN neurons, each layer scaled by its largest score."""
+    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    panels = ((axes[0], importance.heads, "attention heads"), (axes[1], importance.neurons, "FFN neurons"))
+    for axis, scores, name in panels:
+        largest = np.maximum(scores.max(axis=1, keepdims=True), 1e-30)
+        ranked = -np.sort(-scores / largest, axis=1)  # [layers, heads or neurons]
+        image = axis.imshow(ranked, aspect="auto", cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+        axis.set(title=name, xlabel="rank within the layer, most important first", ylabel="layer")
+        axis.set_yticks(range(len(scores)))
+        figure.colorbar(image, ax=axis, label="importance, share of the layer's largest")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,192 @@
+"""Reads weights from any of the files that models come in, and writes safetensors. Never runs code from a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Mapping
+
+import numpy as np
+
+from ofa_bert import unpickle
+from ofa_bert.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+# In PaddleNLP's order of preference; an index names the parts of a model that was split.
+WEIGHT_FILES = (
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "model_state.pdparams.index.json",
+    "model_state.pdparams",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+)
+_SAFETENSORS_DTYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+# Everything that unpickling damaged bytes is known to raise; a MemoryError comes from a damaged length.
+_DAMAGE = (
+    unpickle.Malformed,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+)
+
+
+def find_weights(directory: str | Path) -> Path:
+    """The weight file (or index of parts) of a model directory; UserError when there is none."""
+    for name in WEIGHT_FILES:
+        path = Path(directory, name)
+        if path.is_file():
+            return path
+    raise UserError(f"{directory}: holds no weights; looked for {', '.join(WEIGHT_FILES)}")
+
+
+def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+    """Name -> array of a weight file: safetensors, Paddle's or PyTorch's pickle, or the index of a split model.
+
+    float16 and bfloat16 become float32, other types stay as they are. Entries that are not arrays (Paddle's table
+    of names, the state of a scheduler) are left out. UserError for a missing, damaged, empty or hostile file.
+    """
+    path = Path(path)
+    if path.name.endswith(".index.json"):
+        return _read_parts(path)
+    reader = _READERS.get(path.suffix)
+    if reader is None:
+        raise UserError(f"{path}: not a kind of weight file; known are {', '.join(_READERS)} and .index.json")
+    try:
+        with open(path, "rb") as file:
+            value = reader(file)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UserError as error:
+        raise UserError(f"{path}: refused: {error}") from error
+    except _DAMAGE as error:
+        empty = path.stat().st_size == 0
+        detail = "the file is empty" if empty else f"damaged, cut off or not a weight file ({error})"
+        raise UserError(f"{path}: {detail}; fetch or save it again") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: holds a {type(value).__name__}, not weights by name")
+    return _arrays(path, value)
+
+
+def _arrays(path: Path, value: Mapping[Any, Any]) -> dict[str, np.ndarray]:
+    arrays = {}
+    for name, item in value.items():
+        if isinstance(name, str) and isinstance(item, np.ndarray):
+            arrays[name] = item.astype(np.float32) if item.dtype == np.float16 else item
+        else:
+            logger.debug("%s: %r is not an array; left out", path, name)
+    if not arrays:
+        raise UserError(f"{path}: holds no weights (found {', '.join(map(repr, list(value)[:5])) or 'nothing'})")
+    return arrays
+
+
+def _read_parts(index: Path) -> dict[str, np.ndarray]:
+    """All parts of a split model, checked against the index: every name present, no part elsewhere on the disk."""
+    try:
+        weight_map = json.loads(index.read_text("utf-8"))["weight_map"]
+        parts = sorted(set(weight_map.values()))
+        outside = [part for part in parts if Path(part).name != part]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{index}: not an index of weight files ({error})") from error
+    if outside:
+        raise UserError(f"{index}: names {outside[0]!r}; parts must lie beside the index")
+    weights: dict[str, np.ndarray] = {}
+    for part in parts:
+        weights.update(read_weights(index.parent / part))
+    missing = sorted(set(weight_map) - set(weights))
+    if missing:
+        raise UserError(f"{index}: its parts lack {len(missing)} of the weights it names, first {missing[0]}")
+    return weights
+
+
+def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
+    """Parsed here because the library's NumPy reader has no bfloat16; the format is a JSON header and raw bytes."""
+    size = os.fstat(file.fileno()).st_size
+    (length,) = struct.unpack("<Q", file.read(8))
+    if length > size - 8:
+        raise unpickle.Malformed("its header is longer than the file")
+    header = json.loads(file.read(length).decode("utf-8"))
+    header.pop("__metadata__", None)
+    data = memoryview(file.read())
+    arrays, position = {}, 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        begin, end = entry["data_offsets"]
+        if begin != position or end < begin or end > len(data):
+            raise unpickle.Malformed(f"tensor {name} lies outside the data")
+        arrays[name] = _tensor(name, entry, data[begin:end])
+        position = end
+    if position != len(data):
+        raise unpickle.Malformed(f"{len(data) - position} bytes belong to no tensor")
+    return arrays
+
+
+def _tensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
+    if entry["dtype"] == "BF16":
+        return unpickle.bfloat16_to_float32(np.frombuffer(data, "<u2").reshape(entry["shape"]))
+    if entry["dtype"] not in _SAFETENSORS_DTYPES:
+        raise unpickle.Malformed(f"tensor {name} has the unknown type {entry['dtype']}")
+    return np.frombuffer(data, _SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+
+
+_READERS: dict[str, Callable[[BinaryIO], Any]] = {
+    ".safetensors": _read_safetensors,
+    ".pdparams": unpickle.load_paddle,
+    ".pdopt": unpickle.load_paddle,
+    ".bin": unpickle.load_torch,
+    ".pt": unpickle.load_torch,
+    ".pth": unpickle.load_torch,
+}
+
+
+def write_weights(
+    path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write safetensors and sync them to the disk. Raises OSError, and leaves a partial file, when that fails.
+
+    The default metadata say format "np": PaddleNLP 2.8 loads that and refuses "pd". Written here rather than by the
+    library, because the library needs a second copy of everything in memory and hides the errno of a full disk.
+    """
+    names = {np.dtype(value): name for name, value in _SAFETENSORS_DTYPES.items()}
+    arrays = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in weights.items()}
+    # Larger elements first, so that every tensor starts at a multiple of its element size.
+    order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+    header: dict[str, Any] = {"__metadata__": dict(metadata or {"format": "np"})}
+    position = 0
+    for name in order:
+        array = arrays[name]
+        offsets = [position, position + array.nbytes]
+        header[name] = {"dtype": names[array.dtype], "shape": list(array.shape), "data_offsets": offsets}
+        position += array.nbytes
+    text = json.dumps(header, ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        for name in order:
+            file.write(arrays[name].reshape(-1).view(np.uint8).data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,40 @@
+"""Finetune BERT on a GLUE task or on your own data.
+
+    python -u ./run_glue.py --model_type bert --model_name_or_path bert-base-uncased --task_name SST-2 \\
+        --max_seq_length 128 --batch_size 32 --learning_rate 2e-5 --num_train_epochs 3 --logging_steps 1 \\
+        --save_steps 500 --output_dir ./tmp/SST-2/ --device gpu
+
+Writes best/ (best on dev), last/, the newest checkpoint and results.json to --output_dir.
+"""
+
+import sys
+
+from ofa_bert.cli import run, show
+from ofa_bert.config import FinetuneConfig, parse
+
+
+def work(argv=None):
+    config = parse(FinetuneConfig, argv, *__doc__.split("\n\n", 1))
+    # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
+    from ofa_bert.environment import select_device
+    from ofa_bert.readers import load_datasets
+
+    datasets = load_datasets(**config.data_arguments())
+    select_device(config.device)
+    from ofa_bert import parallel
+    from ofa_bert.finetune import finetune
+
+    parallel.start(config.device)
+    results = finetune(config, datasets)
+    if parallel.is_main():
+        best = results["best"]
+        scores = "  ".join(f"{name} {value:.4f}" for name, value in best["scores"].items())
+        show(f"best on dev after step {best['step']}: {scores}\nwritten to {config.output_dir}")
+
+
+def main(argv=None):
+    return run(work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

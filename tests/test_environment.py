@@ -1,0 +1,255 @@
+"""environment.py, in fresh processes: what it sets only counts before Paddle loads."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ofa_bert import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+SETTINGS = ("MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")
+OURS = ("OFA_BERT_ENVIRONMENT", "OFA_BERT_OUR_THREADS", "PADDLE_LOCAL_SIZE", "PADDLE_TRAINERS_NUM")
+
+# The threads that Paddle's own MKL would use for a large product now.
+MKL_THREADS = """
+import ctypes, pathlib
+library = next(pathlib.Path(paddle.__file__).parent.glob("libs/libmklml_intel.so"))
+mkl_threads = ctypes.CDLL(str(library)).MKL_Get_Max_Threads()
+"""
+
+
+def clean_environ(**extra):
+    environ = {k: v for k, v in os.environ.items() if k not in SETTINGS + OURS and not k.startswith("MALLOC_")}
+    return {**environ, "PYTHONPATH": str(ROOT), **extra}
+
+
+def run_python(code, **extra):
+    """Runs `code` in a fresh process; returns (exit code, last line of stdout, stderr)."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=clean_environ(**extra), capture_output=True, text=True, timeout=120)
+    return done.returncode, (done.stdout.strip().splitlines() or [""])[-1], done.stderr
+
+
+def settings_after(environ_before, code="from ofa_bert import environment; environment.prepare()"):
+    report = f"\nimport os, json; print(json.dumps({{k: os.environ.get(k) for k in {SETTINGS}}}))"
+    status, line, stderr = run_python(code + report, **environ_before)
+    assert status == 0, stderr
+    return json.loads(line)
+
+
+def write_cpuinfo(path, vendor, flags):
+    processor = f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: x: y\nflags\t\t: {flags}\n\n"
+    path.write_text(processor * 2)
+    return path
+
+
+AVX2 = "sse avx avx2 fma"
+AVX512 = AVX2 + " avx512f avx512dq avx512cd avx512bw avx512vl"
+
+
+@pytest.mark.parametrize(
+    "vendor, flags, expected",
+    [
+        ("AuthenticAMD", AVX512, "7"),
+        ("AuthenticAMD", AVX2, "5"),  # AVX-512 code would be an illegal instruction here
+        ("AuthenticAMD", AVX2 + " avx512f", "5"),
+        ("AuthenticAMD", "sse avx", None),
+        ("GenuineIntel", AVX512, None),
+        ("HygonGenuine", AVX2, "5"),
+    ],
+)
+def test_mkl_path_follows_vendor_and_instructions(tmp_path, vendor, flags, expected):
+    environ = {}
+    environment._set_mkl_path(environ, write_cpuinfo(tmp_path / "cpuinfo", vendor, flags))
+    assert environ.get("MKL_DEBUG_CPU_TYPE") == expected
+
+
+def test_mkl_path_keeps_the_users_choice_and_survives_no_cpuinfo(tmp_path):
+    environ = {"MKL_DEBUG_CPU_TYPE": "5"}
+    done = environment._set_mkl_path(environ, write_cpuinfo(tmp_path / "cpuinfo", "AuthenticAMD", AVX512))
+    assert environ == {"MKL_DEBUG_CPU_TYPE": "5"} and "kept" in done[0]
+    environ = {}
+    assert environment._set_mkl_path(environ, tmp_path / "absent") == [] and environ == {}
+
+
+@pytest.mark.parametrize(
+    "before, threads, expected",
+    [
+        ({}, None, "8"),
+        ({}, 3, "3"),
+        ({"MKL_NUM_THREADS": "5"}, None, "5"),
+        ({"MKL_NUM_THREADS": "5"}, 3, "3"),
+        ({"OMP_NUM_THREADS": "5"}, None, None),
+        ({"OMP_NUM_THREADS": "1"}, None, None),
+        ({"PADDLE_LOCAL_SIZE": "2", "PADDLE_TRAINERS_NUM": "4", "OMP_NUM_THREADS": "1"}, None, "4"),
+        ({"PADDLE_LOCAL_SIZE": "2", "OMP_NUM_THREADS": "5"}, None, None),
+        ({"PADDLE_LOCAL_SIZE": "2", "MKL_NUM_THREADS": "5", "OMP_NUM_THREADS": "1"}, None, "5"),
+        ({"PADDLE_LOCAL_SIZE": "16"}, None, "1"),
+        ({"PADDLE_TRAINERS_NUM": "2"}, None, "4"),
+        # a parent that called prepare() itself started the launcher
+        ({"PADDLE_LOCAL_SIZE": "2", "MKL_NUM_THREADS": "8", "OFA_BERT_OUR_THREADS": "8"}, None, "4"),
+        # a parent that called prepare() and imported Paddle started this process
+        ({"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "8", "OFA_BERT_OUR_THREADS": "8"}, None, "8"),
+    ],
+)
+def test_threads_of_one_process_among_eight_cores(monkeypatch, before, threads, expected):
+    monkeypatch.setattr(environment, "_cores", lambda: 8)
+    environ = dict(before)
+    environment._set_threads(environ, threads)
+    assert environ.get("MKL_NUM_THREADS") == expected
+    assert environ.get("OMP_NUM_THREADS") == before.get("OMP_NUM_THREADS")
+
+
+@pytest.mark.parametrize("text, most", [("max 100000\n", 1 << 20), ("150000 100000\n", 1), ("5000 100000\n", 1)])
+def test_cores_respect_a_containers_quota(tmp_path, text, most):
+    unlimited = environment._cores(tmp_path / "absent")
+    (tmp_path / "cpu.max").write_text(text)
+    assert unlimited >= 1
+    assert environment._cores(tmp_path / "cpu.max") == min(unlimited, most)
+
+
+def test_prepare_acts_once_and_imports_neither_paddle_nor_numpy():
+    code = """
+import sys, os, logging
+from ofa_bert import environment
+first = environment.prepare()
+os.environ.pop("MKL_NUM_THREADS")
+filters = len(logging.getLogger("PaddleNLP").filters)
+assert environment.prepare(threads=1) is first and len(first) > 1
+assert "MKL_NUM_THREADS" not in os.environ and len(logging.getLogger("PaddleNLP").filters) == filters
+print(sorted({"paddle", "paddlenlp", "numpy"} & set(sys.modules)))
+"""
+    status, line, stderr = run_python(code)
+    assert status == 0 and line == "[]", stderr
+
+
+def test_switched_off_only_zlib_is_cured():
+    code = """
+from ofa_bert import environment
+done = environment.prepare()
+assert len(done) == 1 and "zlib" in done[0], done
+"""
+    assert settings_after({"OFA_BERT_ENVIRONMENT": "off"}, code) == dict.fromkeys(SETTINGS)
+
+
+def test_the_users_settings_are_kept():
+    users = {"MKL_DEBUG_CPU_TYPE": "4", "MKL_NUM_THREADS": "3", "OMP_NUM_THREADS": "2", "GLOG_minloglevel": "0"}
+    assert settings_after(users) == users
+
+
+PADDLE_THEN_SCIPY = """
+import sys, zlib
+import paddle
+import scipy.stats, scipy.optimize
+assert zlib.decompress(zlib.compress(b"ofa" * 1000)) == b"ofa" * 1000
+print("whole", paddle.__version__)
+"""
+
+
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_newest_scipy_and_zlib_work_after_paddle(switch):
+    code = "from ofa_bert import environment; environment.prepare()" + PADDLE_THEN_SCIPY
+    status, line, stderr = run_python(code, OFA_BERT_ENVIRONMENT=switch)
+    assert status == 0 and line.startswith("whole"), stderr
+
+
+def test_without_the_cure_paddle_2_breaks_zlib():
+    """The negative control: if this ever passes uncured, the test above proves nothing."""
+    paddle = environment.require_paddle()
+    if not paddle.__version__.startswith("2.") or sys.platform != "linux":
+        pytest.skip("only libpaddle 2.x on Linux exports an old zlib")
+    status, _, _ = run_python("import paddle, zlib; zlib.decompress(zlib.compress(b'x'))")
+    assert status != 0
+
+
+def test_threads_reach_paddles_mkl():
+    code = "from ofa_bert import environment; environment.prepare({}); import paddle" + MKL_THREADS
+    code += "\npaddle.matmul(paddle.ones([8, 8]), paddle.ones([8, 8]))\nprint(mkl_threads)"
+    cores = environment._cores()
+    smt = Path("/sys/devices/system/cpu/smt/active")  # where cores are shared by two threads, MKL counts them once
+    shared = smt.exists() and smt.read_text().strip() == "1"
+    for argument, expected in (("threads=1", {1}), ("", {cores, cores // 2} if shared else {cores})):
+        status, line, stderr = run_python(code.format(argument))
+        assert status == 0 and int(line) in expected, (line, stderr)
+        assert "OMP_NUM_THREADS" not in stderr  # Paddle's warning about threads
+
+
+def test_launched_processes_share_the_cores(tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "from ofa_bert import environment\nenvironment.prepare()\nimport os, paddle"
+        + MKL_THREADS
+        + f"\nopen(r'{tmp_path}/' + os.environ['PADDLE_TRAINER_ID'], 'w').write(str(mkl_threads))\n"
+    )
+    launch = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2"]
+    launch += ["--log_dir", str(tmp_path / "log"), str(script)]
+    environ = clean_environ(MKL_NUM_THREADS="64", OFA_BERT_OUR_THREADS="64")  # as a prepared parent leaves it
+    done = subprocess.run(launch, env=environ, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+    expected = str(max(1, environment._cores() // 2))
+    assert [(tmp_path / rank).read_text() for rank in "01"] == [expected, expected]
+
+
+def test_importing_everything_is_quiet():
+    code = """
+from ofa_bert import environment
+paddle = environment.require_paddle()
+from paddlenlp.utils.log import logger
+logger.info("chatter")
+logger.warning("kept")
+"""
+    status, _, stderr = run_python(code)
+    assert status == 0, stderr
+    assert "chatter" not in stderr and "kept" in stderr
+    assert not [line for line in stderr.splitlines() if "ccache" in line or "distutils" in line]
+
+
+def test_require_paddle_says_what_to_install(tmp_path):
+    (tmp_path / "paddle").mkdir()  # what an uninstalled Paddle can leave behind
+    bare = "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
+    code = "from ofa_bert import environment\ntry: environment.require_paddle()\nexcept Exception as e: "
+    code += "print(type(e).__name__, e)"
+    for path in (str(ROOT), f"{tmp_path}{os.pathsep}{ROOT}"):
+        status, line, stderr = run_python(bare + code, PYTHONPATH=path)
+        assert status == 0, stderr
+        assert line.startswith("UserError") and "ofa_bert[cpu]" in line and "ofa_bert[gpu]" in line
+
+
+def test_select_device():
+    assert environment.select_device("cpu") == "cpu"
+    present = environment._present_devices(environment.require_paddle())
+    assert present[0] == "cpu"
+    with pytest.raises(environment.UserError, match="--device npu: unknown; allowed: cpu, gpu, xpu"):
+        environment.select_device("npu")
+    for device in sorted(set(environment.DEVICES) - set(present)):
+        with pytest.raises(environment.UserError, match=f"--device {device}: not available.*available: cpu"):
+            environment.select_device(device)
+    assert environment.select_device("cpu") == "cpu"
+
+
+def test_a_card_that_paddle_cannot_use_is_one_clear_line():
+    """A stand-in for Paddle 2.6 on a GPU that is newer than its kernels."""
+
+    class NoKernelImage:
+        __version__ = "2.6.2"
+
+        class device:
+            class cuda:
+                device_count = staticmethod(lambda: 1)
+
+        is_compiled_with_cuda = staticmethod(lambda: True)
+        is_compiled_with_xpu = staticmethod(lambda: False)
+        set_device = staticmethod(lambda name: None)
+
+        @staticmethod
+        def ones(shape):
+            raise OSError("C++ Traceback\n(External) CUDA error(209), no kernel image is available.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(environment, "require_paddle", lambda: NoKernelImage)
+        with pytest.raises(environment.UserError, match=r"cannot compute on it \(.*error\(209\).*Paddle 3.x"):
+            environment.select_device("gpu")
