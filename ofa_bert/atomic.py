@@ -1,4 +1,4 @@
-"""JSON files and whole directories that appear at once: a kill at any moment leaves the old one or the new one."""
+"""JSON files and whole directories that appear at once: a kill leaves the old one or the new one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_json_atomic(path: str | Path, value: Any) -> None:
-    """Write JSON beside `path`, sync it, rename it. RunError when the disk refuses; the old file then stays."""
+    """Write JSON beside `path`, sync it, rename it. RunError when the disk refuses; the old file stays."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.ofa-new")
     # Before the file is opened: a value that is no JSON is a programming error and must leave no file.
@@ -63,7 +63,7 @@ def cannot_write(path: str | Path, error: OSError) -> RunError:
 def atomic_directory(path: str | Path) -> Iterator[Path]:
     """Yield an empty directory to fill; on leaving, it takes the place of `path` with everything synced.
 
-    An error inside leaves `path` as it was and removes the temporary directory; an OSError becomes a RunError.
+    An error inside leaves `path` as it was and removes the temporary directory; OSError becomes RunError.
     A non-empty directory that this package did not make (see OUR_FILES) is never replaced: UserError.
     One writer per path: of several processes, only one may call this.
     """
@@ -84,18 +84,25 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
 
 
 def recover(path: str | Path) -> None:
-    """Finish or undo a replacement of `path` that a kill interrupted. Only for the process that writes `path`."""
+    """Tidy up after a kill during a replacement of `path`. Only for the process that writes `path`."""
+    finish_replacement(path)
+    target = _real(path)
+    remove(_new(target))
+    remove(_old(target))
+
+
+def finish_replacement(path: str | Path) -> None:
+    """Give `path` its directory when a kill struck between the two renames; readers may call this too."""
     target = _real(path)
     new, old = _new(target), _old(target)
+    if target.exists() or not old.exists():
+        return
     try:
-        if old.exists() and not target.exists():
-            # Killed between two renames: `new` was complete and synced before `old` got its name.
-            os.rename(new if new.exists() else old, target)
-            logger.warning("%s: finished a replacement that was interrupted", target)
+        # `new` was complete and synced before `old` got its name.
+        os.rename(new if new.exists() else old, target)
+        logger.warning("%s: finished a replacement that was interrupted", target)
     except OSError as error:
         raise cannot_write(target, error) from error
-    remove(new)
-    remove(old)
 
 
 def _real(path: str | Path) -> Path:
@@ -117,7 +124,7 @@ def _refuse_foreign(target: Path) -> None:
     if not target.is_dir():
         raise UserError(f"{target}: is a file; name a directory")
     if any(target.iterdir()) and not any((target / name).exists() for name in OUR_FILES):
-        raise UserError(f"{target}: holds files that ofa_bert did not write; name an empty or a new directory")
+        raise UserError(f"{target}: holds files that ofa_bert did not write; name another directory")
 
 
 def _put_in_place(new: Path, target: Path) -> None:
@@ -135,7 +142,7 @@ def _put_in_place(new: Path, target: Path) -> None:
 
 
 def _exchange(first: Path, second: Path) -> bool:
-    """Swap two directories in one step; False where the system or the file system cannot (renameat2 is Linux's)."""
+    """Swap two directories in one step; False where the system or file system cannot (only Linux can)."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

@@ -1,4 +1,4 @@
-"""Models and training checkpoints on disk: loaded from many layouts, written at once, found again after a kill."""
+"""Models and training checkpoints on disk: read from many layouts, written at once, whole after a kill."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Mapping
 
 import numpy as np
-from paddle import nn, static
+from paddle import nn
 from paddle.optimizer import Optimizer
 
 from ofa_bert import parallel
@@ -26,7 +26,15 @@ from ofa_bert.atomic import (
 )
 from ofa_bert.encoder import encoder_layers, model_class, resize
 from ofa_bert.errors import UserError
-from ofa_bert.pretrained import build_config, fill, load_tokenizer, locate, put_weights, set_epsilon
+from ofa_bert.pretrained import (
+    build_config,
+    check_shapes,
+    fill,
+    load_tokenizer,
+    locate,
+    put_weights,
+    set_epsilon,
+)
 from ofa_bert.submodel import SubModelConfig
 from ofa_bert.weights import read_weights, write_weights
 
@@ -44,13 +52,14 @@ _CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
 def load_model(
     name_or_path: str | Path, model_type: str = "bert", num_labels: int | None = None, **config_overrides: Any
 ) -> tuple[nn.Layer, Any, dict[str, Any]]:
-    """(model in training mode, tokenizer, content of ofa_config.json or {}) from a directory or a PaddleNLP name.
+    """(model, tokenizer, content of ofa_config.json or {}) from a directory or a PaddleNLP model name.
 
-    A directory is in PaddleNLP's or Hugging Face's layout, float32 or half precision, with or without the encoder's
-    prefix and pooler; or one that `save_model` wrote, sub-models included. Nothing is written into it.
-    With `num_labels` a classifier or pooler that the source lacks starts at random values; without it the source
-    must be complete. `config_overrides` change the configuration, for example hidden_dropout_prob=0.0.
-    UserError for anything that does not fit: files, model type, sizes, names or shapes of weights, vocabulary.
+    A directory is in PaddleNLP's or Hugging Face's layout, float32 or half precision, with or without the
+    encoder's prefix and pooler; or one that `save_model` wrote, sub-models included. It is only read.
+    The model is float32 and in training mode. With `num_labels`, a classifier or pooler that the source lacks
+    starts at random values; without it the source must be complete. `config_overrides` change the
+    configuration, for example hidden_dropout_prob=0.0. UserError for anything that does not fit: files, model
+    type, sizes, names or shapes of weights, vocabulary.
     """
     source = locate(name_or_path, model_type)
     config = build_config(source, model_type, num_labels, config_overrides)
@@ -100,7 +109,7 @@ def save_checkpoint(
     state: Mapping[str, Any],
     keep: int = 1,
 ) -> Path:
-    """Write `checkpoint-<step>/`, then remove all but the `keep` newest. `state` is JSON: whatever the caller needs.
+    """Write `checkpoint-<step>/`, then remove all but the `keep` newest. `state` is the caller's, as JSON.
 
     Checkpoints of later steps are removed too: they are torn, or the run has turned back behind them.
     """
@@ -111,7 +120,10 @@ def save_checkpoint(
         write_weights(new / WEIGHTS, arrays_of(model))
         write_weights(new / _OPTIMIZER, moments)
         write_json_atomic(new / _STATE, {"step": step, "state": dict(state), "schedule": schedule})
-        files = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(new.iterdir())}
+        files = {
+            file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+            for file in sorted(new.iterdir())
+        }
         write_json_atomic(new / CHECKPOINT_MANIFEST, {"step": step, "files": files})
     older = [other for other in _checkpoints(output_dir) if other != path and _step(other) < step]
     kept = {path, *older[: max(0, keep - 1)]}
@@ -147,31 +159,31 @@ def _damage(path: Path) -> str | None:
 
 
 def load_checkpoint(directory: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, Any]]:
-    """(weights, optimizer, state) of one checkpoint. `optimizer` is what `restore_optimizer` takes."""
+    """(weights, optimizer tensors and schedule, caller's state) of a checkpoint, as they are on the disk."""
     directory = Path(directory)
     stored = read_json(directory / _STATE)
-    path = directory / _OPTIMIZER
-    moments = read_weights(path)
-    return read_weights(directory / WEIGHTS), {"moments": moments, "schedule": stored["schedule"]}, stored["state"]
+    optimizer = {"moments": read_weights(directory / _OPTIMIZER), "schedule": stored["schedule"]}
+    return read_weights(directory / WEIGHTS), optimizer, stored["state"]
 
 
 def restore_checkpoint(directory: str | Path, model: nn.Layer, optimizer: Optimizer) -> dict[str, Any]:
-    """Load a checkpoint into model and optimizer (learning-rate schedule included); returns the caller's state."""
+    """Load a checkpoint into model, optimizer and its learning-rate schedule; returns the caller's state."""
     weights, saved, state = load_checkpoint(directory)
     model = _bare(model)
     different = set(weights) ^ set(model.state_dict())
     if different:
         raise UserError(f"{directory}: is of another model; only one of the two has {sorted(different)[0]}")
-    put_weights(model, weights, str(directory))
-    restore_optimizer(model, optimizer, saved)
+    check_shapes(model, weights, str(directory))
+    _restore_optimizer(model, optimizer, saved)  # first: it changes the weights
+    put_weights(model, weights)
     return state
 
 
 def _portable(model: nn.Layer, optimizer: Optimizer) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The optimizer's tensors as {"<structured name>/<kind>": array}, and its schedule as JSON.
 
-    Paddle calls them "linear_84.w_0_moment1_0": the first number counts every Linear that the process ever built,
-    the last one the optimizers, so neither can be relied on in another process.
+    Paddle calls them "linear_84.w_0_moment1_0": the first number counts every Linear that the process ever
+    built, the last one the optimizers, so neither can be relied on in another process.
     """
     state = optimizer.state_dict()
     schedule = state.pop("LR_Scheduler", {})
@@ -186,7 +198,7 @@ def _optimizer_keys(model: nn.Layer, state: Mapping[str, Any]) -> dict[str, str]
     for name in state:
         match = _OPTIMIZER_TENSOR.fullmatch(name)
         if match is None or match["parameter"] not in structured:
-            raise UserError(f"the optimizer's {name!r} belongs to no parameter of the model; it cannot be saved")
+            raise UserError(f"the optimizer's {name!r} belongs to no parameter of the model")
         keys[name] = f"{structured[match['parameter']]}/{match['kind']}"
     return keys
 
@@ -194,13 +206,10 @@ def _optimizer_keys(model: nn.Layer, state: Mapping[str, Any]) -> dict[str, str]
 _OPTIMIZER_TENSOR = re.compile(r"(?P<parameter>\w+\.[wb]_\d+)_(?P<kind>\w+)_\d+")
 
 
-def restore_optimizer(model: nn.Layer, optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
-    """Put what `load_checkpoint` read into an optimizer over the parameters of `model`."""
+def _restore_optimizer(model: nn.Layer, optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+    """Put what `load_checkpoint` read into an optimizer over `model`'s parameters. Changes the weights."""
     moments = saved["moments"]
-    # Paddle makes the tensors in the first step; made now, they have names and can be set. Those of parameters that
-    # had no gradient yet are not in the checkpoint and keep their initial values, as in the run that was saved.
-    block = static.default_main_program().global_block()
-    optimizer._create_accumulators(block, [p for p in model.parameters() if not p.stop_gradient])
+    _make_moments(model, optimizer, {key.split("/")[0] for key in moments})
     state = optimizer.state_dict()
     state.pop("LR_Scheduler", None)
     keys = _optimizer_keys(model, state)
@@ -209,14 +218,29 @@ def restore_optimizer(model: nn.Layer, optimizer: Optimizer, saved: Mapping[str,
         raise UserError(f"the checkpoint is of another optimizer or model: it has {sorted(unknown)[0]}")
     values = {name: moments.get(keys[name], tensor.numpy()) for name, tensor in state.items()}
     optimizer.set_state_dict({**values, "LR_Scheduler": saved["schedule"]})
+    # Everything is set by now. Paddle would keep the dictionary, and refuse a parameter that is not in it and
+    # gets its first gradient after resuming.
+    optimizer._accumulators_holder = {}
+
+
+def _make_moments(model: nn.Layer, optimizer: Optimizer, names: set[str]) -> None:
+    """One step with gradients of 0: Paddle makes and names an optimizer's tensors in its first step."""
+    parameters = dict(model.named_parameters())
+    unknown = names - set(parameters)
+    if unknown:
+        raise UserError(f"the checkpoint is of another model: it has {sorted(unknown)[0]}")
+    optimizer.clear_grad(set_to_zero=False)
+    sum((parameters[name] * 0.0).sum() for name in names).backward()
+    optimizer.step()
+    optimizer.clear_grad(set_to_zero=False)
 
 
 def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool, what: str) -> None:
-    """Refuse a directory that holds another run; otherwise record this one there (main process), in ofa_run.json.
+    """Refuse a directory that holds another run; otherwise the main process records this one in ofa_run.json.
 
-    A directory with best/, last/ or a checkpoint holds a run. Without `resume` that is a UserError. With it, the
-    recorded kind of run (`what`) and settings must be the same, but for those in _FREE. Other files do not matter:
-    training writes none of their names.
+    A directory with best/, last/ or a checkpoint holds a run. Without `resume` that is a UserError. With it,
+    the recorded kind of run (`what`) and settings must be the same, but for those in _FREE. Other files do
+    not matter: training writes none of their names.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -245,7 +269,9 @@ def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
     if what != record["what"]:
-        raise UserError(f"--output_dir {path}: holds a {what} run, not a {record['what']} run; name another directory")
+        raise UserError(
+            f"--output_dir {path}: holds a {what} run, not a {record['what']} run; name another directory"
+        )
     now = record["settings"]
     changed = sorted(key for key in set(before) & set(now) - _FREE if before[key] != now[key])
     if changed:

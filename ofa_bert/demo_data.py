@@ -1,9 +1,10 @@
 """The built-in demo task: does the writer approve of the thing that the sentence is about?
 
-Sentences are made from templates and words, so no download is needed. Counting words does not solve the task: the
-word that gives an opinion may be negated, far away too, belong to somebody else or to another thing, or be
-outweighed by the main clause. Dev puts words into templates in which training never shows them.
+Sentences are made from templates and words, so no download is needed. Counting words does not solve the
+task: the word that gives an opinion may be negated, even from afar, belong to somebody else or to another
+thing, or be outweighed by the main clause. Dev puts words into templates in which training never shows them.
 """
+
 from __future__ import annotations
 
 import random
@@ -19,27 +20,31 @@ DEV_SHARE = 5  # a template keeps every fifth opinion word for dev, each templat
 
 # Opinion words, (negative, positive): the index is the label that such a word speaks for.
 _ADJECTIVES = (
-    """dreadful awful terrible disappointing mediocre sloppy dull horrible shoddy tedious unpleasant lousy poor
-    appalling abysmal clumsy frustrating annoying irritating bland careless dismal atrocious wretched pathetic
-    miserable inferior flawed unbearable hideous ugly depressing ghastly forgettable grim boring messy nasty subpar
-    second-rate laughable tiresome unimpressive unacceptable horrendous deplorable lamentable repulsive dreary stale
-    infuriating amateurish disgusting woeful lacklustre shabby rotten tacky hopeless insufferable""".split(),
-    """excellent superb wonderful delightful charming impressive splendid brilliant lovely fantastic pleasant great
-    terrific outstanding marvellous enjoyable satisfying remarkable flawless elegant refreshing admirable memorable
-    inviting rewarding stunning gorgeous exquisite magnificent likeable perfect amazing beautiful fabulous magical
-    sublime graceful captivating fascinating thrilling praiseworthy phenomenal exceptional first-rate top-notch
-    world-class heavenly spectacular dazzling faultless glorious appealing commendable tremendous polished inspired
+    """dreadful awful terrible disappointing mediocre sloppy dull horrible shoddy tedious unpleasant lousy
+    poor appalling abysmal clumsy frustrating annoying irritating bland careless dismal atrocious
+    wretched pathetic miserable inferior flawed unbearable hideous ugly depressing ghastly
+    forgettable grim boring messy nasty subpar second-rate laughable tiresome unimpressive
+    unacceptable horrendous deplorable lamentable repulsive dreary stale infuriating amateurish
+    disgusting woeful lacklustre shabby rotten tacky hopeless insufferable""".split(),
+    """excellent superb wonderful delightful charming impressive splendid brilliant lovely fantastic
+    pleasant great terrific outstanding marvellous enjoyable satisfying remarkable flawless elegant
+    refreshing admirable memorable inviting rewarding stunning gorgeous exquisite magnificent
+    likeable perfect amazing beautiful fabulous magical sublime graceful captivating fascinating
+    thrilling praiseworthy phenomenal exceptional first-rate top-notch world-class heavenly
+    spectacular dazzling faultless glorious appealing commendable tremendous polished inspired
     engaging classy adorable breathtaking""".split(),
 )
 _NOUNS = (
-    """disaster mess letdown failure chore nightmare disgrace flop embarrassment mistake shambles catastrophe fiasco
-    insult bore farce blunder torment rip-off dud""".split(),
-    """delight triumph joy treat gem pleasure success masterpiece winner bargain revelation marvel highlight blessing
-    dream wonder inspiration treasure hit sensation""".split(),
+    """disaster mess letdown failure chore nightmare disgrace flop embarrassment mistake shambles
+    catastrophe fiasco insult bore farce blunder torment rip-off dud""".split(),
+    """delight triumph joy treat gem pleasure success masterpiece winner bargain revelation marvel
+    highlight blessing dream wonder inspiration treasure hit sensation""".split(),
 )
 _VERBS = (
-    "hated disliked despised loathed regretted resented criticised detested deplored scorned slated condemned".split(),
-    "loved enjoyed admired adored liked appreciated praised recommended cherished treasured applauded relished".split(),
+    """hated disliked despised loathed regretted resented criticised detested deplored scorned slated
+    condemned""".split(),
+    """loved enjoyed admired adored liked appreciated praised recommended cherished treasured applauded
+    relished""".split(),
 )
 _OPINIONS = {"adj": _ADJECTIVES, "a_adj": _ADJECTIVES, "a_noun": _NOUNS, "verb": _VERBS}
 
@@ -48,30 +53,54 @@ _DOMAINS = (
     ("film documentary musical comedy thriller", "plot ending cast soundtrack script hero dialogue villain"),
     ("restaurant bistro diner pizzeria cafeteria", "soup service menu dessert waiter buffet terrace kitchen"),
     ("hotel hostel resort guesthouse lodge", "lobby breakfast pool bedroom view reception bathroom garden"),
-    ("phone laptop tablet camera printer", "screen battery keyboard speaker casing microphone manual charger"),
-    ("novel biography memoir anthology trilogy", "prologue style narrator preface cover translation finale tone"),
-    ("concert festival opera recital ballet", "sound stage orchestra singer choreography rehearsal encore tempo"),
-    ("course seminar workshop lecture tutorial", "teacher syllabus workbook pace textbook venue discussion exam"),
-    ("cruise train ferry flight coach", "cabin buffet crew schedule announcement seat timetable luggage-rack"),
-    ("museum gallery castle zoo aquarium", "entrance exhibition audio-guide gift-shop layout tour staircase map"),
-    ("app website game podcast newsletter", "design interface search-bar update logo archive menu registration"),
+    (
+        "phone laptop tablet camera printer",
+        "screen battery keyboard speaker casing microphone manual charger",
+    ),
+    (
+        "novel biography memoir anthology trilogy",
+        "prologue style narrator preface cover translation finale tone",
+    ),
+    (
+        "concert festival opera recital ballet",
+        "sound stage orchestra singer choreography rehearsal encore tempo",
+    ),
+    (
+        "course seminar workshop lecture tutorial",
+        "teacher syllabus workbook pace textbook venue discussion exam",
+    ),
+    (
+        "cruise train ferry flight coach",
+        "cabin buffet crew schedule announcement seat timetable luggage-rack",
+    ),
+    (
+        "museum gallery castle zoo aquarium",
+        "entrance exhibition audio-guide gift-shop layout tour staircase map",
+    ),
+    (
+        "app website game podcast newsletter",
+        "design interface search-bar update logo archive menu registration",
+    ),
 )
 _DETERMINERS = "the this".split()
-_PEOPLE = tuple(
-    """my brother|my neighbour|our guide|a colleague|my aunt|the woman beside us|his boss|her cousin|an old friend|
-    my flatmate|the driver|our daughter|the mayor|a stranger|my dentist|their grandfather|one blogger|a student|
-    the man behind me|my wife|the reviewer|our landlord|a tourist|my former teacher""".replace("\n    ", "").split("|")
-)
-_WHEN = tuple(
-    """last weekend|yesterday|on Tuesday|over the holidays|in early spring|on our second visit|a year ago|in October|
-    on a rainy afternoon|this morning|in the summer|at Easter|on my birthday|two weeks ago""".replace("\n    ", "").split("|")
-)
-_INTENSITY = ("", "", "", "very ", "truly ", "utterly ", "remarkably ", "rather ", "quite ", "really ", "so very ",
-              "absolutely ", "somewhat ", "decidedly ", "simply ", "extremely ")  # fmt: skip
+_PEOPLE = (
+    "my brother|my neighbour|our guide|a colleague|my aunt|the woman beside us|his boss|her cousin|a student|"
+    "my flatmate|the driver|our daughter|the mayor|a stranger|my dentist|their grandfather|one blogger|"
+    "an old friend|the man behind me|my wife|the reviewer|our landlord|a tourist|my former teacher"
+).split("|")
+_WHEN = (
+    "last weekend|yesterday|on Tuesday|over the holidays|in early spring|on our second visit|a year ago|"
+    "in October|on a rainy afternoon|this morning|in the summer|at Easter|on my birthday|two weeks ago"
+).split("|")
+_INTENSITY = [""] * 3 + (
+    "very |truly |utterly |remarkably |rather |quite |really |so very |absolutely |somewhat |decidedly |"
+    "simply |extremely "
+).split("|")
 _ASIDES = "weather traffic queue car-park neighbourhood bus-stop street-music smell newspaper coffee".split()
 
-# {T} the thing, {A} {B} what belongs to it, {O} another thing of its kind, {P} a person, {W} a time, {i} intensity,
-# {X} something unrelated. An opinion has a sign: + shares the sentence's label, - is its opposite, ? is either.
+# {T} the thing, {A} {B} what belongs to it, {O} another thing of its kind, {P} a person, {W} a time,
+# {i} intensity, {X} something unrelated. An opinion has a sign: + shares the sentence's label, - is its
+# opposite, ? is either. The numbers say how often a kind of sentence comes.
 _KINDS = {
     "plain": (
         0.34,
@@ -183,7 +212,10 @@ TEMPLATES = tuple((kind, line.strip()) for kind, (_, lines) in _KINDS.items() fo
 
 
 def generate(seed: int = 0, train: int = 6000, dev: int = 1000) -> Datasets:
-    """The demo data, the same for the same arguments; no sentence occurs twice, half of each split is positive."""
+    """The demo data, the same for the same arguments.
+
+    No sentence occurs twice, and half of each split is positive.
+    """
     rng = random.Random(seed)
     seen: set[str] = set()
     return Datasets(TASK, _split(rng, train, False, seen), {"dev": _split(rng, dev, True, seen)})
@@ -235,9 +267,14 @@ def _fill(rng: random.Random, number: int, label: int, for_dev: bool) -> tuple[s
     thing, other = rng.sample(things.split(), 2)
     first, second = rng.sample(parts.split(), 2)
     plain = {
-        "T": f"{rng.choice(_DETERMINERS)} {thing}", "O": other, "A": first, "B": second, "P": rng.choice(_PEOPLE),
-        "W": rng.choice(_WHEN), "X": rng.choice(_ASIDES),
-    }  # fmt: skip
+        "T": f"{rng.choice(_DETERMINERS)} {thing}",
+        "O": other,
+        "A": first,
+        "B": second,
+        "P": rng.choice(_PEOPLE),
+        "W": rng.choice(_WHEN),
+        "X": rng.choice(_ASIDES),
+    }
     words: list[str] = []
 
     def slot(match: re.Match) -> str:

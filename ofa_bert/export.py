@@ -1,6 +1,6 @@
-"""A bundle: the static model, ONNX on request, tokenizer and manifest, each model compared before it gets its name.
+"""A bundle: static model, ONNX on request, tokenizer and manifest; it gets its name after it was compared.
 
-Both static models take input_ids and token_type_ids, int64 [B, T] with B and T free, and give logits, float32 [B, C].
+Both models take input_ids and token_type_ids, int64 [B, T], B and T free, and give logits, float32 [B, C].
 The padding mask is not an input: PaddleNLP derives it from the padding token inside the graph.
 """
 
@@ -10,7 +10,7 @@ import logging
 import platform
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, NamedTuple
 
 import numpy as np
 import paddle
@@ -20,7 +20,7 @@ from ofa_bert import __version__, onnx_graph
 from ofa_bert.atomic import atomic_directory, write_json_atomic
 from ofa_bert.encoder import backbone, model_type_of
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.onnx_graph import first_line
+from ofa_bert.onnx_graph import OUTPUT, first_line
 from ofa_bert.tasks import Task
 
 logger = logging.getLogger(__name__)
@@ -31,10 +31,16 @@ STATIC_PREFIX = "inference"
 PARAMETERS = "inference.pdiparams"
 ONNX_MODEL = "model.onnx"
 INPUTS = ("input_ids", "token_type_ids")
-OUTPUT = "logits"
 
-# Logits [B, C] from input_ids and token_type_ids, both [B, T] int64.
-Backend = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Probe = tuple[np.ndarray, np.ndarray]
+
+
+class Backend(NamedTuple):
+    """A loaded model. `run` maps input_ids and token_type_ids, int64 [B, T], to logits, float32 [B, C]."""
+
+    run: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    output: str  # what the model itself calls the logits; Paddle generates this name
+    device: str
 
 
 def export_bundle(
@@ -49,10 +55,10 @@ def export_bundle(
     """Write the bundle of `model` (a full model or an extracted sub-model) and return its manifest.
 
     `meta` is the model's ofa_config.json; its sub_model, task, score and scores go into the manifest.
-    Every written model is loaded again and its logits are compared with those of `model` on several batch sizes and
-    lengths. A difference above `tolerance` is a RunError; `directory` then stays as it was. The mode (training or
-    evaluation) of `model` is unchanged afterwards. UserError for an impossible length, labels that do not fit the
-    classifier, a missing converter and a directory that holds something else.
+    Every written model is loaded again and its logits are compared with those of `model` on several batch
+    sizes and lengths. A difference above `tolerance` is a RunError; `directory` then stays as it was. `model`
+    is compared in evaluation mode and gets its mode back. UserError for an impossible length, labels that do
+    not fit the classifier, a missing converter and a directory that holds something else.
     """
     _check(model, meta, max_seq_length)
     if onnx:
@@ -72,7 +78,6 @@ def export_bundle(
             **_description(model, meta),
             "max_seq_length": max_seq_length,
             "inputs": list(INPUTS),
-            "output": OUTPUT,
             "tolerance": tolerance,
             "compared_shapes": [list(ids.shape) for ids, _ in probes],
             "backends": backends,
@@ -94,7 +99,10 @@ def _check(model: nn.Layer, meta: Mapping[str, Any], max_seq_length: int) -> Non
     task = meta.get("task")
     outputs = Task.from_json(task).num_labels if task else config.num_labels
     if outputs != config.num_labels:
-        raise UserError(f"task {task['name']} needs {outputs} outputs, the classifier has {config.num_labels}")
+        raise UserError(
+            f"task {task['name']} needs {outputs} outputs, the classifier has {config.num_labels};"
+            " export with the task that the model was trained for"
+        )
 
 
 def _description(model: nn.Layer, meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +135,7 @@ def _versions(onnx: bool) -> dict[str, str]:
 
 @contextmanager
 def _evaluating(model: nn.Layer) -> Iterator[None]:
-    """Evaluation mode inside; afterwards each layer is in the mode it had (some may be frozen in evaluation)."""
+    """Evaluation mode inside; afterwards each layer is in the mode it had (some may have been frozen)."""
     modes = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
     model.eval()
     try:
@@ -139,7 +147,7 @@ def _evaluating(model: nn.Layer) -> Iterator[None]:
 
 @contextmanager
 def _full_float32() -> Iterator[None]:
-    """No TF32 inside: on recent GPUs it is Paddle's default and moves logits by more than the tolerance."""
+    """No TF32 inside: Paddle's default on recent GPUs, too coarse (10-bit mantissa) for the comparison."""
     if not paddle.device.is_compiled_with_cuda():
         yield
         return
@@ -164,8 +172,8 @@ def _write_static(model: nn.Layer, bundle: Path) -> None:
 
 def _write_onnx(model: nn.Layer, bundle: Path) -> None:
     names = {parameter.name: name for name, parameter in model.named_parameters()}
-    target = bundle / ONNX_MODEL
-    onnx_graph.write_onnx(static_model_path(bundle), bundle / PARAMETERS, target, names, model.config.num_labels)
+    program, parameters, target = static_model_path(bundle), bundle / PARAMETERS, bundle / ONNX_MODEL
+    onnx_graph.write_onnx(program, parameters, target, names, model.config.num_labels)
 
 
 def static_model_path(bundle: Path) -> Path:
@@ -182,12 +190,13 @@ def load_paddle_inference(bundle: Path) -> Backend:
     from paddle import inference
 
     config = inference.Config(str(static_model_path(bundle)), str(bundle / PARAMETERS))
-    device = paddle.get_device()
-    if device.startswith("gpu"):
+    device = paddle.get_device() if paddle.get_device().startswith("gpu") else "cpu"
+    if device != "cpu":
         config.enable_use_gpu(256, int(device.partition(":")[2] or 0))  # MiB at the start; the pool grows
     else:
         config.disable_gpu()
-        # With oneDNN, Paddle 3.3.1 drops one of two activations in a row (TinyBERT's tanh and ReLU). MKL is also faster.
+        # oneDNN is on by default, and its fusion in Paddle 3.3.1 loses one of two activations in a row
+        # (TinyBERT's tanh and ReLU): other logits, no message.
         config.disable_mkldnn()
     config.disable_glog_info()
     predictor = inference.create_predictor(config)
@@ -199,7 +208,7 @@ def load_paddle_inference(bundle: Path) -> Backend:
         predictor.run()
         return predictor.get_output_handle(output).copy_to_cpu()
 
-    return run
+    return Backend(run, output, device)
 
 
 def load_onnx_runtime(bundle: Path) -> Backend:
@@ -211,7 +220,7 @@ def load_onnx_runtime(bundle: Path) -> Backend:
     def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
         return session.run([OUTPUT], dict(zip(INPUTS, (input_ids, token_type_ids))))[0]
 
-    return run
+    return Backend(run, OUTPUT, "cpu")
 
 
 BACKENDS: dict[str, Callable[[Path], Backend]] = {
@@ -220,10 +229,10 @@ BACKENDS: dict[str, Callable[[Path], Backend]] = {
 }
 
 
-def _probes(model: nn.Layer, max_seq_length: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _probes(model: nn.Layer, max_seq_length: int) -> list[Probe]:
     """Batches of (input_ids, token_type_ids), each [B, T] int64: random tokens, two segments, padded rows.
 
-    The first row of a batch is full, every other one has its own length. Always the same for the same vocabulary.
+    The first row of a batch is full, every other one has its own length. The same model always gets the same.
     """
     rng = np.random.default_rng(0)
     pad = backbone(model).pad_token_id
@@ -244,13 +253,13 @@ def _compare(
     name: str,
     model: nn.Layer,
     bundle: Path,
-    probes: list[tuple[np.ndarray, np.ndarray]],
+    probes: list[Probe],
     tolerance: float,
 ) -> dict[str, Any]:
-    """Load the written model and compare its logits with those of `model`; RunError when they differ or it fails."""
+    """Load the written model and compare its logits with those of `model`; RunError if they differ."""
     try:
-        run = BACKENDS[name](bundle)
-        found = [run(*probe) for probe in probes]  # each [B, C]
+        backend = BACKENDS[name](bundle)
+        found = [backend.run(*probe) for probe in probes]  # each [B, C]
     except Exception as error:  # each library has its own types; what they say matters, not which it is
         raise RunError(f"{name} failed on the model that was just exported: {first_line(error)}") from error
     with paddle.no_grad():
@@ -259,7 +268,7 @@ def _compare(
     for want, have, (input_ids, _) in zip(expected, found, probes):
         shape = "batch {}, length {}".format(*input_ids.shape)
         if have.shape != want.shape:
-            raise RunError(f"{name}, {shape}: logits of shape {have.shape}, the dynamic model's are {want.shape}")
+            raise RunError(f"{name}, {shape}: logits of shape {have.shape} instead of {want.shape}")
         difference = float(np.abs(have - want).max())
         if not difference <= tolerance:  # so that NaN fails too
             raise RunError(
@@ -268,4 +277,9 @@ def _compare(
             )
         worst = max(worst, difference)
     same = np.concatenate([h.argmax(-1) == w.argmax(-1) for h, w in zip(found, expected)])
-    return {"max_abs_difference": worst, "argmax_agreement": float(same.mean())}
+    return {
+        "device": backend.device,
+        "output": backend.output,
+        "max_abs_difference": worst,
+        "argmax_agreement": float(same.mean()),
+    }

@@ -1,6 +1,6 @@
 """Parameter names: from Hugging Face's layout to PaddleNLP's, and from bare encoders to classifiers.
 
-PaddleNLP has such tables for BERT and RoBERTa only, and applies them to files it then writes beside the original.
+PaddleNLP has such tables for BERT and RoBERTa only, and writes the converted file beside the original.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import Iterable, Mapping
 import numpy as np
 
 _PREFIXES = ("bert.", "ernie.", "roberta.", "tinybert.")
-# Heads of pre-training and of other tasks, and buffers that older PyTorch versions stored: a classifier needs none.
+# Heads of pre-training and other tasks, and buffers that older PyTorch stored: a classifier needs none.
 _LEFT_OUT = ("cls.", "lm_head.", "qa_outputs.", "embeddings.position_ids", "embeddings.token_type_ids")
+_PROJECTIONS = "fit_dense"  # TinyBERT's, to its teacher's width: no part of a classifier's forward
 _CLASSIFIER = "classifier."
 
 # Hugging Face module -> Paddle module, inside a layer and outside of the layers.
@@ -47,14 +48,14 @@ def is_hugging_face(names: Iterable[str]) -> bool:
 def to_paddle(weights: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     """Weights in either layout under the names of a PaddleNLP classifier whose encoder is called `prefix`.
 
-    Hugging Face's Linear weights [out, in] are transposed to Paddle's [in, out]. Names that no rule knows stay as
-    they are, so that the comparison with the model shows them.
+    Hugging Face's Linear weights [out, in] are transposed to Paddle's [in, out]. Names that no rule knows
+    stay as they are, so that the comparison with the model shows them.
     """
     convert = is_hugging_face(weights)
     converted = {}
     for name, array in weights.items():
         bare = _without_prefix(name)
-        if bare.startswith(_LEFT_OUT):
+        if bare.startswith(_LEFT_OUT) or (convert and bare.startswith(_PROJECTIONS)):
             continue
         if convert:
             bare, transpose = _paddle_name(bare)

@@ -1,4 +1,5 @@
 """GLUE's metrics on arrays. NumPy only: importing scikit-learn would cost every command seconds."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -20,7 +21,7 @@ def compute(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, flo
     broken = int((~np.isfinite(logits.reshape(len(labels), -1))).any(axis=1).sum())
     if broken:
         raise RunError(
-            f"the model's output is NaN or infinite for {broken} of {len(labels)} examples of task {task.name}: "
+            f"the model's output is NaN or infinite for {broken} of {len(labels)} examples of {task.name}: "
             "training diverged; try a lower learning rate, more warm-up, or no --amp"
         )
     if task.is_regression:

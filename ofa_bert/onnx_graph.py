@@ -1,23 +1,21 @@
 """ONNX from an exported static model: paddle2onnx converts, this module gives the graph its deployable form.
 
-paddle2onnx 1.3 and 2.1 put every weight into a Constant node, and 2.1 passes many of them through Identity. ONNX
-Runtime's fusions and quantizers look for initializers and find nothing to do in such a graph.
+paddle2onnx 1.3 and 2.1 put every weight into a Constant node, and 2.1 adds Identity nodes between operators.
+ONNX Runtime's quantizers look for initializers and find nothing to do in such a graph.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.metadata
-import logging
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Iterable, Mapping, Sequence
 
 from ofa_bert.errors import RunError, UserError
 
-logger = logging.getLogger(__name__)
-
 # The first opset in which LayerNormalization is one operator; both supported paddle2onnx versions reach it.
 OPSET = 17
+OUTPUT = "logits"
 NEEDED = ("paddle2onnx", "onnx", "onnxruntime")
 
 
@@ -31,7 +29,7 @@ def versions() -> dict[str, str]:
 
 
 def require_converter() -> None:
-    """Raise UserError unless paddle2onnx, onnx and onnxruntime are installed in versions that fit Paddle's."""
+    """Raise UserError unless paddle2onnx, onnx and onnxruntime are installed, in versions that fit Paddle."""
     found = versions()
     missing = [package for package in NEEDED if package not in found]
     if missing:
@@ -69,9 +67,9 @@ def write_onnx(
     parameter_names: Mapping[str, str],
     num_labels: int,
 ) -> None:
-    """Convert a static model with inputs [batch, sequence] to `target`, an ONNX file with weights as initializers.
+    """Convert a static model, inputs [batch, sequence], to the ONNX file `target`; weights are initializers.
 
-    `parameter_names` maps Paddle's running names (linear_20.w_0) to the names that the initializers shall have.
+    `parameter_names` maps Paddle's running names (linear_20.w_0) to those that the initializers shall have.
     Raises RunError when the conversion fails or its result is not valid ONNX.
     """
     import onnx
@@ -81,7 +79,7 @@ def write_onnx(
     drop_identities(model.graph)
     drop_unused(model.graph)
     _rename(model.graph, dict(parameter_names))
-    _name_outside(model.graph, "logits", num_labels)
+    _name_outside(model.graph, num_labels)
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker and shape inference raise three unrelated types
@@ -97,7 +95,7 @@ def _convert(static_model: Path, parameters: Path) -> bytes:
         content = paddle2onnx.export(
             str(static_model), str(parameters), save_file=None, opset_version=OPSET, verbose=False
         )
-    except Exception as error:  # 1.3 raises what C++ threw, 2.1 logs that and trips over its own unset variable
+    except Exception as error:  # 1.3 raises what C++ threw; 2.1 logs that, then raises UnboundLocalError
         raise RunError(f"paddle2onnx failed on {static_model.name}: {first_line(error)}") from error
     if not content:
         raise RunError(f"paddle2onnx returned nothing for {static_model.name}")
@@ -134,14 +132,18 @@ def drop_identities(graph: Any) -> None:
 def drop_unused(graph: Any) -> None:
     """Remove initializers that no node reads; ONNX Runtime warns about each."""
     read = {name for node in graph.node for name in node.input} | {item.name for item in graph.output}
-    kept = [type(item).FromString(item.SerializeToString()) for item in graph.initializer if item.name in read]
+    kept = _copies(item for item in graph.initializer if item.name in read)
     del graph.initializer[:]
     graph.initializer.extend(kept)
 
 
+def _copies(messages: Iterable[Any]) -> list[Any]:
+    # Deleting a repeated field invalidates the messages that it held.
+    return [type(message).FromString(message.SerializeToString()) for message in messages]
+
+
 def _replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
-    # Copies: deleting the repeated field invalidates the nodes that it held.
-    copies = [type(node).FromString(node.SerializeToString()) for node in nodes]
+    copies = _copies(nodes)
     del graph.node[:]
     graph.node.extend(copies)
 
@@ -160,9 +162,9 @@ def _map_names(field: Any, names: Mapping[str, str]) -> None:
         field[index] = names.get(name, name)
 
 
-def _name_outside(graph: Any, output: str, num_labels: int) -> None:
+def _name_outside(graph: Any, num_labels: int) -> None:
     """Give the output its name, and the free dimensions theirs."""
-    _rename(graph, {graph.output[0].name: output})
+    _rename(graph, {graph.output[0].name: OUTPUT})
     for value in graph.input:
         _set_dims(value, ("batch", "sequence"))
     _set_dims(graph.output[0], ("batch", num_labels))

@@ -44,11 +44,10 @@ def average_gradients(parameters: Iterable[paddle.Tensor]) -> None:
     flat = paddle.concat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat.scale_(1.0 / world_size())
-    start_at = 0
-    for gradient in gradients:
-        size = int(np.prod(gradient.shape))
-        gradient.set_value(flat[start_at : start_at + size].reshape(gradient.shape))
-        start_at += size
+    sizes = [int(np.prod(gradient.shape)) for gradient in gradients]
+    # One split, not one slice each: a slice is a view that set_value and copy_ handle at the cost of the whole.
+    for gradient, piece in zip(gradients, paddle.split(flat, sizes)):
+        gradient.copy_(piece.reshape(gradient.shape), True)
 
 
 def sum_array(array: np.ndarray) -> np.ndarray:

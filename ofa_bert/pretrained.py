@@ -1,4 +1,4 @@
-"""Where a pretrained model comes from, and how its weights and its tokenizer are taken out of there, read only."""
+"""Where a pretrained model comes from, and how its weights and its tokenizer are read from there."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import numpy as np
 from paddle import nn
 from paddle.nn import functional
 
-from ofa_bert.atomic import MODEL_META, read_json, recover
-from ofa_bert.encoder import MODEL_TYPES, backbone, model_class, tokenizer_class
+from ofa_bert.atomic import MODEL_META, finish_replacement, read_json
+from ofa_bert.encoder import MODEL_TYPES, model_class, tokenizer_class
 from ofa_bert.errors import UserError
-from ofa_bert.layouts import is_hugging_face, to_paddle
+from ofa_bert.layouts import to_paddle
 from ofa_bert.weights import find_weights, read_weights
 
 logger = logging.getLogger(__name__)
@@ -50,9 +50,8 @@ class Source:
 def locate(name_or_path: str | Path, model_type: str) -> Source:
     """A local directory, or a model that PaddleNLP knows by that name and downloads to its cache."""
     if Path(name_or_path).is_file():
-        raise UserError(f"{name_or_path}: is a file; name the directory that holds config.json and the weights")
-    if not Path(name_or_path).exists():
-        recover(name_or_path)  # a kill between two renames leaves only the neighbours of the directory
+        raise UserError(f"{name_or_path}: is a file; name the directory with config.json and weights")
+    finish_replacement(name_or_path)
     if Path(name_or_path).is_dir():
         return _local(Path(name_or_path))
     return _known_by_name(str(name_or_path), model_type)
@@ -61,7 +60,8 @@ def locate(name_or_path: str | Path, model_type: str) -> Source:
 def _local(directory: Path) -> Source:
     found = [directory / name for name in _CONFIG_FILES if (directory / name).is_file()]
     if not found:
-        raise UserError(f"{directory}: is no model directory; it has no config.json")
+        hint = f"; did you mean {directory / 'best'}?" if (directory / "best").is_dir() else ""
+        raise UserError(f"{directory}: is no model directory; it has no config.json{hint}")
     meta_file = directory / MODEL_META
     meta = read_json(meta_file) if meta_file.exists() else {}
     config = read_json(found[0])
@@ -72,24 +72,24 @@ def _local(directory: Path) -> Source:
 
 
 def _known_by_name(name: str, model_type: str) -> Source:
-    """Let PaddleNLP resolve and download, but not unpickle: its own from_pretrained would run a hostile pickle."""
+    """PaddleNLP downloads but does not unpickle: its own from_pretrained would run a hostile pickle."""
     cls = model_class(model_type)
     try:
         config, _ = cls.config_class.get_config_dict(name)
-        path, parts, _, _ = cls._resolve_model_file_path(name, convert_from_torch=True)
+        path, *_ = cls._resolve_model_file_path(name, convert_from_torch=True)
     except Exception as error:  # PaddleNLP raises OSError, AssertionError, requests' and its own errors here
         reason = re.split(r"\n|\. ", str(error))[0]
         raise UserError(
             f"{name}: neither a local directory nor a model that PaddleNLP can fetch ({reason});"
             " name a directory with config.json, weights and vocabulary, or check the network"
         ) from error
-    if parts:
-        logger.debug("%s: weights in %d parts", name, len(parts))
     return Source(name, copy.deepcopy(config), Path(path), name, {})
 
 
-def build_config(source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, Any]) -> Any:
-    """PaddleNLP's configuration object for the source, checked. UserError for another model type or bad sizes."""
+def build_config(
+    source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, Any]
+) -> Any:
+    """PaddleNLP's configuration object, checked. UserError for another model type or impossible sizes."""
     values = copy.deepcopy(source.config)
     stated = values.get("model_type")
     if stated is not None and stated != model_type:
@@ -114,26 +114,30 @@ def build_config(source: Source, model_type: str, num_labels: int | None, overri
 
 def _check_config(where: str, config: Any) -> None:
     sizes = {name: getattr(config, name, None) for name in _SIZES}
-    problems = [f"{name} is {value!r}" for name, value in sizes.items() if type(value) is not int or value < 1]
+    problems = [
+        f"{name} is {value!r}" for name, value in sizes.items() if type(value) is not int or value < 1
+    ]
     if not problems and config.hidden_size % config.num_attention_heads:
         problems.append(f"{config.num_attention_heads} heads do not divide hidden_size {config.hidden_size}")
     if not hasattr(functional, str(config.hidden_act)):
         problems.append(f"hidden_act {config.hidden_act!r} is no activation of Paddle")
     if getattr(config, "position_embedding_type", "absolute") != "absolute":
-        problems.append(f"position_embedding_type {config.position_embedding_type!r}: only absolute is supported")
+        problems.append(f"position_embedding_type {config.position_embedding_type!r} is not supported")
+    if not isinstance(config.layer_norm_eps, (int, float)):
+        problems.append(f"layer_norm_eps is {config.layer_norm_eps!r}")
     if problems:
         raise UserError(f"{where}: its config.json cannot be used: {'; '.join(problems)}")
 
 
 def fill(model: nn.Layer, source: Source, fresh_heads: bool) -> None:
-    """Put the source's weights into `model`. With `fresh_heads`, a classifier or pooler it lacks stays as built.
+    """Put the source's weights into `model`. With `fresh_heads`, a missing classifier or pooler stays random.
 
-    Every other difference is a UserError that names the parameters: nothing is dropped or left random in silence.
+    Every other difference is a UserError that names the parameters: nothing is dropped or random in silence.
     """
     weights = to_paddle(read_weights(source.weights), model.base_model_prefix)
-    if not hasattr(backbone(model), "pooler"):  # RoBERTa's classifier reads the first token itself
-        weights = {name: array for name, array in weights.items() if ".pooler." not in name}
     expected = model.state_dict()
+    if not any(".pooler." in name for name in expected):  # RoBERTa's classifier reads the first token itself
+        weights = {name: array for name, array in weights.items() if ".pooler." not in name}
     missing = set(expected) - set(weights)
     # TinyBERT's projections to its teacher's width take part in no forward of a classifier.
     fresh = {name for name in missing if ".fit_dense" in name}
@@ -142,7 +146,8 @@ def fill(model: nn.Layer, source: Source, fresh_heads: bool) -> None:
             members = {name for name in expected if name.startswith(head)}
             fresh |= members if members <= missing else set()
     _check_names(source, missing - fresh, set(weights) - set(expected), fresh_heads)
-    put_weights(model, weights, source.where)
+    check_shapes(model, weights, source.where)
+    put_weights(model, weights)
     if fresh:
         logger.info("%s: has no %s; they start at random values", source.where, ", ".join(sorted(fresh)))
 
@@ -150,9 +155,9 @@ def fill(model: nn.Layer, source: Source, fresh_heads: bool) -> None:
 def _check_names(source: Source, missing: set[str], unexpected: set[str], fresh_heads: bool) -> None:
     if not missing and not unexpected:
         return
-    heads_only = not unexpected and all("pooler." in name or name.startswith("classifier.") for name in missing)
-    if heads_only and not fresh_heads:
-        raise UserError(f"{source.where}: is an encoder without a classifier; finetune it first (run_glue.py)")
+    heads = {name for name in missing if ".pooler." in name or name.startswith("classifier.")}
+    if missing == heads and not unexpected and not fresh_heads:
+        raise UserError(f"{source.where}: is an encoder without a classifier; finetune it with run_glue.py")
     raise UserError(
         f"{source.where}: its weights are not those of the model that its config.json describes:"
         f" missing {_some(missing)}; unexpected {_some(unexpected)}"
@@ -164,8 +169,8 @@ def _some(names: set[str]) -> str:
     return f"{shown} and {len(names) - 6} more" if len(names) > 6 else shown
 
 
-def put_weights(model: nn.Layer, weights: Mapping[str, np.ndarray], where: str) -> None:
-    """Set the parameters that `weights` names; UserError when one has another shape."""
+def check_shapes(model: nn.Layer, weights: Mapping[str, np.ndarray], where: str) -> None:
+    """UserError when an array has another shape than the parameter of that name."""
     parameters = model.state_dict()
     wrong = [
         f"{name} is {list(array.shape)}, the model needs {parameters[name].shape}"
@@ -178,18 +183,20 @@ def put_weights(model: nn.Layer, weights: Mapping[str, np.ndarray], where: str) 
             raise UserError(f"{where}: was finetuned for a task with another number of labels ({heads[0]})")
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(f"{where}: weights of the wrong shape: {'; '.join(wrong[:3])}{more}")
+
+
+def put_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
+    """Set the parameters that `weights` names, as float32."""
+    parameters = model.state_dict()
     for name, array in weights.items():
         parameters[name].set_value(np.asarray(array, np.float32))
 
 
 def set_epsilon(model: nn.Layer) -> None:
-    """Give every LayerNorm the epsilon of the configuration, which PaddleNLP's ERNIE ignores and `resize` forgets."""
-    epsilon = getattr(model.config, "layer_norm_eps", None)
-    if epsilon is None:
-        return
+    """Give every LayerNorm the epsilon of the configuration, which PaddleNLP's ERNIE ignores."""
     for layer in model.sublayers():
         if isinstance(layer, nn.LayerNorm):
-            layer._epsilon = float(epsilon)
+            layer._epsilon = float(model.config.layer_norm_eps)
 
 
 def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Any:
@@ -207,9 +214,8 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Any:
     try:
         tokenizer = cls.from_pretrained(source.tokenizer_from, **files)
     except Exception as error:  # whatever a damaged vocabulary or configuration makes PaddleNLP raise
-        raise UserError(
-            f"{source.where}: its tokenizer cannot be loaded ({type(error).__name__}: {str(error)[:100]})"
-        ) from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
+        raise UserError(f"{source.where}: its tokenizer cannot be loaded ({reason})") from error
     if len(tokenizer) > vocab_size:
         raise UserError(
             f"{source.where}: the tokenizer knows {len(tokenizer)} tokens, the model embeds {vocab_size};"

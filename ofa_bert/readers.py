@@ -1,11 +1,12 @@
 """Reads the data of a task: GLUE's official files, your own TSV, CSV or JSONL, or PaddleNLP's download.
 
 Your own files. The suffix says the format: `.tsv` (a quote is text), `.csv` (quoted as spreadsheets do) or
-`.jsonl` (one object per line). Columns are named by the header. When the text columns and the label column are all
-whole numbers, the file has no header and they count columns from 0. Without column names, the texts are
-`sentence1` and `sentence2`, `sentence` or `text`, whichever there is, and the label is `label`.
+`.jsonl` (one object per line). Columns are named by the header. When the text columns and the label column
+are all whole numbers, the file has no header and they count columns from 0. Without column names, the texts
+are `sentence1` and `sentence2`, `sentence` or `text`, whichever there is, and the label is `label`.
 Labels become sorted classes (whole numbers by value) or a regression: see `_is_regression`.
 """
+
 from __future__ import annotations
 
 import logging
@@ -21,10 +22,14 @@ from ofa_bert.tasks import CLASS_METRICS, REGRESSION_METRICS, Datasets, Example,
 
 logger = logging.getLogger(__name__)
 
+# Label columns of the official files; in the others it is "label".
 _GLUE_LABEL = {
-    "cola": "1", "sst-2": "label", "mrpc": "Quality", "sts-b": "score", "qqp": "is_duplicate",
-    "mnli": "gold_label", "qnli": "label", "rte": "label", "wnli": "label", "demo": "label",
-}  # fmt: skip
+    "cola": "1",
+    "mrpc": "Quality",
+    "sts-b": "score",
+    "qqp": "is_duplicate",
+    "mnli": "gold_label",
+}
 _DEFAULT_TEXT = (("sentence1", "sentence2"), ("sentence",), ("text",))
 # Line breaks and tabs inside some questions split their rows in QQP's official train.tsv.
 _QQP_BROKEN_ROWS = 100
@@ -43,10 +48,10 @@ def load_datasets(
 ) -> Datasets:
     """The task with its training and dev examples, from wherever the arguments point.
 
-    train_file and dev_file: your own files; a GLUE task_name then gives labels and metrics. data_dir: GLUE's official
-    files, or the demo's. Neither: the demo is generated, a GLUE task is downloaded by PaddleNLP.
-    labels: the classes in the order that a trained model knows them, empty for regression. regression: True or False
-    overrides the guess from the training labels of your own files.
+    train_file and dev_file: your own files; a GLUE task_name then gives labels and metrics.
+    data_dir: GLUE's official files, or the demo's. Neither: the demo is generated, PaddleNLP downloads a
+    GLUE task. labels: the classes in the order that a trained model knows them, empty for regression.
+    regression: True or False overrides the guess from the training labels of your own files.
     Raises UserError, with file and line, for whatever is wrong with the data.
     """
     if train_file or dev_file:
@@ -95,7 +100,9 @@ def _glue_files(task: Task, directory: Path) -> Datasets:
         dev_names = {"dev": "dev.tsv"}
     missing = [name for name in ("train.tsv", *dev_names.values()) if not (directory / name).is_file()]
     if missing:
-        raise UserError(f"{directory}: no {', '.join(missing)}; data_dir must hold task {task.name}'s official files")
+        raise UserError(
+            f"{directory}: no {', '.join(missing)}; data_dir holds task {task.name}'s official files"
+        )
     return Datasets(
         task,
         _glue_split(task, directory / "train.tsv"),
@@ -110,7 +117,7 @@ def _glue_split(task: Task, path: Path) -> tuple[Example, ...]:
         broken_rows=_QQP_BROKEN_ROWS if task.name == "qqp" else 0,
     )
     text_columns = ("3",) if task.name == "cola" else task.text_columns
-    label_column = _GLUE_LABEL[task.name]
+    label_column = _GLUE_LABEL.get(task.name, "label")
     if task.name == "mnli":
         table = _without_gold_gaps(table, label_column)
     return _examples(table, text_columns, label_column, _label_reader(task))
@@ -125,7 +132,9 @@ def _without_gold_gaps(table: Table, label_column: str) -> Table:
 
 
 def _download(task: Task) -> Datasets:
-    dev = {"matched": "dev_matched", "mismatched": "dev_mismatched"} if task.name == "mnli" else {"dev": "dev"}
+    dev = (
+        {"matched": "dev_matched", "mismatched": "dev_mismatched"} if task.name == "mnli" else {"dev": "dev"}
+    )
     try:
         # Inside: it imports Paddle, and only this way of getting data needs it.
         from paddlenlp.datasets import load_dataset
@@ -162,7 +171,7 @@ def _own_files(task_name, files, text_columns, label_column, labels, regression)
     if labels is not None and regression not in (None, not labels):
         raise UserError(f"regression={regression} contradicts the labels {list(labels)}")
     label_column = label_column or "label"
-    # All numbers: there is no header. This decides before the first line is looked at, so it cannot guess wrong.
+    # All numbers: there is no header. The arguments decide, so a look at the first line cannot guess wrong.
     numbered = bool(text_columns) and all(name.isdecimal() for name in (*text_columns, label_column))
     train, dev = (read_table(path, has_header=not numbered) for path in files)
     text_columns = tuple(text_columns or _default_text(train))
@@ -185,7 +194,9 @@ def _default_text(table: Table) -> tuple[str, ...]:
     for names in _DEFAULT_TEXT:
         if set(names) <= set(table.header):
             return names
-    raise UserError(f"{table.path}: say which of the columns {list(table.header)} hold the text, with text_columns")
+    raise UserError(
+        f"{table.path}: which of the columns {list(table.header)} hold the text? Name text_columns"
+    )
 
 
 def _find_labels(table: Table, label_column: str, regression: bool | None) -> tuple[str, ...]:
@@ -194,7 +205,8 @@ def _find_labels(table: Table, label_column: str, regression: bool | None) -> tu
     if _is_regression(table, values) if regression is None else regression:
         return ()
     classes = {value for _, value in values}
-    if len(classes) < 2 or len(classes) > max(20, len(values) // 2):
+    too_many = regression is None and len(classes) > max(20, len(values) // 2)
+    if len(classes) < 2 or too_many:
         raise UserError(
             f"{table.path}: column {label_column!r} holds {len(classes)} different label(s) in {len(values)} "
             "rows; is it the label column?"
@@ -214,8 +226,8 @@ def _is_regression(table: Table, values: list[tuple[int, str]]) -> bool:
     if measured and len(values) > len(numbers) >= 0.9 * len(values):
         line, value = next((line, value) for line, value in values if _number(value) is None)
         raise UserError(
-            f"{table.path}:{line}: label {_short(value)} is not a number, though {len(numbers)} of {len(values)} "
-            "labels are; correct it, or say that these are classes"
+            f"{table.path}:{line}: label {_short(value)} is not a number, though {len(numbers)} of "
+            f"{len(values)} labels are; correct it"
         )
     return measured and len(numbers) == len(values)
 
@@ -254,14 +266,17 @@ def _label_reader(task: Task) -> Callable[[str], int | float]:
     return read
 
 
-def _examples(table: Table, text_columns: Sequence[str], label_column: str, read_label) -> tuple[Example, ...]:
+def _examples(
+    table: Table, text_columns: Sequence[str], label_column: str, read_label
+) -> tuple[Example, ...]:
     positions = [(name, table.column(name)) for name in text_columns]
     examples, empty = [], 0
     for (line, label), (_, row) in zip(_label_values(table, label_column), table.rows):
         texts = []
         for name, position in positions:
             if not isinstance(row[position], str):
-                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {_short(row[position])}")
+                shown = _short(row[position])
+                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown}")
             texts.append(row[position].strip())
         empty += not all(texts)
         try:

@@ -1,4 +1,5 @@
 """Reads a TSV, CSV or JSONL file into a table; every fault is one message with the file and the line."""
+
 from __future__ import annotations
 
 import csv
@@ -17,7 +18,7 @@ SUFFIXES = (".tsv", ".csv", ".jsonl")
 
 @dataclass(frozen=True)
 class Table:
-    """`rows` are (line in the file, one value per name of `header`); only JSONL has values that are not text."""
+    """`rows`: (line in the file, one value per name of `header`); only JSONL has values that are not text."""
 
     path: Path
     header: tuple[str, ...]
@@ -28,8 +29,8 @@ class Table:
         if self.header.count(name) != 1:
             fault = "no" if name not in self.header else "more than one"
             raise UserError(
-                f"{self.path}: {fault} column {name!r}; the file has {', '.join(map(repr, self.header))} (whole numbers "
-                "for the text and the label columns alike mean: no header, count the columns from 0)"
+                f"{self.path}: {fault} column {name!r}; the file has {', '.join(map(repr, self.header))} "
+                "(whole numbers for the text and the label columns alike mean: no header, count from 0)"
             )
         return self.header.index(name)
 
@@ -37,8 +38,9 @@ class Table:
 def read_table(path: str | Path, has_header: bool = True, broken_rows: int = 0) -> Table:
     """The table in a file whose suffix says its format. Blank lines do not count.
 
-    Without a header the columns are called "0", "1", ... Up to `broken_rows` rows with a wrong number of columns
-    are skipped and logged; one more is an error. Raises UserError for a missing, empty or malformed file.
+    Without a header the columns are called "0", "1", ... Up to `broken_rows` rows with a wrong number of
+    columns are skipped and logged; one more is an error.
+    Raises UserError for a missing, empty or malformed file.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
@@ -55,7 +57,9 @@ def read_table(path: str | Path, has_header: bool = True, broken_rows: int = 0) 
     if len(wrong) > broken_rows:
         line, found = wrong[0]
         like = "the header" if has_header else "the first line"
-        raise UserError(f"{path}:{line}: {found} columns, {like} has {width}; {len(wrong)} such line(s) in the file")
+        raise UserError(
+            f"{path}:{line}: {found} columns, {like} has {width}; {len(wrong)} such line(s) in all"
+        )
     if wrong:
         logger.warning("%s: skipped %d broken line(s), the first is line %d", path, len(wrong), wrong[0][0])
     return Table(path, tuple(header), tuple(row for row in rows if len(row[1]) == width))
@@ -107,7 +111,9 @@ def _read_jsonl(path: Path, text: str) -> Table:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}:{number}: not JSON: {error}") from error
         if not isinstance(record, dict):
-            raise UserError(f"{path}:{number}: a line must be an object such as {{\"text\": ..., \"label\": ...}}")
-        header = header or tuple(record)
+            raise UserError(
+                f'{path}:{number}: a line must be an object such as {{"text": ..., "label": ...}}'
+            )
+        header = tuple(record) if not rows else header
         rows.append((number, tuple(record.get(name) for name in header)))
     return Table(path, header, tuple(rows))

@@ -1,4 +1,5 @@
 """What a task is (labels, metrics, columns) and the nine tasks of GLUE."""
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -48,13 +49,14 @@ class Task:
                 f"not a task: {value!r}; a task has name, labels, metrics and text_columns"
             ) from error
         whole = isinstance(name, str) and all(
-            isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items) for items in lists
+            isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items)
+            for items in lists
         )
         labels, metrics, columns = lists
         if not whole or not metrics or not set(metrics) <= set(KNOWN_METRICS) or len(columns) not in (1, 2):
             raise UserError(
-                f"not a task: {value!r}; name is a text, labels, metrics and text_columns are lists of texts, "
-                f"metrics come from {', '.join(KNOWN_METRICS)}, and there are one or two text_columns"
+                f"not a task: {value!r}; name is a text, labels, metrics and text_columns are lists of "
+                f"texts, metrics come from {', '.join(KNOWN_METRICS)}, and there are one or two text_columns"
             )
         return cls(name, tuple(labels), tuple(metrics), tuple(columns))
 

@@ -1,8 +1,8 @@
 """Reads the arrays out of Paddle and PyTorch pickles without running what the pickles ask for.
 
 A pickle is a program: it names callables and calls them. Here every name resolves to one of the few objects
-of this file, which only record shapes and bytes, or to an error. NumPy's own classes are not handed out either:
-a crafted dtype state can make `numpy.dtype` read raw bytes as object pointers.
+of this file, which only record shapes and bytes, or to an error. NumPy's own classes are not handed out
+either: a crafted state can make `numpy.dtype` take raw bytes for object pointers.
 """
 
 from __future__ import annotations
@@ -109,13 +109,16 @@ class _Storage:
     count: int
     data: bytes | None = None
 
+    @property
+    def bits(self) -> np.dtype:
+        return np.dtype("<u2" if self.kind == _BFLOAT16 else self.kind)
+
     def elements(self) -> np.ndarray:
         if self.data is None:
             raise Malformed(f"tensor data {self.key!r} is missing")
-        bits = "<u2" if self.kind == _BFLOAT16 else self.kind
-        if len(self.data) < self.count * np.dtype(bits).itemsize:
+        if len(self.data) < self.count * self.bits.itemsize:
             raise Malformed(f"tensor data {self.key!r} is cut off")
-        flat = np.frombuffer(self.data, bits, count=self.count)
+        flat = np.frombuffer(self.data, self.bits, count=self.count)
         return bfloat16_to_float32(flat) if self.kind == _BFLOAT16 else flat
 
 
@@ -130,7 +133,7 @@ class _Tensor:
 
     def array(self) -> np.ndarray:
         flat = self.storage.elements()
-        if any(size < 0 for size in self.shape) or any(stride < 0 for stride in self.strides) or self.offset < 0:
+        if min((self.offset, *self.shape, *self.strides)) < 0:
             raise Malformed("tensor with a negative size")
         count = int(np.prod(self.shape, dtype=object)) if self.shape else 1
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides))
@@ -199,7 +202,8 @@ class _Unpickler(pickle.Unpickler):
             return _Callable(found)
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
-        raise UserError(f"it asks to run {module}.{name}, which reading weights never needs")
+        wanted = ascii(f"{module}.{name}")[:100]
+        raise UserError(f"it asks to run {wanted}, which reading weights never needs")
 
     def persistent_load(self, pid: Any) -> Any:
         tag, kind, key, _, count = pid[:5]
@@ -219,7 +223,7 @@ def load_paddle(file: BinaryIO) -> Any:
 
 
 def load_torch(file: BinaryIO) -> Any:
-    """The object in a torch `.bin` or `.pt` file (zip or the older stream of pickles): arrays in plain containers."""
+    """The object in a torch `.bin` or `.pt` file, zip or the older stream: arrays in plain containers."""
     is_zip = file.read(4) == b"PK\x03\x04"
     file.seek(0)
     return _resolve(_load_torch_zip(file) if is_zip else _load_torch_stream(file), lambda array: array)
@@ -243,7 +247,7 @@ def _load_torch_zip(file: BinaryIO) -> Any:
 
 
 def _load_torch_stream(file: BinaryIO) -> Any:
-    """Magic, protocol, system, object and storage keys as five pickles, then per storage a count and its bytes."""
+    """Magic, protocol, system, object and storage keys as pickles, then per storage a count and its bytes."""
     if _Unpickler(file).load() != _TORCH_MAGIC or _Unpickler(file).load() != _TORCH_PROTOCOL:
         raise Malformed("not a file that torch.save wrote")
     _Unpickler(file).load()  # byte order and type sizes of the writer; every machine in use agrees
@@ -251,10 +255,9 @@ def _load_torch_stream(file: BinaryIO) -> Any:
     value = unpickler.load()
     for key in _Unpickler(file).load():
         storage = unpickler.storages[key]
-        count = int.from_bytes(file.read(8), "little")
-        if count != storage.count:
+        if file.read(8) != storage.count.to_bytes(8, "little"):
             raise Malformed(f"tensor data {key!r} is cut off")
-        storage.data = file.read(count * (2 if storage.kind == _BFLOAT16 else np.dtype(storage.kind).itemsize))
+        storage.data = file.read(storage.count * storage.bits.itemsize)
     return value
 
 
@@ -273,7 +276,7 @@ def _resolve(value: Any, convert: Callable[[np.ndarray], np.ndarray]) -> Any:
         return convert(value.array())
     if isinstance(value, dict):
         return {key: _resolve(item, convert) for key, item in value.items()}
-    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], _Array):
+    if isinstance(value, tuple) and [type(item) for item in value] == [str, _Array]:
         return _resolve(value[1], convert)  # a lone Paddle tensor is written as (name, array)
     if isinstance(value, (list, tuple)):
         return type(value)(_resolve(item, convert) for item in value)

@@ -1,4 +1,4 @@
-"""Reads weights from any of the files that models come in, and writes safetensors. Never runs code from a file."""
+"""Reads weights from any of the files that models come in, without running code; writes safetensors."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def find_weights(directory: str | Path) -> Path:
 
 
 def read_weights(path: str | Path) -> dict[str, np.ndarray]:
-    """Name -> array of a weight file: safetensors, Paddle's or PyTorch's pickle, or the index of a split model.
+    """Name -> array of a weight file: safetensors, Paddle's or PyTorch's pickle, or a split model's index.
 
-    float16 and bfloat16 become float32, other types stay as they are. Entries that are not arrays (Paddle's table
-    of names, the state of a scheduler) are left out. UserError for a missing, damaged, empty or hostile file.
+    float16 and bfloat16 become float32, other types stay as they are. Entries that are not arrays (Paddle's
+    table of names, a scheduler's state) are left out. UserError for a missing, damaged or hostile file.
     """
     path = Path(path)
     if path.name.endswith(".index.json"):
@@ -85,8 +85,10 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     except UserError as error:
         raise UserError(f"{path}: refused: {error}") from error
     except _DAMAGE as error:
-        empty = path.stat().st_size == 0
-        detail = "the file is empty" if empty else f"damaged, cut off or not a weight file ({error})"
+        if path.stat().st_size == 0:
+            raise UserError(f"{path}: the file is empty; fetch or save it again") from error
+        # Escaped and cut, because the library's words can quote the file.
+        detail = f"damaged, cut off or not a weight file ({ascii(str(error))[1:121]})"
         raise UserError(f"{path}: {detail}; fetch or save it again") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: holds a {type(value).__name__}, not weights by name")
@@ -101,12 +103,14 @@ def _arrays(path: Path, value: Mapping[Any, Any]) -> dict[str, np.ndarray]:
         else:
             logger.debug("%s: %r is not an array; left out", path, name)
     if not arrays:
-        raise UserError(f"{path}: holds no weights (found {', '.join(map(repr, list(value)[:5])) or 'nothing'})")
+        raise UserError(
+            f"{path}: holds no weights (found {', '.join(map(repr, list(value)[:5])) or 'nothing'})"
+        )
     return arrays
 
 
 def _read_parts(index: Path) -> dict[str, np.ndarray]:
-    """All parts of a split model, checked against the index: every name present, no part elsewhere on the disk."""
+    """All parts of a split model, checked: every name of the index present, no part outside its directory."""
     try:
         weight_map = json.loads(index.read_text("utf-8"))["weight_map"]
         parts = sorted(set(weight_map.values()))
@@ -125,7 +129,7 @@ def _read_parts(index: Path) -> dict[str, np.ndarray]:
 
 
 def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
-    """Parsed here because the library's NumPy reader has no bfloat16; the format is a JSON header and raw bytes."""
+    """Parsed here because the library's NumPy reader has no bfloat16; it is a JSON header and raw bytes."""
     size = os.fstat(file.fileno()).st_size
     (length,) = struct.unpack("<Q", file.read(8))
     if length > size - 8:
@@ -166,10 +170,10 @@ _READERS: dict[str, Callable[[BinaryIO], Any]] = {
 def write_weights(
     path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write safetensors and sync them to the disk. Raises OSError, and leaves a partial file, when that fails.
+    """Write safetensors and sync them to the disk. OSError, and a partial file, when that fails.
 
-    The default metadata say format "np": PaddleNLP 2.8 loads that and refuses "pd". Written here rather than by the
-    library, because the library needs a second copy of everything in memory and hides the errno of a full disk.
+    The default metadata say format "np": PaddleNLP 2.8 loads that and refuses "pd". Written here rather than
+    by the library, which needs a second copy of everything in memory and hides the errno of a full disk.
     """
     names = {np.dtype(value): name for name, value in _SAFETENSORS_DTYPES.items()}
     arrays = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in weights.items()}

@@ -1,0 +1,71 @@
+# make demo and make test do all the set-up themselves. Needed: Linux on x86-64, make, Python 3.9-3.12 with venv
+# or pip.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-paddle3 lint lock clean
+
+UV_VERSION := 0.13.9
+RUFF_VERSION := 0.17.6
+UV := .uv/bin/uv
+
+# The first Python that fits; another one: make test PYTHON=/path/to/python3.11
+FITS := import platform, sys; sys.exit(not ((3, 9) <= sys.version_info[:2] <= (3, 12) \
+	and (sys.platform, platform.machine()) == ('linux', 'x86_64')))
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10 python3.9 python; do \
+	$$python -c "$(FITS)" 2>/dev/null && { $$python -c 'import sys; print(sys.executable)'; break; }; done)
+
+CHECK_PYTHON = @"$(PYTHON)" -c "$(FITS)" 2>/dev/null || \
+	{ echo "no Python 3.9-3.12 for Linux x86-64 at PYTHON=$(PYTHON); name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+
+# Test processes. Each multiplies matrices on one thread: two that want all cores only wait for each other.
+JOBS ?= 2
+PYTEST := -m pytest -n $(JOBS) --dist worksteal
+
+help:
+	@echo "make demo          the whole main job on an embedded model and generated data (Paddle 2.6, CPU)"
+	@echo "make test          all tests on Paddle 2.6                        JOBS=2 processes"
+	@echo "make test-paddle3  the end-to-end test on Paddle 3.3"
+	@echo "make lint          ruff"
+	@echo "make lock          resolve requirements/*.lock anew from setup.py"
+	@echo "make clean         remove the environments and caches"
+	@echo "Each makes its environment when it is missing or its lock has changed. Python: make ... PYTHON=python3.11"
+
+demo: .venv/installed
+	.venv/bin/python -m ofa_bert demo
+
+test: .venv/installed
+	MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST)
+
+test-paddle3: .venv-paddle3/installed
+	MKL_NUM_THREADS=1 .venv-paddle3/bin/python $(PYTEST) tests/test_end_to_end.py
+
+# Installs exactly what the lock says, without resolving: some declared dependencies are left out on purpose.
+.venv/installed: requirements/paddle2.lock
+.venv-paddle3/installed: requirements/paddle3.lock
+.venv/installed .venv-paddle3/installed: setup.py pyproject.toml $(UV)
+	$(CHECK_PYTHON)
+	$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
+	$(UV) pip sync --python $(@D) $(filter %.lock,$^)
+	$(UV) pip install --python $(@D) --no-deps --editable .
+	touch $@
+
+# uv has a folder of its own, so that it makes the environments even where Python has pip but no venv.
+$(UV):
+	$(CHECK_PYTHON)
+	rm -rf .uv
+	"$(PYTHON)" -m venv .uv && .uv/bin/python -m pip install --quiet uv==$(UV_VERSION) || \
+		{ rm -rf .uv; "$(PYTHON)" -m pip install --quiet --target .uv uv==$(UV_VERSION); }
+
+COMPILE = $(UV) pip compile --quiet --upgrade --universal --python-version 3.9 --no-annotate \
+	--custom-compile-command "make lock" --overrides requirements/overrides.txt --extra demo --extra test
+lock: $(UV)
+	$(COMPILE) setup.py --extra cpu --output-file requirements/paddle2.lock
+	$(COMPILE) setup.py --extra paddle3 --output-file requirements/paddle3.lock
+
+lint: $(UV)
+	$(UV) tool run ruff@$(RUFF_VERSION) check .
+
+clean:
+	rm -rf .uv .venv .venv-paddle3 .pytest_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

