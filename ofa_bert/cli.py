@@ -54,10 +54,10 @@ def _log_to_stderr() -> None:
     first = os.environ.get("PADDLE_TRAINER_ID", "0") == "0"
     log.setLevel(logging.INFO if first else logging.WARNING)
     log.propagate = False
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-        log.addHandler(handler)
+    # Made anew by every command: standard error may be another stream than in the command before.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.handlers = [handler]
 
 
 def show(text: str) -> None:

@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Callable, Optional, Sequence, TypeVar
 
 from ofa_bert.errors import UserError
@@ -19,6 +18,8 @@ C = TypeVar("C")
 
 REQUIRED = object()
 DEVICES = ("gpu", "cpu", "xpu")
+# Families whose encoder is paddle.nn.TransformerEncoder, whose layers the supernet slices.
+MODEL_TYPES = ("bert", "ernie", "roberta", "tinybert")
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 
 
@@ -185,7 +186,7 @@ class DataConfig:
 class TrainConfig(DataConfig):
     """What finetuning and supernet training share."""
 
-    model_type: str = option("model family: bert, ernie, roberta or tinybert", "bert")
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
     output_dir: str = option("where best/, last/ and checkpoints go")
     max_seq_length: int = option("tokens per example, longer ones are cut", 128, whole)
@@ -287,7 +288,7 @@ class ExportConfig:
 
     model_name_or_path: str = option("output directory of run_glue_ofa.py, or its best/ or last/")
     sub_model_output_dir: str = option("where the dynamic sub-model goes; it reloads and can be finetuned further")
-    model_type: str = option("model family: bert, ernie, roberta or tinybert", "bert")
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     static_sub_model: Optional[str] = option("where the static model goes, ready to deploy; left out: none is made", None)
     width_mult: float = option("share of heads and FFN neurons to keep", 1.0, number)
     depth_mult: float = option("share of layers to keep", 1.0, number)
@@ -307,10 +308,17 @@ class ExportConfig:
         return found
 
 
+@dataclass(frozen=True)
+class DemoConfig:
+    """python -m ofa_bert demo."""
+
+    output_dir: str = option("where models and bundles go; a second run continues there", "output/demo")
+    device: str = option("where to run", "cpu", choices=DEVICES)
+
+    def problems(self) -> list[str]:
+        return []
+
+
 def to_json(config: Any) -> dict[str, Any]:
     """The resolved command line, for saving beside a result."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def output_path(text: str) -> Path:
-    return Path(text).expanduser()

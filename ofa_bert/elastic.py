@@ -58,7 +58,7 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
     state = restore(output, model, optimizer) if config.resume else {}
     teacher_scores = _score(prepared, stock_forward(teacher), "teacher on dev")
     logger.info("teacher  dev %s", _text(teacher_scores))
-    meta = describe("supernet", prepared.task, config, shape=space.shape.to_json(), space=space.to_json())
+    meta = describe(prepared.task, config, kind="supernet", shape=space.shape.to_json(), space=space.to_json())
     keeper = Keeper(output, model, prepared.tokenizer, {**meta, "teacher": teacher_scores}, state)
     started = time.monotonic() - state.get("seconds", 0.0)
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Sequence
 import paddle
 from paddle import nn
 
+from ofa_bert.config import MODEL_TYPES
 from ofa_bert.errors import UserError
 from ofa_bert.submodel import ModelShape
 
@@ -17,31 +18,26 @@ _FAMILIES = {
     "roberta": ("RobertaForSequenceClassification", "RobertaTokenizer"),
     "tinybert": ("TinyBertForSequenceClassification", "TinyBertTokenizer"),
 }
-MODEL_TYPES = tuple(_FAMILIES)
 
 
-def _family(model_type: str) -> tuple[str, str]:
+def model_class(model_type: str) -> Any:
+    return _from_paddlenlp(model_type, 0)
+
+
+def tokenizer_class(model_type: str) -> Any:
+    return _from_paddlenlp(model_type, 1)
+
+
+def _from_paddlenlp(model_type: str, which: int) -> Any:
     if model_type not in _FAMILIES:
         raise UserError(
             f"--model_type {model_type}: not supported; its encoder must be paddle.nn.TransformerEncoder,"
             f" as in {', '.join(MODEL_TYPES)}"
         )
-    return _FAMILIES[model_type]
-
-
-def model_class(model_type: str) -> Any:
     # Imported here: PaddleNLP costs seconds, and a wrong model_type is refused before that.
-    name = _family(model_type)[0]
     import paddlenlp.transformers
 
-    return getattr(paddlenlp.transformers, name)
-
-
-def tokenizer_class(model_type: str) -> Any:
-    name = _family(model_type)[1]
-    import paddlenlp.transformers
-
-    return getattr(paddlenlp.transformers, name)
+    return getattr(paddlenlp.transformers, _FAMILIES[model_type][which])
 
 
 def model_type_of(model: nn.Layer) -> str:

@@ -51,7 +51,7 @@ def prepare(threads: int | None = None) -> tuple[str, ...]:
     zlib.decompress(zlib.compress(b"x"))
     done = ["zlib bound before Paddle brings its own"]
     if os.environ.get(_SWITCH, "").lower() != "off":
-        done += _set_mkl_path(os.environ) + _set_threads(os.environ, threads)
+        done += _set_kernels(os.environ) + _set_mkl_path(os.environ) + _set_threads(os.environ, threads)
         done += _set_malloc(os.environ) + _quieten(os.environ)
     _done = tuple(done)
     if late:

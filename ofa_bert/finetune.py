@@ -18,7 +18,7 @@ from ofa_bert.evaluate import score
 from ofa_bert.importance import task_loss
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe, versions
-from ofa_bert.prepare import prepare
+from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.tasks import Datasets
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def finetune(config: FinetuneConfig, datasets: Datasets) -> dict[str, Any]:
     plan = train.make_plan(config, batches.steps_per_epoch)
     optimizer = train.make_optimizer(config, model, plan)
     state = restore(output, model, optimizer) if config.resume else {}
-    meta = describe("teacher", task, config, shape=shape_of(model).to_json())
+    meta = describe(task, config, **_what_it_is(prepared))
     keeper = Keeper(output, model, prepared.tokenizer, meta, state)
     started = time.monotonic() - state.get("seconds", 0.0)
 
@@ -60,6 +60,13 @@ def finetune(config: FinetuneConfig, datasets: Datasets) -> dict[str, Any]:
     }
     keeper.write_results(results)
     return results
+
+
+def _what_it_is(prepared: Prepared) -> dict[str, Any]:
+    """The full model's shape; of a sub-model that is finetuned further, what it was cut from and how."""
+    if prepared.meta.get("sub_model"):
+        return {"kind": "sub_model", "shape": prepared.meta["shape"], "sub_model": prepared.meta["sub_model"]}
+    return {"kind": "teacher", "shape": shape_of(prepared.model).to_json()}
 
 
 def finetune_step(model: paddle.nn.Layer, regression: bool) -> train.Step:

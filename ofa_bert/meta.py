@@ -34,7 +34,7 @@ def versions() -> dict[str, str]:
     return found
 
 
-def describe(kind: str, task: Task, config: Any, **more: Any) -> dict[str, Any]:
+def describe(task: Task, config: Any, kind: str, **more: Any) -> dict[str, Any]:
     """The dictionary for `ofa_config.json`. `kind` is teacher, supernet or sub_model."""
     return {
         "format": FORMAT,

@@ -33,6 +33,16 @@ def start(device: str) -> None:
     dist.init_parallel_env()
 
 
+def same_start(parameters: Iterable[paddle.Tensor]) -> None:
+    """Give every process the main process's values, with a single broadcast: new heads start at random."""
+    if world_size() == 1:
+        return
+    parameters = list(parameters)
+    flat = paddle.concat([parameter.detach().flatten() for parameter in parameters])
+    dist.broadcast(flat, src=0)
+    _scatter(flat, parameters)
+
+
 def average_gradients(parameters: Iterable[paddle.Tensor]) -> None:
     """Replace every gradient by its mean over the processes, with a single all-reduce.
 
@@ -44,10 +54,16 @@ def average_gradients(parameters: Iterable[paddle.Tensor]) -> None:
     flat = paddle.concat([gradient.flatten() for gradient in gradients])
     dist.all_reduce(flat)
     flat.scale_(1.0 / world_size())
-    sizes = [int(np.prod(gradient.shape)) for gradient in gradients]
+    _scatter(flat, gradients)
+
+
+def _scatter(flat: paddle.Tensor, targets: Sequence[paddle.Tensor]) -> None:
+    """Copy the pieces of a flat tensor into the tensors it was concatenated from."""
+    sizes = [int(np.prod(target.shape)) for target in targets]
     # One split, not one slice each: a slice is a view that set_value and copy_ handle at the cost of the whole.
-    for gradient, piece in zip(gradients, paddle.split(flat, sizes)):
-        gradient.copy_(piece.reshape(gradient.shape), True)
+    with paddle.no_grad():
+        for target, piece in zip(targets, paddle.split(flat, sizes)):
+            target.copy_(piece.reshape(target.shape), True)
 
 
 def sum_array(array: np.ndarray) -> np.ndarray:

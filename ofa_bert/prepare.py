@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
+import paddle
 from paddle import nn
 
 from ofa_bert import parallel
@@ -46,8 +47,10 @@ def prepare(config: TrainConfig, datasets: Datasets, held_out_share: float = 0.0
     """Load the model and turn the data into ids; a share of train is held out when asked for."""
     task = datasets.task
     where = best_of(config.model_name_or_path)
+    paddle.seed(config.seed)  # a pooler or classifier that the source lacks starts at random values
     model, tokenizer, meta = load_model(where, config.model_type, num_labels=task.num_labels)
     check_task(where, meta, task)
+    parallel.same_start(model.parameters())
     longest = model.config.max_position_embeddings
     if config.max_seq_length > longest:
         raise UserError(f"--max_seq_length {config.max_seq_length}: the model has {longest} positions")

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from ofa_bert import parallel
 from ofa_bert.batches import Batch, TrainBatches
 from ofa_bert.config import TrainConfig
+from ofa_bert.errors import RunError
 from ofa_bert.evaluate import to_tensors
 
 logger = logging.getLogger(__name__)
@@ -143,6 +144,8 @@ def _log(done: int, plan: Plan, window: list[dict[str, float]], rate: float, spe
     names = sorted({name for losses in window for name in losses})
     means = [_mean(losses[name] for losses in window if name in losses) for name in names]
     means = parallel.share(means)
+    if not all(math.isfinite(value) for value in means):
+        raise RunError(f"the loss became NaN or infinite by step {done}: training diverged; try a lower --learning_rate")
     text = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, means))
     bar.set_postfix_str(text[:60])
     logger.info("step %d/%d  %s  lr %.2e  %.2f steps/s", done, plan.total_steps, text, rate, speed)

