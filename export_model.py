@@ -29,7 +29,9 @@ def work(argv=None):
         show("dev: " + "  ".join(f"{name} {value:.4f}" for name, value in summary["scores"].items()))
     show(f"dynamic model: {summary['dynamic']}")
     for name, backend in summary.get("backends", {}).items():
-        show(f"{name}: max |d logit| {backend['max_abs_difference']:.1e}, same answers {backend['argmax_agreement']:.0%}")
+        show(
+            f"{name}: max |d logit| {backend['max_abs_difference']:.1e}, same answers {backend['argmax_agreement']:.0%}"
+        )
     if "static" in summary:
         show(f"static model: {summary['static']}")
 

@@ -12,7 +12,8 @@ from ofa_bert.errors import UserError
 
 
 def run_demo(argv):
-    config = parse(DemoConfig, argv, "Run the whole main job on an embedded encoder and a generated task.")
+    about = "Run the whole main job on an embedded encoder and a generated task."
+    config = parse(DemoConfig, argv, about, prog="python -m ofa_bert demo")
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.environment import select_device
 

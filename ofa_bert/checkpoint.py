@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -50,7 +51,11 @@ _CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def load_model(
-    name_or_path: str | Path, model_type: str = "bert", num_labels: int | None = None, **config_overrides: Any
+    name_or_path: str | Path,
+    model_type: str = "bert",
+    num_labels: int | None = None,
+    tokenizer_name_or_path: str | None = None,
+    **config_overrides: Any,
 ) -> tuple[nn.Layer, Any, dict[str, Any]]:
     """(model, tokenizer, content of ofa_config.json or {}) from a directory or a PaddleNLP model name.
 
@@ -71,6 +76,8 @@ def load_model(
         resize(model, sub_model.heads, sub_model.ffn)
     set_epsilon(model)
     fill(model, source, fresh_heads=num_labels is not None)
+    if tokenizer_name_or_path is not None:
+        source = replace(source, tokenizer_from=tokenizer_name_or_path)
     return model, load_tokenizer(source, model_type, config.vocab_size), source.meta
 
 
@@ -120,10 +127,7 @@ def save_checkpoint(
         write_weights(new / WEIGHTS, arrays_of(model))
         write_weights(new / _OPTIMIZER, moments)
         write_json_atomic(new / _STATE, {"step": step, "state": dict(state), "schedule": schedule})
-        files = {
-            file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)}
-            for file in sorted(new.iterdir())
-        }
+        files = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(new.iterdir())}
         write_json_atomic(new / CHECKPOINT_MANIFEST, {"step": step, "files": files})
     older = [other for other in _checkpoints(output_dir) if other != path and _step(other) < step]
     kept = {path, *older[: max(0, keep - 1)]}
@@ -269,9 +273,7 @@ def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
     if what != record["what"]:
-        raise UserError(
-            f"--output_dir {path}: holds a {what} run, not a {record['what']} run; name another directory"
-        )
+        raise UserError(f"--output_dir {path}: holds a {what} run, not a {record['what']} run; name another directory")
     now = record["settings"]
     changed = sorted(key for key in set(before) & set(now) - _FREE if before[key] != now[key])
     if changed:

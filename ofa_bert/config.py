@@ -43,9 +43,12 @@ def number(text: str) -> float:
 _WANTED = {whole: "a whole number", number: "a number"}
 
 
-def parse(cls: type[C], argv: Optional[Sequence[str]], description: str, epilog: str = "") -> C:
+def parse(
+    cls: type[C], argv: Optional[Sequence[str]], description: str, epilog: str = "", prog: Optional[str] = None
+) -> C:
     """Parse a command line into `cls`. Every problem is reported in one UserError; `--help` exits as argparse does."""
     parser = _Parser(
+        prog=prog,
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -188,6 +191,7 @@ class TrainConfig(DataConfig):
 
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
+    tokenizer_name_or_path: Optional[str] = option("another place for the tokenizer; default: the model's", None)
     output_dir: str = option("where best/, last/ and checkpoints go")
     max_seq_length: int = option("tokens per example, longer ones are cut", 128, whole)
     batch_size: int = option("examples per step and process", 32, whole)
@@ -259,13 +263,17 @@ class OfaConfig(TrainConfig):
         -1,
         whole,
     )
-    supernet_dropout: Optional[float] = option("dropout while the supernet trains; default: the model's own", None, number)
+    supernet_dropout: Optional[float] = option(
+        "dropout while the supernet trains; default: the model's own", None, number
+    )
     held_out_share: float = option(
         "share of the training data held out to measure importance on, never trained on, at most 1024 examples",
         0.05,
         number,
     )
-    keep_best_sub_models: bool = option("also keep the best weights of every single sub-model in best_<name>/", False, bool)
+    keep_best_sub_models: bool = option(
+        "also keep the best weights of every single sub-model in best_<name>/", False, bool
+    )
 
     def problems(self) -> list[str]:
         found = super().problems()
@@ -289,10 +297,14 @@ class ExportConfig:
     model_name_or_path: str = option("output directory of run_glue_ofa.py, or its best/ or last/")
     sub_model_output_dir: str = option("where the dynamic sub-model goes; it reloads and can be finetuned further")
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
-    static_sub_model: Optional[str] = option("where the static model goes, ready to deploy; left out: none is made", None)
+    static_sub_model: Optional[str] = option(
+        "where the static model goes, ready to deploy; left out: none is made", None
+    )
     width_mult: float = option("share of heads and FFN neurons to keep", 1.0, number)
     depth_mult: float = option("share of layers to keep", 1.0, number)
-    sub_model: Optional[str] = option("JSON file with a SubModelConfig (uneven layers), instead of the two multipliers", None)
+    sub_model: Optional[str] = option(
+        "JSON file with a SubModelConfig (uneven layers), instead of the two multipliers", None
+    )
     allow_untrained: bool = option("export a width or depth that the supernet was not trained for", False, bool)
     onnx: bool = option("write model.onnx beside the static model", False, bool)
     max_seq_length: int = option("longest input in tokens that the export is checked with", 128, whole)

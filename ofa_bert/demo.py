@@ -40,10 +40,20 @@ def embedded_encoder() -> Path:
 
 
 def demo(config: DemoConfig) -> list[dict[str, Any]]:
-    """finetune -> supernet -> export -> comparison; returns one row per sub-model. A second call continues the first."""
+    """finetune -> supernet -> export -> comparison; one row per sub-model. A second call continues the first."""
     output = Path(config.output_dir)
     encoder = embedded_encoder()
-    shared = ["--task_name", "demo", "--device", config.device, "--max_seq_length", "64", "--batch_size", "32", "--resume"]
+    shared = [
+        "--task_name",
+        "demo",
+        "--device",
+        config.device,
+        "--max_seq_length",
+        "64",
+        "--batch_size",
+        "32",
+        "--resume",
+    ]
     teacher, supernet = str(output / "teacher"), str(output / "supernet")
     tuning = [*shared, "--model_name_or_path", str(encoder), "--output_dir", teacher, "--learning_rate", "1e-4"]
     tuning += ["--num_train_epochs", "1", "--save_steps", "100", "--logging_steps", "25"]
@@ -60,6 +70,7 @@ def demo(config: DemoConfig) -> list[dict[str, Any]]:
         bundles[name] = output / "static" / name
         cut = ["--model_name_or_path", supernet, "--sub_model_output_dir", str(output / "dynamic" / name)]
         cut += ["--static_sub_model", str(bundles[name]), "--width_mult", width, "--onnx", "--device", config.device]
+        cut += ["--max_seq_length", str(LENGTH)]
         deploy(_step("export_model.py", ExportConfig, cut))
     milliseconds = {batch: _latency(bundles, batch) for batch in BATCHES}
     return [

@@ -111,5 +111,7 @@ def _check_targets(config: ExportConfig, source: str) -> None:
             continue
         resolved = Path(value).resolve()
         if resolved in read or resolved in seen:
-            raise UserError(f"{flag} {value}: must differ from --model_name_or_path and from the other output directory")
+            raise UserError(
+                f"{flag} {value}: must differ from --model_name_or_path and from the other output directory"
+            )
         seen.add(resolved)

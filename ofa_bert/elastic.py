@@ -14,7 +14,7 @@ from paddle import nn
 
 from ofa_bert import parallel, train
 from ofa_bert.batches import Batch, eval_batches
-from ofa_bert.checkpoint import check_output_dir, save_model
+from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config import OfaConfig, to_json
 from ofa_bert.depth import layers_by_importance
 from ofa_bert.distil import Choice, Objective, supernet_step

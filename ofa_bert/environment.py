@@ -24,8 +24,7 @@ logger = logging.getLogger(__name__)
 
 DEVICES = ("cpu", "gpu", "xpu")
 INSTALL_HINT = (
-    'Paddle is not installed. For a CPU: pip install "ofa_bert[cpu]";'
-    ' for an NVIDIA GPU: pip install "ofa_bert[gpu]"'
+    'Paddle is not installed. For a CPU: pip install "ofa_bert[cpu]"; for an NVIDIA GPU: pip install "ofa_bert[gpu]"'
 )
 
 _SWITCH = "OFA_BERT_ENVIRONMENT"

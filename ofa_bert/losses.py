@@ -45,9 +45,9 @@ def hidden_loss(
 def match_layers(kept: Sequence[int], num_layers: int) -> tuple[int, ...]:
     """For each kept layer, the teacher layer whose output it must reproduce.
 
-    A kept layer stands in for itself and the dropped layers that follow it, so its output is matched to what the teacher
-    feeds the next kept layer; the last one is matched to the teacher's last. With nothing dropped this is the identity.
-    Layers dropped before the first kept one are its own to make up for.
+    A kept layer stands in for itself and the dropped layers that follow it, so its output is matched to what the
+    teacher feeds the next kept layer; the last one is matched to the teacher's last. With nothing dropped this is the
+    identity. Layers dropped before the first kept one are its own to make up for.
     """
     following = [*kept[1:], num_layers]
     return tuple(layer - 1 for layer in following)

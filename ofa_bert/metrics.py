@@ -1,4 +1,4 @@
-"""GLUE's metrics on arrays. NumPy only: importing scikit-learn would cost every command seconds."""
+"""GLUE's metrics on arrays."""
 
 from __future__ import annotations
 
@@ -36,45 +36,42 @@ def main_score(task: Task, scores: dict[str, float]) -> float:
     return scores[task.metrics[0]]
 
 
+# scikit-learn and SciPy are imported where they are used: they take seconds, and many commands score nothing.
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float((predictions == labels).mean())
 
 
 def f1(predictions: np.ndarray, labels: np.ndarray) -> float:
     """F1 of class 1 (GLUE's "is a paraphrase"); 0 when class 1 is neither predicted nor present."""
-    hits = int(((predictions == 1) & (labels == 1)).sum())
-    total = int((predictions == 1).sum() + (labels == 1).sum())
-    return 2 * hits / total if total else 0.0
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels == 1, predictions == 1, zero_division=0.0))
 
 
 def matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """Matthews' correlation, in Gorodkin's form for any number of classes; 0 for a constant prediction."""
-    classes = np.union1d(predictions, labels)[:, None]  # [K, 1]
-    predicted = (predictions == classes).sum(axis=1).astype(np.float64)  # [K]
-    present = (labels == classes).sum(axis=1).astype(np.float64)  # [K]
-    n, hits = len(labels), float((predictions == labels).sum())
-    spread = np.sqrt((n**2 - predicted @ predicted) * (n**2 - present @ present))
-    return float((hits * n - predicted @ present) / spread) if spread > 0 else 0.0
+    """Matthews' correlation for any number of classes; 0 for a constant prediction."""
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(labels, predictions))
 
 
 def pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
-    # A constant's mean can be off by a rounding error, which division would turn into a correlation.
-    if np.ptp(predictions) == 0 or np.ptp(labels) == 0:
-        return 0.0
-    x = predictions.astype(np.float64) - predictions.mean(dtype=np.float64)
-    y = labels.astype(np.float64) - labels.mean(dtype=np.float64)
-    return float(x @ y / (np.linalg.norm(x) * np.linalg.norm(y)))
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, predictions, labels)
 
 
 def spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
-    return pearson(_ranks(predictions), _ranks(labels))
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, predictions, labels)
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """[N] float64 ranks; equal values share the mean of their ranks, as Spearman's rho needs."""
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[group]
+def _correlation(measure, predictions: np.ndarray, labels: np.ndarray) -> float:
+    # SciPy warns and returns NaN for a constant.
+    if np.ptp(predictions) == 0 or np.ptp(labels) == 0:
+        return 0.0
+    return float(measure(predictions, labels)[0])
 
 
 _METRICS = {"accuracy": accuracy, "f1": f1, "matthews": matthews, "pearson": pearson, "spearman": spearman}

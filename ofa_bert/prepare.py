@@ -43,12 +43,14 @@ class Prepared:
         )
 
 
-def prepare(config: TrainConfig, datasets: Datasets, held_out_share: float = 0.0, held_out_most: int = 1024) -> Prepared:
+def prepare(
+    config: TrainConfig, datasets: Datasets, held_out_share: float = 0.0, held_out_most: int = 1024
+) -> Prepared:
     """Load the model and turn the data into ids; a share of train is held out when asked for."""
     task = datasets.task
     where = best_of(config.model_name_or_path)
     paddle.seed(config.seed)  # a pooler or classifier that the source lacks starts at random values
-    model, tokenizer, meta = load_model(where, config.model_type, num_labels=task.num_labels)
+    model, tokenizer, meta = load_model(where, config.model_type, task.num_labels, config.tokenizer_name_or_path)
     check_task(where, meta, task)
     parallel.same_start(model.parameters())
     longest = model.config.max_position_embeddings

@@ -86,9 +86,7 @@ def _known_by_name(name: str, model_type: str) -> Source:
     return Source(name, copy.deepcopy(config), Path(path), name, {})
 
 
-def build_config(
-    source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, Any]
-) -> Any:
+def build_config(source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, Any]) -> Any:
     """PaddleNLP's configuration object, checked. UserError for another model type or impossible sizes."""
     values = copy.deepcopy(source.config)
     stated = values.get("model_type")
@@ -101,9 +99,7 @@ def build_config(
     if num_labels is not None:
         overrides = {**overrides, "num_labels": num_labels}
     try:
-        config, unknown = model_class(model_type).config_class.from_dict(
-            values, return_unused_kwargs=True, **overrides
-        )
+        config, unknown = model_class(model_type).config_class.from_dict(values, return_unused_kwargs=True, **overrides)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise UserError(f"{source.where}: its config.json does not describe a model ({error})") from error
     if unknown:
@@ -114,9 +110,7 @@ def build_config(
 
 def _check_config(where: str, config: Any) -> None:
     sizes = {name: getattr(config, name, None) for name in _SIZES}
-    problems = [
-        f"{name} is {value!r}" for name, value in sizes.items() if type(value) is not int or value < 1
-    ]
+    problems = [f"{name} is {value!r}" for name, value in sizes.items() if type(value) is not int or value < 1]
     if not problems and config.hidden_size % config.num_attention_heads:
         problems.append(f"{config.num_attention_heads} heads do not divide hidden_size {config.hidden_size}")
     if not hasattr(functional, str(config.hidden_act)):

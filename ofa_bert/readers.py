@@ -100,9 +100,7 @@ def _glue_files(task: Task, directory: Path) -> Datasets:
         dev_names = {"dev": "dev.tsv"}
     missing = [name for name in ("train.tsv", *dev_names.values()) if not (directory / name).is_file()]
     if missing:
-        raise UserError(
-            f"{directory}: no {', '.join(missing)}; data_dir holds task {task.name}'s official files"
-        )
+        raise UserError(f"{directory}: no {', '.join(missing)}; data_dir holds task {task.name}'s official files")
     return Datasets(
         task,
         _glue_split(task, directory / "train.tsv"),
@@ -132,9 +130,7 @@ def _without_gold_gaps(table: Table, label_column: str) -> Table:
 
 
 def _download(task: Task) -> Datasets:
-    dev = (
-        {"matched": "dev_matched", "mismatched": "dev_mismatched"} if task.name == "mnli" else {"dev": "dev"}
-    )
+    dev = {"matched": "dev_matched", "mismatched": "dev_mismatched"} if task.name == "mnli" else {"dev": "dev"}
     try:
         # Inside: it imports Paddle, and only this way of getting data needs it.
         from paddlenlp.datasets import load_dataset
@@ -194,9 +190,7 @@ def _default_text(table: Table) -> tuple[str, ...]:
     for names in _DEFAULT_TEXT:
         if set(names) <= set(table.header):
             return names
-    raise UserError(
-        f"{table.path}: which of the columns {list(table.header)} hold the text? Name text_columns"
-    )
+    raise UserError(f"{table.path}: which of the columns {list(table.header)} hold the text? Name text_columns")
 
 
 def _find_labels(table: Table, label_column: str, regression: bool | None) -> tuple[str, ...]:
@@ -266,9 +260,7 @@ def _label_reader(task: Task) -> Callable[[str], int | float]:
     return read
 
 
-def _examples(
-    table: Table, text_columns: Sequence[str], label_column: str, read_label
-) -> tuple[Example, ...]:
+def _examples(table: Table, text_columns: Sequence[str], label_column: str, read_label) -> tuple[Example, ...]:
     positions = [(name, table.column(name)) for name in text_columns]
     examples, empty = [], 0
     for (line, label), (_, row) in zip(_label_values(table, label_column), table.rows):

@@ -33,20 +33,25 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.2f} M"
 
 
+FAINTEST = 1e-3  # the lowest end of the colour scale
+
+
 def importance_plot(importance: Importance, path: Path, title: str) -> None:
     """Two heat maps, layer by rank: heads and FFN neurons, each layer scaled by its largest score."""
     # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import colors, pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     panels = ((axes[0], importance.heads, "attention heads"), (axes[1], importance.neurons, "FFN neurons"))
     for axis, scores, name in panels:
         largest = np.maximum(scores.max(axis=1, keepdims=True), 1e-30)
         ranked = -np.sort(-scores / largest, axis=1)  # [layers, heads or neurons]
-        image = axis.imshow(ranked, aspect="auto", cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+        # A few neurons outweigh the others by far: on a linear scale every layer would look black.
+        scale = colors.LogNorm(vmin=FAINTEST, vmax=1)
+        image = axis.imshow(np.maximum(ranked, FAINTEST), aspect="auto", norm=scale, interpolation="nearest")
         axis.set(title=name, xlabel="rank within the layer, most important first", ylabel="layer")
         axis.set_yticks(range(len(scores)))
         figure.colorbar(image, ax=axis, label="importance, share of the layer's largest")

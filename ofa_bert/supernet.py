@@ -7,7 +7,7 @@ stock layers' own parameters, sliced. `extract` turns a sub-model into a smaller
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 import paddle
 import paddle.nn.functional as F
@@ -108,14 +108,14 @@ def extracted_state(model: nn.Layer, sub_model: SubModelConfig) -> dict[str, pad
     state = {}
     for name, tensor in model.state_dict().items():
         if name.startswith(prefix):
-            index, rest = name[len(prefix):].split(".", 1)
+            index, rest = name[len(prefix) :].split(".", 1)
             if int(index) in position:
                 place = position[int(index)]
                 head_dim = encoder_layers(model)[int(index)].self_attn.head_dim
                 sliced = _slice(rest, tensor, sub_model.heads[place] * head_dim, sub_model.ffn[place])
                 state[f"{prefix}{place}.{rest}"] = sliced
         elif name.startswith(fit):
-            index, rest = name[len(fit):].split(".", 1)
+            index, rest = name[len(fit) :].split(".", 1)
             if int(index) == 0 or int(index) - 1 in position:
                 place = 0 if int(index) == 0 else position[int(index) - 1] + 1
                 state[f"{fit}{place}.{rest}"] = tensor

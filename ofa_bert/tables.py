@@ -57,9 +57,7 @@ def read_table(path: str | Path, has_header: bool = True, broken_rows: int = 0) 
     if len(wrong) > broken_rows:
         line, found = wrong[0]
         like = "the header" if has_header else "the first line"
-        raise UserError(
-            f"{path}:{line}: {found} columns, {like} has {width}; {len(wrong)} such line(s) in all"
-        )
+        raise UserError(f"{path}:{line}: {found} columns, {like} has {width}; {len(wrong)} such line(s) in all")
     if wrong:
         logger.warning("%s: skipped %d broken line(s), the first is line %d", path, len(wrong), wrong[0][0])
     return Table(path, tuple(header), tuple(row for row in rows if len(row[1]) == width))
@@ -111,9 +109,7 @@ def _read_jsonl(path: Path, text: str) -> Table:
         except (ValueError, RecursionError) as error:
             raise UserError(f"{path}:{number}: not JSON: {error}") from error
         if not isinstance(record, dict):
-            raise UserError(
-                f'{path}:{number}: a line must be an object such as {{"text": ..., "label": ...}}'
-            )
+            raise UserError(f'{path}:{number}: a line must be an object such as {{"text": ..., "label": ...}}')
         header = tuple(record) if not rows else header
         rows.append((number, tuple(record.get(name) for name in header)))
     return Table(path, header, tuple(rows))

@@ -45,12 +45,9 @@ class Task:
             name = value["name"]
             lists = [value[key] for key in ("labels", "metrics", "text_columns")]
         except (KeyError, TypeError) as error:
-            raise UserError(
-                f"not a task: {value!r}; a task has name, labels, metrics and text_columns"
-            ) from error
+            raise UserError(f"not a task: {value!r}; a task has name, labels, metrics and text_columns") from error
         whole = isinstance(name, str) and all(
-            isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items)
-            for items in lists
+            isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items) for items in lists
         )
         labels, metrics, columns = lists
         if not whole or not metrics or not set(metrics) <= set(KNOWN_METRICS) or len(columns) not in (1, 2):

@@ -20,7 +20,7 @@ from ofa_bert.evaluate import to_tensors
 
 logger = logging.getLogger(__name__)
 
-# (batch, optimizer step, backward) -> the step's losses by name. The step calls `backward(loss)` for each of its losses.
+# (batch, optimizer step, backward) -> the step's losses by name. It calls `backward(loss)` for each of its losses.
 Step = Callable[[Batch, int, Callable[[paddle.Tensor], None]], "dict[str, float]"]
 
 
@@ -145,7 +145,9 @@ def _log(done: int, plan: Plan, window: list[dict[str, float]], rate: float, spe
     means = [_mean(losses[name] for losses in window if name in losses) for name in names]
     means = parallel.share(means)
     if not all(math.isfinite(value) for value in means):
-        raise RunError(f"the loss became NaN or infinite by step {done}: training diverged; try a lower --learning_rate")
+        raise RunError(
+            f"the loss became NaN or infinite by step {done}: training diverged; try a lower --learning_rate"
+        )
     text = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, means))
     bar.set_postfix_str(text[:60])
     logger.info("step %d/%d  %s  lr %.2e  %.2f steps/s", done, plan.total_steps, text, rate, speed)

@@ -103,9 +103,7 @@ def _arrays(path: Path, value: Mapping[Any, Any]) -> dict[str, np.ndarray]:
         else:
             logger.debug("%s: %r is not an array; left out", path, name)
     if not arrays:
-        raise UserError(
-            f"{path}: holds no weights (found {', '.join(map(repr, list(value)[:5])) or 'nothing'})"
-        )
+        raise UserError(f"{path}: holds no weights (found {', '.join(map(repr, list(value)[:5])) or 'nothing'})")
     return arrays
 
 

@@ -110,8 +110,8 @@ def glue_dir(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_bert_dir(tmp_path_factory):
     """A tiny pretrained encoder in PaddleNLP's layout, written by PaddleNLP itself."""
-    from paddlenlp.transformers import BertConfig, BertModel, BertTokenizer
     import paddle
+    from paddlenlp.transformers import BertConfig, BertModel, BertTokenizer
 
     directory = tmp_path_factory.mktemp("tiny-bert")
     paddle.seed(3)

@@ -36,14 +36,7 @@ def numbers(values):
 def tensor(kind, key, count, offset, shape, strides, legacy=False, function="_rebuild_tensor_v2"):
     """Opcodes of one tensor, as torch writes them with pickle protocol 2."""
     view = b"N" if legacy else b""
-    storage = (
-        b"("
-        + text("storage")
-        + f"ctorch\n{STORAGES[kind]}\n".encode()
-        + text(key)
-        + text("cpu")
-        + number(count)
-    )
+    storage = b"(" + text("storage") + f"ctorch\n{STORAGES[kind]}\n".encode() + text(key) + text("cpu") + number(count)
     hooks = b"ccollections\nOrderedDict\n)R"
     call = f"ctorch._utils\n{function}\n".encode()
     arguments = storage + view + b"tQ" + number(offset) + numbers(shape) + numbers(strides) + b"\x89" + hooks
@@ -158,10 +151,7 @@ def hugging_face_weights(seed=0, pooler=True, classifier=None, **shape):
 
 
 def with_prefix(weights, prefix):
-    return {
-        name if name.startswith("classifier") else f"{prefix}.{name}": array
-        for name, array in weights.items()
-    }
+    return {name if name.startswith("classifier") else f"{prefix}.{name}": array for name, array in weights.items()}
 
 
 def model_directory(path, vocabulary, model_type="bert", **changes):
@@ -192,16 +182,11 @@ def reference_states(weights, config, ids, types, first_position=0):
         return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)  # [B, h, T, d]
 
     positions = np.arange(ids.shape[1]) + first_position
-    x = (
-        weights["embeddings.word_embeddings.weight"][ids]
-        + weights["embeddings.position_embeddings.weight"][positions]
-    )
+    x = weights["embeddings.word_embeddings.weight"][ids] + weights["embeddings.position_embeddings.weight"][positions]
     x = norm(x + weights["embeddings.token_type_embeddings.weight"][types], "embeddings.LayerNorm")
     for layer in range(config["num_hidden_layers"]):
         name = f"encoder.layer.{layer}"
-        query, key, value = (
-            split(linear(x, f"{name}.attention.self.{part}")) for part in ("query", "key", "value")
-        )
+        query, key, value = (split(linear(x, f"{name}.attention.self.{part}")) for part in ("query", "key", "value"))
         scores = query @ key.transpose(0, 1, 3, 2) / np.sqrt(query.shape[-1])
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         mixed = (scores / scores.sum(-1, keepdims=True)) @ value
@@ -216,9 +201,7 @@ def reference_states(weights, config, ids, types, first_position=0):
 def fingerprint(directory):
     """Names, bytes and modification times of everything in a directory."""
     files = sorted(path for path in directory.rglob("*") if path.is_file())
-    digests = [
-        (str(path), hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files
-    ]
+    digests = [(str(path), hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns) for path in files]
     return digests, directory.stat().st_mtime_ns
 
 

@@ -123,11 +123,7 @@ def test_split_holdout():
     rest, held = split_holdout(100, 30, seed=1)
     assert len(held) == 30 and sorted([*rest, *held]) == list(range(100))
     assert (np.diff(rest) > 0).all() and (np.diff(held) > 0).all()
-    assert (
-        split_holdout(100, 30, seed=1)[1].tolist()
-        == held.tolist()
-        != split_holdout(100, 30, seed=2)[1].tolist()
-    )
+    assert split_holdout(100, 30, seed=1)[1].tolist() == held.tolist() != split_holdout(100, 30, seed=2)[1].tolist()
     assert split_holdout(100, 30, seed=1)[1].tolist() != list(range(30))
 
 

@@ -52,9 +52,7 @@ def test_saved_models_load_here_and_in_plain_paddlenlp(tmp_path, model_type):
     for loaded in (again, plain):
         loaded.eval()
         assert np.array_equal(loaded(batch.input_ids, token_type_ids=batch.token_type_ids).numpy(), expected)
-        assert all(
-            np.array_equal(a.numpy(), b.numpy()) for a, b in zip(loaded.parameters(), model.parameters())
-        )
+        assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in zip(loaded.parameters(), model.parameters()))
     assert fingerprint(directory) == before
     text = "The plot was not bad , they said"
     assert its_tokenizer(text, "good") == tokenizer(text, "good")

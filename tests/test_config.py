@@ -10,7 +10,8 @@ from ofa_bert.errors import UserError
 
 FINETUNE = (
     "--model_type bert --model_name_or_path bert-base-uncased --task_name SST-2 --max_seq_length 128 --batch_size 32"
-    " --learning_rate 2e-5 --num_train_epochs 3 --logging_steps 1 --save_steps 500 --output_dir ./tmp/SST-2/ --device gpu"
+    " --learning_rate 2e-5 --num_train_epochs 3 --logging_steps 1 --save_steps 500 --output_dir ./tmp/SST-2/"
+    " --device gpu"
 )
 OFA = (
     "--model_type bert --model_name_or_path DIR --task_name SST-2 --max_seq_length 128 --batch_size 32"

@@ -85,9 +85,7 @@ def test_words_alone_do_not_solve_it(data):
     x = words.fit_transform([example.text for example in data.train])
     model = linear.LogisticRegression(max_iter=1000).fit(x, [example.label for example in data.train])
     dev = data.dev["dev"]
-    score = model.score(
-        words.transform([example.text for example in dev]), [example.label for example in dev]
-    )
+    score = model.score(words.transform([example.text for example in dev]), [example.label for example in dev])
     assert 0.55 < score < 0.8
 
 

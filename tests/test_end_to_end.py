@@ -55,7 +55,9 @@ def test_teacher_learned_and_results_tell_the_truth(runs, glue_dir):
     results = json.loads((runs / "teacher" / "results.json").read_text())
     model, tokenizer, meta = load_model(runs / "teacher" / "best")
     model.eval()
-    logits, labels = dev_logits(lambda b: model(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))), tokenizer, glue_dir)
+    logits, labels = dev_logits(
+        lambda b: model(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))), tokenizer, glue_dir
+    )
     accuracy = float((logits.argmax(-1) == labels).mean())
     assert accuracy == pytest.approx(results["best"]["score"]) and accuracy > 0.85
     assert meta["kind"] == "teacher" and meta["task"]["name"] == "sst-2"
@@ -97,7 +99,9 @@ def test_supernet_loads_in_plain_paddlenlp_as_the_full_model(runs, glue_dir):
     plain.eval()
     model, tokenizer, _ = load_model(runs / "supernet" / "best")
     model.eval()
-    theirs, _ = dev_logits(lambda b: plain(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))), tokenizer, glue_dir)
+    theirs, _ = dev_logits(
+        lambda b: plain(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))), tokenizer, glue_dir
+    )
     ours, _ = dev_logits(lambda b: model(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))), tokenizer, glue_dir)
     np.testing.assert_allclose(theirs, ours, atol=1e-4)
 
@@ -115,11 +119,13 @@ def test_dynamic_static_and_onnx_sub_model_agree_with_the_supernet(runs, glue_di
         return forward(supernet, tensors.input_ids, tensors.token_type_ids, sub_model).logits.numpy()
 
     expected, labels = dev_logits(in_supernet, tokenizer, glue_dir)
-    dynamic, _ = dev_logits(lambda b: small(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))).numpy(), tokenizer, glue_dir)
+    dynamic, _ = dev_logits(
+        lambda b: small(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))).numpy(), tokenizer, glue_dir
+    )
     np.testing.assert_allclose(dynamic, expected, atol=1e-4)
     for load in BACKENDS.values():
         backend = load(runs / "static")
-        logits, _ = dev_logits(lambda b: backend.run(b.input_ids, b.token_type_ids), tokenizer, glue_dir)
+        logits, _ = dev_logits(lambda b, run=backend.run: run(b.input_ids, b.token_type_ids), tokenizer, glue_dir)
         np.testing.assert_allclose(logits, expected, atol=1e-4)
     manifest = json.loads((runs / "static" / "manifest.json").read_text())
     assert manifest["sub_model"] == sub_model.to_json() == small_meta["sub_model"]
@@ -183,7 +189,14 @@ def test_mistakes_that_leave_everything_as_it_was(runs, glue_dir, tmp_path, caps
 def test_a_model_of_another_task_is_refused(runs, tmp_path, capsys):
     for name in ("train.tsv", "dev.tsv"):
         (tmp_path / name).write_text("text\tlabel\na film\tyes\nit hated\tno\nthe plot\tyes\n", encoding="utf-8")
-    arguments = ["--train_file", str(tmp_path / "train.tsv"), "--dev_file", str(tmp_path / "dev.tsv"), "--device", "cpu"]
+    arguments = [
+        "--train_file",
+        str(tmp_path / "train.tsv"),
+        "--dev_file",
+        str(tmp_path / "dev.tsv"),
+        "--device",
+        "cpu",
+    ]
     arguments += ["--model_name_or_path", str(runs / "teacher"), "--output_dir", str(tmp_path / "out")]
     code, error = failing(run_glue_ofa.main, arguments, capsys)
     assert code == 2 and "sst-2" in error

@@ -55,9 +55,7 @@ def test_without_a_fitting_converter_the_cure_is_named(paddle_version, found, na
     assert error.value.exit_code == 2 and "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "paddle_version, converter", [("2.6.2", "1.3.1"), ("3.3.1", "2.1.0"), ("0.0.0", "2.1.0")]
-)
+@pytest.mark.parametrize("paddle_version, converter", [("2.6.2", "1.3.1"), ("3.3.1", "2.1.0"), ("0.0.0", "2.1.0")])
 def test_a_fitting_converter_passes(paddle_version, converter, monkeypatch):
     monkeypatch.setattr(onnx_graph, "versions", lambda: {**FITTING, "paddle2onnx": converter})
     monkeypatch.setattr(onnx_graph, "_paddle_version", lambda: paddle_version)

@@ -40,9 +40,7 @@ def hugging_face(path, weights, file="model.safetensors", dtype="f4", **config):
     """A Hugging Face directory that holds these weights, in one of the file formats."""
     handmade.model_directory(path, VOCABULARY, **config)
     if file.endswith(".safetensors"):
-        write_weights(
-            path / file, {name: array.astype(dtype) for name, array in weights.items()}, {"format": "pt"}
-        )
+        write_weights(path / file, {name: array.astype(dtype) for name, array in weights.items()}, {"format": "pt"})
     else:
         handmade.write_torch(path / file, weights, dtype, legacy=file == "legacy")
     return path
@@ -94,8 +92,7 @@ def test_hugging_face_other_families(tmp_path, model_type):
 def test_names_of_the_first_bert_checkpoints(tmp_path):
     weights = handmade.hugging_face_weights()
     old = {
-        name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): a
-        for name, a in weights.items()
+        name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): a for name, a in weights.items()
     }
     old = {**handmade.with_prefix(old, "bert"), "cls.seq_relationship.bias": np.zeros(2, "f4")}
     old["bert.embeddings.position_ids"] = np.zeros(4, "f4")
@@ -108,11 +105,7 @@ def test_only_pooler_and_classifier_may_be_fresh(tmp_path, caplog):
     directory = hugging_face(tmp_path / "hf", weights)
     with caplog.at_level(logging.INFO, "ofa_bert"):
         model, _, _ = load_model(directory, num_labels=5)
-    assert (
-        "classifier.weight" in caplog.text
-        and "pooler.dense.bias" in caplog.text
-        and "encoder" not in caplog.text
-    )
+    assert "classifier.weight" in caplog.text and "pooler.dense.bias" in caplog.text and "encoder" not in caplog.text
     assert logits(model).shape == (2, 5)
     with pytest.raises(UserError, match="is an encoder without a classifier"):
         load_model(directory)
@@ -200,9 +193,7 @@ def test_broken_directories(tmp_path):
         "28 tokens, the model embeds 27",
         lambda path: (path / "vocab.txt").write_text("\n".join([*VOCABULARY, "x"]) + "\n"),
     )
-    check(
-        "a sub-model is", lambda path: (path / "ofa_config.json").write_text('{"sub_model": {"layers": [0]}}')
-    )
+    check("a sub-model is", lambda path: (path / "ofa_config.json").write_text('{"sub_model": {"layers": [0]}}'))
     with pytest.raises(UserError, match="is a file"):
         load_model(tmp_path / "hf" / "vocab.txt")
 
@@ -280,9 +271,7 @@ def test_real_encoders(name):
     before = fingerprint(directory)
     model, tokenizer, _ = load_model(directory, "bert", num_labels=2)
     assert fingerprint(directory) == before
-    sentence = (
-        "如果天气好，我们去公园。" if "zh" in name else "The film was not as dull as its plot, they said."
-    )
+    sentence = "如果天气好，我们去公园。" if "zh" in name else "The film was not as dull as its plot, they said."
     encoded = tokenizer(sentence, sentence[:9])
     ids, types = np.array([encoded["input_ids"]]), np.array([encoded["token_type_ids"]])
     config = json.loads((directory / "config.json").read_text())
@@ -317,11 +306,7 @@ def test_paddlenlp_2_4_directories(tmp_path):
     model, tokenizer = build("bert"), tokenizer_for(tmp_path, "bert")
     save_model(tmp_path / "m", model, tokenizer, {})
     config = json.loads((tmp_path / "m" / "config.json").read_text())
-    inner = {
-        key: config[key]
-        for key in config
-        if key not in ("architectures", "model_type", "id2label", "label2id")
-    }
+    inner = {key: config[key] for key in config if key not in ("architectures", "model_type", "id2label", "label2id")}
     legacy = {
         "init_args": [{**inner, "init_class": "BertModel"}],
         "init_class": "BertForSequenceClassification",

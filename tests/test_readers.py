@@ -13,10 +13,7 @@ from ofa_bert.tasks import Example, glue_task
 
 GLUE = Path(__file__).resolve().parents[2] / "shared" / "data" / "glue"
 
-MNLI_START = (
-    "index promptID pairID genre "
-    "sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
-)
+MNLI_START = "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
 MNLI_TRAIN = f"{MNLI_START} sentence1 sentence2 label1 gold_label".split()
 MNLI_DEV = f"{MNLI_START} sentence1 sentence2 label1 label2 label3 label4 label5 gold_label".split()
 
@@ -195,9 +192,7 @@ def test_official_columns(tmp_path, name, rows, expected, end):
 
 def test_unknown_word_label_in_glue(tmp_path):
     both(tmp_path, [["index", "question", "sentence", "label"], ["0", "Q?", "S.", "entailed"]])
-    fault(
-        r"train.tsv:2: unknown label 'entailed'; task qnli has entailment, not_entailment", "qnli", tmp_path
-    )
+    fault(r"train.tsv:2: unknown label 'entailed'; task qnli has entailment, not_entailment", "qnli", tmp_path)
 
 
 def test_labels_take_the_order_of_a_trained_model(tmp_path):
@@ -208,9 +203,7 @@ def test_labels_take_the_order_of_a_trained_model(tmp_path):
     ]
     data = load_datasets("rte", both(tmp_path, rows), labels=["not_entailment", "entailment"])
     assert data.task.labels == ("not_entailment", "entailment")
-    assert (
-        [example.label for example in data.train] == [example.label for example in data.dev["dev"]] == [1, 0]
-    )
+    assert [example.label for example in data.train] == [example.label for example in data.dev["dev"]] == [1, 0]
     fault("the model knows the labels", "rte", tmp_path, labels=["0", "1"])
 
 

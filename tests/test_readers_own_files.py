@@ -22,9 +22,7 @@ def fault(pattern, *args, **kwargs):
 def test_real_own_files_without_header():
     if not TNEWS.is_dir():
         pytest.skip("the Chinese TNEWS files are not beside this checkout")
-    data = load_datasets(
-        "tnews", None, TNEWS / "train.tsv", TNEWS / "dev.tsv", text_columns=["0"], label_column="1"
-    )
+    data = load_datasets("tnews", None, TNEWS / "train.tsv", TNEWS / "dev.tsv", text_columns=["0"], label_column="1")
     assert (len(data.train), len(data.dev["dev"]), data.task.num_labels) == (53360, 10000, 15)
     assert data.task.labels == tuple(sorted(data.task.labels)) and "news_finance" in data.task.labels
     assert data.task.name == "tnews" and data.task.metrics == ("accuracy",)

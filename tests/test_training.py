@@ -40,8 +40,13 @@ def test_every_stage_warms_up_and_decays():
 
 
 @pytest.mark.parametrize(
-    "more, steps", [("--num_train_epochs 2", 20), ("--num_train_epochs 0.25", 3), ("--max_steps 7", 7),
-                    ("--gradient_accumulation_steps 4 --num_train_epochs 2", 5)]  # fmt: skip
+    "more, steps",
+    [
+        ("--num_train_epochs 2", 20),
+        ("--num_train_epochs 0.25", 3),
+        ("--max_steps 7", 7),
+        ("--gradient_accumulation_steps 4 --num_train_epochs 2", 5),
+    ],  # fmt: skip
 )
 def test_number_of_steps(more, steps):
     assert make_plan(config_of(more), 10).total_steps == steps
@@ -89,7 +94,16 @@ def weights_in(directory):
 
 
 def arguments(glue_dir, model, output, *more):
-    return [*COMMON, "--data_dir", str(glue_dir), "--model_name_or_path", str(model), "--output_dir", str(output), *more]
+    return [
+        *COMMON,
+        "--data_dir",
+        str(glue_dir),
+        "--model_name_or_path",
+        str(model),
+        "--output_dir",
+        str(output),
+        *more,
+    ]
 
 
 # Six optimizer steps in two stages; dropout stays on, so that random states matter.
@@ -98,11 +112,16 @@ ELASTIC = (
     " --depth_mult_list 1.0 0.5 --stages width,width_depth --gradient_accumulation_steps 2"
 ).split()
 
+# Adam divides by the gradient's size: with its usual epsilon a gradient of rounding noise becomes a whole step.
+SMOOTH = "--learning_rate 1e-3 --adam_epsilon 1e-3 --supernet_dropout 0 --width_mult_list 1.0 0.5".split()
+
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory, tiny_bert_dir, glue_dir):
     output = tmp_path_factory.mktemp("teacher") / "run"
-    assert run_glue.main(arguments(glue_dir, tiny_bert_dir, output, "--max_steps", "12", "--learning_rate", "3e-3")) == 0
+    assert (
+        run_glue.main(arguments(glue_dir, tiny_bert_dir, output, "--max_steps", "12", "--learning_rate", "3e-3")) == 0
+    )
     return output / "last"
 
 
@@ -154,7 +173,7 @@ def free_port():
 
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, teacher, glue_dir):
     # Dropout draws differ between the two ways of splitting a batch, so it is off.
-    shared = "--max_steps 4 --save_steps 4 --learning_rate 1e-3 --adam_epsilon 1e-3 --supernet_dropout 0 --width_mult_list 1.0 0.5".split()
+    shared = ["--max_steps", "4", "--save_steps", "4", *SMOOTH]
     one = arguments(glue_dir, teacher, tmp_path / "one", "--batch_size", "16", *shared)
     assert run_glue_ofa.main(one) == 0
     two = arguments(glue_dir, teacher, tmp_path / "two", "--batch_size", "8", *shared)
@@ -207,7 +226,7 @@ sys.exit(run_glue.main({options!r}))
 
 def test_gradient_accumulation_is_one_larger_batch(tmp_path, teacher, glue_dir):
     # 304 of the 320 training examples are left after the held-out part: one batch of all, or four of 76.
-    shared = "--max_steps 3 --save_steps 3 --learning_rate 1e-3 --adam_epsilon 1e-3 --supernet_dropout 0 --width_mult_list 1.0 0.5".split()
+    shared = ["--max_steps", "3", "--save_steps", "3", *SMOOTH]
     whole = arguments(glue_dir, teacher, tmp_path / "whole", "--batch_size", "304", *shared)
     parts = arguments(glue_dir, teacher, tmp_path / "parts", "--batch_size", "76", *shared)
     assert run_glue_ofa.main(whole) == 0

@@ -119,9 +119,7 @@ def test_paddle_optimizer(tmp_path):
     paddle.save(optimizer.state_dict(), str(path))
     state = {name: value for name, value in optimizer.state_dict().items() if name != "LR_Scheduler"}
     found = read_weights(path)
-    assert set(found) == set(state) and all(
-        np.array_equal(found[name], state[name].numpy()) for name in state
-    )
+    assert set(found) == set(state) and all(np.array_equal(found[name], state[name].numpy()) for name in state)
 
 
 class Poison:
@@ -149,18 +147,13 @@ POISONS = {
     "first_protocol": lambda marker: f"cos\nsystem\n(S'echo run > {marker}'\ntR.".encode(),
     "eval": lambda marker: f'c__builtin__\neval\n(S\'open("{marker}", "w")\'\ntR.'.encode(),
     "instance": lambda marker: f"(S'echo run > {marker}'\nios\nsystem\n.".encode(),
-    "dotted": lambda marker: b"\x80\x04"
-    + handmade.text("numpy")
-    + handmade.text("dtype.__init__")
-    + b"\x93.",
+    "dotted": lambda marker: b"\x80\x04" + handmade.text("numpy") + handmade.text("dtype.__init__") + b"\x93.",
     "function_state": lambda marker: b"\x80\x02c_codecs\nencode\n}X\x01\x00\x00\x00aK\x01sb.",
     "object_pointer": object_pointer,
 }
 
 
-@pytest.mark.parametrize(
-    "name", ["model_state.pdparams", "model.pdopt", "pytorch_model.bin", "zip/pytorch_model.bin"]
-)
+@pytest.mark.parametrize("name", ["model_state.pdparams", "model.pdopt", "pytorch_model.bin", "zip/pytorch_model.bin"])
 @pytest.mark.parametrize("poison", POISONS)
 def test_poisoned_pickles_are_refused_and_not_run(tmp_path, name, poison):
     marker = tmp_path / "it-ran"
@@ -208,9 +201,7 @@ def samples(tmp_path_factory):
 
     directory = tmp_path_factory.mktemp("samples")
     write_weights(directory / "model.safetensors", WEIGHTS)
-    paddle.save(
-        {name: paddle.to_tensor(array) for name, array in WEIGHTS.items()}, str(directory / "m.pdparams")
-    )
+    paddle.save({name: paddle.to_tensor(array) for name, array in WEIGHTS.items()}, str(directory / "m.pdparams"))
     handmade.write_torch(directory / "new.bin", WEIGHTS)
     handmade.write_torch(directory / "old.bin", WEIGHTS, legacy=True)
     return directory

