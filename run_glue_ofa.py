@@ -32,8 +32,14 @@ def work(argv=None):
     parallel.start(config.device)
     results = train_supernet(config, datasets)
     if parallel.is_main():
-        show(f"best/, after step {results['best_step']}, on dev:\n")
-        show(table(printable(results["best"], results["teacher"])))
+        last_step = results["history"][-1]["step"]
+        show(f"last/, after step {last_step}, on dev:\n")
+        show(table(printable(results["last"], results["teacher"])))
+        if results["best_step"] != last_step:
+            show(
+                f"\nbest/, after step {results['best_step']}; it was chosen on dev, which flatters its scores there:\n"
+            )
+            show(table(printable(results["best"], results["teacher"])))
         show(f"\nwritten to {config.output_dir}; export one with export_model.py")
 
 

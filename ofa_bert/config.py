@@ -51,7 +51,7 @@ def parse(
         prog=prog,
         description=description,
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=110),
         allow_abbrev=False,
     )
     fields = dataclasses.fields(cls)
@@ -159,10 +159,18 @@ class DataConfig:
     train_file: Optional[str] = option("your own training data: .tsv, .csv or .jsonl", None)
     dev_file: Optional[str] = option("your own development data, same format", None)
     text_columns: Optional[tuple] = option(
-        "names of the one or two text columns of your own data; default: text, or text_a text_b", None, many=True
+        "names of the one or two text columns of your own data; default: sentence1 sentence2, sentence, or text",
+        None,
+        many=True,
     )
     label_column: Optional[str] = option(
         "name of the label column of your own data, classes or numbers; default: label", None
+    )
+
+    label_kind: str = option(
+        "whether your own labels are classes or numbers to predict; auto looks at them",
+        "auto",
+        choices=("auto", "classes", "numbers"),
     )
 
     def problems(self) -> list[str]:
@@ -174,15 +182,17 @@ class DataConfig:
             problems.append("--train_file and --dev_file go together")
         if self.data_dir and (own or not self.task_name):
             problems.append("--data_dir holds a GLUE task's files: it needs --task_name and excludes --train_file")
-        if not own and (self.text_columns or self.label_column):
-            problems.append("--text_columns and --label_column describe --train_file and --dev_file")
+        if not own and (self.text_columns or self.label_column or self.label_kind != "auto"):
+            problems.append("--text_columns, --label_column and --label_kind describe --train_file and --dev_file")
         if self.text_columns and len(self.text_columns) > 2:
             problems.append(f"--text_columns {' '.join(self.text_columns)}: one or two columns")
         return problems
 
     def data_arguments(self) -> dict[str, Any]:
         """The fields that say where sentences come from, as `readers.load_datasets` takes them."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(DataConfig)}
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(DataConfig)}
+        regression = {"auto": None, "classes": False, "numbers": True}[values.pop("label_kind")]
+        return {**values, "regression": regression}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from conftest import ROOT, build
 
 import run_glue
 import run_glue_ofa
-from ofa_bert import parallel
+from ofa_bert import elastic, parallel
+from ofa_bert.batches import encode
+from ofa_bert.checkpoint import load_model
 from ofa_bert.config import OfaConfig, parse
+from ofa_bert.readers import load_datasets
 from ofa_bert.train import Plan, make_optimizer, make_plan, step_seed
 from ofa_bert.weights import read_weights
 
@@ -152,6 +156,54 @@ def test_a_killed_run_resumes_to_the_same_weights(script, tmp_path, teacher, tin
         np.testing.assert_array_equal(ours[name], array, err_msg=name)
     histories = [json.loads((run / "results.json").read_text())["history"] for run in (straight, killed)]
     assert [(h["step"], h["scores"]) for h in histories[0]] == [(h["step"], h["scores"]) for h in histories[1]]
+
+
+def test_importance_and_layer_choice_never_see_dev(tmp_path, teacher, glue_dir):
+    """Two dev sets, one of them with every label wrong: the same importance, layers and weights."""
+    options = "--max_steps 2 --save_steps 2 --depth_mult_list 1.0 0.5 --layer_choice importance".split()
+    swapped = tmp_path / "swapped"
+    swapped.mkdir()
+    (swapped / "train.tsv").write_bytes((glue_dir / "train.tsv").read_bytes())
+    header, *rows = (glue_dir / "dev.tsv").read_text().splitlines()
+    flipped = [f"{row[:-1]}{1 - int(row[-1])}" for row in rows]
+    (swapped / "dev.tsv").write_text("\n".join([header, *flipped]) + "\n", encoding="utf-8")
+    for name, data in (("plain", glue_dir), ("other", swapped)):
+        assert run_glue_ofa.main(arguments(data, teacher, tmp_path / name, *options)) == 0
+    plain, other = tmp_path / "plain", tmp_path / "other"
+    assert (plain / "importance.json").read_text() == (other / "importance.json").read_text()
+    spaces = [json.loads((run / "last" / "ofa_config.json").read_text())["space"] for run in (plain, other)]
+    assert spaces[0] == spaces[1]
+    ours, theirs = weights_in(plain / "last"), weights_in(other / "last")
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+    results = [json.loads((run / "results.json").read_text())["teacher"]["score"] for run in (plain, other)]
+    assert sum(results) == pytest.approx(1.0)
+
+
+def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, monkeypatch):
+    seen, held = [], []
+    real_measure, real_step = elastic.measure, elastic.supernet_step
+
+    def measure(model, batches, regression):
+        kept = list(batches)
+        held.extend(tuple(row[row != 0]) for batch in kept for row in batch.input_ids.numpy())
+        return real_measure(model, kept, regression)
+
+    def supernet_step(*parts):
+        step = real_step(*parts)
+
+        def spying(batch, number, backward):
+            seen.extend(tuple(row[row != 0]) for row in batch.input_ids.numpy())
+            return step(batch, number, backward)
+
+        return spying
+
+    monkeypatch.setattr(elastic, "measure", measure)
+    monkeypatch.setattr(elastic, "supernet_step", supernet_step)
+    options = ["--num_train_epochs", "1", "--save_steps", "99", "--batch_size", "16", "--held_out_share", "0.2"]
+    assert run_glue_ofa.main(arguments(glue_dir, teacher, tmp_path / "run", *options)) == 0
+    everything = encode(load_datasets("SST-2", glue_dir).train, load_model(teacher)[1], 32, progress=False).input_ids
+    assert len(held) == 64 and len(seen) == 256
+    assert Counter(held) + Counter(seen) == Counter(tuple(ids) for ids in everything)
 
 
 def launch(script, processes, options, log_dir, port):
