@@ -11,7 +11,8 @@ sizes and lengths.
 import sys
 
 from ofa_bert.cli import run, show
-from ofa_bert.config import ExportConfig, parse
+from ofa_bert.commandline import parse
+from ofa_bert.config import ExportConfig
 
 
 def work(argv=None):

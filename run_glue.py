@@ -10,7 +10,8 @@ Writes best/ (best on dev), last/, the newest checkpoint and results.json to --o
 import sys
 
 from ofa_bert.cli import run, show
-from ofa_bert.config import FinetuneConfig, parse
+from ofa_bert.commandline import parse
+from ofa_bert.config import FinetuneConfig
 
 
 def work(argv=None):

@@ -14,7 +14,8 @@ Writes best/ (best mean over sub-models), last/, the newest checkpoint, importan
 import sys
 
 from ofa_bert.cli import run, show
-from ofa_bert.config import OfaConfig, parse
+from ofa_bert.commandline import parse
+from ofa_bert.config import OfaConfig
 
 
 def work(argv=None):

@@ -7,7 +7,8 @@ commands:
 import sys
 
 from ofa_bert.cli import run, show
-from ofa_bert.config import DemoConfig, parse
+from ofa_bert.commandline import parse
+from ofa_bert.config import DemoConfig
 from ofa_bert.errors import UserError
 
 

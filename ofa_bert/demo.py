@@ -10,7 +10,8 @@ from typing import Any, Callable
 import numpy as np
 
 from ofa_bert import latency
-from ofa_bert.config import DemoConfig, ExportConfig, FinetuneConfig, OfaConfig, parse
+from ofa_bert.commandline import parse
+from ofa_bert.config import DemoConfig, ExportConfig, FinetuneConfig, OfaConfig
 from ofa_bert.deploy import deploy
 from ofa_bert.elastic import train_supernet
 from ofa_bert.errors import UserError

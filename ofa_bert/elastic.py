@@ -15,7 +15,8 @@ from paddle import nn
 from ofa_bert import parallel, train
 from ofa_bert.batches import Batch, eval_batches
 from ofa_bert.checkpoint import check_output_dir
-from ofa_bert.config import OfaConfig, to_json
+from ofa_bert.commandline import to_json
+from ofa_bert.config import OfaConfig
 from ofa_bert.depth import layers_by_importance
 from ofa_bert.distil import Choice, Objective, supernet_step
 from ofa_bert.encoder import set_dropout, shape_of

@@ -12,7 +12,8 @@ import paddle
 from ofa_bert import train
 from ofa_bert.batches import Batch
 from ofa_bert.checkpoint import check_output_dir
-from ofa_bert.config import FinetuneConfig, to_json
+from ofa_bert.commandline import to_json
+from ofa_bert.config import FinetuneConfig
 from ofa_bert.encoder import shape_of
 from ofa_bert.evaluate import score
 from ofa_bert.importance import task_loss

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 import ofa_bert
-from ofa_bert.config import to_json
+from ofa_bert.commandline import to_json
 from ofa_bert.tasks import Task
 
 FORMAT = 1

@@ -12,7 +12,7 @@ import pytest
 from ofa_bert import environment
 
 ROOT = Path(__file__).resolve().parents[1]
-SETTINGS = ("MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")
+SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")
 MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 OURS = ("OFA_BERT_ENVIRONMENT", "OFA_BERT_OUR_THREADS", "PADDLE_LOCAL_SIZE", "PADDLE_TRAINERS_NUM")
 
@@ -68,6 +68,14 @@ def test_mkl_path_follows_vendor_and_instructions(tmp_path, vendor, flags, expec
     environ = {}
     environment._set_mkl_path(environ, write_cpuinfo(tmp_path / "cpuinfo", vendor, flags))
     assert environ.get("MKL_DEBUG_CPU_TYPE") == expected
+
+
+def test_strided_views_are_off_unless_the_user_says_otherwise():
+    environ = {}
+    assert environment._set_kernels(environ) == ["FLAGS_use_stride_kernel=0"]
+    assert environ == {"FLAGS_use_stride_kernel": "0"}
+    environ = {"FLAGS_use_stride_kernel": "1"}
+    assert "kept" in environment._set_kernels(environ)[0] and environ["FLAGS_use_stride_kernel"] == "1"
 
 
 def test_mkl_path_keeps_the_users_choice_and_survives_no_cpuinfo(tmp_path):
@@ -140,7 +148,7 @@ assert len(done) == 1 and "zlib" in done[0], done
 
 
 def test_the_users_settings_are_kept():
-    users = dict(zip(SETTINGS, ("4", "3", "2", "0")))
+    users = dict(zip(SETTINGS, ("1", "4", "3", "2", "0")))
     assert settings_after(users) == users
 
 
