@@ -25,7 +25,7 @@ from ofa_bert.evaluate import score, to_tensors
 from ofa_bert.finetune import stock_forward
 from ofa_bert.importance import Importance, measure, reorder
 from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe, versions
+from ofa_bert.meta import describe, peak_memory_mib, versions
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.report import importance_plot, millions
 from ofa_bert.submodel import SearchSpace, SubModelConfig, count_flops, count_parameters
@@ -87,6 +87,7 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
         "history": keeper.history,
         "seconds": round(time.monotonic() - started, 1),
         "processes": parallel.world_size(),
+        "peak_memory_mib": peak_memory_mib(),
         "config": to_json(config),
         "versions": versions(),
     }

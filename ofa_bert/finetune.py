@@ -18,7 +18,7 @@ from ofa_bert.encoder import shape_of
 from ofa_bert.evaluate import score
 from ofa_bert.importance import task_loss
 from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe, versions
+from ofa_bert.meta import describe, peak_memory_mib, versions
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.tasks import Datasets
 
@@ -56,6 +56,7 @@ def finetune(config: FinetuneConfig, datasets: Datasets) -> dict[str, Any]:
         "last": keeper.history[-1],
         "history": keeper.history,
         "seconds": round(time.monotonic() - started, 1),
+        "peak_memory_mib": peak_memory_mib(),
         "config": to_json(config),
         "versions": versions(),
     }

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import platform
+import resource
 from importlib import metadata
 from typing import Any
+
+import paddle
 
 import ofa_bert
 from ofa_bert.commandline import to_json
@@ -32,6 +35,14 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue  # one of the two Paddle builds is always missing
     return found
+
+
+def peak_memory_mib() -> int:
+    """The most memory that this process has held so far: on the host, and on the GPU when it computes there."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # Linux counts KiB
+    if paddle.get_device().startswith("gpu"):
+        return host + paddle.device.cuda.max_memory_allocated() // 2**20
+    return host
 
 
 def describe(task: Task, config: Any, kind: str, **more: Any) -> dict[str, Any]:

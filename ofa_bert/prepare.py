@@ -11,11 +11,12 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel
-from ofa_bert.batches import Encoded, TrainBatches, encode, split_holdout
+from ofa_bert.batches import Encoded, TrainBatches, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config import TrainConfig
 from ofa_bert.errors import UserError
 from ofa_bert.tasks import Datasets, Task
+from ofa_bert.token_cache import encode_once
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,12 @@ def prepare(
     if config.max_seq_length > longest:
         raise UserError(f"--max_seq_length {config.max_seq_length}: the model has {longest} positions")
     progress = parallel.is_main()
-    train = encode(datasets.train, tokenizer, config.max_seq_length, progress)
-    dev = {name: encode(split, tokenizer, config.max_seq_length, progress) for name, split in datasets.dev.items()}
+    cache = Path(config.output_dir, "token_cache")
+    train, *others = (
+        encode_once(split, tokenizer, config.max_seq_length, cache, progress)
+        for split in (datasets.train, *datasets.dev.values())
+    )
+    dev = dict(zip(datasets.dev, others))
     held_out = None
     if held_out_share > 0:
         count = min(held_out_most, max(1, int(len(train) * held_out_share)))

@@ -1,0 +1,79 @@
+"""Token ids kept beside a run's output, so that a sentence is tokenized once for all runs that write there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import zipfile
+from pathlib import Path
+from typing import Any, Optional, Sequence
+
+import numpy as np
+
+from ofa_bert.batches import Encoded, encode
+from ofa_bert.tasks import Example
+
+logger = logging.getLogger(__name__)
+
+
+def encode_once(
+    examples: Sequence[Example], tokenizer: Any, max_seq_length: int, directory: Path, progress: bool = True
+) -> Encoded:
+    """`batches.encode`, or what it gave before for the same sentences, tokenizer and length.
+
+    A cache in `directory` that cannot be read or written costs time, never the run.
+    """
+    path = directory / f"{_key(examples, tokenizer, max_seq_length)}.npz"
+    found = _read(path, len(examples))
+    if found is None:
+        found = encode(examples, tokenizer, max_seq_length, progress)
+        _write(path, found)
+    return found
+
+
+def _key(examples: Sequence[Example], tokenizer: Any, max_seq_length: int) -> str:
+    """SHA-256 over everything that decides the ids. Paths are left out: a moved vocabulary is the same vocabulary."""
+    settings = {name: str(value) for name, value in tokenizer.init_kwargs.items() if not name.endswith("_file")}
+    about = [type(tokenizer).__name__, max_seq_length, settings, sorted(tokenizer.get_vocab().items())]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for example in examples:
+        digest.update(json.dumps([example.text, example.text_pair, example.label]).encode())
+    return digest.hexdigest()[:32]
+
+
+def _read(path: Path, count: int) -> Optional[Encoded]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            ends = np.cumsum(arrays["lengths"])[:-1]
+            ids, types = np.split(arrays["input_ids"], ends), np.split(arrays["token_type_ids"], ends)
+            found = Encoded(ids, types, arrays["labels"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        logger.warning("%s: unusable (%s); tokenizing again", path, error)
+        return None
+    if not len(found.input_ids) == len(found.labels) == count:
+        logger.warning("%s: holds other sentences; tokenizing again", path)
+        return None
+    return found
+
+
+def _write(path: Path, encoded: Encoded) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            np.savez(
+                file,
+                input_ids=np.concatenate(encoded.input_ids),
+                token_type_ids=np.concatenate(encoded.token_type_ids),
+                lengths=np.asarray([len(row) for row in encoded.input_ids]),
+                labels=encoded.labels,
+            )
+        os.replace(temporary, path)
+    except OSError as error:
+        logger.warning("%s: not cached (%s)", path, error)
+        if temporary.exists():
+            temporary.unlink()
