@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel, train
+from ofa_bert.atomic import write_json_atomic
 from ofa_bert.batches import Batch, eval_batches
 from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.commandline import to_json
@@ -113,8 +114,7 @@ def _importance(config: OfaConfig, prepared: Prepared, output: Path) -> Importan
     batches = eval_batches(prepared.held_out, IMPORTANCE_BATCH, prepared.tokenizer.pad_token_id)
     importance = measure(prepared.model, map(to_tensors, batches), prepared.task.is_regression)
     if parallel.is_main():
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "importance.json").write_text(importance.to_json() + "\n", encoding="utf-8")
+        write_json_atomic(output / "importance.json", importance.to_json())
         title = f"{prepared.task.name}: importance on {len(prepared.held_out)} held-out training examples"
         importance_plot(importance, output / "importance.png", title)
     return importance

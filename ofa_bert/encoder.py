@@ -73,6 +73,14 @@ def shape_of(model: nn.Layer) -> ModelShape:
     )
 
 
+def longest_input(model: nn.Layer) -> int:
+    """Tokens that the model has positions for."""
+    config = model.config
+    if model_type_of(model) == "roberta":
+        return config.max_position_embeddings - config.pad_token_id - 1  # counted from after the padding token's
+    return config.max_position_embeddings
+
+
 def attention_mask(model: nn.Layer, input_ids: paddle.Tensor) -> paddle.Tensor:
     """Additive mask [B, 1, 1, T] of the model's default dtype: 0 on tokens, -1e4 on padding, as PaddleNLP has it."""
     padding = (input_ids == backbone(model).pad_token_id).astype(paddle.get_default_dtype()) * -1e4

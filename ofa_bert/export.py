@@ -18,7 +18,7 @@ from paddle import nn
 
 from ofa_bert import __version__, onnx_graph
 from ofa_bert.atomic import atomic_directory, write_json_atomic
-from ofa_bert.encoder import backbone, model_type_of
+from ofa_bert.encoder import backbone, longest_input, model_type_of
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.onnx_graph import OUTPUT, first_line
 from ofa_bert.tasks import Task
@@ -90,10 +90,7 @@ def export_bundle(
 
 
 def _check(model: nn.Layer, meta: Mapping[str, Any], max_seq_length: int) -> None:
-    config = model.config
-    limit = config.max_position_embeddings
-    if model_type_of(model) == "roberta":
-        limit -= config.pad_token_id + 1  # its positions count from the one after the padding token's
+    config, limit = model.config, longest_input(model)
     if not 1 <= max_seq_length <= limit:
         raise UserError(f"--max_seq_length {max_seq_length}: the model has positions for 1 to {limit} tokens")
     task = meta.get("task")

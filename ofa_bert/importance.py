@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Iterable
+from typing import Any, Iterable
 
 import numpy as np
 import paddle
@@ -21,12 +20,11 @@ class Importance:
     heads: np.ndarray
     neurons: np.ndarray
 
-    def to_json(self) -> str:
-        return json.dumps({"heads": self.heads.tolist(), "neurons": self.neurons.tolist()})
+    def to_json(self) -> dict[str, Any]:
+        return {"heads": self.heads.tolist(), "neurons": self.neurons.tolist()}
 
     @classmethod
-    def from_json(cls, text: str) -> "Importance":
-        value = json.loads(text)
+    def from_json(cls, value: dict[str, Any]) -> "Importance":
         return cls(np.asarray(value["heads"]), np.asarray(value["neurons"]))
 
 

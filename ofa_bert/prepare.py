@@ -14,6 +14,7 @@ from ofa_bert import parallel
 from ofa_bert.batches import Encoded, TrainBatches, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config import TrainConfig
+from ofa_bert.encoder import longest_input
 from ofa_bert.errors import UserError
 from ofa_bert.tasks import Datasets, Task
 from ofa_bert.token_cache import encode_once
@@ -54,9 +55,10 @@ def prepare(
     model, tokenizer, meta = load_model(where, config.model_type, task.num_labels, config.tokenizer_name_or_path)
     check_task(where, meta, task)
     parallel.same_start(model.parameters())
-    longest = model.config.max_position_embeddings
-    if config.max_seq_length > longest:
-        raise UserError(f"--max_seq_length {config.max_seq_length}: the model has {longest} positions")
+    if config.max_seq_length > longest_input(model):
+        raise UserError(
+            f"--max_seq_length {config.max_seq_length}: the model has positions for {longest_input(model)} tokens"
+        )
     progress = parallel.is_main()
     cache = Path(config.output_dir, "token_cache")
     train, *others = (
