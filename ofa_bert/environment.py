@@ -157,7 +157,7 @@ def _set_threads(environ, threads: int | None) -> list[str]:
             return [f"MKL_NUM_THREADS={mkl} kept"]
         if omp is not None and not (launched and omp == "1"):
             return [f"OMP_NUM_THREADS={omp} kept"]
-    count = threads or max(1, _cores() // _local_processes(environ))
+    count = threads or max(1, cores() // _local_processes(environ))
     environ["MKL_NUM_THREADS"] = environ[_OUR_THREADS] = str(count)
     return [f"MKL_NUM_THREADS={count}"]
 
@@ -168,7 +168,7 @@ def _local_processes(environ) -> int:
     return max(1, int(size)) if size.isdigit() else 1
 
 
-def _cores(cpu_max: str | os.PathLike = "/sys/fs/cgroup/cpu.max") -> int:
+def cores(cpu_max: str | os.PathLike = "/sys/fs/cgroup/cpu.max") -> int:
     """Cores this process may use: its affinity mask, or a container's CPU quota if that is less."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:

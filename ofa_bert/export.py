@@ -16,7 +16,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert import __version__, onnx_graph
+from ofa_bert import __version__, environment, onnx_graph
 from ofa_bert.atomic import atomic_directory, write_json_atomic
 from ofa_bert.encoder import backbone, longest_input, model_type_of
 from ofa_bert.errors import RunError, UserError
@@ -195,6 +195,7 @@ def load_paddle_inference(bundle: Path) -> Backend:
         # oneDNN is on by default, and its fusion in Paddle 3.3.1 loses one of two activations in a row
         # (TinyBERT's tanh and ReLU): other logits, no message.
         config.disable_mkldnn()
+        config.set_cpu_math_library_num_threads(environment.cores())  # its default is a single thread
     config.disable_glog_info()
     predictor = inference.create_predictor(config)
     (output,) = predictor.get_output_names()

@@ -108,7 +108,7 @@ def test_mkl_path_keeps_the_users_choice_and_survives_no_cpuinfo(tmp_path):
     ],
 )
 def test_threads_of_one_process_among_eight_cores(monkeypatch, before, threads, expected):
-    monkeypatch.setattr(environment, "_cores", lambda: 8)
+    monkeypatch.setattr(environment, "cores", lambda: 8)
     environ = dict(before)
     environment._set_threads(environ, threads)
     assert environ.get("MKL_NUM_THREADS") == expected
@@ -117,10 +117,10 @@ def test_threads_of_one_process_among_eight_cores(monkeypatch, before, threads, 
 
 @pytest.mark.parametrize("text, most", [("max 100000", 1 << 20), ("150000 100000", 1), ("5000 100000", 1)])
 def test_cores_respect_a_containers_quota(tmp_path, text, most):
-    unlimited = environment._cores(tmp_path / "absent")
+    unlimited = environment.cores(tmp_path / "absent")
     (tmp_path / "cpu.max").write_text(text)
     assert unlimited >= 1
-    assert environment._cores(tmp_path / "cpu.max") == min(unlimited, most)
+    assert environment.cores(tmp_path / "cpu.max") == min(unlimited, most)
 
 
 def test_prepare_acts_once_and_imports_neither_paddle_nor_numpy():
@@ -198,7 +198,7 @@ def test_without_the_cure_paddle_2_breaks_zlib():
 def test_threads_reach_paddles_mkl():
     code = "from ofa_bert import environment; environment.prepare({}); import paddle" + MKL_THREADS
     code += "\npaddle.matmul(paddle.ones([8, 8]), paddle.ones([8, 8]))\nprint(mkl_threads)"
-    cores = environment._cores()
+    cores = environment.cores()
     smt = Path("/sys/devices/system/cpu/smt/active")  # MKL counts a core that runs two threads once
     shared = smt.exists() and smt.read_text().strip() == "1"
     for argument, expected in (("threads=1", {1}), ("", {cores, cores // 2} if shared else {cores})):
@@ -219,7 +219,7 @@ def test_launched_processes_share_the_cores(tmp_path):
     environ = clean_environ(MKL_NUM_THREADS="64", OFA_BERT_OUR_THREADS="64")  # as a prepared parent leaves it
     done = subprocess.run(launch, env=environ, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
-    expected = str(max(1, environment._cores() // 2))
+    expected = str(max(1, environment.cores() // 2))
     assert [(tmp_path / rank).read_text() for rank in "01"] == [expected, expected]
 
 
