@@ -190,7 +190,10 @@ def _default_text(table: Table) -> tuple[str, ...]:
     for names in _DEFAULT_TEXT:
         if set(names) <= set(table.header):
             return names
-    raise UserError(f"{table.path}: which of the columns {list(table.header)} hold the text? Name text_columns")
+    raise UserError(
+        f"{table.path}: which of the columns {list(table.header)} hold the text? Name them with --text_columns;"
+        " if there is no header, count columns from 0: --text_columns 0 --label_column 1"
+    )
 
 
 def _find_labels(table: Table, label_column: str, regression: bool | None) -> tuple[str, ...]:
