@@ -42,5 +42,5 @@ def test_both_sides_train_the_same_and_the_rows_say_so(tmp_path, monkeypatch):
     assert [row["side"] for row in written] == ["paddlenlp", "ours"]
     for row in written:
         assert len(row["seconds_per_step"]) == 4 and row["samples_per_second"] > 0
-        assert row["peak_memory_mb"] > row["memory_before_training_mb"] > 50
+        assert row["peak_memory_mb"] >= row["memory_before_training_mb"] > 50
         assert row["mean_padded_length"] == 8 and row["versions"]["paddlenlp"]
