@@ -36,10 +36,9 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
     _check_targets(config, where)
     shape = ModelShape.from_json(meta["shape"])
     sub_model = choose(config, meta, shape)
-    name = _name(meta, sub_model)
     small = model if meta.get("sub_model") else extract(model, sub_model)
     kept = {key: meta[key] for key in ("format", "task", "model_type", "max_seq_length", "seed", "shape")}
-    scores = meta.get("scores", {}).get(name) if name else None
+    scores = _scores(meta, sub_model, shape)
     own = {**kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
     if scores:
         own.update(scores=scores, score=scores["score"])
@@ -99,6 +98,14 @@ def _name(meta: Mapping[str, Any], sub_model: SubModelConfig) -> Optional[str]:
         return None
     names = {value: key for key, value in SearchSpace.from_json(meta["space"]).sub_models().items()}
     return names.get(sub_model)
+
+
+def _scores(meta: Mapping[str, Any], sub_model: SubModelConfig, shape: ModelShape) -> Optional[dict[str, float]]:
+    """The dev scores that training measured for exactly this sub-model; None when it measured none."""
+    if meta.get("space"):
+        return meta.get("scores", {}).get(_name(meta, sub_model))
+    as_trained = bool(meta.get("sub_model")) or sub_model == uniform(shape, 1.0)
+    return meta.get("scores") if as_trained else None
 
 
 def _check_targets(config: ExportConfig, source: str) -> None:

@@ -143,6 +143,11 @@ def test_sub_model_can_be_finetuned_further(runs, glue_dir, tmp_path):
         bool((a != b).any()) for a, b in zip(again.parameters(), before.parameters()) if list(a.shape) == list(b.shape)
     ]
     assert len(changed) == len(before.parameters()) and any(changed)
+    export = ["--model_name_or_path", str(tmp_path / "more" / "last"), "--device", "cpu", "--max_seq_length", "32"]
+    export += ["--sub_model_output_dir", str(tmp_path / "dynamic"), "--static_sub_model", str(tmp_path / "static")]
+    assert export_model.main(export) == 0
+    manifest = json.loads((tmp_path / "static" / "manifest.json").read_text())
+    assert manifest["score"] == meta["scores"]["score"] and manifest["sub_model"] == meta["sub_model"]
 
 
 def test_uneven_sub_model_from_a_file(runs, tmp_path):
