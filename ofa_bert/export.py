@@ -7,7 +7,6 @@ The padding mask is not an input: PaddleNLP derives it from the padding token in
 from __future__ import annotations
 
 import logging
-import platform
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Iterator, Mapping, NamedTuple
@@ -16,10 +15,11 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert import __version__, environment, onnx_graph
+from ofa_bert import environment, onnx_graph
 from ofa_bert.atomic import atomic_directory, write_json_atomic
 from ofa_bert.encoder import backbone, longest_input, model_type_of
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.meta import versions
 from ofa_bert.onnx_graph import OUTPUT, first_line
 from ofa_bert.tasks import Task
 
@@ -82,7 +82,7 @@ def export_bundle(
             "compared_shapes": [list(ids.shape) for ids, _ in probes],
             "backends": backends,
             "files": {path.name: path.stat().st_size for path in sorted(bundle.iterdir())},
-            "versions": _versions(onnx),
+            "versions": versions(),
         }
         write_json_atomic(bundle / MANIFEST, manifest)
     logger.info("bundle written to %s", directory)
@@ -116,18 +116,6 @@ def _description(model: nn.Layer, meta: Mapping[str, Any]) -> dict[str, Any]:
         "pad_token_id": backbone(model).pad_token_id,
         **{key: meta[key] for key in ("score", "scores") if key in meta},
     }
-
-
-def _versions(onnx: bool) -> dict[str, str]:
-    import paddlenlp
-
-    found = {
-        "ofa_bert": __version__,
-        "python": platform.python_version(),
-        "paddle": paddle.__version__,
-        "paddlenlp": paddlenlp.__version__,
-    }
-    return {**found, **onnx_graph.versions()} if onnx else found
 
 
 @contextmanager

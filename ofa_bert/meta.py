@@ -28,7 +28,7 @@ _PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Installed versions of ofa_bert, Python and the packages that results depend on."""
-    found = {"ofa_bert": ofa_bert.__version__, "python": platform.python_version()}
+    found = {"ofa_bert": ofa_bert.__version__, "python": platform.python_version(), "paddle": paddle.__version__}
     for package in _PACKAGES:
         try:
             found[package] = metadata.version(package)
