@@ -1,9 +1,10 @@
 """How the time of our training step grows: with the number of sub-models, with depth, with processes.
 
     python benchmarks/scaling.py                  rows to output/scaling.json, the picture to output/scaling.png
+    python benchmarks/scaling.py --processes 1 4 8    on a machine with more cores
     python benchmarks/scaling.py --layers 2 --hidden 48 --length 8 --batch 4 --repeats 1        a quick look
 
-The setup is train_step.py's "ours". One process trains the whole batch, two train half of it each, in turn. With n
+The setup is train_step.py's "ours". One process trains the whole batch, n train an n-th of it each, in turn. With n
 sub-models, their heads and neurons are spread evenly from all to half, so that the mean size, three quarters, is the
 same for every n, and only their number changes.
 """
@@ -25,7 +26,6 @@ import turns  # noqa: E402
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_flops  # noqa: E402
 
 COUNTS = (1, 2, 4, 8)
-PROCESSES = (1, 2)
 
 
 def spread(shape: ModelShape, count: int) -> list[SubModelConfig]:
@@ -49,7 +49,7 @@ def measure(layers: int, counts: Sequence[int], options: argparse.Namespace) -> 
     orders = {count: {"sub_models": [one.to_json() for one in spread(shape, count)]} for count in counts}
     with ExitStack() as stack:
         spec = train_step.spec(case, "ours", options)
-        sides = [stack.enter_context(turns.Side(spec, "ours", processes)) for processes in PROCESSES]
+        sides = [stack.enter_context(turns.Side(spec, "ours", processes)) for processes in options.processes]
         for side in sides:
             side.wait_until_ready()
         times: dict[tuple[int, int], list[float]] = {}
@@ -110,9 +110,10 @@ def plot(rows: list[dict], layers: int, count: int, path: Path) -> None:
         (axes[1], "layers", {"number_of_sub_models": count}, "layers", f"{count} sub-models"),
     )
     for axis, of, fixed, label, title in panels:
-        for processes, colour in zip(PROCESSES, ("tab:blue", "tab:orange")):
+        for index, processes in enumerate(sorted({one["processes"] for one in rows})):
+            colour = f"C{index}"
             points = select(rows, processes, of, **fixed)
-            name = f"{processes} process" + ("es, half the batch each" if processes > 1 else "")
+            name = f"{processes} process" + (f"es, 1/{processes} of the batch each" if processes > 1 else "")
             if len(points) > 1:
                 start, slope = line(points)
                 name += f": {start:.2g} + {slope:.2g} n  s"
@@ -141,7 +142,10 @@ def parse(argv: Optional[list[str]]) -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=1, help="untimed rounds before [1]")
     parser.add_argument("--seed", type=int, default=1, help="of weights and data [1]")
     parser.add_argument("--output", default="output/scaling.json", help="rows; the picture stands beside them")
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="how many train together [1 2]")
     options = parser.parse_args(argv)
+    if any(options.batch % processes for processes in options.processes):
+        parser.error(f"--batch {options.batch} must be a multiple of every one of --processes")
     options.sst2 = options.encoder = None
     options.command = ["python", "benchmarks/scaling.py", *(sys.argv[1:] if argv is None else argv)]
     return options

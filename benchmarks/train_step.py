@@ -7,7 +7,7 @@ DIR: SST-2's train.tsv and dev.tsv; an encoder whose tokenizer is used (all-Mini
 Both sides: one optimizer step on widths 1, 5/6, 2/3, 1/2, random weights, teacher = same weights. The peer and what had
 to be repaired in it: paddlenlp_flow.py. A case's name ends in its setup:
     ours       environment.prepare() in both: MKL's path, malloc, threads, FLAGS_use_stride_kernel=0
-    installed  nothing set in either (OFA_BERT_ENVIRONMENT=off)
+    installed  each as its package runs by itself: nothing set for the peer, ours prepares itself
 Synthetic sentences all have the same length. On SST-2 both sides train the same sentences: the peer in random batches
 padded to their longest, ours in batches of like lengths. Tokenizing and padding are not timed.
 """
@@ -63,7 +63,7 @@ class Case:
 CASES = {
     "minilm-64-ours": Case(bert(6), "ours", 64, processes=(1, 2)),
     "sst2-ours": Case(bert(6), "ours", sentences=256, processes=(1, 2)),
-    "minilm-64-installed": Case(bert(6), "installed", 64),
+    "minilm-64-installed": Case(bert(6), "installed", 64, processes=(1, 2)),
     "minilm-128-ours": Case(bert(6), "ours", 128, processes=(1, 2)),
     "12x384-64-ours": Case(bert(12), "ours", 64, processes=(1, 2)),
     "12x384-128-ours": Case(bert(12), "ours", 128),
@@ -102,7 +102,7 @@ def run_case(name: str, case: Case, options: argparse.Namespace, dropout: Option
     with ExitStack() as stack:
         sides = [stack.enter_context(turns.Side(spec(case, "paddlenlp", options, dropout), case.setup))]
         for processes in case.processes:
-            ours = turns.Side(spec(case, "ours", options, dropout), case.setup, processes)
+            ours = turns.Side(spec(case, "ours", options, dropout), "ours", processes)
             sides.append(stack.enter_context(ours))
         turns.in_turn(sides, order(case.shape), options.repeats, options.warmup, options.seconds)
         return [row(name, case, side, options) for side in sides]

@@ -13,7 +13,7 @@ from ofa_bert.batches import Batch
 from ofa_bert.encoder import attention_mask, backbone
 from ofa_bert.losses import hidden_loss, logit_loss, match_layers, token_weights
 from ofa_bert.submodel import SearchSpace, SubModelConfig
-from ofa_bert.supernet import Output, embed, encode, forward
+from ofa_bert.supernet import Output, embed, encode, forward, whole
 from ofa_bert.train import step_seed
 
 
@@ -87,11 +87,4 @@ def supernet_step(
 
 def teacher_forward(teacher: nn.Layer, batch: Batch) -> Output:
     """Logits and every hidden state of the teacher, which must be in eval mode."""
-    layers = backbone(teacher).encoder.layers
-    attention = layers[0].self_attn
-    whole = SubModelConfig(
-        tuple(range(len(layers))),
-        (attention.num_heads,) * len(layers),
-        (layers[0].linear1.weight.shape[1],) * len(layers),
-    )
-    return forward(teacher, batch.input_ids, batch.token_type_ids, whole)
+    return forward(teacher, batch.input_ids, batch.token_type_ids, whole(teacher))

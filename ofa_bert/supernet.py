@@ -10,10 +10,10 @@ import copy
 from typing import NamedTuple
 
 import paddle
-import paddle.nn.functional as F
 from paddle import nn
 
 from ofa_bert.encoder import attention_mask, backbone, classify, encoder_layers, model_class, model_type_of, resize
+from ofa_bert.operators import dropout, layer_norm, linear, softmax
 from ofa_bert.submodel import SubModelConfig
 
 
@@ -22,6 +22,16 @@ class Output(NamedTuple):
 
     logits: paddle.Tensor
     hidden: tuple[paddle.Tensor, ...]
+
+
+def whole(model: nn.Layer) -> SubModelConfig:
+    """The model as it is, itself perhaps an extracted sub-model: all its layers, heads and FFN neurons."""
+    layers = encoder_layers(model)
+    return SubModelConfig(
+        tuple(range(len(layers))),
+        tuple(layer.self_attn.num_heads for layer in layers),
+        tuple(layer.linear1.weight.shape[1] for layer in layers),
+    )
 
 
 def embed(model: nn.Layer, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> paddle.Tensor:
@@ -39,10 +49,13 @@ def forward(
 def encode(model: nn.Layer, embedded: paddle.Tensor, mask: paddle.Tensor, sub_model: SubModelConfig) -> Output:
     """Run one sub-model from the embedding output [B, T, H] with the additive mask [B, 1, 1, T]."""
     layers = encoder_layers(model)
+    length = mask.shape[-1]
+    # Spread over heads and queries once, as adding tensors of one shape is many times faster on a CPU.
+    masks = {heads: mask.expand([-1, heads, length, length]) for heads in set(sub_model.heads)}  # [B, heads, T, T]
     x = embedded
     hidden = []
     for index, heads, neurons in zip(sub_model.layers, sub_model.heads, sub_model.ffn):
-        x = _layer(layers[index], x, mask, heads, neurons)  # [B, T, H]
+        x = _layer(layers[index], x, masks[heads], heads, neurons)  # [B, T, H]
         hidden.append(x)
     return Output(classify(model, x), tuple(hidden))
 
@@ -51,25 +64,33 @@ def _layer(
     layer: nn.TransformerEncoderLayer, x: paddle.Tensor, mask: paddle.Tensor, heads: int, neurons: int
 ) -> paddle.Tensor:
     """A post-norm encoder layer with its first `heads` heads and its first `neurons` FFN neurons."""
-    x = layer.norm1(x + layer.dropout1(_attention(layer.self_attn, x, mask, heads)))
-    inner = F.linear(x, _columns(layer.linear1.weight, neurons), _columns(layer.linear1.bias, neurons))  # [B, T, n]
-    inner = layer.dropout(layer.activation(inner))
-    out = F.linear(inner, _rows(layer.linear2.weight, neurons), layer.linear2.bias)  # [B, T, H]
-    return layer.norm2(x + layer.dropout2(out))
+    x = _norm(layer.norm1, x + _drop(layer.dropout1, _attention(layer.self_attn, x, mask, heads)))
+    inner = linear(x, _columns(layer.linear1.weight, neurons), _columns(layer.linear1.bias, neurons))  # [B, T, n]
+    inner = _drop(layer.dropout, layer.activation(inner))
+    out = linear(inner, _rows(layer.linear2.weight, neurons), layer.linear2.bias)  # [B, T, H]
+    return _norm(layer.norm2, x + _drop(layer.dropout2, out))
 
 
 def _attention(attention: nn.MultiHeadAttention, x: paddle.Tensor, mask: paddle.Tensor, heads: int) -> paddle.Tensor:
     width = heads * attention.head_dim
 
-    def project(linear: nn.Linear) -> paddle.Tensor:
-        projected = F.linear(x, _columns(linear.weight, width), _columns(linear.bias, width))  # [B, T, heads * d]
+    def project(layer: nn.Linear) -> paddle.Tensor:
+        projected = linear(x, _columns(layer.weight, width), _columns(layer.bias, width))  # [B, T, heads * d]
         return projected.reshape([0, 0, heads, attention.head_dim]).transpose([0, 2, 1, 3])  # [B, heads, T, d]
 
     query, key, value = project(attention.q_proj), project(attention.k_proj), project(attention.v_proj)
     scores = paddle.matmul(query * attention.head_dim**-0.5, key, transpose_y=True) + mask  # [B, heads, T, T]
-    weights = F.dropout(F.softmax(scores), attention.dropout, training=attention.training)
+    weights = dropout(softmax(scores), attention.dropout, attention.training)
     context = paddle.matmul(weights, value).transpose([0, 2, 1, 3]).reshape([0, 0, width])  # [B, T, heads * d]
-    return F.linear(context, _rows(attention.out_proj.weight, width), attention.out_proj.bias)  # [B, T, H]
+    return linear(context, _rows(attention.out_proj.weight, width), attention.out_proj.bias)  # [B, T, H]
+
+
+def _drop(layer: nn.Dropout, x: paddle.Tensor) -> paddle.Tensor:
+    return dropout(x, layer.p, layer.training)
+
+
+def _norm(layer: nn.LayerNorm, x: paddle.Tensor) -> paddle.Tensor:
+    return layer_norm(x, layer.weight, layer.bias, layer._epsilon)
 
 
 def _columns(tensor: paddle.Tensor, count: int) -> paddle.Tensor:
