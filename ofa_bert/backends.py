@@ -7,6 +7,7 @@ static one. bf16 needs no file of its own, the fp32 model is computed in it; so 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Callable, NamedTuple, Optional, Sequence
@@ -163,7 +164,7 @@ def _known(what: str, value: str, allowed: Sequence[str]) -> None:
 def _check_choice(backend: str, precision: str, provider: str) -> None:
     """The back end is installed, knows the provider and computes in the precision there."""
     package, cure = _PACKAGES[backend]
-    if importlib.util.find_spec(package) is None:
+    if not _installed(package):
         raise UserError(f"backend {backend}: the package {package} is not installed: {cure}")
     if (backend, provider) not in _SERVED_BY:
         raise UserError(
@@ -174,6 +175,10 @@ def _check_choice(backend: str, precision: str, provider: str) -> None:
         others = [name for name in BACKENDS if precision in _SERVED_BY.get((name, provider), {})]
         cure = f"precisions there: {', '.join(served)}" + (f"; or take {' or '.join(others)}" if others else "")
         raise UserError(f"backend {backend} does not compute in {precision} on provider {provider}; {cure}")
+
+
+def _installed(package: str) -> bool:
+    return sys.modules.get(package) is not None or importlib.util.find_spec(package) is not None
 
 
 def _pick(bundle: Path, held: list[dict], backend: str, precision: str, provider: str) -> tuple[list[Path], str]:
@@ -202,6 +207,8 @@ def _open(
         engine = ENGINES[backend](files, settings)
     except (UserError, MemoryError):
         raise
+    except ImportError as error:
+        raise UserError(f"backend {backend}: {error}; install it again: {_PACKAGES[backend][1]}") from error
     except Exception as error:  # each library has its own types; what they say matters, not which it is
         reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise _Damaged(

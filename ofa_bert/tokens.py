@@ -32,6 +32,10 @@ def check_texts(texts: Sequence[Text], manifest: Mapping[str, Any]) -> list[Text
             kind = "pairs (a, b)" if wanted == 2 else "single texts"
             source = "the model was trained on" if task else "the texts before it are"
             raise UserError(f"text {position}: {_short(item)}; {source} {kind}")
+        try:
+            "".join(item).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"text {position}: {_short(item)} holds half of a surrogate pair, no character") from error
         checked.append(tuple(item) if pair else item)
     return checked
 
@@ -60,26 +64,13 @@ def load_text_encoder(bundle: str | Path, manifest: Mapping[str, Any]) -> TextEn
 
 
 def _encode(tokenizer: Any, texts: Sequence[Text], limit: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    try:
-        encodings = tokenizer.encode_batch_fast(list(texts))
-    except (UnicodeEncodeError, TypeError) as error:
-        raise UserError(f"{_not_unicode(texts)}: holds half of a surrogate pair, which is no character") from error
     input_ids, token_type_ids = [], []
-    for encoding, text in zip(encodings, texts):
+    for encoding, text in zip(tokenizer.encode_batch_fast(list(texts)), texts):
         if len(encoding) > limit:
             encoding = _cut(tokenizer, text, limit)
         input_ids.append(np.asarray(encoding.ids, dtype=np.int64))
         token_type_ids.append(np.asarray(encoding.type_ids, dtype=np.int64))
     return input_ids, token_type_ids
-
-
-def _not_unicode(texts: Sequence[Text]) -> str:
-    for position, text in enumerate(texts):
-        try:
-            "".join(text).encode()
-        except UnicodeEncodeError:
-            return f"text {position}"
-    return "a text"
 
 
 def _cut(tokenizer: Any, text: Text, limit: int) -> Any:
