@@ -3,6 +3,8 @@
 commands:
   demo     finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
   predict  labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
+  bench    latency, size, memory and score of bundles in every back end and precision, in turn, with tables and plots
+  export_serving  bundles as a Triton model repository and as Paddle Serving's and FastDeploy's input
   trtexec  the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
 
@@ -53,8 +55,35 @@ def run_trtexec(argv):
     show(trtexec_for(config))
 
 
+def run_bench(argv):
+    about = "Measure bundles in every back end and precision, in turn in one run: latency, size, memory and score."
+    example = (
+        "python -m ofa_bert bench --bundles static/w1_d1 static/w0.6667_d1 --output_dir bench --threads 1 2\n"
+        "    --task_name SST-2 --data_dir glue/SST-2        scores every model on dev; else the manifests' scores count"
+    )
+    from ofa_bert.config_bench import BenchConfig
+
+    config = parse(BenchConfig, argv, about, example, prog="python -m ofa_bert bench")
+    from ofa_bert.bench import bench
+
+    show(bench(config, argv))
+
+
+def run_export_serving(argv):
+    about = "Write bundles as the input of Triton Inference Server, Paddle Serving and FastDeploy."
+    example = "python -m ofa_bert export_serving --bundles static/w1_d1 static/w0.6667_d1 --output_dir serving"
+    from ofa_bert.config_bench import ServingConfig
+
+    config = parse(ServingConfig, argv, about, example, prog="python -m ofa_bert export_serving")
+    from ofa_bert.serving import export_serving
+
+    show(export_serving(config))
+
+
 COMMANDS = {
+    "bench": run_bench,
     "demo": run_demo,
+    "export_serving": run_export_serving,
     "predict": run_predict,
     "trtexec": run_trtexec,
 }
