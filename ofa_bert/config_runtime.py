@@ -37,8 +37,10 @@ class PredictConfig:
     )
     workers: int = option("processes that compute side by side, each on cores of its own; 0: in this process", 0, whole)
     threads: Optional[int] = option("threads per process; default: all cores, divided among the workers", None, whole)
-    batch_size: int = option("texts of about one length that are computed together, at most", 32, whole)
-    max_tokens_per_batch: int = option("tokens of a batch, padding included, at most", 4096, whole)
+    batch_size: int = option("texts of about one length that are computed together, at most", 64, whole)
+    max_tokens_per_batch: Optional[int] = option(
+        "tokens of a batch, padding included, at most; default: 512 per thread on a CPU, 16384 on a GPU", None, whole
+    )
     device: str = option("where to compute", "cpu", choices=DEVICES)
     provider: Optional[str] = option("how a GPU is used; default: cuda with --device gpu", None, choices=PROVIDERS)
 

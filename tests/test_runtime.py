@@ -177,6 +177,14 @@ def test_batches_hold_texts_of_about_one_length(bundle, monkeypatch):
     assert all(rows <= 8 and (rows * length <= 48 or rows == 1) for rows, length in shapes)
 
 
+@pytest.mark.parametrize("threads, rows", [(1, 32), (2, 64)])
+def test_by_default_a_batch_fits_the_caches_of_its_threads(bundle, threads, rows, monkeypatch):
+    shapes = recorded(monkeypatch)
+    with Predictor(bundle, threads=threads) as predictor:
+        predictor.predict([" ".join(WORDS[:14])] * 70)
+    assert shapes[0] == (rows, 16)
+
+
 def test_long_lists_are_tokenized_in_parts(bundle, monkeypatch):
     monkeypatch.setattr(runtime, "CHUNK", 10)
     texts = sentences(34)
