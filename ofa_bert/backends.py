@@ -163,13 +163,13 @@ def _known(what: str, value: str, allowed: Sequence[str]) -> None:
 
 def _check_choice(backend: str, precision: str, provider: str) -> None:
     """The back end is installed, knows the provider and computes in the precision there."""
-    package, cure = _PACKAGES[backend]
-    if not _installed(package):
-        raise UserError(f"backend {backend}: the package {package} is not installed: {cure}")
     if (backend, provider) not in _SERVED_BY:
         raise UserError(
             f"backend {backend} computes on the CPU only; for provider {provider} take onnx_runtime or paddle_inference"
         )
+    package, cure = _PACKAGES[backend]
+    if not _installed(package):
+        raise UserError(f"backend {backend}: the package {package} is not installed: {cure}")
     served = _SERVED_BY[backend, provider]
     if precision not in served:
         others = [name for name in BACKENDS if precision in _SERVED_BY.get((name, provider), {})]

@@ -21,7 +21,7 @@ TYPES = np.array([[0, 0, 1, 1], [0, 1, 0, 0]])
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return make_bundle(tmp_path_factory.mktemp("bundle") / "b", paddle=True)
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "b", paddle=True, tokenizer=False)
 
 
 def plain_bundle(path, **more):
@@ -66,6 +66,21 @@ def test_bf16_computes_the_fp32_model(bundle, backend):
     model = open_model(bundle, backend, "bf16", threads=1)
     assert model.precision == "bf16"
     np.testing.assert_allclose(model.run(IDS, TYPES), expected(IDS, TYPES), atol=0.1)
+
+
+@pytest.mark.skipif(not has_bf16(), reason="no bf16 here")
+def test_two_activations_in_a_row_survive_onednn(tmp_path):
+    import paddle
+    from conftest import build
+
+    from ofa_bert.bundle import program_path
+
+    model = build("tinybert", layers=1)
+    spec = [paddle.static.InputSpec([None, None], "int64", name) for name in ("input_ids", "token_type_ids")]
+    paddle.jit.save(model, str(tmp_path / "inference"), input_spec=spec)
+    files = [program_path(tmp_path), tmp_path / "inference.pdiparams"]
+    found = open_files(files, "paddle_inference", "bf16", threads=1).run(IDS, TYPES)
+    np.testing.assert_allclose(found, model(paddle.to_tensor(IDS), paddle.to_tensor(TYPES)).numpy(), atol=0.05)
 
 
 def test_bf16_needs_the_instructions(bundle, monkeypatch, tmp_path):
