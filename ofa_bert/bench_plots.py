@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ofa_bert.bench_rows import SETTING, Row
+from ofa_bert.bench_rows import SETTING, Row, milliseconds
 
 LATENCY, TRADE_OFF = "latency.png", "score_latency.png"
 MARKERS = "osD^vPX*<>"
@@ -19,11 +19,8 @@ def latency_plot(rows: Sequence[Row], path: Path) -> None:
     settings = list(dict.fromkeys(tuple(row[key] for key in SETTING) for row in rows))
     bundles = list(dict.fromkeys(row["bundle"] for row in rows))
     engines = list(dict.fromkeys((row["backend"], row["precision"]) for row in rows))
-    height = 1.2 + 0.24 * len(engines) * (len(bundles) + 0.8)
-    figure, axes = pyplot.subplots(
-        1, len(settings), figsize=(2.2 + 3.6 * len(settings), height), layout="constrained", squeeze=False, sharey=True
-    )
-    for axis, setting in zip(axes[0], settings):
+    figure, axes = _panels(len(settings), 3.6, 1.0 + 0.22 * len(engines) * (len(bundles) + 0.8))
+    for axis, setting in zip(axes, settings):
         here = [row for row in rows if tuple(row[key] for key in SETTING) == setting]
         for number, bundle in enumerate(bundles):
             found = {(row["backend"], row["precision"]): row for row in here if row["bundle"] == bundle}
@@ -37,14 +34,14 @@ def latency_plot(rows: Sequence[Row], path: Path) -> None:
                 color=f"C{number}",
                 label=bundle,
             )
-            axis.bar_label(bars, [f" {value:.3g}" for value in values], fontsize=7)
+            axis.bar_label(bars, [f" {milliseconds(value)}" for value in values], fontsize=7)
         threads, batch, length = setting
         axis.set(title=f"batch {batch} x {length} tokens, {_count(threads, 'thread')}", xlabel="median milliseconds")
         axis.set_yticks(range(len(engines)), [f"{backend}\n{precision}" for backend, precision in engines], fontsize=8)
-        axis.margins(x=0.12)
+        axis.margins(x=0.16, y=0.02)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0][0].invert_yaxis()
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper center", ncols=min(4, len(bundles)))
+    axes[0].invert_yaxis()  # of all panels: they share it
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(4, len(bundles)))
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
@@ -58,22 +55,21 @@ def trade_off_plot(rows: Sequence[Row], path: Path) -> bool:
     settings = list(dict.fromkeys(tuple(row[key] for key in SETTING) for row in scored))
     bundles = list(dict.fromkeys(row["bundle"] for row in scored))
     engines = list(dict.fromkeys((row["backend"], row["precision"]) for row in scored))
-    figure, axes = pyplot.subplots(
-        1, len(settings), figsize=(2.6 + 3.8 * len(settings), 4.2), layout="constrained", squeeze=False, sharey=True
-    )
-    for axis, setting in zip(axes[0], settings):
+    figure, axes = _panels(len(settings), 3.8, 3.6)
+    for axis, setting in zip(axes, settings):
         here = [row for row in scored if tuple(row[key] for key in SETTING) == setting]
         for row in here:
             marker = MARKERS[engines.index((row["backend"], row["precision"])) % len(MARKERS)]
             color = f"C{bundles.index(row['bundle'])}"
             axis.plot(row["p50_ms"], row["score"], marker, color=color, markersize=7, alpha=0.8)
         best = _front([(row["p50_ms"], row["score"]) for row in here])
+        best.append((max(row["p50_ms"] for row in here), best[-1][1]))
         axis.step([x for x, _ in best], [y for _, y in best], where="post", color="0.6", linewidth=1, zorder=0)
         threads, batch, length = setting
         axis.set(title=f"batch {batch} x {length} tokens, {_count(threads, 'thread')}", xlabel="median milliseconds")
         _log_scale(axis)
-    axes[0][0].set_ylabel(scored[0]["score_name"] or "score")
-    handles = [pyplot.Line2D([], [], marker="s", linestyle="", color=f"C{i}", label=b) for i, b in enumerate(bundles)]
+    axes[0].set_ylabel(scored[0]["score_name"] or "score")
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=f"C{number}", label=name) for number, name in enumerate(bundles)]
     handles += [
         pyplot.Line2D([], [], marker=MARKERS[i % len(MARKERS)], linestyle="", color="0.3", label=" ".join(engine))
         for i, engine in enumerate(engines)
@@ -106,6 +102,17 @@ def _log_scale(axis: Any) -> None:
     axis.set_xticks([step for step in steps if low <= step <= high])
     axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_locator(ticker.NullLocator())
+
+
+def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+    """(figure, its panels), at most three beside each other."""
+    columns = 2 if count == 4 else min(3, count)
+    rows = -(-count // columns)
+    size = (2.4 + width * columns, 0.6 + height * rows)
+    figure, axes = _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=True)
+    for axis in axes.flat[count:]:
+        axis.set_visible(False)
+    return figure, list(axes.flat[:count])
 
 
 def _count(number: int, noun: str) -> str:

@@ -77,10 +77,14 @@ def speed_table(rows: Sequence[Row]) -> str:
     return table(lines)
 
 
+def milliseconds(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
 def _cell(row: Optional[Row], ratio: bool) -> str:
     if row is None:
         return "–"
-    text = f"{row['p50_ms']:.3g}" if row["p50_ms"] < 100 else f"{row['p50_ms']:.0f}"
+    text = milliseconds(row["p50_ms"])
     return f"{text} ({row['speedup_to_full']:.2f}x)" if ratio and row["speedup_to_full"] else text
 
 

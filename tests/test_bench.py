@@ -138,6 +138,16 @@ def test_in_turn_stops_in_time_but_not_before_three_rounds(monkeypatch):
     np.testing.assert_array_equal(latency.in_turn({"a": slow}, 4, 0)["a"], [1000.0] * 4)
 
 
+def test_pauses_only_after_paddle(monkeypatch):
+    seen, paused = [], []
+    monkeypatch.setattr(bench.time, "sleep", lambda seconds: paused.append(len(seen)))
+    names = {0: "paddle_inference", 1: "paddle_inference", 2: "onnx_runtime", 3: "openvino"}
+    opened = {(1, n): backends.Backend(None, "", "cpu", name, "fp32", "cpu", None) for n, name in names.items()}
+    runs = {key: lambda key=key: seen.append(key[1]) for key in opened}
+    latency.in_turn(runs, 2, 0, settle=bench.settler(opened, runs))
+    assert seen == [0, 0, 1, 1, 2, 2, 3, 3] * 2 and paused == [4, 12]
+
+
 def test_speed_ups():
     def row(bundle, backend, ms, batch=1, precision="fp32"):
         setting = {"threads": 1, "batch": batch, "length": 8}
