@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections import Counter, deque
 from multiprocessing.connection import Connection, wait
@@ -73,7 +74,7 @@ class WorkerPool:
             for cores in core_groups(count, self.threads):
                 self._workers.append(_Worker(self._job, cores))
             while not all(worker.ready for worker in self._workers):
-                self._receive({}, deque())
+                self._receive(Counter(), deque())
         except BaseException:
             self.close()
             raise
@@ -142,9 +143,12 @@ class WorkerPool:
         how = worker.end()
         left = [batch for (run, _), batch in worker.pending.items() if run == self._run_number]
         logger.warning("worker %d %s; %d batch(es) are done again", worker.process.pid, how, len(left))
+        again.extend(left)
+        self._workers[self._workers.index(worker)] = _Worker(self._job, worker.cores)
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= ATTEMPTS:
+                self._failed_starts = 0
                 raise RunError(f"worker processes end while they load the model: {how}; use fewer --workers")
         if left:
             ended_by[left[0].key] += 1  # it had begun no other
@@ -154,8 +158,6 @@ class WorkerPool:
                     f"a batch of {shape} ended {ATTEMPTS} worker processes, the last one {how};"
                     " use fewer --workers or a smaller --batch_size"
                 )
-        again.extend(left)
-        self._workers[self._workers.index(worker)] = _Worker(self._job, worker.cores)
 
     def close(self) -> None:
         """End the processes. What they were computing is lost."""
@@ -175,21 +177,25 @@ class _Worker:
         ours, theirs = socket.socketpair()
         with theirs:
             text = json.dumps({**job, "cores": list(cores), "path": path, "descriptor": theirs.fileno()})
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, text],
-                stdin=subprocess.DEVNULL,
-                stdout=2,  # standard output is for results
-                env={**os.environ, **dict.fromkeys(_THREADS, threads)},
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # Ctrl-C is for the process that started it
-            )
+            try:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-c", _BOOT, text],
+                    stdin=subprocess.DEVNULL,
+                    stdout=2,  # standard output is for results
+                    env={**os.environ, **dict.fromkeys(_THREADS, threads)},
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,  # Ctrl-C is for the process that started it
+                )
+            except OSError as error:
+                ours.close()
+                raise RunError(f"no worker process can be started: {error.strerror}; use fewer --workers") from error
         self.connection = Connection(ours.detach())
 
-    def end(self) -> str:
+    def end(self, patience: float = PATIENCE) -> str:
         """Close the connection, wait, if need be kill; says how the process ended."""
         self.connection.close()
         try:
-            code = self.process.wait(PATIENCE)
+            code = self.process.wait(patience)
         except subprocess.TimeoutExpired:
             self.process.kill()
             code = self.process.wait()
@@ -202,8 +208,9 @@ class _Worker:
 def _end_all(workers: Sequence[_Worker]) -> None:
     for worker in workers:
         worker.connection.close()
+    deadline = time.monotonic() + PATIENCE
     for worker in workers:
-        worker.end()
+        worker.end(max(0.0, deadline - time.monotonic()))
 
 
 def serve(job: Mapping[str, Any]) -> None:

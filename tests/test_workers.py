@@ -154,6 +154,32 @@ def test_workers_that_crash_while_loading_are_not_started_for_ever():
         pool(1, "crashing")
 
 
+def test_workers_that_cannot_be_replaced_end_the_run_and_not_the_pool(tmp_path):
+    made = pool(1, "opening_once", marks=str(tmp_path))
+    os.kill(made.pids[0], signal.SIGKILL)
+    with pytest.raises(RunError, match="end while they load the model"):
+        list(made.run(batches(3)))
+    for _ in range(20):
+        (tmp_path / "opened").unlink(missing_ok=True)
+        try:
+            assert_all_right(made.run(batches(3)), 3)
+            break
+        except RunError:
+            continue  # the one that was being started when the mark was still there
+    else:
+        pytest.fail("the pool did not recover")
+    made.close()
+
+
+def test_a_system_without_room_for_a_process(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with pytest.raises(RunError, match="no worker process can be started: Resource temporarily unavailable"):
+        pool(2, "doubling")
+
+
 def test_answers_to_an_abandoned_run_are_not_mistaken_for_new_ones(doubling):
     old = doubling.run(Batch(key, np.full((2, 3), 99), np.zeros((2, 3), np.int64)) for key in range(20))
     next(old)
