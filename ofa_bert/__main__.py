@@ -1,11 +1,11 @@
 """python -m ofa_bert <command>: what is not one of the three scripts.
 
 commands:
-  demo     finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
-  predict  labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
-  bench    latency, size, memory and score of bundles in every back end and precision, in turn, with tables and plots
+  demo            finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
+  predict         labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
+  bench           latency, size, memory and score of bundles in every back end and precision, with tables and plots
   export_serving  bundles as a Triton model repository and as Paddle Serving's and FastDeploy's input
-  trtexec  the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
+  trtexec         the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
 
 import sys

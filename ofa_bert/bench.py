@@ -64,18 +64,18 @@ def bench(config: BenchConfig, argv: Sequence[str] = ()) -> str:
         if not found:
             raise RunError("nothing can be measured: " + "; ".join(skipped_lines(skipped)))
         scores = {model.candidate: score_of(model, bundles, data, config) for model in found}
-        rows = list(measured(config, found, bundles, scores))
-    command = shlex.join(["python", "-m", "ofa_bert", "bench", *argv])
-    about = {
-        **machine(config.device),
-        "versions": "; ".join(f"{k} {v}" for k, v in versions().items()),
-        "command": command,
-    }
-    for row in rows:
-        row.update(about)
-    add_speedups(rows)
-    add_score_differences(rows)
-    write_rows(output, rows, skipped)
+        about = {
+            **machine(config.device),
+            "versions": "; ".join(f"{name} {number}" for name, number in versions().items()),
+            "command": shlex.join(["python", "-m", "ofa_bert", "bench", *argv]),
+        }
+        rows: list[Row] = []
+        for row in measured(config, found, bundles, scores):
+            rows.append({**row, **about})
+            if len(rows) % len(found) == 0:  # after every setting: a run that is cut short keeps what it has
+                add_speedups(rows)
+                add_score_differences(rows)
+                write_rows(output, rows, skipped)
     latency_plot(rows, output / LATENCY)
     drawn = [LATENCY, TRADE_OFF] if trade_off_plot(rows, output / TRADE_OFF) else [LATENCY]
     text = report(rows, skipped)

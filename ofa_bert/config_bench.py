@@ -39,9 +39,7 @@ class BenchConfig(DataConfig):
     length: tuple = option("input lengths in tokens; no input is padded", (128,), whole, many=True)
     threads: Optional[tuple] = option("CPU threads of a model; default: all cores", None, whole, many=True)
     device: str = option("where to run", "cpu", choices=("cpu", "gpu"))
-    provider: Optional[str] = option(
-        "ONNX Runtime's execution provider; default: the device's", None, choices=PROVIDERS
-    )
+    provider: Optional[str] = option("how the back ends use a GPU; default there: cuda", None, choices=PROVIDERS)
     peers: tuple = option(
         "also measure, with random weights of the same shapes: hugging_face, its PyTorch model exported and"
         " optimised by ONNX Runtime's own tool; hugging_face_tuned, without the one fusion of it that slows CPUs"
