@@ -184,10 +184,14 @@ def _installed(package: str) -> bool:
 def _pick(bundle: Path, held: list[dict], backend: str, precision: str, provider: str) -> tuple[list[Path], str]:
     """(files, their precision) of the first model in the bundle that serves `precision`."""
     kind, wanted = format_of(backend), _SERVED_BY[backend, provider][precision]
+    # A fused model has operators that only ONNX Runtime knows, and that it has fast kernels for only on a GPU.
+    forms = (True, False) if (backend, provider) == ("onnx_runtime", "cuda") else (False,)
     for file_precision in wanted:
-        for model in held:
-            if (model["format"], model["precision"]) == (kind, file_precision):
-                return [bundle / name for name in model["files"]], file_precision
+        for fused in forms:
+            for model in held:
+                found = model["format"], model["precision"], bool(model.get("fused"))
+                if found == (kind, file_precision, fused):
+                    return [bundle / name for name in model["files"]], file_precision
     flags = f"--precision {wanted[0]}" + (" --onnx" if kind == "onnx" else "")
     raise UserError(
         f"{bundle}: holds no {kind} model in {' or '.join(wanted)} for backend {backend}, only"

@@ -230,8 +230,9 @@ class FakeOrt(types.SimpleNamespace):
         self.told = told = {"bound": []}
 
         class Session:
-            def __init__(self, path, options, providers):
+            def __init__(self, path, options, providers, disabled_optimizers):
                 told.update(path=path, providers=providers, threads=options.intra_op_num_threads)
+                told.update(disabled=disabled_optimizers)
 
             def get_providers(self):
                 return [told["providers"][0][0]] if works else ["CPUExecutionProvider"]
@@ -272,6 +273,22 @@ def test_cuda_binds_inputs_to_the_device(tmp_path, monkeypatch):
         ("token_type_ids", ("cuda", (2, 4))),
         ("logits", "cuda", 0),
     ]
+
+
+FUSED = [("onnx-fp32-fused", "onnx", "fp32", "model.fused.onnx")]
+
+
+@pytest.mark.parametrize("provider, file", [("cpu", "model"), ("cuda", "model.fused"), ("tensorrt", "model")])
+def test_fused_operators_are_for_cuda(provider, file, tmp_path, monkeypatch, cache):
+    fake = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    path = plain_bundle(tmp_path, models=FUSED)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["models"] = [{**model, "fused": "fused" in model["name"]} for model in reversed(manifest["models"])]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    open_model(path, "onnx_runtime", provider=provider)
+    assert Path(fake.told["path"]).name == f"{file}.onnx"
+    assert fake.told["disabled"] == (["SkipLayerNormFusion"] if provider == "cpu" else [])
 
 
 @pytest.mark.parametrize("provider, cure", [("cuda", "nvidia-smi"), ("tensorrt", "LD_LIBRARY_PATH")])
@@ -481,6 +498,7 @@ def test_paddle_on_a_cpu_uses_onednn_for_int8_only(precision, call, tmp_path, fa
     calls = dict(inference.calls[0])
     assert call in calls and calls["set_cpu_math_library_num_threads"] == (3,) and "disable_gpu" in calls
     assert ("enable_mkldnn" in calls) == (precision != "fp32")
+    assert calls.get("enable_mkldnn_int8", ({"fc"},)) == ({"fc"},)
 
 
 def test_a_cpu_build_of_paddle(bundle):
