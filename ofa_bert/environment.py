@@ -10,6 +10,7 @@ back to the kernel.
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import logging
 import os
 import platform
@@ -26,6 +27,8 @@ DEVICES = ("cpu", "gpu", "xpu")
 INSTALL_HINT = (
     'Paddle is not installed. For a CPU: pip install "ofa_bert[cpu]"; for an NVIDIA GPU: pip install "ofa_bert[gpu]"'
 )
+
+TRAIN_HINT = 'PaddleNLP is not installed; training and export need it: pip install "ofa_bert[train]"'
 
 _SWITCH = "OFA_BERT_ENVIRONMENT"
 _OUR_THREADS = "OFA_BERT_OUR_THREADS"  # tells child processes which MKL_NUM_THREADS is not the user's
@@ -83,6 +86,8 @@ def select_device(device: str) -> str:
     if device not in DEVICES:
         raise UserError(f"--device {device}: unknown; allowed: {', '.join(DEVICES)}")
     paddle = require_paddle()
+    if importlib.util.find_spec("paddlenlp") is None:
+        raise UserError(TRAIN_HINT)
     present = _present_devices(paddle)
     if device not in present:
         raise UserError(

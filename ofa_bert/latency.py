@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Mapping
+from typing import Callable, Hashable, Mapping, Optional, TypeVar
 
 import numpy as np
+from tqdm import tqdm
+
+Name = TypeVar("Name", bound=Hashable)
+FEWEST = 3  # rounds that are timed even when they take longer than allowed
 
 
-def in_turn(runs: Mapping[str, Callable[[], object]], repeats: int = 15, warmup: int = 3) -> dict[str, np.ndarray]:
-    """Milliseconds [repeats] of each alternative; every round runs each of them once, after `warmup` untimed rounds.
+def in_turn(
+    runs: Mapping[Name, Callable[[], object]],
+    repeats: int = 15,
+    warmup: int = 3,
+    seconds: float = float("inf"),
+    settle: Optional[Callable[[Name, Name], object]] = None,
+    label: str = "",
+) -> dict[Name, np.ndarray]:
+    """Milliseconds [rounds] of each alternative; every round runs each of them once, after `warmup` untimed rounds.
 
-    The callables must return when their work is done (a GPU's are to be synchronised).
+    The callables must return when their work is done (a GPU's are to be synchronised). After FEWEST timed rounds
+    none is begun that would end later than `seconds`. settle(previous, next) is called, untimed, before each timed
+    run: an alternative need not pay for the caches and busy threads that another one left. label: of a progress bar.
     """
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for round_number in range(warmup + repeats):
+    times: dict[Name, list[float]] = {name: [] for name in runs}
+    previous = list(runs)[-1]
+    begun = time.perf_counter()
+    for number in tqdm(range(warmup + repeats), desc=label, unit="round", leave=False, disable=not label):
+        round_begun = time.perf_counter()
         for name, run in runs.items():
+            if settle is not None and number >= warmup:
+                settle(previous, name)
             started = time.perf_counter()
             run()
-            if round_number >= warmup:
+            if number >= warmup:
                 times[name].append((time.perf_counter() - started) * 1e3)
+            previous = name
+        now = time.perf_counter()
+        if number + 1 >= warmup + FEWEST and 2 * now - round_begun - begun > seconds:
+            break
     return {name: np.asarray(values) for name, values in times.items()}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 import resource
+import sys
 from importlib import metadata
 from typing import Any
-
-import paddle
 
 import ofa_bert
 from ofa_bert.commandline import to_json
@@ -22,23 +22,28 @@ _PACKAGES = (
     "paddle2onnx",
     "onnx",
     "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tokenizers",
     "numpy",
 )
 
 
 def versions() -> dict[str, str]:
     """Installed versions of ofa_bert, Python and the packages that results depend on."""
-    found = {"ofa_bert": ofa_bert.__version__, "python": platform.python_version(), "paddle": paddle.__version__}
+    found = {"ofa_bert": ofa_bert.__version__, "python": platform.python_version()}
+    if "paddle" in sys.modules:  # not imported for this: it takes seconds, and who only runs bundles may not have it
+        found["paddle"] = sys.modules["paddle"].__version__
     for package in _PACKAGES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):  # one of the two Paddle builds is always missing
             found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue  # one of the two Paddle builds is always missing
     return found
 
 
 def peak_memory_mib() -> int:
     """The most memory that this process has held so far: on the host, and on the GPU when it computes there."""
+    import paddle
+
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # Linux counts KiB
     if paddle.get_device().startswith("gpu"):
         return host + paddle.device.cuda.max_memory_allocated() // 2**20

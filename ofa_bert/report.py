@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Iterable, Sequence
 
 import numpy as np
 
-from ofa_bert.importance import Importance
+if TYPE_CHECKING:
+    from ofa_bert.importance import Importance  # it brings Paddle, which a runtime need not have
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

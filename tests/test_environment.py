@@ -1,5 +1,6 @@
 """environment.py, in fresh processes: what it sets only counts before Paddle loads."""
 
+import importlib.util
 import json
 import os
 import platform
@@ -246,6 +247,13 @@ def test_require_paddle_says_what_to_install(tmp_path):
         status, line, stderr = run_python(bare + code, PYTHONPATH=path)
         assert status == 0, stderr
         assert line.startswith("UserError") and "ofa_bert[cpu]" in line and "ofa_bert[gpu]" in line
+
+
+def test_paddle_without_paddlenlp_is_one_line(monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "paddlenlp" else found(name))
+    with pytest.raises(environment.UserError, match=r'PaddleNLP is not installed; .*pip install "ofa_bert\[train\]"'):
+        environment.select_device("cpu")
 
 
 def test_select_device():

@@ -1,0 +1,214 @@
+"""python -m ofa_bert bench: bundles in every back end and precision, measured in turn in one run.
+
+Each model is first opened in a process of its own, which says what memory it takes or why it does not run. Then all
+of them are opened side by side and run in turn at every batch and length. A GPU's runs end when it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import shlex
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+
+from tqdm import tqdm
+
+from ofa_bert import latency
+from ofa_bert.atomic import write_text_atomic
+from ofa_bert.backends import Backend, format_of
+from ofa_bert.bench_plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
+from ofa_bert.bench_plots import LATENCY, TRADE_OFF, latency_plot, trade_off_plot
+from ofa_bert.bench_probe import Candidate, open_candidate, tokens
+from ofa_bert.bench_rows import (
+    CSV_FILE,
+    JSON_FILE,
+    TABLE_FILE,
+    Row,
+    add_score_differences,
+    add_speedups,
+    machine,
+    model_table,
+    skipped_lines,
+    speed_table,
+    timing,
+    write_rows,
+)
+from ofa_bert.bundle import models
+from ofa_bert.config_bench import BenchConfig
+from ofa_bert.errors import RunError, UserError
+from ofa_bert.meta import versions
+from ofa_bert.metrics import compute, main_score
+from ofa_bert.readers import load_datasets
+from ofa_bert.runtime import Predictor
+from ofa_bert.tasks import Datasets, Task
+
+logger = logging.getLogger(__name__)
+
+Key = tuple[int, int]  # threads, index of the model
+# MKL's threads keep their cores busy for 200 ms after their work, and would slow down whatever is measured next.
+SPINNING, SPIN_SECONDS = ("paddle_inference", "paddle_dynamic"), 0.25
+
+
+def bench(config: BenchConfig, argv: Sequence[str] = ()) -> str:
+    """Measure, write rows, table and plots into the output directory, and return the text to print."""
+    bundles = open_bundles(config.bundles)
+    check(config, bundles)
+    data = _data(config, bundles)
+    output = Path(config.output_dir)
+    with tempfile.TemporaryDirectory(prefix="ofa_bert-") as scratch:
+        found, skipped = runnable(config, bundles, Path(scratch))
+        for line in skipped_lines(skipped):
+            logger.warning("%s", line)
+        if not found:
+            raise RunError("nothing can be measured: " + "; ".join(skipped_lines(skipped)))
+        scores = {model.candidate: score_of(model, bundles, data, config) for model in found}
+        about = {
+            **machine(config.device),
+            "versions": "; ".join(f"{name} {number}" for name, number in versions().items()),
+            "command": shlex.join(["python", "-m", "ofa_bert", "bench", *argv]),
+        }
+        rows: list[Row] = []
+        for row in measured(config, found, bundles, scores):
+            rows.append({**row, **about})
+            if len(rows) % len(found) == 0:  # after every setting: a run that is cut short keeps what it has
+                add_speedups(rows)
+                add_score_differences(rows)
+                write_rows(output, rows, skipped)
+    latency_plot(rows, output / LATENCY)
+    drawn = [LATENCY, TRADE_OFF] if trade_off_plot(rows, output / TRADE_OFF) else [LATENCY]
+    text = report(rows, skipped)
+    write_text_atomic(output / TABLE_FILE, text + "\n")
+    return f"{text}\n\n{output}: {', '.join([JSON_FILE, CSV_FILE, TABLE_FILE, *drawn])}"
+
+
+def _data(config: BenchConfig, bundles: Bundles) -> Optional[Datasets]:
+    """The dev data to score on, with the classes in the order that the bundles know them; None when none are given."""
+    if not config.has_data:
+        return None
+    tasks = {name: manifest.get("task") for name, (_, manifest) in bundles.items()}
+    other = [name for name, task in tasks.items() if not task or task["labels"] != next(iter(tasks.values()))["labels"]]
+    if other:
+        raise UserError(f"{other[0]}: has other labels than the first bundle, so the data cannot score both")
+    return load_datasets(labels=next(iter(tasks.values()))["labels"], **config.data_arguments())
+
+
+def score_of(model: Model, bundles: Bundles, data: Optional[Datasets], config: BenchConfig) -> Row:
+    """score, score_name and score_source: measured on the given dev data, or else what the manifest says."""
+    candidate, manifest = model.candidate, bundles[model.candidate.bundle][1]
+    none = {"score": None, "score_name": None, "score_source": None}
+    if candidate.is_peer or not manifest.get("task"):
+        return none
+    task = Task.from_json(manifest["task"])
+    if data is None:
+        files = _files_of(candidate.backend, manifest)
+        held = [item.get("score_after") for item in files if item["precision"] == candidate.precision]
+        score = next((item for item in held if item is not None), None)
+        if score is None and candidate.precision == "fp32":
+            score = manifest.get("score")
+        return none if score is None else {"score": score, "score_name": task.metrics[0], "score_source": "manifest"}
+    label = f"{candidate.bundle}, {candidate.backend}, {candidate.precision}"
+    logger.info("scoring %s", label)
+    with Predictor(
+        candidate.path, candidate.backend, candidate.precision, device=config.device, provider=config.provider
+    ) as predictor:
+        mains = []
+        for examples in data.dev.values():
+            texts = [(item.text, item.text_pair) if item.text_pair is not None else item.text for item in examples]
+            mains.append(main_score(task, compute(task, predictor.logits(texts, True), [e.label for e in examples])))
+    return {"score": sum(mains) / len(mains), "score_name": task.metrics[0], "score_source": "measured"}
+
+
+def measured(
+    config: BenchConfig,
+    found: Sequence[Model],
+    bundles: Bundles,
+    scores: Mapping[Candidate, Row],
+) -> Iterator[Row]:
+    """One row per model, threads, batch and length, the times of all of them taken in turn."""
+    opened: dict[Key, Backend] = {}
+    for threads in thread_counts(config):
+        for number, model in enumerate(tqdm(found, desc=f"open, {threads} thread(s)", unit="model", leave=False)):
+            opened[threads, number] = open_candidate(model.candidate, setup_of(config, threads))
+    for length in config.length:
+        for batch in config.batch:
+            runs: dict[Key, Callable[[], object]] = {}
+            for key, backend in opened.items():
+                pad = bundles[found[key[1]].candidate.bundle][1]["pad_token_id"]
+                runs[key] = backend.bind(*tokens(batch, length, pad, config.seed))
+            times = latency.in_turn(
+                runs, config.repeats, config.warmup, config.seconds, settler(opened, runs), f"batch {batch} x {length}"
+            )
+            for (threads, number), milliseconds in times.items():
+                model, backend = found[number], opened[threads, number]
+                manifest = bundles[model.candidate.bundle][1]
+                yield {
+                    **_identity(model, manifest),
+                    "device": backend.device,
+                    "provider": backend.provider,
+                    "threads": threads,
+                    "batch": batch,
+                    "length": length,
+                    **timing(milliseconds, batch),
+                    "warmup": config.warmup,
+                    "seed": config.seed,
+                    **scores[model.candidate],
+                    "model_mib": size_mib(model.candidate, manifest),
+                    "peak_memory_mib": model.facts["peak_memory_mib"],
+                    "open_seconds": model.facts["open_seconds"],
+                }
+
+
+def settler(opened: Mapping[Key, Backend], runs: Mapping[Key, Callable[[], object]]) -> Callable[[Key, Key], None]:
+    """What goes before each timed run: an untimed one, and after Paddle a pause until its threads sleep."""
+
+    def settle(previous: Key, following: Key) -> None:
+        if opened[previous].name in SPINNING and opened[following].name not in SPINNING:
+            time.sleep(SPIN_SECONDS)
+        runs[following]()
+
+    return settle
+
+
+def _identity(model: Model, manifest: Mapping[str, Any]) -> Row:
+    return {
+        "bundle": model.candidate.bundle,
+        "backend": model.candidate.backend,
+        "precision": model.candidate.precision,
+        "peer": model.candidate.is_peer,
+        "parameters": manifest.get("parameters"),
+    }
+
+
+def size_mib(candidate: Candidate, manifest: Mapping[str, Any]) -> Optional[float]:
+    """The model's files on disk; of bf16, and of what TensorRT makes of it, the fp32 files it is computed from."""
+    if candidate.file:
+        return Path(candidate.file).stat().st_size / 2**20
+    held = {m["precision"]: m for m in _files_of(candidate.backend, manifest)}
+    model = held.get(candidate.precision) or held.get("fp32")
+    if candidate.is_peer or model is None:
+        return None
+    return sum(manifest["files"][name] for name in model["files"]) / 2**20
+
+
+def _files_of(backend: str, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The manifest's models that a back end opens; of those fused for one provider, their portable forms."""
+    return [item for item in models(manifest) if item["format"] == format_of(backend) and not item.get("fused")]
+
+
+def report(rows: Sequence[Row], skipped: Sequence[Mapping[str, str]]) -> str:
+    """The tables, and in words how they came about."""
+    first = rows[0]
+    on = f"{first['processor']}, {first['cores']} core(s)" + (f", {first['gpu']}" if first["gpu"] else "")
+    runs = min(row["runs"] for row in rows)
+    how = (
+        f"{on}. Median milliseconds of {runs} or more runs, made in turn; batch x tokens, no padding."
+        f" In brackets: against {first['bundle']} in the same line."
+        f" Last column: against {first['bundle']}, {first['backend']}, {first['precision']}."
+    )
+    memory = "Memory is the peak of a process that runs this one model" + (", on the host." if first["gpu"] else ".")
+    parts = [speed_table(rows), model_table(rows), f"{how} {memory}"]
+    if skipped:
+        parts.append("\n".join(skipped_lines(skipped)))
+    return "\n\n".join(parts)

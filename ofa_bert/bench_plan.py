@@ -1,0 +1,151 @@
+"""What a benchmark will measure: the bundles, the models that run here, and why the others do not."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Iterator, Mapping, Sequence
+
+from tqdm import tqdm
+
+from ofa_bert import bench_peers, environment
+from ofa_bert.backends import format_of
+from ofa_bert.bench_peers import Job, described, export_hugging_face
+from ofa_bert.bench_probe import Candidate, Setup, probe
+from ofa_bert.bundle import models, read_manifest
+from ofa_bert.config_bench import PRECISIONS, BenchConfig
+from ofa_bert.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+Bundles = dict[str, tuple[Path, dict[str, Any]]]  # short name -> (path, manifest)
+
+PEER_PRECISIONS = {
+    "hugging_face": bench_peers.PRECISIONS,
+    "hugging_face_tuned": bench_peers.PRECISIONS,
+    "paddle_dynamic": ("fp32",),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A candidate that runs here, and what is known of it before it is timed."""
+
+    candidate: Candidate
+    facts: Mapping[str, Any]  # of bench_probe.measure
+
+
+def open_bundles(paths: Sequence[str]) -> Bundles:
+    """Short name -> (path, manifest). The name is the directory's, with its parent's where two are called alike."""
+    resolved = [Path(path).resolve() for path in paths]
+    twice = [str(path) for path, count in Counter(resolved).items() if count > 1]
+    if twice:
+        raise UserError(f"--bundles {twice[0]}: given twice")
+    alike = Counter(path.name for path in resolved)
+    names = [path.name if alike[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in resolved]
+    return {name: (Path(path), read_manifest(path)) for name, path in zip(names, paths)}
+
+
+def check(config: BenchConfig, bundles: Bundles) -> None:
+    """UserError for lengths that a bundle has no positions for, and for more threads than cores."""
+    problems = [
+        f"--length {length}: {name} was exported for at most {manifest['max_seq_length']} tokens"
+        for length in config.length
+        for name, (_, manifest) in bundles.items()
+        if length > manifest["max_seq_length"]
+    ]
+    cores = environment.cores()
+    problems += [
+        f"--threads {count}: this process may use {cores} core(s), and more threads than that only wait for each other"
+        for count in config.threads or ()
+        if count > cores
+    ]
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def candidates(config: BenchConfig, bundles: Bundles) -> Iterator[Candidate]:
+    """Every combination that was asked for, in the order of the flags, the bundles innermost."""
+    for backend in config.backends:
+        for precision in config.precisions or PRECISIONS:
+            for name, (path, manifest) in bundles.items():
+                if config.precisions or precision in offered(manifest, backend):
+                    yield Candidate(name, str(path), backend, precision)
+
+
+def offered(manifest: Mapping[str, Any], backend: str) -> set[str]:
+    """The precisions of the files that a back end could open, and bf16, which is computed from fp32."""
+    held = {model["precision"] for model in models(manifest) if model["format"] == format_of(backend)}
+    return held | ({"bf16"} if "fp32" in held and backend != "onnx_runtime" else set())
+
+
+def runnable(config: BenchConfig, bundles: Bundles, scratch: Path) -> tuple[list[Model], list[dict[str, str]]]:
+    """(models that run here, what does not and why). Two that turn out to be the same model are measured once."""
+    skipped: list[dict[str, str]] = []
+    wanted = [*candidates(config, bundles), *_peers(config, bundles, scratch, skipped)]
+    found: dict[Candidate, Model] = {}
+    for candidate in tqdm(wanted, desc="open", unit="model", leave=False):
+        facts = probe(
+            candidate, setup_of(config, max(thread_counts(config))), bundles[candidate.bundle][1]["pad_token_id"]
+        )
+        if "error" in facts:
+            skipped.append(_skip(candidate, facts["error"]))
+        else:
+            real = replace(candidate, precision=facts["precision"])
+            found.setdefault(real, Model(real, facts))
+    return list(found.values()), skipped
+
+
+def _skip(candidate: Candidate, reason: str) -> dict[str, str]:
+    return {**{key: getattr(candidate, key) for key in ("bundle", "path", "backend", "precision")}, "reason": reason}
+
+
+def _peers(config: BenchConfig, bundles: Bundles, scratch: Path, skipped: list) -> Iterator[Candidate]:
+    """A peer for every bundle's shape; PaddleNLP's dynamic model for the first bundle's only."""
+    exports: list[tuple[Candidate, Job]] = []
+    for peer in config.peers:
+        precisions = [name for name in config.precisions or ("fp32",) if name in PEER_PRECISIONS[peer]] or ["fp32"]
+        for number, (name, (path, manifest)) in enumerate(bundles.items()):
+            if peer == "paddle_dynamic" and number:
+                continue
+            mine = [Candidate(name, str(path), peer, precision) for precision in precisions]
+            try:
+                shape, sub_model = described(manifest, str(path))
+            except UserError as error:
+                skipped += [_skip(candidate, str(error)) for candidate in mine]
+                continue
+            if peer == "paddle_dynamic":
+                yield from mine
+                continue
+            prefix, tuned = str(scratch / f"{peer}-{number}"), peer == "hugging_face_tuned"
+            job = Job(shape, sub_model, prefix, tuple(precisions), config.device == "gpu", tuned)
+            exports += [(candidate, job) for candidate in mine]
+    yield from _exported(exports, skipped)
+
+
+def _exported(exports: Sequence[tuple[Candidate, Job]], skipped: list) -> Iterator[Candidate]:
+    if not exports:
+        return
+    jobs = list({job.prefix: job for _, job in exports}.values())
+    logger.info("exporting %d peer(s) from PyTorch", len(jobs))
+    try:
+        answers = dict(zip((job.prefix for job in jobs), export_hugging_face(jobs)))
+    except UserError as error:
+        skipped += [_skip(candidate, str(error)) for candidate, _ in exports]
+        return
+    for candidate, job in exports:
+        answer = answers[job.prefix]
+        logger.info(
+            "%s of %s in %s: fused %s", candidate.backend, candidate.bundle, candidate.precision, answer["fused"]
+        )
+        yield replace(candidate, file=answer["files"][candidate.precision])
+
+
+def thread_counts(config: BenchConfig) -> tuple[int, ...]:
+    return config.threads or (environment.cores(),)
+
+
+def setup_of(config: BenchConfig, threads: int) -> Setup:
+    return Setup(config.device, config.provider, threads, tuple(config.batch), tuple(config.length))

@@ -1,0 +1,133 @@
+"""One model in one back end: how it is opened, and what opening and running it costs a process of its own.
+
+    python -m ofa_bert.bench_probe < request.json    what `probe` starts
+
+Memory is measured in a fresh process for each model, as one that had opened another before would count that too.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from ofa_bert import bench_child
+from ofa_bert.backends import Backend, open_model
+from ofa_bert.bundle import read_manifest
+from ofa_bert.errors import RunError
+from ofa_bert.tensorrt import Profile
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a table compares: a bundle's model in a back end and a precision, or a peer of the same shape."""
+
+    bundle: str  # its short name
+    path: str
+    backend: str  # of backends.BACKENDS, or of config_bench.PEERS
+    precision: str
+    file: str = ""  # a peer's ONNX model
+
+    @property
+    def is_peer(self) -> bool:
+        return self.backend in _PEERS
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How candidates are opened; `batches` and `lengths` are all that will be run."""
+
+    device: str
+    provider: Optional[str]
+    threads: int
+    batches: tuple[int, ...]
+    lengths: tuple[int, ...]
+
+
+def open_candidate(candidate: Candidate, setup: Setup) -> Backend:
+    """UserError with the cure when it cannot be opened here."""
+    if candidate.is_peer:
+        return _PEERS[candidate.backend](candidate, setup)
+    batches, lengths = sorted(setup.batches), sorted(setup.lengths)
+    profile = Profile(
+        (1, batches[len(batches) // 2], batches[-1]),
+        (min(lengths), lengths[len(lengths) // 2], lengths[-1]),
+    )
+    return open_model(
+        candidate.path, candidate.backend, candidate.precision, setup.device, setup.threads, setup.provider, profile
+    )
+
+
+def _open_hugging_face(candidate: Candidate, setup: Setup) -> Backend:
+    from ofa_bert.bench_peers import open_hugging_face
+
+    tuned = candidate.backend == "hugging_face_tuned"
+    return open_hugging_face(Path(candidate.file), candidate.precision, setup.device, setup.threads, tuned)
+
+
+def _open_paddle_dynamic(candidate: Candidate, setup: Setup) -> Backend:
+    from ofa_bert.bench_peers import open_paddle_dynamic
+
+    return open_paddle_dynamic(read_manifest(candidate.path), setup.device, setup.threads)
+
+
+_PEERS = {
+    "hugging_face": _open_hugging_face,
+    "hugging_face_tuned": _open_hugging_face,
+    "paddle_dynamic": _open_paddle_dynamic,
+}
+
+
+def tokens(batch: int, length: int, pad_token_id: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """input_ids and token_type_ids, int64 [B, T], without padding. Small ids are in every vocabulary."""
+    ids = np.setdiff1d(np.arange(20), [pad_token_id])
+    input_ids = np.random.default_rng(seed).choice(ids, (batch, length)).astype(np.int64)  # [B, T]
+    return input_ids, np.zeros_like(input_ids)
+
+
+def probe(candidate: Candidate, setup: Setup, pad_token_id: int) -> dict[str, Any]:
+    """peak_memory_mib, open_seconds and the precision it computes in; or "error" alone, saying why it cannot run."""
+    request = {"candidate": asdict(candidate), "setup": asdict(setup), "pad_token_id": pad_token_id}
+    return bench_child.ask("ofa_bert.bench_probe", request)
+
+
+def measure(request: dict[str, Any]) -> dict[str, Any]:
+    """What `probe` returns, measured in this process."""
+    candidate = Candidate(**request["candidate"])
+    setup = Setup(**request["setup"])
+    started = time.perf_counter()
+    backend = open_candidate(candidate, setup)
+    opened = time.perf_counter() - started
+    batch = tokens(max(setup.batches), max(setup.lengths), request["pad_token_id"])
+    logits = backend.run(*batch)
+    if not np.isfinite(logits).all():
+        raise RunError("its logits are not finite numbers; export the bundle again, or leave this precision out")
+    # Once more: some libraries lay out their memory after the first run.
+    backend.run(*batch)
+    return {"peak_memory_mib": peak_memory_mib(), "open_seconds": opened, "precision": backend.precision}
+
+
+def peak_memory_mib(status: str = "/proc/self/status") -> Optional[float]:
+    """The most memory this process has held on the host; None where the system does not say (no Linux).
+
+    Not getrusage's: on Linux a child begins with what its parent had reached.
+    """
+    try:
+        lines = Path(status).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    values = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+    return values[0] if values else None
+
+
+def with_precision(candidate: Candidate, found: dict[str, Any]) -> Candidate:
+    """The same candidate under the precision that it really computes in ("int8" may mean either kind)."""
+    return replace(candidate, precision=found.get("precision", candidate.precision))
+
+
+if __name__ == "__main__":
+    sys.exit(bench_child.answer(measure))

@@ -1,0 +1,168 @@
+"""What a benchmark measured, as rows: speed-ups, JSON and CSV, and the tables that are printed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+from pathlib import Path
+from typing import Any, Iterable, Mapping, Optional, Sequence
+
+import numpy as np
+
+from ofa_bert import environment
+from ofa_bert.atomic import write_text_atomic
+from ofa_bert.report import table
+
+Row = dict[str, Any]  # flat: every value is text, a number, a truth value or None
+
+JSON_FILE, CSV_FILE, TABLE_FILE = "rows.json", "rows.csv", "table.md"
+# What two measurements must share for their ratio to mean something.
+SETTING = ("threads", "batch", "length")
+MODEL = ("bundle", "backend", "precision")
+
+
+def timing(milliseconds: np.ndarray, batch: int) -> Row:
+    return {
+        "p50_ms": float(np.percentile(milliseconds, 50)),
+        "p95_ms": float(np.percentile(milliseconds, 95)),
+        "samples_per_second": float(batch * 1e3 * len(milliseconds) / milliseconds.sum()),
+        "runs": len(milliseconds),
+    }
+
+
+def add_speedups(rows: Sequence[Row]) -> None:
+    """Give every row its two ratios of median times, both at the same threads, batch and length.
+
+    speedup_to_full: against the first row's bundle in the same back end and precision; None if that did not run.
+    speedup: against the first row's bundle, back end and precision.
+    """
+    full, reference = rows[0]["bundle"], tuple(rows[0][key] for key in MODEL)
+    median = {tuple(row[key] for key in MODEL + SETTING): row["p50_ms"] for row in rows}
+
+    def ratio(row: Row, model: tuple) -> Optional[float]:
+        against = median.get((*model, *(row[key] for key in SETTING)))
+        return None if against is None else against / row["p50_ms"]
+
+    for row in rows:
+        row["speedup_to_full"] = ratio(row, (full, row["backend"], row["precision"]))
+        row["speedup"] = ratio(row, reference)
+
+
+def write_rows(directory: Path, rows: Sequence[Row], skipped: Sequence[Mapping[str, str]]) -> None:
+    """rows.json, with what was left out and why, and the same rows as rows.csv."""
+    text = json.dumps({"rows": list(rows), "skipped": list(skipped)}, ensure_ascii=False, indent=1)
+    write_text_atomic(directory / JSON_FILE, text + "\n")
+    lines = io.StringIO()
+    writer = csv.DictWriter(lines, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_atomic(directory / CSV_FILE, lines.getvalue())
+
+
+def speed_table(rows: Sequence[Row]) -> str:
+    """Milliseconds of the full model and of each other bundle, and how much faster that is, one line per setting."""
+    bundles = list(dict.fromkeys(row["bundle"] for row in rows))
+    groups: dict[tuple, dict[str, Row]] = {}
+    for row in sorted(rows, key=lambda row: (row["length"], row["threads"], row["batch"])):  # stable: models in order
+        key = tuple(row[name] for name in ("length", "threads", "batch", "backend", "precision"))
+        groups.setdefault(key, {})[row["bundle"]] = row
+    lines = []
+    for (length, threads, batch, backend, precision), found in groups.items():
+        line = {"batch": f"{batch} x {length}", "threads": threads, "back end": backend, "precision": precision}
+        for name in bundles:
+            line[name if name != bundles[0] else f"{name} ms"] = _cell(found.get(name), name != bundles[0])
+        lines.append(line)
+    return table(lines)
+
+
+def milliseconds(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _cell(row: Optional[Row], ratio: bool) -> str:
+    if row is None:
+        return "–"
+    text = milliseconds(row["p50_ms"])
+    return f"{text} ({row['speedup_to_full']:.2f}x)" if ratio and row["speedup_to_full"] else text
+
+
+def model_table(rows: Sequence[Row]) -> str:
+    """Size, memory and score of each model, and its speed-up over the first one at the largest setting."""
+    largest = max(tuple(row[key] for key in SETTING) for row in rows)
+    lines = []
+    for row in rows:
+        if tuple(row[key] for key in SETTING) != largest:
+            continue
+        lines.append(
+            {
+                "model": row["bundle"],
+                "back end": row["backend"],
+                "precision": row["precision"],
+                "file MiB": _number(row["model_mib"], ".1f"),
+                "memory MiB": _number(row["peak_memory_mib"], ".0f"),
+                row["score_name"] or "score": _number(row["score"], ".4f"),
+                "to full fp32": _number(row["score_to_full"], "+.4f"),
+                f"speed-up, batch {largest[1]}": f"{row['speedup']:.2f}x",
+            }
+        )
+    return table(_same_keys(lines))
+
+
+def _number(value: Optional[float], form: str) -> str:
+    return "–" if value is None else format(value, form)
+
+
+def _same_keys(lines: Sequence[Row]) -> list[Row]:
+    """A peer has no score, and so no name for one; its column is the others'."""
+    named = next((line for line in lines if "score" not in line), lines[0])
+    keys = list(named)
+    return [dict(zip(keys, line.values())) for line in lines]
+
+
+def add_score_differences(rows: Sequence[Row]) -> None:
+    """score_to_full: against the first row's bundle in fp32, whichever back end has its score."""
+    full = [row["score"] for row in rows if row["bundle"] == rows[0]["bundle"] and row["precision"] == "fp32"]
+    known = [score for score in full if score is not None]
+    for row in rows:
+        row["score_to_full"] = row["score"] - known[0] if known and row["score"] is not None else None
+
+
+def skipped_lines(skipped: Iterable[Mapping[str, str]]) -> list[str]:
+    """Each reason once, with all that it keeps from running."""
+    reasons: dict[str, list[Mapping[str, str]]] = {}
+    for item in skipped:
+        reasons.setdefault(item["reason"].replace(item["path"], "a bundle"), []).append(item)
+    lines = []
+    for same in reasons.values():
+        backends = ", ".join(dict.fromkeys(item["backend"] for item in same))
+        precisions = ", ".join(dict.fromkeys(item["precision"] for item in same))
+        bundles = ", ".join(dict.fromkeys(item["bundle"] for item in same))
+        lines.append(f"not measured: {backends} in {precisions} ({bundles}): {same[0]['reason']}")
+    return lines
+
+
+def machine(device: str, cpuinfo: str = "/proc/cpuinfo") -> Row:
+    """What computes: the processor and its usable cores, and the GPU when it is used."""
+    found: Row = {"processor": "unknown", "cores": environment.cores(), "gpu": None}
+    try:
+        lines = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        if line.startswith("model name"):
+            found["processor"] = line.split(":", 1)[1].strip()
+            break
+    if device == "gpu":
+        found["gpu"] = _gpu_name()
+    return found
+
+
+def _gpu_name() -> str:
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip().split("\n")[0] or "unknown"

@@ -1,0 +1,118 @@
+"""The flags of `python -m ofa_bert bench` and `python -m ofa_bert export_serving`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Optional
+
+from ofa_bert.backends import BACKENDS, PROVIDERS
+from ofa_bert.commandline import number, option, positive, whole
+from ofa_bert.config import DataConfig
+
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
+PEERS = ("hugging_face", "hugging_face_tuned", "paddle_dynamic")
+ENGINES = ("triton", "paddle_serving", "fastdeploy")
+
+
+def _twice(flag: str, values: tuple) -> list[str]:
+    return [f"--{flag} {value}: given twice" for value in dict.fromkeys(values) if values.count(value) > 1]
+
+
+@dataclass(frozen=True)
+class BenchConfig(DataConfig):
+    """python -m ofa_bert bench."""
+
+    bundles: tuple = option("exported bundles to compare, the full model first", many=True)
+    output_dir: str = option("where rows.json, rows.csv, table.md and the plots go")
+    backends: tuple = option(
+        "back ends; speed-ups are against the first bundle in the first one, in the first precision",
+        ("paddle_inference", "onnx_runtime", "openvino"),
+        many=True,
+        choices=BACKENDS,
+    )
+    precisions: Optional[tuple] = option(
+        "precisions; default: all that the bundles hold and the back end computes", None, many=True, choices=PRECISIONS
+    )
+    batch: tuple = option("batch sizes", (1, 16, 40), whole, many=True)
+    length: tuple = option("input lengths in tokens; no input is padded", (128,), whole, many=True)
+    threads: Optional[tuple] = option("CPU threads of a model; default: all cores", None, whole, many=True)
+    device: str = option("where to run", "cpu", choices=("cpu", "gpu"))
+    provider: Optional[str] = option("how the back ends use a GPU; default there: cuda", None, choices=PROVIDERS)
+    peers: tuple = option(
+        "also measure, with random weights of the same shapes: hugging_face, its PyTorch model exported and"
+        " optimised by ONNX Runtime's own tool; hugging_face_tuned, without the one fusion of it that slows CPUs"
+        " down; paddle_dynamic, PaddleNLP's model without export",
+        (),
+        many=True,
+        choices=PEERS,
+    )
+    repeats: int = option("timed runs of every model at every setting, in turn", 20, whole)
+    warmup: int = option("untimed rounds before", 3, whole)
+    seconds: float = option(
+        "per batch and length: no round begins that would end later, but three are timed", 120.0, number
+    )
+    seed: int = option("of the random token ids", 0, whole)
+
+    def problems(self) -> list[str]:
+        data = any(getattr(self, field.name) not in (None, "auto") for field in dataclasses.fields(DataConfig))
+        found = super().problems() if data else []
+        for flag in ("bundles", "backends", "precisions", "batch", "length", "threads", "peers"):
+            found += _twice(flag, getattr(self, flag) or ())
+        for flag in ("batch", "length", "threads"):
+            found += [f"--{flag} {value}: must be at least 1" for value in getattr(self, flag) or () if value < 1]
+        found += positive(self, "repeats", "seconds")
+        if self.warmup < 0 or self.seed < 0:
+            found.append("--warmup and --seed must not be negative")
+        if self.provider in ("cuda", "tensorrt") and self.device == "cpu":
+            found.append(f"--provider {self.provider}: needs --device gpu")
+        return found
+
+    @property
+    def has_data(self) -> bool:
+        return bool(self.task_name or self.train_file)
+
+
+@dataclass(frozen=True)
+class ServingConfig:
+    """python -m ofa_bert export_serving."""
+
+    bundles: tuple = option(
+        "exported bundles; those with the same labels and tokenizer become versions 1, 2, ... of one model, in this"
+        " order (a server answers with the last one unless asked for another)",
+        many=True,
+    )
+    output_dir: str = option("where triton/, paddle_serving/ and fastdeploy/ go, with a README.md")
+    engines: tuple = option("which servers to write for", ENGINES, many=True, choices=ENGINES)
+    name: Optional[str] = option("what the server calls the model; default: the task's name", None)
+    precision: str = option(
+        "which ONNX model Triton serves", "fp32", choices=tuple(name for name in PRECISIONS if name != "bf16")
+    )
+    device: str = option("where the server computes", "cpu", choices=("cpu", "gpu"))
+    accelerator: str = option(
+        "what ONNX Runtime computes with inside Triton: TensorRT (FP16, on a GPU) or OpenVINO (on a CPU)",
+        "none",
+        choices=("none", "tensorrt", "openvino"),
+    )
+    instances: int = option("copies of the model that work at the same time, per GPU or on the CPU", 1, whole)
+    threads: int = option("CPU threads of an instance; 0 leaves it to the engine", 0, whole)
+    max_batch_size: int = option("most requests that one run answers", 64, whole)
+    max_queue_delay_us: int = option("microseconds that a request waits for others to share its batch", 1000, whole)
+
+    def problems(self) -> list[str]:
+        found = _twice("bundles", self.bundles) + positive(self, "instances", "max_batch_size")
+        found += [
+            f"--{flag} {getattr(self, flag)}: must not be negative"
+            for flag in ("threads", "max_queue_delay_us")
+            if getattr(self, flag) < 0
+        ]
+        if self.accelerator == "tensorrt" and self.device == "cpu":
+            found.append("--accelerator tensorrt: needs --device gpu")
+        if self.accelerator == "openvino" and self.device == "gpu":
+            found.append("--accelerator openvino: needs --device cpu")
+        if self.accelerator != "none" and "triton" not in self.engines:
+            found.append(f"--accelerator {self.accelerator}: is Triton's; add triton to --engines")
+        if self.name is not None and not re.fullmatch(r"[A-Za-z0-9_.-]+", self.name):
+            found.append(f"--name {self.name}: use letters, digits, dots, dashes and underscores")
+        return found

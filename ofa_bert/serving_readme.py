@@ -1,0 +1,130 @@
+"""The README.md of an exported serving directory: how to start each server and how to call it."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Sequence
+
+from ofa_bert.report import millions, table
+from ofa_bert.serving_configs import Serving
+
+_TRITON = """## Triton Inference Server
+
+```
+docker run --rm {gpus}-p 8000:8000 -p 8001:8001 -v "$PWD/triton:/models" nvcr.io/nvidia/tritonserver:<release>-py3 \\
+    tritonserver --model-repository=/models
+```
+
+`<release>` is one of NVIDIA's, such as 25.01. Each model is served in {precision}, with dynamic batching: requests that
+wait at the same time and are **padded to the same length** share a run. Pad to a multiple of 16 or 32, not to what
+each text needs, and batches form. Padding changes no answer: the model finds it by its token id.
+A request without a version gets the highest one.
+
+```python
+{client}```
+
+`pip install numpy tokenizers "tritonclient[http]"`
+"""
+
+_CLIENT = '''import numpy as np
+import tritonclient.http as triton
+from tokenizers import Tokenizer
+
+MODEL, VERSION, LENGTH, PAD = "{name}", "{version}", {length}, {pad}  # version "" is the server's choice
+tokenizer = Tokenizer.from_file("triton/{name}/tokenizer/tokenizer.json")
+tokenizer.enable_truncation(LENGTH)
+
+
+def inputs(texts, multiple=16):  # texts, or pairs of them
+    rows = tokenizer.encode_batch(texts)
+    longest = max(len(row.ids) for row in rows)
+    length = min(LENGTH, -(-longest // multiple) * multiple)
+    ids = np.full((len(rows), length), PAD, dtype=np.int64)  # [B, T]
+    types = np.zeros_like(ids)  # [B, T]
+    for place, row in enumerate(rows):
+        ids[place, : len(row.ids)], types[place, : len(row.ids)] = row.ids, row.type_ids
+    return {{"input_ids": ids, "token_type_ids": types}}
+
+
+def ask(client, texts):
+    """Logits [B, {outputs}]."""
+    sent = []
+    for name, array in inputs(texts).items():
+        sent.append(triton.InferInput(name, array.shape, "INT64"))
+        sent[-1].set_data_from_numpy(array)
+    return client.infer(MODEL, sent, model_version=VERSION).as_numpy("logits")
+
+
+if __name__ == "__main__":
+    logits = ask(triton.InferenceServerClient("localhost:8000"), {texts})
+    print({answer})
+'''
+
+_PADDLE_SERVING = """## Paddle Serving
+
+```
+python -m paddle_serving_server.serve --model paddle_serving/{name}/{version}/serving_server --port 9393
+```
+
+Clients load `serving_client/serving_client_conf.prototxt`, feed `input_ids` and `token_type_ids`, int64 [batch,
+length], and fetch `logits`. The model is `inference.pdmodel` with `inference.pdiparams`; the `.prototxt` files are what
+`paddle_serving_client.convert` writes for it, but that the output, whose name Paddle generates, is called `logits`.
+"""
+
+_FASTDEPLOY = """## FastDeploy
+
+```
+fastdeployserver --model-repository=fastdeploy
+```
+
+One model per version, `{name}_v{version}` and so on: `1/model.pdmodel`, `1/model.pdiparams`, inputs as above; the
+output has the name that `config.pbtxt` says. It is called as Triton is. From Python or C++ without a server:
+`RuntimeOption().set_model_path("1/model.pdmodel", "1/model.pdiparams")`.
+"""
+
+
+def readme(models: Sequence[Mapping[str, Any]], engines: Sequence[str], precision: str, how: Serving) -> str:
+    """Markdown for the models as serving.json describes them."""
+    parts = ["# Models to serve\n"]
+    for model in models:
+        labels = ", ".join(f"{place} {label}" for place, label in enumerate(model["labels"])) or "one number"
+        parts.append(f"**{model['name']}**, at most {model['max_seq_length']} tokens; output: {labels}.\n")
+        parts.append(table([_row(version) for version in model["versions"]]) + "\n")
+    parts.append(
+        "Inputs of every model: `input_ids` and `token_type_ids`, int64 [batch, length], both free; output: logits,"
+        " float32 [batch, labels]. `tokenizer/` beside each model makes the first two from text.\n"
+    )
+    first = models[0]
+    names = {"name": first["name"], "version": first["versions"][-1]["version"]}
+    if "triton" in engines:
+        gpus = "--gpus all " if how.device == "gpu" else ""
+        parts.append(_TRITON.format(gpus=gpus, precision=precision, client=client(first)))
+    if "paddle_serving" in engines:
+        parts.append(_PADDLE_SERVING.format(**names))
+    if "fastdeploy" in engines:
+        parts.append(_FASTDEPLOY.format(**names))
+    return "\n".join(parts)
+
+
+def _row(version: Mapping[str, Any]) -> dict[str, str]:
+    parameters, score = version.get("parameters"), version.get("score")
+    return {
+        "version": str(version["version"]),
+        "bundle": version["bundle"],
+        "parameters": "–" if parameters is None else millions(parameters),
+        "score": "–" if score is None else f"{score:.4f}",
+    }
+
+
+def client(model: Mapping[str, Any]) -> str:
+    """A Python program that asks Triton for this model."""
+    pairs = len((model["task"] or {"text_columns": ["text"]})["text_columns"]) == 2
+    labels = model["labels"]
+    return _CLIENT.format(
+        name=model["name"],
+        version=model["versions"][-1]["version"],
+        length=model["max_seq_length"],
+        pad=model["pad_token_id"],
+        outputs=len(labels) or 1,
+        texts='[("a text", "and its partner")]' if pairs else '["a text", "another"]',
+        answer=f"[{labels!r}[row.argmax()] for row in logits]" if labels else "logits[:, 0]",
+    )

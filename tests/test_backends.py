@@ -1,0 +1,537 @@
+"""Every back end opens what fits it and gives the model's logits; everything that cannot be is one clear line."""
+
+import json
+import shlex
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from handmade_bundle import expected, make_bundle, write_onnx
+
+from ofa_bert import backends, engines, tensorrt
+from ofa_bert.backends import BACKENDS, open_files, open_model
+from ofa_bert.errors import UserError
+from ofa_bert.tensorrt import Profile
+
+IDS = np.array([[5, 9, 20, 7], [6, 8, 0, 0]])
+TYPES = np.array([[0, 0, 1, 1], [0, 1, 0, 0]])
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    return make_bundle(tmp_path_factory.mktemp("bundle") / "b", paddle=True, tokenizer=False)
+
+
+def plain_bundle(path, **more):
+    return make_bundle(path / "b", tokenizer=False, **more)
+
+
+def require(backend):
+    if not backends._installed(backends._PACKAGES[backend][0]):
+        pytest.skip(f"{backend} is not installed")
+
+
+def has_bf16():
+    words = Path("/proc/cpuinfo").read_text().split()
+    return "avx512_bf16" in words or "amx_bf16" in words
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_logits_device_and_free_shapes(bundle, backend):
+    require(backend)
+    model = open_model(bundle, backend, threads=1)
+    assert (model.name, model.precision, model.device, model.provider) == (backend, "fp32", "cpu", "cpu")
+    for ids, kinds in ((IDS, TYPES), (IDS[:1, :1], TYPES[:1, :1]), (np.tile(IDS, (3, 2)), np.tile(TYPES, (3, 2)))):
+        logits = model.run(ids, kinds)
+        assert logits.dtype == np.float32
+        np.testing.assert_allclose(logits, expected(ids, kinds), atol=1e-5)
+    model.bind(IDS, TYPES)()
+
+
+def test_logits_of_one_run_are_not_overwritten_by_the_next(bundle):
+    for backend in BACKENDS:
+        require(backend)
+        model = open_model(bundle, backend, threads=1)
+        first = model.run(IDS, TYPES)
+        model.run(IDS + 1, TYPES)
+        np.testing.assert_allclose(first, expected(IDS, TYPES), atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "paddle_inference"])
+@pytest.mark.skipif(not has_bf16(), reason="no bf16 here")
+def test_bf16_computes_the_fp32_model(bundle, backend):
+    require(backend)
+    model = open_model(bundle, backend, "bf16", threads=1)
+    assert model.precision == "bf16"
+    np.testing.assert_allclose(model.run(IDS, TYPES), expected(IDS, TYPES), atol=0.1)
+
+
+@pytest.mark.skipif(not has_bf16(), reason="no bf16 here")
+def test_two_activations_in_a_row_survive_onednn(tmp_path):
+    import paddle
+    from conftest import build
+
+    from ofa_bert.bundle import program_path
+
+    model = build("tinybert", layers=1)
+    spec = [paddle.static.InputSpec([None, None], "int64", name) for name in ("input_ids", "token_type_ids")]
+    paddle.jit.save(model, str(tmp_path / "inference"), input_spec=spec)
+    files = [program_path(tmp_path), tmp_path / "inference.pdiparams"]
+    found = open_files(files, "paddle_inference", "bf16", threads=1).run(IDS, TYPES)
+    np.testing.assert_allclose(found, model(paddle.to_tensor(IDS), paddle.to_tensor(TYPES)).numpy(), atol=0.05)
+
+
+def test_bf16_needs_the_instructions(bundle, monkeypatch, tmp_path):
+    (tmp_path / "cpuinfo").write_text("flags : avx2 avx512f\n")
+    with pytest.raises(UserError, match="precision bf16: this processor has no bf16 instructions"):
+        engines._require_bf16(str(tmp_path / "cpuinfo"))
+
+
+def test_files_without_a_manifest(tmp_path):
+    write_onnx(tmp_path / "m.onnx")
+    model = open_files([str(tmp_path / "m.onnx")], "onnx_runtime", threads=1)
+    np.testing.assert_allclose(model.run(IDS, TYPES), expected(IDS, TYPES), atol=1e-5)
+    with pytest.raises(UserError, match="backend auto: name one"):
+        open_files([tmp_path / "m.onnx"], "auto")
+
+
+INT8 = [("onnx-int8", "onnx", "int8", "model.int8.onnx"), ("onnx-int8-static", "onnx", "int8-static", "s.onnx")]
+
+
+@pytest.mark.parametrize(
+    "backend, held, precision, computed",
+    [
+        ("onnx_runtime", INT8, "int8", "int8"),
+        ("openvino", INT8, "int8", "int8-static"),
+        ("onnx_runtime", INT8[1:], "int8", "int8-static"),
+        ("openvino", INT8[:1], "int8", "int8"),
+        ("onnx_runtime", INT8, "int8-static", "int8-static"),
+    ],
+)
+def test_int8_takes_the_form_that_the_back_end_runs_fast(backend, held, precision, computed, tmp_path, monkeypatch):
+    opened = recorded_engine(monkeypatch, backend)
+    model = open_model(plain_bundle(tmp_path, models=held), backend, precision)
+    assert model.precision == computed
+    (files, settings) = opened[0]
+    assert [path.name for path in files] == ["model.int8.onnx" if computed == "int8" else "s.onnx"]
+    assert settings.precision == computed
+
+
+def recorded_engine(monkeypatch, *names):
+    opened = []
+
+    def load(files, settings):
+        opened.append((files, settings))
+        return engines.Engine(lambda ids, kinds: None, "logits")
+
+    for name in names:
+        monkeypatch.setitem(engines.ENGINES, name, load)
+    monkeypatch.setattr(backends, "_installed", lambda package: True)
+    return opened
+
+
+def without(monkeypatch, *packages):
+    monkeypatch.setattr(backends, "_installed", lambda name: name not in packages)
+
+
+def test_auto_takes_the_first_that_can(bundle, tmp_path, monkeypatch):
+    assert open_model(bundle).name == "onnx_runtime"
+    without(monkeypatch, "onnxruntime", "openvino")
+    assert open_model(bundle).name == "paddle_inference"
+    with pytest.raises(UserError) as caught:
+        open_model(plain_bundle(tmp_path))
+    message = str(caught.value)
+    assert "backend onnx_runtime: the package onnxruntime is not installed" in message
+    assert "backend openvino: the package openvino is not installed" in message
+    assert "holds no paddle model in fp32 for backend paddle_inference, only onnx-fp32" in message
+
+
+def test_auto_goes_on_when_a_library_has_no_such_provider(bundle, monkeypatch):
+    monkeypatch.setattr(engines, "_require_ort_provider", refuse)
+    with pytest.raises(UserError, match="no GPU; openvino.*; device gpu: Paddle") as caught:
+        open_model(bundle, device="gpu")
+    assert "computes on the CPU only" in str(caught.value)
+
+
+def refuse(*_):
+    raise UserError("no GPU; openvino could")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"backend": "torch"}, "backend torch: must be one of auto, onnx_runtime, openvino, paddle_inference"),
+        ({"precision": "int4"}, "precision int4: must be one of fp32, fp16, bf16, int8, int8-static"),
+        ({"device": "tpu"}, "device tpu: must be one of cpu, gpu"),
+        ({"provider": "metal"}, "provider metal: must be one of cpu, cuda, tensorrt"),
+        ({"provider": "cpu", "device": "gpu"}, "contradicts"),
+        ({"backend": "onnx_runtime", "precision": "bf16"}, "does not compute in bf16 .* or take openvino or paddle"),
+        ({"backend": "paddle_inference", "precision": "fp16"}, "does not compute in fp16 on provider cpu"),
+        ({"backend": "openvino", "device": "gpu"}, "openvino computes on the CPU only; for provider cuda take"),
+        ({"backend": "onnx_runtime", "precision": "fp16"}, "export it with export_model.py --precision fp16 --onnx"),
+        ({"backend": "paddle_inference", "precision": "int8"}, "no paddle model in int8-static .* --precision int8"),
+    ],
+)
+def test_what_cannot_be_is_said(bundle, arguments, message):
+    with pytest.raises(UserError, match=message) as caught:
+        open_model(bundle, **arguments)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_missing_library_names_its_extra(bundle, backend, monkeypatch):
+    package, _ = backends._PACKAGES[backend]
+    without(monkeypatch, package)
+    with pytest.raises(UserError, match=rf'{package} is not installed: pip install "ofa_bert\['):
+        open_model(bundle, backend)
+
+
+def test_a_library_that_is_there_and_does_not_load(bundle, monkeypatch):
+    def broken(*_):
+        raise ImportError("libgomp.so.1: cannot open shared object file")
+
+    monkeypatch.setitem(engines.ENGINES, "onnx_runtime", broken)
+    with pytest.raises(UserError, match=r"backend onnx_runtime: libgomp.so.1: .*pip install"):
+        open_model(bundle, "onnx_runtime")
+
+
+@pytest.mark.parametrize("backend", ["onnx_runtime", "openvino"])
+def test_a_damaged_model_of_the_right_size(backend, tmp_path):
+    require(backend)
+    path = plain_bundle(tmp_path) / "model.onnx"
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    for name in (backend, "auto"):
+        with pytest.raises(UserError, match=r"model.onnx: .* cannot load it: .*; copy the bundle again") as caught:
+            open_model(path.parent, name)
+        assert "\n" not in str(caught.value) and caught.value.exit_code == 2
+
+
+def test_a_truncated_bundle(tmp_path):
+    path = plain_bundle(tmp_path)
+    (path / "model.onnx").write_bytes(b"short")
+    with pytest.raises(UserError, match="model.onnx: has 5 bytes, manifest.json says"):
+        open_model(path)
+    (path / "model.onnx").unlink()
+    with pytest.raises(UserError, match="model.onnx: missing"):
+        open_model(path)
+    with pytest.raises(UserError, match="no bundle"):
+        open_model(tmp_path / "nowhere")
+
+
+# CUDA and TensorRT: through stand-ins that write down what they are told.
+
+
+class FakeOrt(types.SimpleNamespace):
+    """onnxruntime with a GPU, or with one that it says it has and then does not use."""
+
+    def __init__(self, works=True):
+        self.told = told = {"bound": []}
+
+        class Session:
+            def __init__(self, path, options, providers, disabled_optimizers):
+                told.update(path=path, providers=providers, threads=options.intra_op_num_threads)
+                told.update(disabled=disabled_optimizers)
+
+            def get_providers(self):
+                return [told["providers"][0][0]] if works else ["CPUExecutionProvider"]
+
+            def io_binding(self):
+                def bind(*arguments):
+                    told["bound"].append(arguments)
+
+                return types.SimpleNamespace(bind_ortvalue_input=bind, bind_output=bind)
+
+            def run_with_iobinding(self, binding):
+                told["ran"] = True
+
+        super().__init__(
+            InferenceSession=Session,
+            SessionOptions=types.SimpleNamespace,
+            OrtValue=types.SimpleNamespace(ortvalue_from_numpy=lambda value, device, number: (device, value.shape)),
+            get_available_providers=lambda: list(engines._ORT_PROVIDERS.values()),
+            preload_dlls=lambda: told.update(preloaded=True),
+        )
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_cuda_binds_inputs_to_the_device(tmp_path, monkeypatch):
+    fake = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    model = open_model(plain_bundle(tmp_path), "onnx_runtime", device="gpu")
+    assert (model.device, model.provider) == ("gpu:0", "cuda") and fake.told["preloaded"]
+    assert fake.told["providers"] == [("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})]
+    model.bind(IDS, TYPES)()
+    assert fake.told["ran"] and fake.told["bound"] == [
+        ("input_ids", ("cuda", (2, 4))),
+        ("token_type_ids", ("cuda", (2, 4))),
+        ("logits", "cuda", 0),
+    ]
+
+
+FUSED = [("onnx-fp32-fused", "onnx", "fp32", "model.fused.onnx")]
+
+
+@pytest.mark.parametrize("provider, file", [("cpu", "model"), ("cuda", "model.fused"), ("tensorrt", "model")])
+def test_fused_operators_are_for_cuda(provider, file, tmp_path, monkeypatch, cache):
+    fake = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    path = plain_bundle(tmp_path, models=FUSED)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["models"] = [{**model, "fused": "fused" in model["name"]} for model in reversed(manifest["models"])]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    open_model(path, "onnx_runtime", provider=provider)
+    assert Path(fake.told["path"]).name == f"{file}.onnx"
+    assert fake.told["disabled"] == (["SkipLayerNormFusion"] if provider == "cpu" else [])
+
+
+@pytest.mark.parametrize("provider, cure", [("cuda", "nvidia-smi"), ("tensorrt", "LD_LIBRARY_PATH")])
+def test_a_provider_that_silently_falls_back_is_an_error(provider, cure, tmp_path, monkeypatch, cache):
+    monkeypatch.setitem(sys.modules, "onnxruntime", FakeOrt(works=False))
+    with pytest.raises(UserError, match=f"provider {provider}: .*{cure}"):
+        open_model(plain_bundle(tmp_path), "onnx_runtime", provider=provider)
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_cpu_build_of_onnx_runtime(bundle, provider):
+    import onnxruntime
+
+    if engines._ORT_PROVIDERS[provider] in onnxruntime.get_available_providers():
+        pytest.skip("this one has it")
+    with pytest.raises(UserError, match=f"provider {provider}: .* build without it; .*onnxruntime-gpu"):
+        open_model(bundle, "onnx_runtime", provider=provider)
+
+
+def test_onnx_runtime_tensorrt_options(tmp_path, monkeypatch, cache):
+    fake = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    profile = Profile((1, 8, 40), (4, 32, 128))
+    bundle = plain_bundle(tmp_path)
+    model = open_model(bundle, "onnx_runtime", "fp16", provider="tensorrt", profile=profile)
+    assert model.precision == "fp16" and fake.told["path"].endswith("model.onnx")
+    (name, options), (fallback, _) = fake.told["providers"]
+    assert (name, fallback) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
+    assert options["trt_fp16_enable"] == "True" and options["trt_int8_enable"] == "False"
+    assert options["trt_profile_min_shapes"] == "input_ids:1x4,token_type_ids:1x4"
+    assert options["trt_profile_opt_shapes"] == "input_ids:8x32,token_type_ids:8x32"
+    assert options["trt_profile_max_shapes"] == "input_ids:40x128,token_type_ids:40x128"
+    assert options["trt_engine_cache_enable"] == "True"
+    engine_cache = Path(options["trt_engine_cache_path"])
+    assert engine_cache.is_dir() and cache in engine_cache.parents
+    open_model(bundle, "onnx_runtime", "fp32", provider="tensorrt")
+    assert fake.told["providers"][0][1]["trt_fp16_enable"] == "False"
+    assert fake.told["providers"][0][1]["trt_profile_max_shapes"] == "input_ids:64x16,token_type_ids:64x16"
+
+
+def test_options_are_what_onnx_runtime_knows(tmp_path):
+    """Its own parser of TensorRT options is not in a CPU build; the names are held against its documentation's."""
+    known = """device_id trt_max_workspace_size trt_fp16_enable trt_int8_enable trt_layer_norm_fp32_fallback
+    trt_engine_cache_enable trt_engine_cache_path trt_timing_cache_enable trt_timing_cache_path trt_profile_min_shapes
+    trt_profile_max_shapes trt_profile_opt_shapes""".split()
+    assert set(tensorrt.onnx_runtime_options("fp16", Profile(), tmp_path)) == set(known)
+
+
+def test_engines_are_cached_by_content_and_settings(tmp_path, cache):
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"one")
+    first = tensorrt.cache_directory([model], "fp16", Profile())
+    assert tensorrt.cache_directory([model], "fp16", Profile()) == first
+    others = [tensorrt.cache_directory([model], "fp32", Profile()), tensorrt.cache_directory([model], "fp16", SHORT)]
+    model.write_bytes(b"two")
+    others.append(tensorrt.cache_directory([model], "fp16", Profile()))
+    assert len({first, *others}) == 4
+
+
+SHORT = Profile((1, 1, 4), (1, 8, 16))
+
+
+class FakeInference(types.SimpleNamespace):
+    """paddle.inference with a GPU and TensorRT."""
+
+    def __init__(self, compiled=(8, 5, 1), loaded=(8, 5, 1)):
+        self.calls = calls = []  # of one Config after the other
+        self.ran = ran = []
+
+        class Config:
+            def __init__(self, *files):
+                calls.append([("files", tuple(Path(file).name for file in files))])
+
+            def __getattr__(self, name):
+                def call(*arguments, **named):
+                    calls[-1].append((name, named or arguments))
+                    if name == "collect_shape_range_info":
+                        Path(arguments[0]).write_text("shapes")
+
+                return call
+
+        def create_predictor(config):
+            def handle(name):
+                return types.SimpleNamespace(
+                    copy_from_cpu=lambda value: ran.append((name, value.shape)), copy_to_cpu=lambda: None
+                )
+
+            return types.SimpleNamespace(
+                get_output_names=lambda: ["out"],
+                get_input_handle=handle,
+                get_output_handle=handle,
+                run=lambda: None,
+            )
+
+        super().__init__(
+            Config=Config,
+            create_predictor=create_predictor,
+            get_trt_compile_version=lambda: compiled,
+            get_trt_runtime_version=lambda: loaded,
+            PrecisionType=types.SimpleNamespace(Float32="fp32", Half="half", Int8="int8"),
+        )
+
+
+@pytest.fixture
+def fake_paddle(monkeypatch):
+    def install(*versions, **more):
+        inference = FakeInference(*versions)
+        cuda = types.SimpleNamespace(device_count=lambda: 1)
+        paddle = types.SimpleNamespace(
+            inference=inference,
+            is_compiled_with_cuda=lambda: True,
+            device=types.SimpleNamespace(cuda=cuda),
+            __version__="2.6.2",
+            **more,
+        )
+        monkeypatch.setitem(sys.modules, "paddle", paddle)
+        monkeypatch.setattr(engines.environment, "require_paddle", lambda: paddle)
+        return inference
+
+    return install
+
+
+def paddle_files(path, suffix=".pdmodel"):
+    files = [path / f"inference{suffix}", path / "inference.pdiparams"]
+    for file in files:
+        file.write_bytes(b"model")
+    return files
+
+
+def test_paddle_tensorrt_is_tuned_and_cached(tmp_path, cache, fake_paddle):
+    inference = fake_paddle()
+    files = paddle_files(tmp_path)
+    open_files(files, "paddle_inference", "fp16", provider="tensorrt", profile=SHORT)
+    collecting, computing = map(dict, inference.calls)
+    where = Path(collecting["collect_shape_range_info"][0])
+    assert cache in where.parents and "enable_tensorrt_engine" not in collecting
+    assert inference.ran == [(n, s) for s in ((1, 1), (1, 8), (4, 16)) for n in ("input_ids", "token_type_ids")]
+    names = list(computing)
+    assert names.index("enable_use_gpu") < names.index("enable_tensorrt_engine")
+    engine = computing["enable_tensorrt_engine"]
+    assert engine["precision_mode"] == "half" and engine["use_static"] and not engine["use_calib_mode"]
+    assert engine["max_batch_size"] == 4
+    assert computing["enable_tuned_tensorrt_dynamic_shape"] == (str(where), True)
+    assert computing["set_optim_cache_dir"] == (str(where.parent),)
+    inference.ran.clear()
+    open_files(files, "paddle_inference", "fp16", provider="tensorrt", profile=SHORT)
+    assert len(inference.calls) == 3 and not inference.ran  # the shapes are known
+
+
+def test_real_paddle_has_the_calls_that_the_stand_in_took():
+    from paddle import inference
+
+    for name in """collect_shape_range_info enable_tensorrt_engine set_optim_cache_dir enable_use_gpu
+    enable_tuned_tensorrt_dynamic_shape enable_mkldnn enable_mkldnn_int8 enable_mkldnn_bfloat16""".split():
+        assert hasattr(inference.Config, name)
+    for word in "workspace_size max_batch_size min_subgraph_size precision_mode use_static use_calib_mode".split():
+        assert f"{word}:" in inference.Config.enable_tensorrt_engine.__doc__
+    assert {"Float32", "Half", "Int8"} <= set(dir(inference.PrecisionType))
+
+
+@pytest.mark.parametrize(
+    "versions, message",
+    [(((0, 0, 0), (0, 0, 0)), "this Paddle was built without TensorRT"), (((8, 5, 1), (0, 0, 0)), "LD_LIBRARY_PATH")],
+)
+def test_paddle_without_tensorrt(versions, message, tmp_path, fake_paddle):
+    fake_paddle(*versions)
+    with pytest.raises(UserError, match=f"provider tensorrt: .*{message}"):
+        open_files(paddle_files(tmp_path), "paddle_inference", "fp16", provider="tensorrt")
+
+
+def test_paddle_3_converts_ahead_of_time(tmp_path, cache, fake_paddle, monkeypatch):
+    converted = []
+
+    def convert(prefix, config):
+        converted.append((prefix, config))
+        for suffix in (".json", ".pdiparams"):
+            Path(config.save_model_dir + suffix).write_bytes(b"engine")
+
+    module = types.SimpleNamespace(
+        Input=lambda **given: given,
+        TensorRTConfig=lambda inputs: types.SimpleNamespace(inputs=inputs),
+        PrecisionMode=types.SimpleNamespace(FP32="fp32", FP16="fp16", INT8="int8"),
+        convert=convert,
+    )
+    inference = fake_paddle(tensorrt=module)
+    files = paddle_files(tmp_path, ".json")
+    for _ in range(2):
+        open_files(files, "paddle_inference", "fp16", provider="tensorrt", profile=SHORT)
+    ((prefix, config),) = converted
+    assert prefix == str(tmp_path / "inference") and config.precision_mode == "fp16"
+    assert [item["name"] for item in config.inputs] == ["input_ids", "token_type_ids"]
+    assert config.inputs[0]["min_input_shape"] == (1, 1) and config.inputs[0]["max_input_shape"] == (4, 16)
+    assert config.inputs[0]["optim_input_shape"] == (1, 8) and config.inputs[0]["input_data_type"] == "int64"
+    assert dict(inference.calls[0])["files"] == ("engine.json", "engine.pdiparams")
+
+
+def test_paddle_3_without_a_converter(tmp_path, cache, fake_paddle):
+    fake_paddle()
+    with pytest.raises(UserError, match="provider tensorrt: no converter in this Paddle"):
+        open_files(paddle_files(tmp_path, ".json"), "paddle_inference", "fp16", provider="tensorrt")
+
+
+@pytest.mark.parametrize("precision, call", [("int8-static", "enable_mkldnn_int8"), ("fp32", "disable_mkldnn")])
+def test_paddle_on_a_cpu_uses_onednn_for_int8_only(precision, call, tmp_path, fake_paddle):
+    inference = fake_paddle()
+    open_files(paddle_files(tmp_path), "paddle_inference", precision, threads=3)
+    calls = dict(inference.calls[0])
+    assert call in calls and calls["set_cpu_math_library_num_threads"] == (3,) and "disable_gpu" in calls
+    assert ("enable_mkldnn" in calls) == (precision != "fp32")
+    assert calls.get("enable_mkldnn_int8", ({"fc"},)) == ({"fc"},)
+
+
+def test_a_cpu_build_of_paddle(bundle):
+    with pytest.raises(UserError, match="device gpu: Paddle .* is a CPU build or finds no GPU"):
+        open_model(bundle, "paddle_inference", device="gpu")
+
+
+def test_trtexec_command(tmp_path):
+    model = tmp_path / "with space" / "model.onnx"
+    command = tensorrt.trtexec_command(model, "fp16", Profile((1, 16, 64), (8, 64, 128)), Path("m.plan"))
+    assert shlex.split(command) == [
+        "trtexec",
+        f"--onnx={model}",
+        "--saveEngine=m.plan",
+        "--fp16",
+        "--minShapes=input_ids:1x8,token_type_ids:1x8",
+        "--optShapes=input_ids:16x64,token_type_ids:16x64",
+        "--maxShapes=input_ids:64x128,token_type_ids:64x128",
+    ]
+    assert "--fp16" not in tensorrt.trtexec_command(model, "fp32", Profile(), Path("m.plan"))
+    assert "--int8" in tensorrt.trtexec_command(model, "int8-static", Profile(), Path("m.plan"))
+
+
+@pytest.mark.parametrize("values", [(1, 2), (0, 1, 2), (4, 2, 8), (1, 9, 8)])
+def test_a_profile_is_least_best_most(values):
+    with pytest.raises(UserError, match="--batch .*: give least, best and most"):
+        Profile(batch=values)
+
+
+def test_manifest_that_lies_about_the_models(tmp_path):
+    path = plain_bundle(tmp_path)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["models"][0]["files"] = ["gone.onnx"]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="manifest.json"):
+        open_model(path)

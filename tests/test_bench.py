@@ -1,0 +1,332 @@
+"""The benchmark: every row is there and true, the models take turns, what cannot run is said once."""
+
+import csv
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import WORDS
+from handmade_bundle import LABELS, expected, make_bundle
+
+from ofa_bert import __main__ as program
+from ofa_bert import backends, bench, bench_peers, bench_plan, bench_probe, bench_rows, latency
+from ofa_bert.bench_probe import Candidate, Setup
+from ofa_bert.commandline import parse
+from ofa_bert.config_bench import BenchConfig
+from ofa_bert.errors import UserError
+from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
+
+FAST = ["--repeats", "2", "--warmup", "0", "--length", "8"]
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    """A full model and a small one with an int8 file beside its fp32 one; the manifest knows scores of both."""
+    root = tmp_path_factory.mktemp("bundles")
+    make_bundle(root / "full", score=0.9, parameters=200)
+    small = make_bundle(
+        root / "small", score=0.8, parameters=100, models=[("onnx-int8", "onnx", "int8", "model.int8.onnx")]
+    )
+    manifest = json.loads((small / "manifest.json").read_text())
+    manifest["models"][1]["score_after"] = 0.75
+    (small / "manifest.json").write_text(json.dumps(manifest))
+    return str(root / "full"), str(small)
+
+
+@pytest.fixture
+def here(monkeypatch):
+    """Models are probed in this process: the tests that start processes say so."""
+    monkeypatch.setattr(bench_plan, "probe", probed_here)
+
+
+def probed_here(candidate, setup, pad_token_id):
+    try:
+        return bench_probe.measure(
+            {"candidate": asdict(candidate), "setup": asdict(setup), "pad_token_id": pad_token_id}
+        )
+    except UserError as error:
+        return {"error": str(error)}
+
+
+def config_of(bundles, output, *more):
+    return parse(BenchConfig, ["--bundles", *bundles, "--output_dir", str(output), *FAST, *more], "")
+
+
+def run(bundles, output, *more):
+    return program.main(["bench", "--bundles", *bundles, "--output_dir", str(output), *FAST, *more])
+
+
+def rows_of(output):
+    return json.loads((output / "rows.json").read_text())
+
+
+def test_every_combination_is_one_row_and_csv_says_the_same(bundles, tmp_path, capsys):
+    """The command as a user calls it, memory measured in processes of their own."""
+    more = ["--backends", "onnx_runtime", "--batch", "1", "3", "--threads", "1"]
+    assert run(bundles, tmp_path / "out", *more) == 0
+    written = rows_of(tmp_path / "out")
+    rows = written["rows"]
+    found = [(row["bundle"], row["precision"], row["batch"], row["length"], row["threads"]) for row in rows]
+    models = [("full", "fp32"), ("small", "fp32"), ("small", "int8")]
+    assert found == [(*model, batch, 8, 1) for batch in (1, 3) for model in models]
+    assert written["skipped"] == []
+    for row in rows:
+        assert row["runs"] == 2 and 0 < row["p50_ms"] <= row["p95_ms"]
+        assert row["samples_per_second"] == pytest.approx(row["batch"] * 1e3 / row["p50_ms"], rel=0.5)
+        assert 20 < row["peak_memory_mib"] < 2000 and row["open_seconds"] > 0
+        assert row["device"] == "cpu" and row["processor"] and row["cores"] >= 1 and row["gpu"] is None
+        assert f"onnxruntime {sys.modules['onnxruntime'].__version__}" in row["versions"]
+        assert row["command"].startswith("python -m ofa_bert bench --bundles")
+    assert [row["score"] for row in rows[:3]] == [0.9, 0.8, 0.75]
+    assert {row["score_source"] for row in rows} == {"manifest"} and rows[0]["score_name"] == "accuracy"
+    assert [row["score_to_full"] for row in rows[:3]] == pytest.approx([0, -0.1, -0.15])
+    with open(tmp_path / "out" / "rows.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert lines == [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
+    printed = capsys.readouterr().out
+    assert "| 1 x 8 " in printed and "| full ms | small" in printed and "-0.1500" in printed
+    assert (tmp_path / "out" / "table.md").read_text().strip() in printed
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
+    assert set(sizes) == {"rows.json", "rows.csv", "table.md", "latency.png", "score_latency.png"}
+    assert sizes["latency.png"] > 5000 and sizes["score_latency.png"] > 5000
+
+
+def test_sizes_are_those_on_disk(bundles, tmp_path, here):
+    bench.bench(config_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1"))
+    for row in rows_of(tmp_path)["rows"]:
+        folder = Path(bundles[row["bundle"] == "small"])
+        file = "model.onnx" if row["precision"] == "fp32" else "model.int8.onnx"
+        assert row["model_mib"] == (folder / file).stat().st_size / 2**20
+
+
+def test_models_take_turns_with_every_thread_count(bundles, tmp_path, here, monkeypatch):
+    """full, small, full, small ...: never the same model's timed runs in a row."""
+    calls, opened = [], backends.open_model
+
+    def spying(path, backend, precision, device, threads, *more):
+        model = opened(path, backend, precision, device, threads, *more)
+
+        def bind(*batch):
+            return lambda: calls.append((str(path), threads, len(batch[0])))
+
+        return model._replace(bind=bind)
+
+    monkeypatch.setattr(bench_probe, "open_model", spying)
+    monkeypatch.setattr(bench_plan.environment, "cores", lambda: 2)
+    more = ["--backends", "onnx_runtime", "--precisions", "fp32", "--batch", "4", "2", "--threads", "1", "2"]
+    bench.bench(config_of(bundles, tmp_path, *more, "--repeats", "3"))
+    one_round = [(path, threads) for threads in (1, 2) for path in bundles]
+    for batch, part in ((4, calls[: len(calls) // 2]), (2, calls[len(calls) // 2 :])):
+        assert {size for *_, size in part} == {batch}
+        # Each timed run follows an untimed one of the same model.
+        assert [call[:2] for call in part] == [model for model in one_round for _ in range(2)] * 3
+    rows = rows_of(tmp_path)["rows"]
+    assert [(row["batch"], row["threads"]) for row in rows] == [(b, t) for b in (4, 2) for t in (1, 1, 2, 2)]
+
+
+def test_in_turn_stops_in_time_but_not_before_three_rounds(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+
+    def slow():
+        now[0] += 1.0
+
+    assert [len(latency.in_turn({"a": slow}, 10, 1, seconds)["a"]) for seconds in (0.5, 5.5, 100)] == [3, 4, 10]
+    np.testing.assert_array_equal(latency.in_turn({"a": slow}, 4, 0)["a"], [1000.0] * 4)
+
+
+def test_pauses_only_after_paddle(monkeypatch):
+    seen, paused = [], []
+    monkeypatch.setattr(bench.time, "sleep", lambda seconds: paused.append(len(seen)))
+    names = {0: "paddle_inference", 1: "paddle_inference", 2: "onnx_runtime", 3: "openvino"}
+    opened = {(1, n): backends.Backend(None, "", "cpu", name, "fp32", "cpu", None) for n, name in names.items()}
+    runs = {key: lambda key=key: seen.append(key[1]) for key in opened}
+    latency.in_turn(runs, 2, 0, settle=bench.settler(opened, runs))
+    assert seen == [0, 0, 1, 1, 2, 2, 3, 3] * 2 and paused == [4, 12]
+
+
+def test_speed_ups():
+    def row(bundle, backend, ms, batch=1, precision="fp32"):
+        setting = {"threads": 1, "batch": batch, "length": 8}
+        return {"bundle": bundle, "backend": backend, "precision": precision, "p50_ms": ms, **setting}
+
+    rows = [
+        row("full", "a", 12.0), row("small", "a", 6.0), row("full", "b", 8.0), row("small", "b", 2.0),
+        row("small", "b", 1.0, precision="int8"), row("full", "a", 100.0, batch=16), row("small", "b", 20.0, batch=16),
+    ]  # fmt: skip
+    bench_rows.add_speedups(rows)
+    assert [row["speedup"] for row in rows] == [1, 2, 1.5, 6, 12, 1, 5]
+    assert [row["speedup_to_full"] for row in rows] == [1, 2, 1, 4, None, 1, None]
+    table = bench_rows.speed_table(rows).splitlines()
+    assert "| 1 x 8  |       1 | a        | fp32      |      12 | 6 (2.00x) |" in table
+    assert any("int8" in line and line.rstrip(" |").endswith("1") and "–" in line for line in table)
+
+
+def test_missing_package_is_said_once_with_its_cure(bundles, tmp_path, here, monkeypatch, capsys):
+    real = backends.importlib.util.find_spec
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None if name == "openvino" else real(name))
+    more = ["--backends", "onnx_runtime", "openvino", "--batch", "1", "--precisions", "fp32", "int8"]
+    assert run(bundles, tmp_path, *more) == 0
+    output = capsys.readouterr()
+    for text in (output.out, output.err):
+        assert text.count("openvino is not installed") == 1 and "ofa_bert[openvino]" in text
+    assert "not measured: openvino in fp32, int8 (full, small)" in output.out
+    assert "not measured: onnx_runtime in int8 (full)" in output.out  # asked for, and not in the bundle
+    written = rows_of(tmp_path)
+    assert {row["backend"] for row in written["rows"]} == {"onnx_runtime"} and len(written["rows"]) == 3
+    assert len(written["skipped"]) == 5
+
+
+def test_nothing_to_measure_is_an_error(bundles, tmp_path, here, capsys):
+    assert run(bundles[:1], tmp_path, "--backends", "onnx_runtime", "--precisions", "fp16") == 1
+    assert "nothing can be measured" in capsys.readouterr().err and not (tmp_path / "rows.json").exists()
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--threads", "4096"], "--threads 4096: this process may use"),
+        (["--length", "17"], "--length 17: full was exported for at most 16 tokens"),
+        (["--batch", "0", "--repeats", "0"], "--batch 0: must be at least 1; --repeats 0: must be above 0"),
+        (["--batch", "2", "2"], "--batch 2: given twice"),
+        (["--backends", "tensorflow"], "must be one of onnx_runtime, openvino, paddle_inference"),
+        (["--precisions", "int4"], "must be one of fp32, fp16, bf16, int8, int8-static"),
+        (["--provider", "cuda"], "--provider cuda: needs --device gpu"),
+        (["--data_dir", "x"], "--data_dir holds a GLUE task's files"),
+        (["--peers", "bert"], "must be one of hugging_face, hugging_face_tuned, paddle_dynamic"),
+    ],
+)
+def test_wrong_flags(bundles, tmp_path, capsys, flags, words):
+    assert run(bundles, tmp_path, *flags) == 2
+    assert words in capsys.readouterr().err and not any(tmp_path.iterdir())
+
+
+def test_wrong_bundles(bundles, tmp_path):
+    with pytest.raises(UserError, match="given twice"):
+        bench_plan.open_bundles([bundles[0], bundles[0] + "/../full"])
+    with pytest.raises(UserError, match="no bundle"):
+        bench_plan.open_bundles([str(tmp_path)])
+    same = [make_bundle(tmp_path / name / "static") for name in ("a", "b")]
+    assert list(bench_plan.open_bundles(list(map(str, same)))) == ["a/static", "b/static"]
+
+
+def test_a_model_that_fails_is_left_out_with_its_reason(tmp_path, here):
+    fine, broken = make_bundle(tmp_path / "fine"), make_bundle(tmp_path / "broken", scale=float("nan"))
+    bench.bench(config_of([str(fine), str(broken)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
+    written = rows_of(tmp_path / "out")
+    assert [row["bundle"] for row in written["rows"]] == ["fine"]
+    assert [item["bundle"] for item in written["skipped"]] == ["broken"]
+    assert "not finite" in written["skipped"][0]["reason"]
+
+
+def test_probe_measures_the_process_of_one_model(bundles):
+    candidate = Candidate("full", bundles[0], "onnx_runtime", "int8")
+    setup = Setup("cpu", None, 1, (1,), (8,))
+    assert "holds no onnx model in int8" in bench_probe.probe(candidate, setup, 0)["error"]
+    ballast = np.ones(200_000_000, dtype="i1")  # the parent's memory is not the model's
+    found = bench_probe.probe(Candidate("full", bundles[0], "onnx_runtime", "fp32"), setup, 0)
+    assert found["precision"] == "fp32" and ballast.nbytes / 2**20 > 190
+    assert 20 < found["peak_memory_mib"] < bench_probe.peak_memory_mib()
+
+
+def test_same_file_under_two_names_is_measured_once(tmp_path, here):
+    models = [("onnx-int8-static", "onnx", "int8-static", "model.int8-static.onnx")]
+    bundle = make_bundle(tmp_path / "a", models=models)
+    more = ["--backends", "onnx_runtime", "--precisions", "int8", "int8-static", "--batch", "1"]
+    bench.bench(config_of([str(bundle)], tmp_path / "out", *more))
+    assert [row["precision"] for row in rows_of(tmp_path / "out")["rows"]] == ["int8-static"]
+
+
+SHAPE = ModelShape(
+    num_layers=3, hidden_size=48, num_heads=4, head_dim=12, ffn_size=64, vocab_size=30, max_positions=16,
+    type_vocab_size=2, num_labels=3,
+)  # fmt: skip
+
+
+def test_peer_has_the_bundle_s_shape_narrow_layers_included(tmp_path, monkeypatch):
+    """hugging_face: its own parameter count, its fused operators, and that it runs, tuned or not."""
+    # In this process: it has PyTorch anyway, to compare with.
+    monkeypatch.setattr(bench_peers.bench_child, "ask", lambda _, request: bench_peers._export_all(request))
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("transformers")
+    sub_model = SubModelConfig((0, 2), (2, 3), (10, 33))
+    model = bench_peers.hugging_face_model(SHAPE, sub_model)
+    assert sum(parameter.numel() for parameter in model.parameters()) == count_parameters(SHAPE, sub_model)
+    jobs = [
+        bench_peers.Job(SHAPE, sub_model, str(tmp_path / "peer"), ("fp32", "int8")),
+        bench_peers.Job(SHAPE, sub_model, str(tmp_path / "tuned"), ("fp32",), tuned=True),
+    ]
+    answer, tuned = bench_peers.export_hugging_face(jobs)
+    fused = answer["fused"]
+    assert (fused["Attention"], fused["SkipLayerNormalization"], fused["EmbedLayerNormalization"]) == (2, 4, 1)
+    assert tuned["fused"]["Attention"] == 2 and "SkipLayerNormalization" not in tuned["fused"]
+    ids, types = bench_probe.tokens(2, 7, 0)
+    with torch.no_grad():
+        wanted = model(*map(torch.from_numpy, (ids, np.ones_like(ids), types))).numpy()
+    for path, tolerance in (
+        (answer["files"]["fp32"], 1e-4),
+        (tuned["files"]["fp32"], 1e-4),
+        (answer["files"]["int8"], 0.1),
+    ):
+        backend = bench_peers.open_hugging_face(Path(path), "fp32", "cpu", 1)
+        np.testing.assert_allclose(backend.run(ids, types), wanted, atol=tolerance)
+    assert not list(tmp_path.glob("*.plain.onnx"))
+
+
+def test_dynamic_peer_and_bundles_that_have_no_peer(tmp_path, here):
+    known = make_bundle(tmp_path / "known", shape=SHAPE.to_json(), sub_model=None)
+    other = make_bundle(tmp_path / "other", model_type="ernie")
+    more = ["--backends", "onnx_runtime", "--batch", "1", "--peers", "paddle_dynamic"]
+    bench.bench(config_of([str(known), str(other)], tmp_path / "out", *more))
+    rows = {(row["bundle"], row["backend"]): row for row in rows_of(tmp_path / "out")["rows"]}
+    assert set(rows) == {("known", "onnx_runtime"), ("other", "onnx_runtime"), ("known", "paddle_dynamic")}
+    peer = rows["known", "paddle_dynamic"]
+    assert peer["peer"] and not rows["known", "onnx_runtime"]["peer"]
+    assert peer["score"] is None and peer["model_mib"] is None and peer["speedup"] > 0
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "paddle_dynamic" in table
+    bench.bench(config_of([str(other)], tmp_path / "out", *more))
+    (skipped,) = rows_of(tmp_path / "out")["skipped"]
+    assert skipped["backend"] == "paddle_dynamic" and "family ernie" in skipped["reason"]
+
+
+@pytest.fixture(scope="module")
+def dev_data(tmp_path_factory, bundles):
+    """(flags, accuracy of the hand-made model on the dev file) on labels that it gets right two times of three."""
+    from ofa_bert.runtime import Predictor
+
+    root = tmp_path_factory.mktemp("data")
+    texts = [" ".join(WORDS[i : i + 3]) for i in range(12)]
+    with Predictor(bundles[0], "onnx_runtime") as predictor:
+        answers = [prediction.label for prediction in predictor.predict(texts)]
+    wrong = {label: next(other for other in LABELS if other != label) for label in LABELS}
+    given = [label if number % 3 else wrong[label] for number, label in enumerate(answers)]
+    lines = [f"{text}\t{label}" for text, label in zip(texts, given)]
+    extra = [f"the\t{label}" for label in LABELS]  # training data must know every class
+    (root / "train.tsv").write_text("\n".join(["text\tlabel", *lines, *extra]) + "\n")
+    (root / "dev.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    return ["--train_file", str(root / "train.tsv"), "--dev_file", str(root / "dev.tsv")], 8 / 12
+
+
+def test_scores_are_measured_when_data_are_given(bundles, dev_data, tmp_path, here):
+    flags, accuracy = dev_data
+    bench.bench(config_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1", *flags))
+    rows = rows_of(tmp_path)["rows"]
+    assert [row["score"] for row in rows] == pytest.approx([accuracy] * 3)
+    assert {row["score_source"] for row in rows} == {"measured"}
+
+
+def test_without_scores_there_is_no_trade_off_plot(tmp_path, here):
+    bundle = make_bundle(tmp_path / "a")
+    bench.bench(config_of([str(bundle)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
+    assert not (tmp_path / "out" / "score_latency.png").exists()
+    assert rows_of(tmp_path / "out")["rows"][0]["score"] is None
+
+
+def test_tokens_hold_no_padding():
+    ids, types = bench_probe.tokens(3, 5, pad_token_id=1, seed=4)
+    assert ids.shape == types.shape == (3, 5) and ids.dtype == np.int64 and not (ids == 1).any() and not types.any()
+    assert np.isfinite(expected(ids, types)).all()
