@@ -168,6 +168,7 @@ def test_speed_ups():
 def test_missing_package_is_said_once_with_its_cure(bundles, tmp_path, here, monkeypatch, capsys):
     real = backends.importlib.util.find_spec
     monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None if name == "openvino" else real(name))
+    monkeypatch.delitem(sys.modules, "openvino", raising=False)
     more = ["--backends", "onnx_runtime", "openvino", "--batch", "1", "--precisions", "fp32", "int8"]
     assert run(bundles, tmp_path, *more) == 0
     output = capsys.readouterr()
