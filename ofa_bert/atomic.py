@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 # One of these shows that this package made a directory, so that replacing it destroys nothing of the user's.
 MODEL_META = "ofa_config.json"
 CHECKPOINT_MANIFEST = "checkpoint.json"
-OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, "inference.pdiparams")
+EXIT_POLICY = "exit_policy.json"
+OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, EXIT_POLICY, "inference.pdiparams")
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
