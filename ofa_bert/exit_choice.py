@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, NamedTuple, Optional
 
 import numpy as np
 from paddle import nn
@@ -19,10 +19,11 @@ from ofa_bert.config_exits import ExitChoiceConfig
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
 from ofa_bert.exit_features import Frozen, Outputs, collect
+from ofa_bert.exit_graphs import depths
 from ofa_bert.exit_inference import Answers, answer, answer_at
-from ofa_bert.exit_policy import FOR_REGRESSION, Policy, check_threshold, first_exits
+from ofa_bert.exit_policy import FOR_REGRESSION, Policy, check_threshold
 from ofa_bert.exit_prediction import TokenTable, calibrate, error_histogram, learn
-from ofa_bert.exit_sweep import choose, plot, policies, row, run_length
+from ofa_bert.exit_sweep import choose, plot, policies, row, run_length, taken, worth_asking
 from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits, whole
 from ofa_bert.latency import in_turn
 from ofa_bert.meta import versions
@@ -36,6 +37,20 @@ logger = logging.getLogger(__name__)
 
 TABLE = "exit_table.safetensors"
 _FEWEST_TIMED = 32
+
+
+class Way(NamedTuple):
+    """How samples are answered: by a policy at the exits `ask`, or with a table at the exits that it predicts."""
+
+    policy: Policy
+    ask: tuple[int, ...]
+    table: Optional[TokenTable] = None
+
+    def places(self, outputs: Outputs, encoded: Encoded) -> np.ndarray:
+        """The place [N] of each sample's exit."""
+        if self.table is not None:
+            return self.table.predict(encoded.input_ids)
+        return taken(self.policy, outputs, self.ask)
 
 
 @dataclass(frozen=True)
@@ -55,20 +70,20 @@ class Subject:
         sub_model = whole(self.model)
         return collect(Frozen(self.model, encoded, {label: sub_model}, self.pad_id), self.exits, sub_model, label)
 
-    def run(self, encoded: Encoded, policy: Policy, table: Optional[TokenTable], batch_size: int) -> Answers:
-        """By threshold, or with a table by prediction."""
-        if table is None:
-            return answer(self.model, self.exits, policy, encoded, batch_size, self.pad_id, self.config.pool)
-        places = table.predict(encoded.input_ids)
-        return answer_at(self.model, self.exits, places, encoded, batch_size, self.pad_id)
+    def run(self, encoded: Encoded, way: Way, batch_size: int) -> Answers:
+        if way.table is not None:
+            places = way.table.predict(encoded.input_ids)
+            return answer_at(self.model, self.exits, places, encoded, batch_size, self.pad_id)
+        pool = self.config.pool
+        return answer(self.model, self.exits, way.policy, encoded, batch_size, self.pad_id, pool, way.ask)
 
-    def milliseconds(self, encoded: Encoded, ways: Mapping[str, tuple]) -> dict[str, dict[str, float]]:
-        """Way -> batch size -> milliseconds per sample: fastest of several runs over the same samples, made in turn."""
+    def milliseconds(self, encoded: Encoded, ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
+        """Name -> batch size -> ms per sample: the fastest of several runs over the same samples, made in turn."""
         found: dict[str, dict[str, float]] = {name: {} for name in ways}
         for size in self.config.batch_sizes:
             count = min(len(encoded), self.config.timing_samples, max(_FEWEST_TIMED, size * self.config.pool))
-            samples = encoded.select(range(count))
-            runs = {name: partial(self.run, samples, *way, size) for name, way in ways.items()}
+            samples = encoded.select(np.linspace(0, len(encoded) - 1, count).astype(int))
+            runs = {name: partial(self.run, samples, way, size) for name, way in ways.items()}
             for name, times in in_turn(runs, self.config.repeats, warmup=1).items():
                 found[name][str(size)] = float(times.min()) / count
         return found
@@ -87,21 +102,21 @@ def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]
     subject = _subject(config, datasets, meta, model, exits, tokenizer)
     held_out = subject.outputs(subject.held_out, "held out")
     tried = wanted or policies(criterion, config.tolerance, held_out, config.thresholds)
-    tables = _tables(config, tried, held_out, subject)
-    sweeps = _sweep(tried, tables, held_out, subject)
-    rows = sweeps[config.mode]
-    chosen = _choose(config, rows)
-    policy = Policy(criterion, rows[chosen]["threshold"], config.tolerance)
-    table = tables[policy.threshold] if config.mode == "predicted" and chosen else None
-    report = _report(subject, policy, table)
-    if tables:
-        report["prediction"] = _prediction_errors(subject, policy, tables[policy.threshold])
+    ways = _ways(config, tried, held_out, subject)
+    sweeps = _sweep(ways, held_out, subject)
+    chosen = _choose(config, sweeps[config.mode])
+    way = ways[config.mode][chosen]
+    table = ways["predicted"][chosen].table if "predicted" in ways else None
+    report = _report(subject, way)
+    if table is not None:
+        report["prediction"] = _prediction_errors(subject, way, table)
     about = {
-        "policy": policy.to_json(),
-        "mode": config.mode,
+        "policy": way.policy.to_json(),
+        "mode": "threshold" if way.table is None else "predicted",
         "sub_model": sub_model.to_json(),
         "exits": exits.layout.to_json(),
         "layers": list(held_out.layers),
+        "ask": list(way.ask),
         "task": datasets.task.to_json(),
         "model": str(where),
     }
@@ -114,7 +129,7 @@ def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]
         "config": to_json(config),
         "versions": versions(),
     }
-    _write(Path(config.output_dir), about, tables.get(policy.threshold), results, rows[chosen])
+    _write(Path(config.output_dir), about, table, results, sweeps[config.mode][chosen])
     return results
 
 
@@ -185,45 +200,42 @@ def _wanted(config: ExitChoiceConfig, criterion: str, task: Task, exits: int) ->
     return [never, Policy(criterion, threshold, config.tolerance)]
 
 
-def _tables(
-    config: ExitChoiceConfig, tried: list[Policy], held_out: Outputs, subject: Subject
-) -> dict[float, TokenTable]:
-    """Threshold -> the token table of the exits that training samples take there, its cuts set on the held-out part."""
+def _ways(config: ExitChoiceConfig, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[Way]]:
+    """Mode -> a way for each policy, that without early exits first.
+
+    A table is learned from the exits that training samples take; its cuts are set on the held-out part.
+    """
+    by_threshold = [Way(policy, worth_asking(policy, held_out)) for policy in tried]
     if not config.table_samples:
-        return {}
+        return {"threshold": by_threshold}
     outputs = subject.outputs(subject.train, "train")
-    tables = {}
-    for policy in tried:
-        places = first_exits(policy, outputs.logits, outputs.certainty)
+    predicted = [by_threshold[0]]
+    for way in by_threshold[1:]:
+        places = taken(way.policy, outputs, way.ask)
         table = learn(subject.train.input_ids, places, outputs.layers, subject.model.config.vocab_size)
-        taken = first_exits(policy, held_out.logits, held_out.certainty)
-        tables[policy.threshold] = calibrate(table, subject.held_out.input_ids, taken)
-    return tables
+        table = calibrate(table, subject.held_out.input_ids, taken(way.policy, held_out, way.ask))
+        predicted.append(way._replace(table=table))
+    return {"threshold": by_threshold, "predicted": predicted}
 
 
-def _sweep(
-    tried: list[Policy], tables: Mapping[float, TokenTable], held_out: Outputs, subject: Subject
-) -> dict[str, list[dict[str, Any]]]:
-    """Mode -> a row for each policy, on the held-out part: scores, layers and measured time; no early exits first."""
-    ways = {f"threshold {policy.threshold}": (policy, None) for policy in tried}
-    for policy in tried[1:] if tables else []:
-        ways[f"predicted {policy.threshold}"] = (policy, tables[policy.threshold])
-    times = subject.milliseconds(subject.held_out, ways)
-    base = times[next(iter(ways))]
-    sweeps: dict[str, list[dict[str, Any]]] = {"threshold": []}
-    for name, (policy, table) in ways.items():
-        taken = first_exits(policy, held_out.logits, held_out.certainty)
-        places = taken if table is None else table.predict(subject.held_out.input_ids)
-        last = list(times[name])[-1]
-        found = {
-            "threshold": policy.threshold,
-            **row(subject.task, held_out, places, subject.held_out.labels),
-            "ms": times[name],
-            "speedup": base[last] / times[name][last],
-        }
-        sweeps.setdefault(name.split()[0], []).append(found)
-    if "predicted" in sweeps:
-        sweeps["predicted"].insert(0, sweeps["threshold"][0])
+def _sweep(ways: Mapping[str, list[Way]], held_out: Outputs, subject: Subject) -> dict[str, list[dict[str, Any]]]:
+    """Mode -> a row for each way, on the held-out part: scores, layers and measured time."""
+    named = {f"{mode} {i}": way for mode, each in ways.items() for i, way in enumerate(each)}
+    times = subject.milliseconds(subject.held_out, named)
+    base = times["threshold 0"]
+    last = str(subject.config.batch_sizes[-1])
+    sweeps = {}
+    for mode, each in ways.items():
+        sweeps[mode] = [
+            {
+                "threshold": way.policy.threshold,
+                "ask": list(way.ask),
+                **row(subject.task, held_out, way.places(held_out, subject.held_out), subject.held_out.labels),
+                "ms": times[f"{mode} {i}"],
+                "speedup": base[last] / times[f"{mode} {i}"][last],
+            }
+            for i, way in enumerate(each)
+        ]
     return sweeps
 
 
@@ -236,33 +248,31 @@ def _choose(config: ExitChoiceConfig, rows: list[dict[str, Any]]) -> int:
     return choose(rows, drop, config.target_speedup)
 
 
-def _report(subject: Subject, policy: Policy, table: Optional[TokenTable]) -> dict[str, Any]:
+def _report(subject: Subject, way: Way) -> dict[str, Any]:
     """Dev, really run at the last of the batch sizes: with early exits and without."""
     size = subject.config.batch_sizes[-1]
     labels = {name: encoded.labels for name, encoded in subject.dev.items()}
-    never = Policy("entropy", 0.0)
+    possible = depths(subject.model, subject.exits)
+    ways = {"full": Way(Policy("entropy", 0.0), ()), "exits": way}
     report = {}
-    depth = [*(layer + 1 for layer in subject.exits.layout.layers), whole(subject.model).depth]
-    for name, way in {"full": (never, None), "exits": (policy, table)}.items():
-        answers = {split: subject.run(encoded, *way, size) for split, encoded in subject.dev.items()}
+    for name, each in ways.items():
+        answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}
         layers = np.concatenate([found.layers for found in answers.values()])
         scores = score_logits(subject.task, {split: found.logits for split, found in answers.items()}, labels)
-        report[name] = {**scores, **run_length(layers, depth)}
-    first = next(iter(subject.dev.values()))
-    times = subject.milliseconds(first, {"full": (never, None), "exits": (policy, table)})
+        report[name] = {**scores, **run_length(layers, possible)}
+    times = subject.milliseconds(next(iter(subject.dev.values())), ways)
     for name, each in times.items():
         report[name]["ms"] = each
         report[name]["time_saving"] = {size: 1 - each[size] / times["full"][size] for size in each}
     return report
 
 
-def _prediction_errors(subject: Subject, policy: Policy, table: TokenTable) -> dict[str, Any]:
-    """How far predicted and needed exits lie apart on the first dev split, in layers."""
+def _prediction_errors(subject: Subject, way: Way, table: TokenTable) -> dict[str, Any]:
+    """How far predicted and needed exits lie apart on the first dev split, in layers; also with the mean as a guess."""
     encoded = next(iter(subject.dev.values()))
     outputs = subject.outputs(encoded, "dev")
     layers = np.asarray(outputs.layers)
-    needed = layers[first_exits(policy, outputs.logits, outputs.certainty)]
-    predicted = layers[table.predict(encoded.input_ids)]
+    needed, predicted = layers[taken(way.policy, outputs, way.ask)], layers[table.predict(encoded.input_ids)]
     return {
         "error_histogram": error_histogram(predicted, needed),
         "right": float((predicted == needed).mean()),

@@ -111,7 +111,7 @@ def collect(frozen: Frozen, exits: Exits, sub_model: SubModelConfig, label: str 
     def everything(batch: Batch) -> paddle.Tensor:
         states = frozen.states(batch, sub_model)
         answers = [exits.logits(layer, states.hidden[place], states.mask) for place, layer in points]
-        certain = [exits.certainty(states.hidden[place]).unsqueeze(-1) for place, _ in points]
+        certain = [exits.certainty(layer, states.hidden[place]).unsqueeze(-1) for place, layer in points]
         return paddle.concat([*answers, states.last, *certain], axis=-1)  # [B, (E + 1) * C + E]
 
     flat = predict(everything, frozen.encoded, (count + 1) * classes + count, frozen.pad_id, label=label)

@@ -52,7 +52,7 @@ class Segment(nn.Layer):
             logits = classify(self.model, hidden)  # [B, C]
             return Step(hidden, logits, paddle.ones_like(logits[:, 0]))
         logits = self.exits.logits(self.end - 1, hidden, mask)  # [B, C]
-        return Step(hidden, logits, self.exits.certainty(hidden))
+        return Step(hidden, logits, self.exits.certainty(self.end - 1, hidden))
 
 
 class UpTo(nn.Layer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Iterable, Iterator, NamedTuple
+from typing import Collection, Iterable, Iterator, NamedTuple, Optional
 
 import numpy as np
 import paddle
@@ -54,16 +54,18 @@ def answer(
     batch_size: int,
     pad_id: int,
     pool: int = POOL_BATCHES,
+    ask: Optional[Collection[int]] = None,
 ) -> Answers:
     """Answer every sample at the first exit that the policy lets it leave at. Model and exits are in eval mode.
 
     `pool` batches advance from exit to exit together; after each exit, the samples that stay are packed into as few
     batches as hold them, so that all but the last are full. With `pool` 1 a batch shrinks by the samples that left.
+    `ask`: the places of the exits that may answer before the last one; default: all.
     """
     answers = _empty(encoded, model)
-    ends = depths(model, exits)
-    if policy.never(len(ends) - 1):
-        ends = ends[-1:]  # no head is worth its time
+    *early, last = depths(model, exits)
+    ends = [end for place, end in enumerate(early) if ask is None or place in ask]
+    ends = [last] if policy.never(len(ends)) else [*ends, last]
     entry, parts = Entry(model), segments(model, exits, ends)
     batches = eval_batches(encoded, batch_size, pad_id)
     with paddle.no_grad():

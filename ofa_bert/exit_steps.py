@@ -45,7 +45,7 @@ def frozen_step(exits: Exits, frozen: Frozen, objective: ExitObjective, choose: 
                 exit_loss(logits, batch.labels, states.last, objective.share, objective.regression)
                 for logits in answers.values()
             ]
-            certain = _certainty(exits, answers, states.hidden, batch, objective)
+            certain = _certainty(exits, answers, states.hidden, sub_model, batch, objective.regression)
             _note(parts, exits=sum(losses), certainty=certain)
             # One backward per sub-model: what it ran can be forgotten before the next.
             backward((sum(losses) + certain) / len(chosen))
@@ -77,7 +77,10 @@ def geep_step(model: nn.Layer, exits: Exits, objective: ExitObjective, choose: C
         ]
         found = {"shared": sum(task_loss(logits, batch.labels, objective.regression) for logits in shared)}
         if heads:  # a sub-model whose only kept layer with a head is its last has none
-            found.update(exits=sum(heads), certainty=_certainty(exits, answers, out.hidden, batch, objective))
+            found.update(
+                exits=sum(heads),
+                certainty=_certainty(exits, answers, out.hidden, sub_model, batch, objective.regression),
+            )
         return found
 
     return _whole_step(model, losses, choose)
@@ -103,7 +106,10 @@ def joint_step(
         total = shares[-1] * last
         for share, logits in zip(shares, answers.values()):
             total = total + share * exit_loss(logits, batch.labels, out.logits, objective.share, objective.regression)
-        return {"exits": total, "certainty": _certainty(exits, answers, out.hidden, batch, objective)}
+        return {
+            "exits": total,
+            "certainty": _certainty(exits, answers, out.hidden, sub_model, batch, objective.regression),
+        }
 
     return _whole_step(model, losses, choose)
 
@@ -140,15 +146,16 @@ def _certainty(
     exits: Exits,
     answers: dict[int, paddle.Tensor],
     hidden: Sequence[paddle.Tensor],
+    sub_model: SubModelConfig,
     batch: Batch,
-    objective: ExitObjective,
+    regression: bool,
 ) -> paddle.Tensor:
     """Mean over the exits; it trains the certainty alone, not what the certainty is about."""
-    each = [
-        certainty_loss(exits.certainty(hidden[place].detach()), logits, batch.labels, objective.regression)
-        for place, logits in answers.items()
-    ]
-    return sum(each) / len(each)
+    total = 0.0
+    for place, logits in answers.items():
+        sure = exits.certainty(sub_model.layers[place], hidden[place].detach())
+        total = total + certainty_loss(sure, logits, batch.labels, regression)
+    return total / len(answers)
 
 
 def _note(parts: dict[str, list[paddle.Tensor]], **losses: paddle.Tensor) -> None:

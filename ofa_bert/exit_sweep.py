@@ -14,6 +14,7 @@ from ofa_bert.metrics import compute, main_score
 from ofa_bert.tasks import Task
 
 _CANDIDATES = 400
+_WORTH = 0.01  # of the samples; a head costs about so much of a layer's time, more when batches are small
 
 
 def policies(criterion: str, tolerance: float, outputs: Outputs, count: int) -> list[Policy]:
@@ -41,6 +42,24 @@ def policies(criterion: str, tolerance: float, outputs: Outputs, count: int) -> 
 def _mean_layers(policy: Policy, outputs: Outputs) -> float:
     places = first_exits(policy, outputs.logits, outputs.certainty)
     return float(np.asarray(outputs.layers)[places].mean())
+
+
+def worth_asking(policy: Policy, outputs: Outputs) -> tuple[int, ...]:
+    """The places of exits that enough samples leave at to pay for asking all who pass; whoever else left goes on.
+
+    Patience counts every exit, so it asks all of them.
+    """
+    exits = len(outputs.layers) - 1
+    if policy.criterion == "patience":
+        return () if policy.never(exits) else tuple(range(exits))
+    left = np.bincount(first_exits(policy, outputs.logits, outputs.certainty), minlength=exits + 1)
+    return tuple(np.flatnonzero(left[:-1] >= _WORTH * left.sum()).tolist())
+
+
+def taken(policy: Policy, outputs: Outputs, ask: Sequence[int]) -> np.ndarray:
+    """The place [N] of the exit that answers each sample when only those of `ask` are asked before the last."""
+    asked = np.asarray([*ask, len(outputs.layers) - 1])
+    return asked[first_exits(policy, outputs.logits[asked], outputs.certainty[asked[:-1]])]
 
 
 def answers_at(outputs: Outputs, places: np.ndarray) -> np.ndarray:

@@ -96,7 +96,7 @@ class AttentionHead(nn.Layer):
 
 
 class Exits(nn.Layer):
-    """The heads of a model by layer, and one learned certainty for all of them (BERxiT's learning to exit)."""
+    """The heads of a model by layer, each with a learned certainty (BERxiT's learning to exit, here one per head)."""
 
     def __init__(self, model: nn.Layer, layout: ExitLayout):
         super().__init__()
@@ -104,7 +104,7 @@ class Exits(nn.Layer):
         config = model.config
         hidden, dropout = config.hidden_size, config.hidden_dropout_prob
         self.layout = layout
-        self.heads = nn.LayerDict()
+        self.heads, self.certain = nn.LayerDict(), nn.LayerDict()
         for layer in layout.layers:
             if layout.head == "ramp":
                 head = Ramp(hidden, config.num_labels, dropout, _own_head(model)[2])
@@ -112,15 +112,15 @@ class Exits(nn.Layer):
             else:
                 head = AttentionHead(hidden, config.num_labels, dropout)
             self.heads[str(layer)] = head
-        self.certain = nn.Linear(hidden, 1)
+            self.certain[str(layer)] = nn.Linear(hidden, 1)
 
     def logits(self, layer: int, hidden: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
         """Logits [B, C] of the exit after `layer`, from its hidden states [B, T, H] and the mask [B, 1, 1, T]."""
         return self.heads[str(layer)](hidden, mask)
 
-    def certainty(self, hidden: paddle.Tensor) -> paddle.Tensor:
-        """How sure an exit may be [B], 0 to 1, from its layer's hidden states [B, T, H]."""
-        return F.sigmoid(self.certain(hidden[:, 0])).squeeze(-1)
+    def certainty(self, layer: int, hidden: paddle.Tensor) -> paddle.Tensor:
+        """How sure the exit after `layer` may be [B], 0 to 1, from its hidden states [B, T, H]."""
+        return F.sigmoid(self.certain[str(layer)](hidden[:, 0])).squeeze(-1)
 
 
 def _check(layout: ExitLayout, depth: int) -> None:
@@ -161,7 +161,7 @@ def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> E
     own = Exits(small, ExitLayout(exits.layout.head, tuple(place for place, _ in points)))
     for place, layer in points:
         own.heads[str(place)].set_state_dict(exits.heads[str(layer)].state_dict())
-    own.certain.set_state_dict(exits.certain.state_dict())
+        own.certain[str(place)].set_state_dict(exits.certain[str(layer)].state_dict())
     own.eval()
     return own
 

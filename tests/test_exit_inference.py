@@ -112,6 +112,17 @@ def test_nothing_depends_on_batch_size_or_pool(subject, policy):
         np.testing.assert_allclose(found.logits, first.logits, atol=1e-4)
 
 
+def test_only_the_exits_that_are_asked_answer(subject):
+    outputs = subject[3]
+    model, exits, data, _ = subject
+    policy = Policy("entropy", between(outputs, "entropy", 0.6))
+    with Calls(model, exits) as calls:
+        found = answer(model, exits, policy, data, 8, 0, ask=(1,))
+    places = np.asarray([1, 3])[first_exits(policy, outputs.logits[[1, 3]], None)]
+    np.testing.assert_array_equal(found.layers, np.asarray(outputs.layers)[places])
+    assert len(set(places)) == 2 and not calls.heads[0] and not calls.heads[3] and sum(calls.heads[2]) == COUNT
+
+
 class Calls:
     """Batch sizes that each layer and each head saw."""
 

@@ -350,7 +350,8 @@ def test_certainty_trains_nothing_but_itself():
     model, batch = build(), batch_of()
     exits = with_exits(model)
     plain, other = (copy.deepcopy(exits) for _ in range(2))
-    other.certain.weight.set_value(other.certain.weight.numpy() + 3.0)
+    for linear in other.certain.values():
+        linear.weight.set_value(linear.weight.numpy() + 3.0)
     found = []
     for one in (plain, other):
         model.clear_gradients()
