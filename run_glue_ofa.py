@@ -36,7 +36,7 @@ with exits.safetensors beside it. Then: python -m ofa_bert exits
 
 def work(argv=None):
     given = sys.argv[1:] if argv is None else argv
-    if any(word.split("=")[0] == "--exits" for word in given):
+    if any(word.startswith(("--exit", "--geep")) for word in given):
         return work_on_exits(given)
     config = parse(OfaConfig, argv, *__doc__.split("\n\n", 1))
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.

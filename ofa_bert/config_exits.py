@@ -142,7 +142,7 @@ class ExitChoiceConfig(DataConfig):
         "threshold",
         choices=("threshold", "predicted"),
     )
-    thresholds: int = option("points of the sweep, evenly spread over the layers saved", 10, whole)
+    thresholds: int = option("points of the sweep, evenly spread over the layers saved", 12, whole)
     batch_sizes: tuple = option("batch sizes to measure time at", (1, 32), whole, many=True)
     pool: int = option("batches that advance together; who stays is packed into full ones; 1: batches shrink", 8, whole)
     timing_samples: int = option("at most so many samples are timed", 256, whole)

@@ -40,7 +40,7 @@ def exit_loss(
 def certainty_loss(
     certainty: paddle.Tensor, logits: paddle.Tensor, labels: paddle.Tensor, regression: bool
 ) -> paddle.Tensor:
-    """Mean squared error of certainty [B] against how right logits [B, C] are (BERxiT, section 4.2).
+    """Mean squared error of certainty [B] against how right logits [B, C] are (BERxiT).
 
     Right is 1 for the true class and 0 for any other; 1 - tanh|error| for a number. The logits get no gradient.
     """
@@ -53,6 +53,6 @@ def certainty_loss(
 
 
 def weights(kind: str, layers_run: Sequence[int]) -> list[float]:
-    """Weights that sum to 1 over the exits: all alike, or growing with the layers run (PABEE, eq. 6)."""
+    """Weights that sum to 1 over the exits: all alike, or growing with the layers run (PABEE)."""
     raw = [1.0] * len(layers_run) if kind == "uniform" else [float(count) for count in layers_run]
     return [value / sum(raw) for value in raw]

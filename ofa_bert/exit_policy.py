@@ -27,7 +27,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def entropy(logits: np.ndarray) -> np.ndarray:
-    """Shannon entropy [...] of softmax(logits [..., C]) in nats, 0 to ln C (DeeBERT, section 3)."""
+    """Shannon entropy [...] of softmax(logits [..., C]) in nats, 0 to ln C (DeeBERT)."""
     log_p = log_softmax(logits)
     p = np.exp(log_p)
     # 0 * log 0 is 0 here; with a logit of -inf it would be NaN.
@@ -36,7 +36,7 @@ def entropy(logits: np.ndarray) -> np.ndarray:
 
 
 def normalised_entropy(logits: np.ndarray) -> np.ndarray:
-    """Entropy as a share of its largest value ln C: 0 to 1 for any number of classes (FastBERT, eq. 7)."""
+    """Entropy as a share of its largest value ln C: 0 to 1 for any number of classes (FastBERT, GEEP)."""
     classes = np.shape(logits)[-1]
     if classes < 2:
         raise ValueError("entropy needs at least two classes")
@@ -74,7 +74,7 @@ class Policy:
 
     entropy      entropy < threshold, in nats: 0 never, above ln C everybody at the first exit
     normalised   entropy / ln C < threshold: 0 never, 1 everybody at the first exit
-    certainty    1 - learned certainty < threshold: 0 never, 1 everybody at the first exit (BERxiT, section 4.2)
+    certainty    1 - learned certainty < threshold: 0 never, 1 everybody at the first exit (BERxiT)
     patience     the answer was confirmed by `threshold` further exits in a row: 0 everybody at the first exit (PABEE);
                  of two numbers, the second confirms the first when they differ by less than `tolerance`
     """

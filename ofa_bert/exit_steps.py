@@ -89,9 +89,9 @@ def geep_step(model: nn.Layer, exits: Exits, objective: ExitObjective, choose: C
 def joint_step(
     model: nn.Layer, exits: Exits, objective: ExitObjective, choose: Choose, alternate: bool = False
 ) -> Step:
-    """The weighted mean of all exits' losses, all parameters (PABEE, eq. 6).
+    """The weighted mean of all exits' losses, all parameters (PABEE).
 
-    With `alternate`, every other step, the first among them, trains the last exit alone (BERxiT, section 4.1).
+    With `alternate`, every other step, the first among them, trains the last exit alone (BERxiT).
     """
 
     def losses(
@@ -99,9 +99,9 @@ def joint_step(
     ) -> dict[str, paddle.Tensor]:
         out = encode(model, embedded, mask, sub_model)
         last = task_loss(out.logits, batch.labels, objective.regression)
-        answers = _answers(exits, out.hidden, mask, sub_model)
-        if not answers or (alternate and number % 2 == 0):
+        if not exits.layout.points(sub_model) or (alternate and number % 2 == 0):
             return {"last": last}
+        answers = _answers(exits, out.hidden, mask, sub_model)
         shares = weights(objective.weighting, [*(place + 1 for place in answers), sub_model.depth])
         total = shares[-1] * last
         for share, logits in zip(shares, answers.values()):

@@ -2,10 +2,12 @@
 
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
 from conftest import build
+from test_training import free_port, launch
 
 import export_model
 import run_glue
@@ -304,6 +306,8 @@ def test_mistakes_are_said_in_one_line(runs, data, tiny_bert_dir, tmp_path, caps
     assert code == 2 and "layers 0 1 2" in error
     code, error = exits(runs / "teacher", "--geep_exit_num", "4")
     assert code == 2 and "from 1 to 3" in error
+    code, error = failing(run_glue_ofa.main, [*data, "--exit_layers", "1"], capsys)
+    assert code == 2 and "--exits is required" in error
     code, error = exits(runs / "teacher", "--width_mult_list", "1.0")
     assert code == 2 and "without --exits" in error
 
@@ -474,3 +478,24 @@ def test_finetuning_can_leave_out_what_exits_are_chosen_on(tmp_path, tiny_bert_d
     options += ["--output_dir", str(tmp_path / "run"), "--held_out_share", "0.1", "--num_train_epochs", "1"]
     assert run_glue.main(options) == 0
     assert seen == set(range(288))  # of 320
+
+
+@pytest.mark.parametrize("kind", ["deebert", "joint"])
+def test_two_processes_train_exits_as_one_with_twice_the_batch(runs, glue_dir, tmp_path, kind):
+    source = tmp_path / "teacher"
+    shutil.copytree(runs / "teacher" / "last", source)
+    config = json.loads((source / "config.json").read_text())
+    # Dropout draws differ between the two ways of splitting a batch, so it is off.
+    config.update(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    (source / "config.json").write_text(json.dumps(config))
+    base = [*COMMON, "--data_dir", str(glue_dir), "--exits", kind, "--model_name_or_path", str(source)]
+    base += "--max_steps 4 --save_steps 4 --learning_rate 1e-3 --adam_epsilon 1e-3".split()
+    assert run_glue_ofa.main([*base, "--output_dir", str(tmp_path / "one")]) == 0
+    two = [*base, "--batch_size", "8", "--output_dir", str(tmp_path / "two")]
+    launch("run_glue_ofa.py", 2, two, tmp_path / "log", free_port())
+    for file in ("model.safetensors", "exits.safetensors"):
+        ours, theirs = (read_weights(tmp_path / run / "last" / file) for run in ("two", "one"))
+        for name, array in theirs.items():
+            np.testing.assert_allclose(ours[name], array, atol=2e-5, err_msg=name)
+    ours, theirs = (json.loads((tmp_path / run / "results.json").read_text()) for run in ("two", "one"))
+    assert ours["processes"] == 2 and ours["last"]["scores"] == theirs["last"]["scores"]
