@@ -9,6 +9,10 @@ On several GPUs:    python -m paddle.distributed.launch --gpus "0,1" run_glue_of
 On a CPU's cores:   python -m paddle.distributed.launch --nproc_per_node 2 run_glue_ofa.py ... --device cpu
 
 Writes best/ (best mean over sub-models), last/, the newest checkpoint, importance.png and results.json to --output_dir.
+
+Early exits:        python -u ./run_glue_ofa.py --exits deebert --model_name_or_path ./tmp/SST-2-ofa --output_dir ...
+    on a supernet for all its sub-models, on a finetuned model or on an exported sub-model; --exits deebert --help
+    explains. Then python -m ofa_bert exits chooses the threshold.
 """
 
 import sys
@@ -16,9 +20,24 @@ import sys
 from ofa_bert.cli import run, show
 from ofa_bert.commandline import parse
 from ofa_bert.config import OfaConfig
+from ofa_bert.config_exits import ExitTrainConfig
+
+EXITS_DOC = """Train early exits on a model that run_glue.py finetuned, on a supernet, or on an exported sub-model.
+
+    python -u ./run_glue_ofa.py --exits deebert --model_name_or_path ./tmp/SST-2-ofa --task_name SST-2 \\
+        --output_dir ./tmp/SST-2-exits --device gpu
+
+What --model_name_or_path holds decides what the exits serve: a supernet's serve all its sub-models, each with the
+heads of the layers it keeps. deebert leaves the model as it is; geep, joint and alternate train it further (on a
+supernet in all its sub-models). The last exit is always the model's own classifier. best/ and last/ hold the model
+with exits.safetensors beside it. Then: python -m ofa_bert exits
+"""
 
 
 def work(argv=None):
+    given = sys.argv[1:] if argv is None else argv
+    if any(word.startswith(("--exit", "--geep")) for word in given):
+        return work_on_exits(given)
     config = parse(OfaConfig, argv, *__doc__.split("\n\n", 1))
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.environment import select_device
@@ -42,6 +61,27 @@ def work(argv=None):
             )
             show(table(printable(results["best"], results["teacher"])))
         show(f"\nwritten to {config.output_dir}; export one with export_model.py")
+
+
+def work_on_exits(argv):
+    config = parse(ExitTrainConfig, argv, *EXITS_DOC.split("\n\n", 1))
+    # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
+    from ofa_bert.environment import select_device
+    from ofa_bert.readers import load_datasets
+
+    datasets = load_datasets(**config.data_arguments())
+    select_device(config.device)
+    from ofa_bert import parallel
+    from ofa_bert.exit_training import printable, train_exits
+    from ofa_bert.report import table
+
+    parallel.start(config.device)
+    results = train_exits(config, datasets)
+    if parallel.is_main():
+        best = results["best"]
+        show(f"best/, after step {best['step']}, chosen on the held-out part. Scores on dev by layers run:\n")
+        show(table(printable(best["scores"]["exits"])))
+        show(f"\nwritten to {config.output_dir}; choose a threshold with python -m ofa_bert exits")
 
 
 def main(argv=None):

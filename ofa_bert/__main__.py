@@ -4,6 +4,7 @@ commands:
   demo            finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
   predict         labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
   bench           latency, size, memory and score of bundles in every back end and precision, with tables and plots
+  exits           choose the threshold of early exits on held-out training data, measure it, report it on dev
   export_serving  bundles as a Triton model repository and as Paddle Serving's and FastDeploy's input
   trtexec         the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
@@ -13,6 +14,7 @@ import sys
 from ofa_bert.cli import run, show
 from ofa_bert.commandline import parse
 from ofa_bert.config import DemoConfig
+from ofa_bert.config_exits import ExitChoiceConfig
 from ofa_bert.errors import UserError
 
 
@@ -80,9 +82,40 @@ def run_export_serving(argv):
     show(export_serving(config))
 
 
+EXITS_DOC = """Choose the threshold of early exits, measure what it saves, report it on dev.
+
+    python -m ofa_bert exits --model_name_or_path ./tmp/SST-2-exits --task_name SST-2 --target_drop 0.006 \\
+        --output_dir ./tmp/SST-2-policy
+
+Sweeps thresholds on the part of train that training held out, by score, layers and measured time, and takes the one
+that the targets ask for; dev is only reported on. Also learns which tokens need how many layers, for --mode predicted.
+"""
+
+
+def run_exits(argv):
+    config = parse(ExitChoiceConfig, argv, *EXITS_DOC.split("\n\n", 1), prog="python -m ofa_bert exits")
+    # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
+    from ofa_bert.environment import select_device
+    from ofa_bert.readers import load_datasets
+
+    datasets = load_datasets(**config.data_arguments())
+    select_device(config.device)
+    from ofa_bert.exit_choice import choose_exits, printable
+    from ofa_bert.report import table
+
+    results = choose_exits(config, datasets)
+    policy = results["chosen"]["policy"]
+    show(f"{results['name']}: {policy['criterion']} threshold {policy['threshold']:.4g}, mode {config.mode}\n")
+    show(table(printable(results)))
+    histogram = results["dev"]["exits"]["histogram"]
+    show("\nanswered after layer: " + "  ".join(f"{layers}: {count}" for layers, count in histogram.items() if count))
+    show(f"written to {config.output_dir}")
+
+
 COMMANDS = {
     "bench": run_bench,
     "demo": run_demo,
+    "exits": run_exits,
     "export_serving": run_export_serving,
     "predict": run_predict,
     "trtexec": run_trtexec,

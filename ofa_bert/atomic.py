@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 MODEL_META = "ofa_config.json"
 CHECKPOINT_MANIFEST = "checkpoint.json"
 SERVING_META = "serving.json"
-OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, SERVING_META, "inference.pdiparams")
+EXIT_POLICY = "exit_policy.json"
+OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, SERVING_META, EXIT_POLICY, "inference.pdiparams")
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

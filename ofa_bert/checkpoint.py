@@ -81,8 +81,16 @@ def load_model(
     return model, load_tokenizer(source, model_type, config.vocab_size), source.meta
 
 
-def save_model(directory: str | Path, model: nn.Layer, tokenizer: Any, meta: Mapping[str, Any]) -> None:
+def save_model(
+    directory: str | Path,
+    model: nn.Layer,
+    tokenizer: Any,
+    meta: Mapping[str, Any],
+    beside: Mapping[str, nn.Layer] | None = None,
+) -> None:
     """Write config.json, model.safetensors, the tokenizer and ofa_config.json (= `meta`), all at once.
+
+    The weights of every layer in `beside` go to <name>.safetensors, which PaddleNLP does not look at.
 
     Plain PaddleNLP's from_pretrained reads the directory of a full model. An extracted sub-model needs its
     `SubModelConfig` as meta["sub_model"], for `load_model` to give its layers their shapes.
@@ -96,6 +104,8 @@ def save_model(directory: str | Path, model: nn.Layer, tokenizer: Any, meta: Map
         config.save_pretrained(str(new))
         tokenizer.save_pretrained(str(new))
         write_weights(new / WEIGHTS, arrays_of(model))
+        for name, layer in (beside or {}).items():
+            write_weights(new / f"{name}.safetensors", arrays_of(layer))
         write_json_atomic(new / MODEL_META, dict(meta))
 
 

@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import difflib
 import json
-from typing import Any, Callable, Optional, Sequence, TypeVar
+from typing import Any, Callable, Mapping, Optional, Sequence, TypeVar
 
 from ofa_bert.errors import UserError
 
@@ -53,7 +53,8 @@ def parse(
     for field in fields:
         _add(parser, field)
     namespace, unknown = parser.parse_known_args(argv)
-    problems = [_unknown(word, fields) for word in unknown if word.startswith("-")]
+    elsewhere = getattr(cls, "ELSEWHERE", {})
+    problems = [_unknown(word, fields, elsewhere) for word in unknown if word.startswith("-")]
     problems += [f"{word}: belongs to no flag" for word in unknown if not word.startswith("-")]
     values = {field.name: _convert(field, getattr(namespace, field.name), problems) for field in fields}
     config = cls(**values)
@@ -89,8 +90,11 @@ def _metavar(meta: Any) -> str:
     return {whole: "N", number: "X"}.get(meta["kind"], "VALUE")
 
 
-def _unknown(word: str, fields: Sequence[dataclasses.Field]) -> str:
+def _unknown(word: str, fields: Sequence[dataclasses.Field], elsewhere: Mapping[str, str]) -> str:
+    """`elsewhere`: flag -> why it is refused here, for those that another use of the command has."""
     flag = word.split("=")[0]
+    if flag in elsewhere:
+        return f"{flag}: {elsewhere[flag]}"
     close = difflib.get_close_matches(flag, ["--" + field.name for field in fields], n=1)
     return f"{flag}: no such flag" + (f"; did you mean {close[0]}?" if close else "")
 

@@ -114,6 +114,18 @@ class FinetuneConfig(TrainConfig):
     learning_rate: float = option("peak learning rate", 1e-4, number)
     adam_epsilon: float = option("AdamW epsilon", 1e-6, number)
     save_steps: int = option("evaluate and write a checkpoint every N steps", 100, whole)
+    held_out_share: float = option(
+        "share of the training data that is not trained on, at most 1024 examples: those that run_glue_ofa.py holds out"
+        " with the same seed and share, so that exit thresholds are chosen on sentences new to the model",
+        0.0,
+        number,
+    )
+
+    def problems(self) -> list[str]:
+        found = super().problems()
+        if not 0 <= self.held_out_share < 1:
+            found.append(f"--held_out_share {self.held_out_share}: must be at least 0 and below 1")
+        return found
 
 
 @dataclass(frozen=True)

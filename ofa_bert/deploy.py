@@ -6,10 +6,13 @@ import logging
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
+from paddle import nn
+
 from ofa_bert.atomic import read_json
 from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.config import ExportConfig
 from ofa_bert.errors import UserError
+from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits
 from ofa_bert.export import export_bundle
 from ofa_bert.meta import versions
 from ofa_bert.prepare import best_of
@@ -42,7 +45,10 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
     own = {**kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
     if scores:
         own.update(scores=scores, score=scores["score"])
-    save_model(config.sub_model_output_dir, small, tokenizer, own)
+    exits = _exits(where, meta, model, small, sub_model)
+    if exits is not None:
+        own[EXITS] = {**meta[EXITS], **exits.layout.to_json()}
+    save_model(config.sub_model_output_dir, small, tokenizer, own, {} if exits is None else {EXITS: exits})
     summary = {
         "sub_model": sub_model.to_json(),
         "parameters": count_parameters(shape, sub_model),
@@ -56,6 +62,21 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
         )
         summary.update(static=str(config.static_sub_model), backends=manifest["backends"], files=manifest["files"])
     return summary
+
+
+def _exits(
+    where: str, meta: Mapping[str, Any], model: nn.Layer, small: nn.Layer, sub_model: SubModelConfig
+) -> Optional[Exits]:
+    """The exits of the sub-model; None when there are none."""
+    if not meta.get(EXITS):
+        return None
+    exits = load_exits(where, meta, model)
+    if small is model:
+        return exits
+    if not exits.layout.points(sub_model):
+        logger.warning("none of the exits hangs after layers %s: exported without", list(sub_model.layers[:-1]))
+        return None
+    return extract_exits(exits, small, sub_model)
 
 
 def choose(config: ExportConfig, meta: Mapping[str, Any], shape: ModelShape) -> SubModelConfig:

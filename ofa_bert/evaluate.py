@@ -46,11 +46,17 @@ def score(
 
     With a single split the metrics have their own names; with several, the split's name in front (MNLI).
     """
+    logits = {name: predict(forward, encoded, task.num_labels, pad_id, label=label) for name, encoded in splits.items()}
+    return score_logits(task, logits, {name: encoded.labels for name, encoded in splits.items()})
+
+
+def score_logits(task: Task, logits: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """What `score` returns, from every split's logits [N, C] and labels [N]."""
     result: dict[str, float] = {}
     mains = []
-    for name, encoded in splits.items():
-        metrics = compute(task, predict(forward, encoded, task.num_labels, pad_id, label=label), encoded.labels)
+    for name, values in logits.items():
+        metrics = compute(task, values, labels[name])
         mains.append(main_score(task, metrics))
-        prefix = f"{name}_" if len(splits) > 1 else ""
+        prefix = f"{name}_" if len(logits) > 1 else ""
         result.update({prefix + metric: value for metric, value in metrics.items()})
     return {"score": float(np.mean(mains)), **result}

@@ -30,7 +30,7 @@ def finetune(config: FinetuneConfig, datasets: Datasets) -> dict[str, Any]:
     """Train on the labels; best/ is the best on dev. Returns what results.json in the output directory says."""
     output = Path(config.output_dir)
     check_output_dir(output, to_json(config), config.resume, "finetune")
-    prepared = prepare(config, datasets)
+    prepared = prepare(config, datasets, config.held_out_share)
     task, model, pad_id = prepared.task, prepared.model, prepared.tokenizer.pad_token_id
     batches = prepared.train_batches(config)
     plan = train.make_plan(config, batches.steps_per_epoch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional
 
 import paddle
 from paddle import nn
@@ -21,16 +21,26 @@ RESULTS = "results.json"
 class Keeper:
     """Keeps the best and the last weights of one run. Only the main process writes.
 
-    `state` is what `restore` returned: empty for a new run.
+    `state` is what `restore` returned: empty for a new run. Layers in `beside` are saved beside the model.
+    `trained` is what resuming must restore; default: the model. Scores in `meta` go before those that are kept.
     """
 
     def __init__(
-        self, output: Path, model: nn.Layer, tokenizer: Any, meta: Mapping[str, Any], state: Mapping[str, Any]
+        self,
+        output: Path,
+        model: nn.Layer,
+        tokenizer: Any,
+        meta: Mapping[str, Any],
+        state: Mapping[str, Any],
+        beside: Optional[Mapping[str, nn.Layer]] = None,
+        trained: Optional[nn.Layer] = None,
     ) -> None:
         self.output = output
         self.model = model
         self.tokenizer = tokenizer
-        self.meta = meta
+        self.meta = dict(meta)
+        self.beside = dict(beside or {})
+        self.trained = model if trained is None else trained
         self.best: dict[str, dict[str, Any]] = dict(state.get("best", {}))
         self.history: list[dict[str, Any]] = list(state.get("history", []))
 
@@ -51,13 +61,13 @@ class Keeper:
             self._save("last", step, scores)
         if parallel.is_main():
             state = {"step": step, "seconds": seconds, "best": self.best, "history": self.history}
-            save_checkpoint(self.output, step, self.model, optimizer, state)
+            save_checkpoint(self.output, step, self.trained, optimizer, state)
         parallel.barrier()
 
     def _save(self, name: str, step: int, scores: Mapping[str, Any]) -> None:
         if parallel.is_main():
-            meta = {**self.meta, "step": step, "scores": dict(scores)}
-            save_model(self.output / name, self.model, self.tokenizer, meta)
+            meta = {"scores": dict(scores), **self.meta, "step": step}
+            save_model(self.output / name, self.model, self.tokenizer, meta, self.beside)
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         if parallel.is_main():

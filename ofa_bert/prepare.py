@@ -46,14 +46,24 @@ class Prepared:
 
 
 def prepare(
-    config: TrainConfig, datasets: Datasets, held_out_share: float = 0.0, held_out_most: int = 1024
+    config: TrainConfig,
+    datasets: Datasets,
+    held_out_share: float = 0.0,
+    held_out_most: int = 1024,
+    fresh_head: bool = True,
 ) -> Prepared:
-    """Load the model and turn the data into ids; a share of train is held out when asked for."""
+    """Load the model and turn the data into ids; a share of train is held out when asked for.
+
+    With `fresh_head`, a classifier or pooler that the source lacks starts at random; else that is a UserError.
+    """
     task = datasets.task
     where = best_of(config.model_name_or_path)
     paddle.seed(config.seed)  # a pooler or classifier that the source lacks starts at random values
-    model, tokenizer, meta = load_model(where, config.model_type, task.num_labels, config.tokenizer_name_or_path)
+    labels = task.num_labels if fresh_head else None
+    model, tokenizer, meta = load_model(where, config.model_type, labels, config.tokenizer_name_or_path)
     check_task(where, meta, task)
+    if model.config.num_labels != task.num_labels:
+        raise UserError(f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels}")
     parallel.same_start(model.parameters())
     if config.max_seq_length > longest_input(model):
         raise UserError(

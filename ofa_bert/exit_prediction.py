@@ -1,0 +1,82 @@
+"""Which exit a sample will need, told from its tokens before anything runs; NumPy alone.
+
+GEEP's second half, whose details its authors did not publish: a table says at which exits the training samples with
+that token left. A sample's score is the mean over its tokens of their expected layers; cuts that were set on other
+samples turn scores into exits. Samples of one exit then make full batches that run so many layers and one head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Sequence
+
+import numpy as np
+
+from ofa_bert.batches import Batch, Encoded, eval_batches
+
+SMOOTHING = 4.0  # a token seen that often is believed half, the rest is what all tokens together say
+
+
+@dataclass(frozen=True)
+class TokenTable:
+    """`counts` [V, E + 1]: how often a token stood in a sample that left at that exit.
+
+    `layers` [E + 1]: layers run until each exit. `cuts` [E], ascending: scores above the first i of them mean exit i.
+    """
+
+    counts: np.ndarray
+    layers: np.ndarray
+    cuts: np.ndarray
+
+    def distribution(self) -> np.ndarray:
+        """P(exit | token) [V, E + 1], drawn towards the distribution over all tokens."""
+        prior = self.counts.sum(axis=0) / max(1, self.counts.sum())
+        seen = self.counts.sum(axis=1, keepdims=True)
+        return (self.counts + SMOOTHING * prior) / (seen + SMOOTHING)
+
+    def scores(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """Mean over each sample's tokens of the layers expected for that token [N]; one look-up per token."""
+        expected = self.distribution() @ self.layers  # [V]
+        starts = np.cumsum([0, *map(len, sequences[:-1])])
+        return np.add.reduceat(expected[np.concatenate(sequences)], starts) / [len(ids) for ids in sequences]
+
+    def predict(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+        """The place [N] of the exit that each sample is predicted to need."""
+        return np.searchsorted(self.cuts, self.scores(sequences), side="right")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"counts": self.counts, "layers": self.layers, "cuts": self.cuts}
+
+
+def learn(sequences: Sequence[np.ndarray], places: np.ndarray, layers: Sequence[int], vocab_size: int) -> TokenTable:
+    """The table of training samples that left at `places` [N]; its cuts send everybody to the last exit."""
+    lengths = [len(ids) for ids in sequences]
+    tokens = np.concatenate(sequences)
+    cells = tokens * len(layers) + np.repeat(places, lengths)
+    counts = np.bincount(cells, minlength=vocab_size * len(layers)).reshape(vocab_size, len(layers))
+    return TokenTable(counts, np.asarray(layers, dtype=np.int64), np.full(len(layers) - 1, -np.inf))
+
+
+def calibrate(table: TokenTable, sequences: Sequence[np.ndarray], places: np.ndarray) -> TokenTable:
+    """Set the cuts so that, on these samples, as many are predicted for each exit as left there."""
+    ordered = np.sort(table.scores(sequences))
+    upto = np.cumsum(np.bincount(places, minlength=len(table.layers)))[:-1]  # samples that left at exit i or before
+    edges = np.concatenate([[-np.inf], (ordered[1:] + ordered[:-1]) / 2, [np.inf]])
+    return TokenTable(table.counts, table.layers, edges[upto])
+
+
+def depth_batches(encoded: Encoded, places: np.ndarray, batch_size: int, pad_id: int) -> Iterator[tuple[int, Batch]]:
+    """(place of the exit, batch) of samples that share that exit, sorted by length; `Batch.index` is into `encoded`.
+
+    Only the last batch of each exit is not full.
+    """
+    for place in np.unique(places):
+        rows = np.flatnonzero(places == place)
+        for batch in eval_batches(encoded.select(rows), batch_size, pad_id):
+            yield int(place), Batch(batch.input_ids, batch.token_type_ids, batch.labels, rows[batch.index])
+
+
+def error_histogram(predicted_layers: np.ndarray, needed_layers: np.ndarray) -> dict[int, int]:
+    """|predicted - needed| in layers -> number of samples."""
+    off, counts = np.unique(np.abs(predicted_layers - needed_layers), return_counts=True)
+    return dict(zip(off.tolist(), counts.tolist()))

@@ -1,0 +1,139 @@
+"""Thresholds from never to always: what each would score and save, which one to take, and a picture of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+import numpy as np
+
+from ofa_bert.errors import UserError
+from ofa_bert.exit_features import Outputs
+from ofa_bert.exit_policy import Policy, first_exits, saving, uncertainty
+from ofa_bert.metrics import compute, main_score
+from ofa_bert.tasks import Task
+
+_CANDIDATES = 400
+_WORTH = 0.01  # of the samples; a head costs about so much of a layer's time, more when batches are small
+
+
+def policies(criterion: str, tolerance: float, outputs: Outputs, count: int) -> list[Policy]:
+    """About `count` policies from no early exit on, spread evenly over the layers that they save on these outputs."""
+    exits = len(outputs.layers) - 1
+    if criterion == "patience":
+        return [Policy(criterion, float(patience), tolerance) for patience in range(exits, 0, -1)]
+    never = Policy(criterion, 0.0, tolerance)
+    values = uncertainty(criterion, outputs.logits[:-1], outputs.certainty)
+    # Midway between two samples that were seen: the next sample's rounding does not decide.
+    quantiles = np.unique(np.quantile(values, np.linspace(0, 1, _CANDIDATES)))
+    between = (quantiles[1:] + quantiles[:-1]) / 2
+    candidates = [Policy(criterion, float(value), tolerance) for value in between if value > 0]
+    if criterion != "entropy":
+        candidates.append(Policy(criterion, 1.0, tolerance))
+    means = [_mean_layers(policy, outputs) for policy in candidates]
+    chosen = [never]
+    for wanted in np.linspace(outputs.layers[-1], min(means, default=0), count)[1:]:
+        nearest = candidates[int(np.argmin(np.abs(np.asarray(means) - wanted)))] if candidates else never
+        if nearest.threshold > chosen[-1].threshold:
+            chosen.append(nearest)
+    return chosen
+
+
+def _mean_layers(policy: Policy, outputs: Outputs) -> float:
+    places = first_exits(policy, outputs.logits, outputs.certainty)
+    return float(np.asarray(outputs.layers)[places].mean())
+
+
+def worth_asking(policy: Policy, outputs: Outputs) -> tuple[int, ...]:
+    """The places of exits that enough samples leave at to pay for asking all who pass; whoever else left goes on.
+
+    Patience counts every exit, so it asks all of them.
+    """
+    exits = len(outputs.layers) - 1
+    if policy.criterion == "patience":
+        return () if policy.never(exits) else tuple(range(exits))
+    left = np.bincount(first_exits(policy, outputs.logits, outputs.certainty), minlength=exits + 1)
+    return tuple(np.flatnonzero(left[:-1] >= _WORTH * left.sum()).tolist())
+
+
+def taken(policy: Policy, outputs: Outputs, ask: Sequence[int]) -> np.ndarray:
+    """The place [N] of the exit that answers each sample when only those of `ask` are asked before the last."""
+    asked = np.asarray([*ask, len(outputs.layers) - 1])
+    return asked[first_exits(policy, outputs.logits[asked], outputs.certainty[asked[:-1]])]
+
+
+def answers_at(outputs: Outputs, places: np.ndarray) -> np.ndarray:
+    """Logits [N, C] of each sample's exit."""
+    return outputs.logits[places, np.arange(len(places))]
+
+
+def row(task: Task, outputs: Outputs, places: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Scores, mean layers, saving and histogram of samples that are answered at those exits."""
+    layers = np.asarray(outputs.layers)[places]
+    metrics = compute(task, answers_at(outputs, places), labels)
+    return {"score": main_score(task, metrics), **metrics, **run_length(layers, outputs.layers)}
+
+
+def run_length(layers: np.ndarray, possible: Sequence[int]) -> dict[str, Any]:
+    """Mean layers, share of layers saved, and layers run -> samples, for each sample's layers [N]."""
+    return {
+        "mean_layers": float(layers.mean()),
+        "saving": saving(layers, possible[-1]),
+        "histogram": {int(count): int((layers == count).sum()) for count in possible},
+    }
+
+
+def choose(rows: Sequence[Mapping[str, Any]], target_drop: Optional[float], target_speedup: Optional[float]) -> int:
+    """The row to take. Rows have `score` and `speedup`; the first is without early exits.
+
+    With a drop, the fastest of those that score at least so near the first; with a speed-up, the best of those that are
+    so fast; with both, the fastest that satisfies both. UserError when no row does.
+    """
+    full = rows[0]["score"]
+    able = [
+        i
+        for i, item in enumerate(rows)
+        if (target_drop is None or item["score"] >= full - target_drop - 1e-9)
+        and (target_speedup is None or item["speedup"] >= target_speedup)
+    ]
+    if not able:
+        drop = "" if target_drop is None else f" within {target_drop:g} of {full:.4f}"
+        fastest = max(
+            (item["speedup"] for item in rows if target_drop is None or item["score"] >= full - target_drop - 1e-9)
+        )
+        raise UserError(
+            f"--target_speedup {target_speedup:g}: the fastest threshold{drop} is {fastest:.2f} times as fast as no"
+            " early exits on the held-out part; ask for less, or allow a larger --target_drop"
+        )
+    if target_drop is None:
+        return max(able, key=lambda i: (rows[i]["score"], rows[i]["speedup"]))
+    return max(able, key=lambda i: rows[i]["speedup"])
+
+
+def plot(sweeps: Mapping[str, Sequence[Mapping[str, Any]]], chosen: Mapping[str, Any], path: Path, title: str) -> None:
+    """Score against mean layers and against measured time, a line for each mode and batch size."""
+    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    sizes = list(chosen["ms"])
+    figure, axes = pyplot.subplots(
+        1, 1 + len(sizes), figsize=(5 * (1 + len(sizes)), 4), layout="constrained", sharey=True
+    )
+    panels = [("mean layers", lambda item: item["mean_layers"])]
+    panels += [(f"ms per sample, batch {size}", lambda item, size=size: item["ms"][size]) for size in sizes]
+    for axis, (name, value) in zip(axes, panels):
+        for mode, rows in sweeps.items():
+            ordered = sorted(rows, key=value)
+            axis.plot([value(item) for item in ordered], [item["score"] for item in ordered], "o-", label=mode)
+        axis.plot(value(chosen), chosen["score"], "*", markersize=14, color="black", label="chosen")
+        axis.axhline(sweeps["threshold"][0]["score"], color="grey", linewidth=0.8, linestyle="--")
+        axis.set(xlabel=name)
+        axis.grid(alpha=0.3)
+    axes[0].set(ylabel="score on the held-out part")
+    axes[0].legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,182 @@
+"""Exits: classifiers after encoder layers, and how they lie on the disk beside the model they hang on.
+
+Exits are numbered by the layer of the model at hand, from 0 as in sub-models. The model's own classifier is the last
+exit and no part of this: there is never a head after the last layer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ofa_bert.encoder import backbone, encoder_layers, model_type_of
+from ofa_bert.errors import UserError
+from ofa_bert.pretrained import check_shapes, put_weights
+from ofa_bert.submodel import SubModelConfig
+from ofa_bert.weights import read_weights
+
+EXITS = "exits"  # the key in ofa_config.json, and exits.safetensors
+HEADS = ("ramp", "attention")
+_WIDTH, _ATTENTION_HEADS = 128, 2
+
+
+@dataclass(frozen=True)
+class ExitLayout:
+    """Which head hangs after which layers."""
+
+    head: str
+    layers: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "layers": list(self.layers)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ExitLayout:
+        return cls(value["head"], tuple(value["layers"]))
+
+    def points(self, sub_model: SubModelConfig) -> tuple[tuple[int, int], ...]:
+        """(place among the sub-model's kept layers, layer) of every exit that it has before its last layer."""
+        return tuple((i, layer) for i, layer in enumerate(sub_model.layers[:-1]) if layer in self.layers)
+
+
+class Ramp(nn.Layer):
+    """DeeBERT's off-ramp: pooler, dropout, linear. `start_from` copies the model's own pooler (and classifier)."""
+
+    def __init__(self, hidden: int, num_labels: int, dropout: float, activation: Sequence[str]):
+        super().__init__()
+        self.dense = nn.Linear(hidden, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(hidden, num_labels, weight_attr=nn.initializer.Normal(std=0.02))
+        self.activation = tuple(activation)
+
+    def forward(self, hidden: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
+        """Logits [B, C] of hidden states [B, T, H], from position 0 alone; the mask is not used."""
+        pooled = self.dense(hidden[:, 0])  # [B, H]
+        for name in self.activation:
+            pooled = getattr(F, name)(pooled)
+        return self.classifier(self.dropout(pooled))
+
+    def start_from(self, model: nn.Layer, with_classifier: bool = False) -> None:
+        dense, classifier, _ = _own_head(model)
+        pairs = [(self.dense, dense), (self.classifier, classifier)]
+        for own, source in pairs if with_classifier else pairs[:1]:
+            own.weight.set_value(source.weight.numpy())
+            own.bias.set_value(source.bias.numpy())
+
+
+class AttentionHead(nn.Layer):
+    """FastBERT's and GEEP's head: to width 128, self-attention over the tokens, first position, two linear layers."""
+
+    def __init__(self, hidden: int, num_labels: int, dropout: float):
+        super().__init__()
+        self.project = nn.Linear(hidden, _WIDTH)
+        self.query, self.key, self.value, self.out = (nn.Linear(_WIDTH, _WIDTH) for _ in range(4))
+        self.dense = nn.Linear(_WIDTH, _WIDTH)
+        self.classifier = nn.Linear(_WIDTH, num_labels)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
+        """Logits [B, C] of hidden states [B, T, H] with the additive mask [B, 1, 1, T]."""
+        x = F.tanh(self.project(hidden))  # [B, T, 128]
+        # Only position 0 goes on, so only its query is needed.
+        query, key, value = self._split(self.query(x[:, :1])), self._split(self.key(x)), self._split(self.value(x))
+        scores = paddle.matmul(query * (_WIDTH // _ATTENTION_HEADS) ** -0.5, key, transpose_y=True) + mask
+        context = paddle.matmul(self.dropout(F.softmax(scores)), value)  # [B, 2, 1, 64]
+        first = self.out(context.transpose([0, 2, 1, 3]).reshape([0, _WIDTH]))  # [B, 128]
+        return self.classifier(F.tanh(self.dense(first)))
+
+    @staticmethod
+    def _split(x: paddle.Tensor) -> paddle.Tensor:
+        return x.reshape([0, 0, _ATTENTION_HEADS, _WIDTH // _ATTENTION_HEADS]).transpose([0, 2, 1, 3])  # [B, 2, T, 64]
+
+
+class Exits(nn.Layer):
+    """The heads of a model by layer, each with a learned certainty (BERxiT's learning to exit, here one per head)."""
+
+    def __init__(self, model: nn.Layer, layout: ExitLayout):
+        super().__init__()
+        _check(layout, len(encoder_layers(model)))
+        config = model.config
+        hidden, dropout = config.hidden_size, config.hidden_dropout_prob
+        self.layout = layout
+        self.heads, self.certain = nn.LayerDict(), nn.LayerDict()
+        for layer in layout.layers:
+            if layout.head == "ramp":
+                head = Ramp(hidden, config.num_labels, dropout, _own_head(model)[2])
+                head.start_from(model)
+            else:
+                head = AttentionHead(hidden, config.num_labels, dropout)
+            self.heads[str(layer)] = head
+            self.certain[str(layer)] = nn.Linear(hidden, 1)
+
+    def logits(self, layer: int, hidden: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
+        """Logits [B, C] of the exit after `layer`, from its hidden states [B, T, H] and the mask [B, 1, 1, T]."""
+        return self.heads[str(layer)](hidden, mask)
+
+    def certainty(self, layer: int, hidden: paddle.Tensor) -> paddle.Tensor:
+        """How sure the exit after `layer` may be [B], 0 to 1, from its hidden states [B, T, H]."""
+        return F.sigmoid(self.certain[str(layer)](hidden[:, 0])).squeeze(-1)
+
+
+def _check(layout: ExitLayout, depth: int) -> None:
+    wrong = [layer for layer in layout.layers if not 0 <= layer < depth - 1]
+    if layout.head not in HEADS or not layout.layers or wrong or list(layout.layers) != sorted(set(layout.layers)):
+        raise UserError(
+            f"exits {layout.head} after layers {' '.join(map(str, layout.layers)) or 'none'}: an exit is one of"
+            f" {', '.join(HEADS)}, and hangs after some of the layers 0 to {depth - 2}; after the last one the model"
+            " answers itself"
+        )
+
+
+def _own_head(model: nn.Layer) -> tuple[nn.Linear, nn.Linear, tuple[str, ...]]:
+    """The model's pooling layer, its classifier, and the activations between them."""
+    if model_type_of(model) == "roberta":
+        return model.classifier.dense, model.classifier.out_proj, ("tanh",)
+    pooler = backbone(model).pooler
+    activations = ("tanh",) if getattr(pooler, "pool_act", "tanh") == "tanh" else ()
+    if model_type_of(model) == "tinybert":
+        activations += ("relu",)
+    return pooler.dense, model.classifier, activations
+
+
+def whole(model: nn.Layer) -> SubModelConfig:
+    """All of the model at hand, as a sub-model of itself: uneven where it was extracted so."""
+    layers = encoder_layers(model)
+    heads = tuple(layer.self_attn.num_heads for layer in layers)
+    return SubModelConfig(tuple(range(len(layers))), heads, tuple(layer.linear1.weight.shape[1] for layer in layers))
+
+
+def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> Exits:
+    """Copies of the heads that a sub-model keeps, for the model `small` that was extracted of it."""
+    points = exits.layout.points(sub_model)
+    if not points:
+        raise UserError(
+            f"the sub-model keeps layers {list(sub_model.layers)}, none of which has an exit before its last"
+        )
+    own = Exits(small, ExitLayout(exits.layout.head, tuple(place for place, _ in points)))
+    for place, layer in points:
+        own.heads[str(place)].set_state_dict(exits.heads[str(layer)].state_dict())
+        own.certain[str(place)].set_state_dict(exits.certain[str(layer)].state_dict())
+    own.eval()
+    return own
+
+
+def load_exits(directory: str | Path, meta: Mapping[str, Any], model: nn.Layer) -> Exits:
+    """The exits that lie beside a model, in eval mode. UserError when there are none or they fit another model."""
+    path = Path(directory, f"{EXITS}.safetensors")
+    if not meta.get(EXITS):
+        raise UserError(f"{directory}: has no exits; train them with run_glue_ofa.py --exits")
+    exits = Exits(model, ExitLayout.from_json(meta[EXITS]))
+    weights = read_weights(path)
+    different = sorted(set(weights) ^ set(exits.state_dict()))
+    if different:
+        raise UserError(f"{path}: does not hold the exits that ofa_config.json describes ({different[0]})")
+    check_shapes(exits, weights, str(path))
+    put_weights(exits, weights)
+    exits.eval()
+    return exits
