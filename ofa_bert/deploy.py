@@ -17,9 +17,9 @@ from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.config import ExportConfig
 from ofa_bert.encoder import backbone
 from ofa_bert.errors import UserError
-from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits
 from ofa_bert.evaluate import score
 from ofa_bert.evidence import Data
+from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits
 from ofa_bert.export import export_bundle
 from ofa_bert.meta import versions
 from ofa_bert.prepare import best_of, check_task
