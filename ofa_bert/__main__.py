@@ -1,7 +1,9 @@
 """python -m ofa_bert <command>: what is not one of the three scripts.
 
 commands:
-  demo    finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
+  demo     finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
+  predict  labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
+  trtexec  the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
 
 import sys
@@ -25,7 +27,37 @@ def run_demo(argv):
     show(f"\nBundles to deploy: {config.output_dir}/static")
 
 
-COMMANDS = {"demo": run_demo}
+def run_predict(argv):
+    about = "Predict the texts of a file with a bundle: the same columns come out, and the labels that were predicted."
+    example = (
+        "python -m ofa_bert predict --bundle ./tmp/SST-2-small-static --input texts.tsv --output predicted.tsv\n"
+        "    --precision int8 --workers 4"
+    )
+    from ofa_bert.config_runtime import PredictConfig
+
+    config = parse(PredictConfig, argv, about, example, prog="python -m ofa_bert predict")
+    from ofa_bert.predict import predict_file
+
+    summary = predict_file(config)
+    counts = ", ".join(f"{label}: {count}" for label, count in summary["labels"].items())
+    show(f"{summary['rows']} rows written to {config.output}" + (f" ({counts})" if counts else ""))
+
+
+def run_trtexec(argv):
+    about = "Print the trtexec command line for a bundle, with profiles for batch and length; run it where TensorRT is."
+    from ofa_bert.config_runtime import TrtexecConfig
+
+    config = parse(TrtexecConfig, argv, about, prog="python -m ofa_bert trtexec")
+    from ofa_bert.predict import trtexec_for
+
+    show(trtexec_for(config))
+
+
+COMMANDS = {
+    "demo": run_demo,
+    "predict": run_predict,
+    "trtexec": run_trtexec,
+}
 
 
 def work(argv):
@@ -39,7 +71,7 @@ def work(argv):
 
 
 def main(argv=None):
-    return run(work, sys.argv[1:] if argv is None else argv)
+    return run(work, sys.argv[1:] if argv is None else argv, resumable=False)
 
 
 if __name__ == "__main__":

@@ -37,13 +37,17 @@ def read_json(path: str | Path) -> Any:
 
 def write_json_atomic(path: str | Path, value: Any) -> None:
     """Write JSON beside `path`, sync it, rename it. RunError when the disk refuses; the old file stays."""
+    # Before the file is opened: a value that is no JSON is a programming error and must leave no file.
+    write_text_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_text_atomic(path: str | Path, text: str) -> None:
+    """The same for any text; it becomes UTF-8, and its line ends stay as they are."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.ofa-new")
-    # Before the file is opened: a value that is no JSON is a programming error and must leave no file.
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8") as file:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

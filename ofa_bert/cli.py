@@ -18,7 +18,9 @@ logger = logging.getLogger(__name__)
 INTERRUPTED = 130
 
 
-def run(work: Callable[[Optional[Sequence[str]]], None], argv: Optional[Sequence[str]] = None) -> int:
+def run(
+    work: Callable[[Optional[Sequence[str]]], None], argv: Optional[Sequence[str]] = None, resumable: bool = True
+) -> int:
     """Call `work(argv)` and return the exit code: 0; 2 for a user's mistake; 1 for a run that failed; 130 for Ctrl-C.
 
     Errors of the program itself keep their stack trace: they are ours to mend.
@@ -32,7 +34,8 @@ def run(work: Callable[[Optional[Sequence[str]]], None], argv: Optional[Sequence
     except UserError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted; --resume continues from the newest checkpoint", INTERRUPTED)
+        hint = "; --resume continues from the newest checkpoint" if resumable else ""
+        return _fail(f"interrupted{hint}", INTERRUPTED)
     except MemoryError:
         return _fail("out of memory; try a smaller --batch_size or --max_seq_length", 1)
     except OSError as error:

@@ -1,0 +1,212 @@
+"""Chooses the library, the file and the device for a model of a bundle, and opens it. No Paddle is imported for that.
+
+int8 takes whichever form of it the library runs fast: ONNX Runtime the dynamic one, OpenVINO and Paddle Inference the
+static one. bf16 needs no file of its own, the fp32 model is computed in it; so is fp16 by TensorRT.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import partial
+from pathlib import Path
+from typing import Callable, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from ofa_bert import environment
+from ofa_bert.bundle import models, read_manifest
+from ofa_bert.engines import ENGINES, Settings
+from ofa_bert.errors import UserError
+from ofa_bert.tensorrt import Profile
+
+BACKENDS = ("onnx_runtime", "openvino", "paddle_inference")  # in the order in which "auto" tries them
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
+PROVIDERS = ("cpu", "cuda", "tensorrt")
+DEVICES = ("cpu", "gpu")
+_PACKAGES = {  # what is imported, and what brings it
+    "onnx_runtime": ("onnxruntime", 'pip install "ofa_bert[runtime]"'),
+    "openvino": ("openvino", 'pip install "ofa_bert[openvino]"'),
+    "paddle_inference": ("paddle", 'pip install "ofa_bert[cpu]", or [gpu]'),
+}
+# (back end, provider) -> precision -> precisions of the files that serve it, best first.
+_SERVED_BY: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
+    ("onnx_runtime", "cpu"): {
+        "fp32": ("fp32",),
+        "fp16": ("fp16",),
+        "int8": ("int8", "int8-static"),
+        "int8-static": ("int8-static",),
+    },
+    ("onnx_runtime", "cuda"): {"fp32": ("fp32",), "fp16": ("fp16",)},
+    ("onnx_runtime", "tensorrt"): {
+        "fp32": ("fp32",),
+        "fp16": ("fp32",),
+        "int8": ("int8-static",),
+        "int8-static": ("int8-static",),
+    },
+    ("openvino", "cpu"): {
+        "fp32": ("fp32",),
+        "fp16": ("fp16",),
+        "bf16": ("fp32",),
+        "int8": ("int8-static", "int8"),
+        "int8-static": ("int8-static",),
+    },
+    ("paddle_inference", "cpu"): {
+        "fp32": ("fp32",),
+        "bf16": ("fp32",),
+        "int8": ("int8-static",),
+        "int8-static": ("int8-static",),
+    },
+    ("paddle_inference", "cuda"): {"fp32": ("fp32",), "fp16": ("fp16",)},
+    ("paddle_inference", "tensorrt"): {
+        "fp32": ("fp32",),
+        "fp16": ("fp32",),
+        "int8": ("int8-static",),
+        "int8-static": ("int8-static",),
+    },
+}
+
+
+class _Damaged(UserError):
+    """The library is there and the file is not what it should be."""
+
+
+class Backend(NamedTuple):
+    """A loaded model. `run` maps input_ids and token_type_ids, int64 [B, T], to logits, float32 [B, C]."""
+
+    run: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    output: str  # what the model itself calls the logits; Paddle generates this name
+    device: str  # "cpu" or "gpu:0"
+    name: str
+    precision: str  # what it computes in: fp32, fp16, bf16, int8 or int8-static
+    provider: str
+    # Puts one batch onto the device; what it returns runs it there and returns when it is done. For measuring.
+    bind: Callable[[np.ndarray, np.ndarray], Callable[[], object]]
+
+
+def open_model(
+    bundle: str | Path,
+    backend: str = "auto",
+    precision: str = "fp32",
+    device: str = "cpu",
+    threads: int | None = None,
+    provider: str | None = None,
+    profile: Profile | None = None,
+) -> Backend:
+    """The bundle's model in this precision, ready to run. UserError, with the cure, when that cannot be.
+
+    backend: one of BACKENDS, or "auto": the first that is installed and for which the bundle has a file.
+    threads: all usable cores unless given. provider: how a GPU is used; "cuda" when device is "gpu".
+    profile: the shapes that TensorRT compiles for.
+    """
+    provider = _resolve(backend, precision, device, provider)
+    manifest = read_manifest(bundle)
+    profile = profile or Profile.up_to(manifest["max_seq_length"])
+    names = BACKENDS if backend == "auto" else (backend,)
+    problems = []
+    for name in names:
+        try:
+            _check_choice(name, precision, provider)
+            files, held = _pick(Path(bundle), models(manifest), name, precision, provider)
+            return _open(files, name, _computed(precision, held), provider, threads, profile)
+        except _Damaged:
+            raise  # another file of the same bundle may be no better
+        except UserError as error:
+            problems.append(str(error))
+    if backend != "auto":
+        raise UserError(problems[0])
+    raise UserError("no back end can open this bundle: " + "; ".join(problems))
+
+
+def open_files(
+    files: Sequence[str | Path],
+    backend: str,
+    precision: str = "fp32",
+    device: str = "cpu",
+    threads: int | None = None,
+    provider: str | None = None,
+    profile: Profile | None = None,
+) -> Backend:
+    """As open_model, for files that no manifest describes yet: [model.onnx] or [program, parameters].
+
+    precision: the files' own, or bf16 for files in fp32.
+    """
+    provider = _resolve(backend, precision, device, provider)
+    if backend == "auto":
+        raise UserError(f"backend auto: name one for files without a manifest: {', '.join(BACKENDS)}")
+    _check_choice(backend, precision, provider)
+    return _open([Path(path) for path in files], backend, precision, provider, threads, profile or Profile())
+
+
+def format_of(backend: str) -> str:
+    """The format of the models that a back end opens: "paddle" or "onnx"."""
+    return "paddle" if backend == "paddle_inference" else "onnx"
+
+
+def _resolve(backend: str, precision: str, device: str, provider: str | None) -> str:
+    """The provider; UserError for a word that means nothing here and for words that contradict each other."""
+    _known("backend", backend, ("auto", *BACKENDS))
+    _known("precision", precision, PRECISIONS)
+    _known("device", device, DEVICES)
+    if provider is None:
+        return "cuda" if device == "gpu" else "cpu"
+    _known("provider", provider, PROVIDERS)
+    if provider == "cpu" and device == "gpu":
+        raise UserError("provider cpu contradicts device gpu; leave one of them out")
+    return provider
+
+
+def _known(what: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UserError(f"{what} {value}: must be one of {', '.join(allowed)}")
+
+
+def _check_choice(backend: str, precision: str, provider: str) -> None:
+    """The back end is installed, knows the provider and computes in the precision there."""
+    package, cure = _PACKAGES[backend]
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"backend {backend}: the package {package} is not installed: {cure}")
+    if (backend, provider) not in _SERVED_BY:
+        raise UserError(
+            f"backend {backend} computes on the CPU only; for provider {provider} take onnx_runtime or paddle_inference"
+        )
+    served = _SERVED_BY[backend, provider]
+    if precision not in served:
+        others = [name for name in BACKENDS if precision in _SERVED_BY.get((name, provider), {})]
+        cure = f"precisions there: {', '.join(served)}" + (f"; or take {' or '.join(others)}" if others else "")
+        raise UserError(f"backend {backend} does not compute in {precision} on provider {provider}; {cure}")
+
+
+def _pick(bundle: Path, held: list[dict], backend: str, precision: str, provider: str) -> tuple[list[Path], str]:
+    """(files, their precision) of the first model in the bundle that serves `precision`."""
+    kind, wanted = format_of(backend), _SERVED_BY[backend, provider][precision]
+    for file_precision in wanted:
+        for model in held:
+            if (model["format"], model["precision"]) == (kind, file_precision):
+                return [bundle / name for name in model["files"]], file_precision
+    flags = f"--precision {wanted[0]}" + (" --onnx" if kind == "onnx" else "")
+    raise UserError(
+        f"{bundle}: holds no {kind} model in {' or '.join(wanted)} for backend {backend}, only"
+        f" {', '.join(model['name'] for model in held) or 'none'}; export it with export_model.py {flags}"
+    )
+
+
+def _computed(precision: str, held: str) -> str:
+    return held if precision == "int8" else precision
+
+
+def _open(
+    files: Sequence[Path], backend: str, precision: str, provider: str, threads: Optional[int], profile: Profile
+) -> Backend:
+    settings = Settings(precision, provider, threads or environment.cores(), profile)
+    try:
+        engine = ENGINES[backend](files, settings)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # each library has its own types; what they say matters, not which it is
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise _Damaged(
+            f"{files[0]}: {backend} cannot load it: {reason}; copy the bundle again or export it anew"
+        ) from error
+    bind = engine.bind or (lambda input_ids, token_type_ids: partial(engine.run, input_ids, token_type_ids))
+    device = "cpu" if provider == "cpu" else "gpu:0"
+    return Backend(engine.run, engine.output, device, backend, precision, provider, bind)

@@ -1,0 +1,80 @@
+"""Command lines of what runs a bundle: predict and trtexec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
+from ofa_bert.commandline import not_negative, option, positive, whole
+from ofa_bert.tables import SUFFIXES
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """python -m ofa_bert predict."""
+
+    bundle: str = option("directory that export_model.py --static_sub_model wrote")
+    input: str = option("file with the texts: .tsv, .csv or .jsonl")
+    output: str = option("file to write, in the format of --input: its columns and what was predicted")
+    text_columns: Optional[tuple] = option(
+        "names of the one or two text columns; default: those that the model was trained on; whole numbers mean that"
+        " there is no header and count columns from 0",
+        None,
+        many=True,
+    )
+    all_probabilities: bool = option("also write the probability of every single label", False, bool)
+    backend: str = option(
+        "library that computes; auto takes the first that is installed and has a file in the bundle",
+        "auto",
+        choices=("auto", *BACKENDS),
+    )
+    precision: str = option(
+        "what to compute in; bf16 uses the fp32 model, int8 the form of it that the back end runs fastest",
+        "fp32",
+        choices=PRECISIONS,
+    )
+    workers: int = option("processes that compute side by side, each on cores of its own; 0: in this process", 0, whole)
+    threads: Optional[int] = option("threads per process; default: all cores, divided among the workers", None, whole)
+    batch_size: int = option("texts of about one length that are computed together, at most", 32, whole)
+    max_tokens_per_batch: int = option("tokens of a batch, padding included, at most", 4096, whole)
+    device: str = option("where to compute", "cpu", choices=DEVICES)
+    provider: Optional[str] = option("how a GPU is used; default: cuda with --device gpu", None, choices=PROVIDERS)
+
+    def problems(self) -> list[str]:
+        problems = positive(self, "threads", "batch_size", "max_tokens_per_batch") + not_negative(self, "workers")
+        formats = {flag: Path(name).suffix.lower() for flag, name in (("input", self.input), ("output", self.output))}
+        for flag, suffix in formats.items():
+            if suffix not in SUFFIXES:
+                problems.append(f"--{flag} {getattr(self, flag)}: must end in {', '.join(SUFFIXES)}")
+        if not problems and len(set(formats.values())) > 1:
+            problems.append(f"--output {self.output}: must end in {formats['input']}, as --input does")
+        if Path(self.input).resolve() == Path(self.output).resolve():
+            problems.append(f"--output {self.output}: is the input file; name another one")
+        if self.text_columns and len(self.text_columns) > 2:
+            problems.append(f"--text_columns {' '.join(self.text_columns)}: one or two columns")
+        return problems
+
+    def predictor_arguments(self) -> dict[str, Any]:
+        """What runtime.Predictor takes."""
+        names = ("bundle", "backend", "precision", "threads", "workers", "device", "provider", "batch_size")
+        return {name: getattr(self, name) for name in (*names, "max_tokens_per_batch")}
+
+
+@dataclass(frozen=True)
+class TrtexecConfig:
+    """python -m ofa_bert trtexec."""
+
+    bundle: str = option("directory that export_model.py --static_sub_model --onnx wrote")
+    precision: str = option(
+        "what TensorRT computes in; fp16 uses the fp32 model", "fp16", choices=("fp32", "fp16", "int8-static")
+    )
+    batch: tuple = option("least, best and most texts of a batch", (1, 16, 64), whole, many=True)
+    length: Optional[tuple] = option(
+        "least, best and most tokens of a text; default: 1, 64 and the bundle's longest input", None, whole, many=True
+    )
+    engine: str = option("file that trtexec is to write", "model.plan")
+
+    def problems(self) -> list[str]:
+        return []

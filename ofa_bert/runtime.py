@@ -1,0 +1,156 @@
+"""Text in, labels and probabilities out: a bundle as a Python object, without Paddle or any training code.
+
+from ofa_bert.runtime import Predictor
+
+with Predictor("SST-2-small-static", precision="int8", workers=4) as predictor:
+    for prediction in predictor.predict(["a fine film", "a dull one"]):
+        ...  # prediction.label, prediction.probability
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterable, Iterator, Optional, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from ofa_bert.backends import open_model
+from ofa_bert.bundle import read_manifest
+from ofa_bert.errors import RunError, UserError
+from ofa_bert.tensorrt import Profile
+from ofa_bert.tokens import Text, check_texts, load_text_encoder
+from ofa_bert.workers import Batch, WorkerPool
+
+CHUNK = 4096  # texts that are tokenized and sorted by length together
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model says about one text. A class with its probability, or the value of a regression."""
+
+    label: Optional[str]  # None for a regression
+    probability: Optional[float]  # of that label
+    value: Optional[float]  # None for classes
+    probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a regression
+
+
+class Predictor:
+    """A bundle, ready to answer. Close it, or use it in a `with`, when it has workers."""
+
+    def __init__(
+        self,
+        bundle: str | Path,
+        backend: str = "auto",
+        precision: str = "fp32",
+        threads: int | None = None,
+        workers: int = 0,
+        device: str = "cpu",
+        provider: str | None = None,
+        batch_size: int = 32,
+        max_tokens_per_batch: int = 4096,
+        profile: Profile | None = None,
+    ):
+        """backend, precision, device, provider, profile: see backends.open_model.
+
+        workers: processes that compute side by side, each on its own cores; 0 computes in this one.
+        threads: per process; unless given, all usable cores, divided among the workers.
+        batch_size, max_tokens_per_batch: a batch has at most so many texts, and so many tokens with its padding.
+        """
+        numbers = {"threads": threads, "batch_size": batch_size, "max_tokens_per_batch": max_tokens_per_batch}
+        for name, value in numbers.items():
+            if value is not None and value < 1:
+                raise UserError(f"{name} {value}: must be above 0")
+        if workers < 0:
+            raise UserError(f"workers {workers}: must not be negative; 0 computes in this process")
+        self.manifest = read_manifest(bundle)
+        count = self.manifest["num_labels"]
+        regression = count == 1 and not self.manifest["labels"]
+        self.labels = () if regression else tuple(self.manifest["labels"] or map(str, range(count)))
+        self._encode = load_text_encoder(bundle, self.manifest)
+        self._limits = batch_size, max_tokens_per_batch
+        self._precision = precision
+        self._lock = threading.Lock()  # a Paddle predictor and the workers answer one caller at a time
+        how = {"backend": backend, "precision": precision, "device": device, "provider": provider, "profile": profile}
+        self._model = self._pool = None
+        if workers:
+            self._pool = WorkerPool(workers, {"bundle": str(bundle), **how}, threads)
+        else:
+            self._model = open_model(bundle, threads=threads, **how)
+        self._parts = workers or 1
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers and let go of the model."""
+        if self._pool is not None:
+            self._pool.close()
+        self._model = self._pool = None
+
+    def predict(self, texts: Sequence[Text], progress: bool = False) -> list[Prediction]:
+        """One prediction per text, or per pair of texts (a tuple of two), in their order."""
+        logits = self.logits(texts, progress).astype(np.float64)  # [N, C]
+        if not self.labels:
+            return [Prediction(None, None, float(value), ()) for (value,) in logits]
+        powers = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
+        probabilities = powers / powers.sum(axis=-1, keepdims=True)  # [N, C]
+        return [
+            Prediction(self.labels[best], float(row[best]), None, tuple(map(float, row)))
+            for row, best in zip(probabilities, probabilities.argmax(axis=-1))
+        ]
+
+    def logits(self, texts: Sequence[Text], progress: bool = False) -> np.ndarray:
+        """[N, C] float32 in the order of the texts."""
+        if self._model is None and self._pool is None:
+            raise UserError("this Predictor is closed; make another one")
+        texts = check_texts(texts, self.manifest)
+        logits = np.zeros((len(texts), self.manifest["num_labels"]), dtype=np.float32)
+        with self._lock, tqdm(total=len(texts), desc="predict", unit="text", disable=not progress) as bar:
+            members: dict[int, np.ndarray] = {}
+            for key, found in self._run(self._batches(texts, members)):
+                if not np.isfinite(found).all():
+                    raise RunError(f"the model answers with numbers that are not finite in {self._precision}; try fp32")
+                rows = members.pop(key)
+                logits[rows] = found
+                bar.update(len(rows))
+        return logits
+
+    def _run(self, batches: Iterable[Batch]) -> Iterator[tuple[int, np.ndarray]]:
+        if self._pool is not None:
+            return self._pool.run(batches)
+        model = self._model
+        return ((batch.key, model.run(batch.input_ids, batch.token_type_ids)) for batch in batches)
+
+    def _batches(self, texts: Sequence[Text], members: dict[int, np.ndarray]) -> Iterator[Batch]:
+        """Padded batches of texts of about one length; `members` remembers which texts are in the batch of a key."""
+        rows, tokens = self._limits
+        for start in range(0, len(texts), CHUNK):
+            input_ids, token_type_ids = self._encode(texts[start : start + CHUNK])
+            lengths = np.asarray([len(ids) for ids in input_ids])
+            # A short list still gives every worker something to do.
+            for group in plan(lengths, min(rows, -(-len(lengths) // self._parts)), tokens):
+                key = start + int(group[0])
+                members[key] = start + group
+                shape = len(group), lengths[group[0]]
+                batch = Batch(key, np.full(shape, self.manifest["pad_token_id"]), np.zeros(shape, np.int64))
+                for row, text in enumerate(group):
+                    batch.input_ids[row, : lengths[text]] = input_ids[text]
+                    batch.token_type_ids[row, : lengths[text]] = token_type_ids[text]
+                yield batch
+
+
+def plan(lengths: np.ndarray, rows: int, tokens: int) -> list[np.ndarray]:
+    """Indices [B_i] that part range(N) into batches, longest texts first, within `rows` and `tokens` (but one row)."""
+    order = np.argsort(-lengths, kind="stable")
+    groups, start = [], 0
+    while start < len(order):
+        count = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
+        groups.append(order[start : start + count])
+        start += count
+    return groups

@@ -1,0 +1,270 @@
+"""Worker processes, each on cores of its own. A batch whose worker was killed is done again by another one.
+
+A worker is a fresh interpreter: the main module of the program is not imported again, and cores and thread counts are
+set before any library loads. It ends when its connection does, so it cannot outlive the process that started it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import logging
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections import Counter, deque
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
+
+import numpy as np
+
+from ofa_bert import environment
+from ofa_bert.errors import RunError, UserError
+
+logger = logging.getLogger(__name__)
+
+AHEAD = 2  # batches that a worker has: the one it computes, and the next so that it need not wait
+ATTEMPTS = 3  # workers that one batch may end, and that may end while they load the model
+PATIENCE = 2.0  # seconds that a worker has for ending by itself
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_BOOT = """
+import json, os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+job = json.loads(sys.argv[1])
+if job["cores"]:
+    os.sched_setaffinity(0, job["cores"])
+sys.path[:] = job["path"]
+from ofa_bert.workers import serve
+serve(job)
+"""
+
+
+class Batch(NamedTuple):
+    key: int
+    input_ids: np.ndarray  # [B, T] int64
+    token_type_ids: np.ndarray  # [B, T] int64
+
+
+class WorkerPool:
+    """`count` processes that each call `opener` (module:function) with `arguments` and `threads`, and run its `run`."""
+
+    def __init__(
+        self,
+        count: int,
+        arguments: Mapping[str, Any],
+        threads: int | None = None,
+        opener: str = "ofa_bert.backends:open_model",
+    ):
+        """Returns when all are ready. UserError or RunError when one cannot load the model."""
+        self.threads = threads or max(1, environment.cores() // count)
+        self._job = {"arguments": {**arguments, "threads": self.threads}, "opener": opener}
+        self._workers: list[_Worker] = []
+        self._end = weakref.finalize(self, _end_all, self._workers)
+        self._run_number = 0
+        self._failed_starts = 0
+        try:
+            for cores in core_groups(count, self.threads):
+                self._workers.append(_Worker(self._job, cores))
+            while not all(worker.ready for worker in self._workers):
+                self._receive({}, deque())
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pids(self) -> list[int]:
+        return [worker.process.pid for worker in self._workers]
+
+    def run(self, batches: Iterable[Batch]) -> Iterator[tuple[int, np.ndarray]]:
+        """(key, logits [B, C]) of every batch, as they are done, each exactly once. `batches` is read as needed."""
+        if not self._workers:
+            raise RuntimeError("the pool is closed")
+        self._run_number += 1  # answers to a run that was abandoned are told by their number
+        run, source = self._run_number, iter(batches)
+        again: deque[Batch] = deque()
+        ended_by: Counter[int] = Counter()
+        while True:
+            exhausted = self._hand_out(run, source, again, ended_by)
+            waiting = again or any(number == run for worker in self._workers for number, _ in worker.pending)
+            if exhausted and not waiting:
+                return
+            yield from self._receive(ended_by, again)
+
+    def _hand_out(self, run: int, source: Iterator[Batch], again: deque[Batch], ended_by: Counter) -> bool:
+        """Give batches to the workers that have the fewest; True when there are none left to give."""
+        while True:
+            ready = [worker for worker in self._workers if worker.ready and len(worker.pending) < AHEAD]
+            if not ready:
+                return False
+            batch = again.popleft() if again else next(source, None)
+            if batch is None:
+                return True
+            worker = min(ready, key=lambda worker: len(worker.pending))
+            worker.pending[run, batch.key] = batch
+            try:
+                worker.connection.send(((run, batch.key), batch.input_ids, batch.token_type_ids))
+            except OSError:
+                self._replace(worker, ended_by, again)
+
+    def _receive(self, ended_by: Counter, again: deque[Batch]) -> Iterator[tuple[int, np.ndarray]]:
+        """Wait for answers; a list of (key, logits) of the present run."""
+        answers = []
+        for connection in wait([worker.connection for worker in self._workers]):
+            worker = next(worker for worker in self._workers if worker.connection is connection)
+            try:
+                what, key, value = connection.recv()
+            except (EOFError, OSError):
+                self._replace(worker, ended_by, again)
+                continue
+            if what == "refused":
+                raise (RunError if key == RunError.exit_code else UserError)(value)
+            if what == "ready":
+                worker.ready, self._failed_starts = True, 0
+                continue
+            batch = worker.pending.pop(key)
+            if key[0] != self._run_number:
+                continue
+            if what == "failed":
+                shape = "batch {}, length {}".format(*batch.input_ids.shape)
+                raise RunError(f"the model failed on {shape}: {value}")
+            answers.append((batch.key, value))
+        return iter(answers)
+
+    def _replace(self, worker: _Worker, ended_by: Counter, again: deque[Batch]) -> None:
+        """Start another worker in place of one that has ended; what it had left is to be done again."""
+        how = worker.end()
+        left = [batch for (run, _), batch in worker.pending.items() if run == self._run_number]
+        logger.warning("worker %d %s; %d batch(es) are done again", worker.process.pid, how, len(left))
+        if not worker.ready:
+            self._failed_starts += 1
+            if self._failed_starts >= ATTEMPTS:
+                raise RunError(f"worker processes end while they load the model: {how}; use fewer --workers")
+        if left:
+            ended_by[left[0].key] += 1  # it had begun no other
+            if ended_by[left[0].key] >= ATTEMPTS:
+                shape = "{} x {} tokens".format(*left[0].input_ids.shape)
+                raise RunError(
+                    f"a batch of {shape} ended {ATTEMPTS} worker processes, the last one {how};"
+                    " use fewer --workers or a smaller --batch_size"
+                )
+        again.extend(left)
+        self._workers[self._workers.index(worker)] = _Worker(self._job, worker.cores)
+
+    def close(self) -> None:
+        """End the processes. What they were computing is lost."""
+        self._end()
+        self._workers.clear()
+
+
+class _Worker:
+    """One process, its end of the connection, and the batches that it has not answered, oldest first."""
+
+    def __init__(self, job: Mapping[str, Any], cores: Sequence[int]):
+        self.cores = cores
+        self.ready = False
+        self.pending: dict[tuple[int, int], Batch] = {}
+        threads = str(job["arguments"]["threads"])
+        path = [entry or os.getcwd() for entry in sys.path]
+        ours, theirs = socket.socketpair()
+        with theirs:
+            text = json.dumps({**job, "cores": list(cores), "path": path, "descriptor": theirs.fileno()})
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, text],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # standard output is for results
+                env={**os.environ, **dict.fromkeys(_THREADS, threads)},
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # Ctrl-C is for the process that started it
+            )
+        self.connection = Connection(ours.detach())
+
+    def end(self) -> str:
+        """Close the connection, wait, if need be kill; says how the process ended."""
+        self.connection.close()
+        try:
+            code = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait()
+        if code >= 0:
+            return f"ended with exit code {code}"
+        memory = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
+        return f"was ended by {signal.Signals(-code).name}{memory}"
+
+
+def _end_all(workers: Sequence[_Worker]) -> None:
+    for worker in workers:
+        worker.connection.close()
+    for worker in workers:
+        worker.end()
+
+
+def serve(job: Mapping[str, Any]) -> None:
+    """A worker's life: load the model, then answer batches until the connection ends."""
+    connection = Connection(job["descriptor"])
+    try:
+        environment.prepare(job["arguments"]["threads"])
+        try:
+            module, _, function = job["opener"].partition(":")
+            model = getattr(importlib.import_module(module), function)(**job["arguments"])
+        except UserError as error:
+            connection.send(("refused", error.exit_code, str(error)))
+            return
+        connection.send(("ready", None, None))
+        # Reads ahead in a thread: neither side may wait for the other to read while the other does the same.
+        batches: queue.SimpleQueue = queue.SimpleQueue()
+        threading.Thread(target=_read, args=(connection, batches), daemon=True).start()
+        for key, *inputs in iter(batches.get, None):
+            try:
+                answer = ("done", key, model.run(*inputs))
+            except Exception as error:  # each library has its own types; the message goes to the user
+                answer = ("failed", key, (str(error).strip().splitlines() or [type(error).__name__])[0])
+            connection.send(answer)
+    except OSError:
+        pass  # nobody is left to answer to
+
+
+def _read(connection: Connection, batches: queue.SimpleQueue) -> None:
+    try:
+        while True:
+            batches.put(connection.recv())
+    except (EOFError, OSError):
+        batches.put(None)
+
+
+def core_groups(count: int, threads: int, topology: str = "/sys/devices/system/cpu") -> list[list[int]]:
+    """For each of `count` workers the `threads` logical cores that it runs on; empty lists where cores cannot be set.
+
+    Cores whose two hardware threads would both be used are given to one worker. When there are more threads than
+    cores, workers share.
+    """
+    if not hasattr(os, "sched_setaffinity"):
+        return [[] for _ in range(count)]
+    places: dict[tuple[int, int], list[int]] = {}
+    for cpu in sorted(os.sched_getaffinity(0)):
+        places.setdefault(_place(cpu, Path(topology)), []).append(cpu)
+    siblings = [places[place] for place in sorted(places)]
+    if count * threads <= len(siblings):
+        cpus = [group[0] for group in siblings]
+    else:
+        cpus = list(itertools.chain(*siblings))
+    if count * threads > len(cpus):
+        logger.warning("%d workers x %d threads share %d cores; they will be slow", count, threads, len(cpus))
+    turns = itertools.cycle(cpus)
+    return [sorted(set(itertools.islice(turns, threads))) for _ in range(count)]
+
+
+def _place(cpu: int, topology: Path) -> tuple[int, int]:
+    """(package, core) of a logical core; a core of its own where the system does not say."""
+    folder = topology / f"cpu{cpu}" / "topology"
+    try:
+        return int((folder / "physical_package_id").read_text()), int((folder / "core_id").read_text())
+    except (OSError, ValueError):
+        return -1, cpu
