@@ -2,6 +2,7 @@
 
 commands:
   demo     finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
+  latency  measure what layers cost on this device, so that the latency of any sub-model can be predicted
   predict  labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
   trtexec  the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
@@ -53,8 +54,32 @@ def run_trtexec(argv):
     show(trtexec_for(config))
 
 
+def run_latency(argv):
+    about = "Measure a latency table of this device: exported models of many sizes, from which any other is predicted."
+    example = (
+        "python -m ofa_bert latency --model ./tmp/SST-2-ofa --backend onnx_runtime --batch 1 --length 128\n"
+        "    --output cpu.json"
+    )
+    from ofa_bert.config_search import LatencyConfig
+
+    config = parse(LatencyConfig, argv, about, example, prog="python -m ofa_bert latency")
+    from ofa_bert.environment import select_device
+
+    select_device(config.device)
+    from ofa_bert.latency_job import measure_table, printable
+    from ofa_bert.report import table
+
+    found = measure_table(config)
+    show(table(printable(found)))
+    show(
+        f"\nmedian error {found.error['median_error']:.1%}, rank correlation {found.error['rank_correlation']:.3f} on"
+        f" {found.error['models']} sub-models that the table was not fitted to; written to {config.output}"
+    )
+
+
 COMMANDS = {
     "demo": run_demo,
+    "latency": run_latency,
     "predict": run_predict,
     "trtexec": run_trtexec,
 }
