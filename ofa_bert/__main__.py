@@ -4,6 +4,7 @@ commands:
   demo     finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
   latency  measure what layers cost on this device, so that the latency of any sub-model can be predicted
   predict  labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
+  search   find uneven sub-models of a supernet under a latency, size or FLOP budget (NSGA-II, or Bort's FPTAS)
   trtexec  the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
 
@@ -77,10 +78,54 @@ def run_latency(argv):
     )
 
 
+def run_search(argv):
+    about = "Search a supernet for the best sub-model under a budget. Nothing is trained; dev is used once, at the end."
+    example = (
+        "python -m ofa_bert search --model ./tmp/SST-2-ofa --max_latency_ms 8 --latency_table cpu.json --device cpu\n"
+        "    --output_dir ./tmp/SST-2-search\n"
+        "python export_model.py --model_name_or_path ./tmp/SST-2-search/sub_model ...\n\n"
+        "The data are those the supernet was trained on, unless data flags say otherwise. The same command resumes."
+    )
+    from ofa_bert.config_search import SearchConfig
+
+    config = parse(SearchConfig, argv, about, example, prog="python -m ofa_bert search")
+    from ofa_bert.environment import select_device
+
+    select_device(config.device)
+    from ofa_bert.report import table
+
+    if config.algorithm == "fptas":
+        return show_fptas(config, table)
+    from ofa_bert.search_job import search_sub_models
+    from ofa_bert.search_report import described, printable
+    from ofa_bert.winner import printed
+
+    results = search_sub_models(config)
+    if results is None:
+        return
+    show(table(printable(results)))
+    show(f"\nwinner: {described(results['winner']['sub_model'])}")
+    show(printed(results))
+    show(f"written to {config.output_dir}: front.json, front.png, winner.json, sub_model/; export with export_model.py")
+
+
+def show_fptas(config, table):
+    from ofa_bert.fptas_job import printable, search_fptas
+
+    results = search_fptas(config)
+    show(table(printable(results)))
+    for epsilon, missed in results["regret"].items():
+        show(f"an interval of {epsilon} would have missed {missed:.1%} of the highest W")
+    for value in results["rank_correlation_of_seeds"]:
+        show(f"rank correlation of W with the first seed's: {value:.3f}")
+    show(f"winner: {results['winner']['name']}; every evaluation is in {config.output_dir}/results.json")
+
+
 COMMANDS = {
     "demo": run_demo,
     "latency": run_latency,
     "predict": run_predict,
+    "search": run_search,
     "trtexec": run_trtexec,
 }
 

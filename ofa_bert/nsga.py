@@ -7,7 +7,7 @@ import os
 import random
 import socket
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
@@ -23,14 +23,15 @@ _TRIES = 100  # children drawn before a sub-model that was evaluated already is 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What is known of a sub-model after its evaluation. `costs` by name, the searched one among them."""
+    """What an evaluation found: the value to maximise, the score that a budget asks for, and all costs by name."""
 
+    value: float
     score: float
     costs: Mapping[str, float]
-    more: Mapping[str, Any]
+    more: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        return {"score": self.score, "costs": dict(self.costs), "more": dict(self.more)}
+    def point(self, sub_model: SubModelConfig, cost: str) -> Point:
+        return Point(sub_model, self.value, self.costs[cost], self.score, self.costs, self.more)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Nsga:
     population: int = 24
     seed: int = 42
     storage: Optional[Path] = None
-    settings: Mapping[str, Any] = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def run(
         self, trials: int, stop: Callable[[], bool] = lambda: False, done: Callable[[int], None] = lambda _: None
@@ -64,7 +65,7 @@ class Nsga:
             if len(finished) >= trials:
                 break
             self._one(study, optuna)
-        return [_point(trial, self.space, self.cost) for trial in _finished(study, optuna)]
+        return [_evaluated(t).point(self.space.decode(t.params), self.cost) for t in _finished(study, optuna)]
 
     def _study(self, optuna: Any) -> Any:
         storage = None if self.storage is None else _sqlite(optuna, self.storage)
@@ -72,7 +73,7 @@ class Nsga:
         study = optuna.create_study(
             storage=storage, study_name=STUDY, directions=directions, load_if_exists=True, sampler=self._sampler(optuna)
         )
-        wanted = dict(self.settings or {})
+        wanted = dict(self.settings)
         found = study.user_attrs.get("settings")
         if found is None:
             study.set_user_attr("settings", wanted)
@@ -121,9 +122,9 @@ class Nsga:
         sub_model = self.space.decode(trial.params)
         known = {self.space.decode(other.params): other for other in _finished(study, optuna)}
         found = _evaluated(known[sub_model]) if sub_model in known else self.evaluate(sub_model)
-        trial.set_user_attr("evaluated", found.to_json())
+        trial.set_user_attr("evaluated", asdict(found))
         trial.set_user_attr("violations", list(self.budget.violations(found.costs, found.score)))
-        study.tell(trial, [found.score, found.costs[self.cost]])
+        study.tell(trial, [found.value, found.costs[self.cost]])
 
     def _release(self, study: Any, optuna: Any) -> None:
         """Give up the trials of processes of this machine that were killed: their sub-models count as not taken."""
@@ -189,11 +190,6 @@ def _finished(study: Any, optuna: Any) -> list[Any]:
 
 def _evaluated(trial: Any) -> Evaluated:
     return Evaluated(**trial.user_attrs["evaluated"])
-
-
-def _point(trial: Any, space: UnevenSpace, cost: str) -> Point:
-    found = _evaluated(trial)
-    return Point(space.decode(trial.params), found.score, found.costs[cost], {"costs": found.costs, **found.more})
 
 
 def _alive(pid: Optional[int]) -> bool:

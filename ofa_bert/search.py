@@ -1,7 +1,7 @@
 """What a search over sub-models is made of: the space of uneven ones, Pareto fronts, budgets, first guesses. No Paddle.
 
-A search maximises a score and minimises one cost (latency, parameters or FLOPs). Both are callables of a sub-model, so
-everything here is proved against brute force on spaces small enough to enumerate.
+A search maximises a value (a score, or a score less a loss) and minimises one cost (latency, parameters or FLOPs). Both
+are callables of a sub-model, so everything here is proved against brute force on spaces small enough to enumerate.
 """
 
 from __future__ import annotations
@@ -106,22 +106,24 @@ def _nearest(values: Sequence[int], wanted: int) -> int:
 
 @dataclass(frozen=True)
 class Point:
-    """A sub-model that was evaluated. `cost` is the cost that is searched; `more` is whatever else is known of it."""
+    """A sub-model that was evaluated: the value and the cost that are searched, its score and all its costs by name."""
 
     sub_model: SubModelConfig
-    score: float
+    value: float
     cost: float
-    more: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    score: float
+    costs: Mapping[str, float] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in score without costing more; cheapest first, scores ascending.
+    """The points that no other beats in value without costing more; cheapest first, values ascending.
 
-    Of points with the same score and cost the first one stays.
+    Of points with the same value and cost the first one stays.
     """
     front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.cost, -p.score)):  # stable: the first of equals stays first
-        if not front or point.score > front[-1].score:
+    for point in sorted(points, key=lambda p: (p.cost, -p.value)):  # stable: the first of equals stays first
+        if not front or point.value > front[-1].value:
             front.append(point)
     return front
 
@@ -145,29 +147,29 @@ class Budget:
 
 
 def choose(points: Sequence[Point], budget: Budget) -> Point:
-    """The best point within the budget: the cheapest when a score was asked for, otherwise the highest score."""
-    within = [point for point in points if budget.admits(point.more["costs"], point.score)]
+    """The best point within the budget: the cheapest when a score was asked for, otherwise the highest value."""
+    within = [point for point in points if budget.admits(point.costs, point.score)]
     if not within:
         raise RunError(_nothing_fits(points, budget))
     if budget.min_score is not None:
-        return min(within, key=lambda point: (point.cost, -point.score))
-    return max(within, key=lambda point: (point.score, -point.cost))
+        return min(within, key=lambda point: (point.cost, -point.value))
+    return max(within, key=lambda point: (point.value, -point.cost))
 
 
 def _nothing_fits(points: Sequence[Point], budget: Budget) -> str:
-    lows = {name: min(point.more["costs"][name] for point in points) for name in budget.limits}
+    lows = {name: min(point.costs[name] for point in points) for name in budget.limits}
     parts = [f"--max_{name} {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()]
     if budget.min_score is not None:
         parts.append(f"--min_score {budget.min_score:g}: the best found has {max(p.score for p in points):.4f}")
     return "no sub-model keeps within " + "; ".join(parts) + ". Give more room, or --min_width and --min_depth less"
 
 
-def hypervolume(front: Sequence[Point], worst_score: float, worst_cost: float) -> float:
+def hypervolume(front: Sequence[Point], worst_value: float, worst_cost: float) -> float:
     """The area that a front dominates, down to the worst corner: larger is better (for comparing two fronts)."""
-    area, last = 0.0, worst_score
-    for point in pareto_front([p for p in front if p.cost <= worst_cost and p.score >= worst_score]):
-        area += (point.score - last) * (worst_cost - point.cost)
-        last = point.score
+    area, last = 0.0, worst_value
+    for point in pareto_front([p for p in front if p.cost <= worst_cost and p.value >= worst_value]):
+        area += (point.value - last) * (worst_cost - point.cost)
+        last = point.value
     return area
 
 

@@ -48,19 +48,20 @@ def cost_of(sub_model):
 
 
 def evaluate(sub_model):
-    return Evaluated(score_of(sub_model), {"flops": cost_of(sub_model)}, {"loss": -score_of(sub_model)})
+    score = score_of(sub_model)
+    return Evaluated(score, score, {"flops": cost_of(sub_model)}, {"loss": -score})
 
 
 def points(space=SMALL):
-    return [Point(s, score_of(s), cost_of(s), {"costs": {"flops": cost_of(s)}}) for s in space.every()]
+    return [evaluate(s).point(s, "flops") for s in space.every()]
 
 
 def brute_front(found):
     """Every point that no other one beats, by comparing all pairs."""
     return {
-        (p.score, p.cost)
+        (p.value, p.cost)
         for p in found
-        if not any(q.score >= p.score and q.cost <= p.cost and (q.score, q.cost) != (p.score, p.cost) for q in found)
+        if not any(q.value >= p.value and q.cost <= p.cost and (q.value, q.cost) != (p.value, p.cost) for q in found)
     }
 
 
@@ -117,7 +118,7 @@ def test_pareto_front_is_that_of_all_pairs_in_any_order():
     for seed in range(3):
         random.Random(seed).shuffle(found)
         front = pareto_front(found)
-        assert {(p.score, p.cost) for p in front} == brute_front(found)
+        assert {(p.value, p.cost) for p in front} == brute_front(found)
         assert [p.cost for p in front] == sorted(p.cost for p in front)
         assert [p.score for p in front] == sorted(p.score for p in front)
     assert pareto_front([]) == []
@@ -139,7 +140,7 @@ def test_choice_is_the_best_of_all_within_the_budget():
 
 def test_hypervolume_counts_the_area_once():
     def point(score, cost):
-        return Point(SubModelConfig([0], [1], [1]), score, cost)
+        return Point(SubModelConfig([0], [1], [1]), score, cost, score)
 
     assert hypervolume([point(2.0, 1.0)], 0.0, 4.0) == 6.0
     assert hypervolume([point(2.0, 1.0), point(1.0, 2.0), point(3.0, 3.0)], 0.0, 4.0) == 7.0
@@ -189,7 +190,7 @@ def nsga(tmp_path=None, calls=None, **more):
 
 
 def seen(found):
-    return [(p.sub_model, p.score, p.cost) for p in found]
+    return [(p.sub_model, p.value, p.cost) for p in found]
 
 
 def test_nsga_finds_the_front_of_brute_force_with_fewer_evaluations():
@@ -198,7 +199,7 @@ def test_nsga_finds_the_front_of_brute_force_with_fewer_evaluations():
     found = nsga(calls=calls, first=first).run(90)
     assert calls[:2] == first and len(calls) == len(set(calls)) == 90 < len(list(SMALL.every()))
     every = brute_front(points())
-    hit = {(p.score, p.cost) for p in pareto_front(found)} & every
+    hit = {(p.value, p.cost) for p in pareto_front(found)} & every
     assert len(hit) >= 0.9 * len(every)
     best = hypervolume(pareto_front(points()), 0.0, cost_of(uniform(SHAPE, 1.0)) * 1.01)
     assert hypervolume(pareto_front(found), 0.0, cost_of(uniform(SHAPE, 1.0)) * 1.01) > 0.995 * best
@@ -213,12 +214,12 @@ def test_nsga_beats_random_draws_on_a_larger_space():
         total = 0.0
         for layer, heads, ffn in zip(sub_model.layers, sub_model.heads, sub_model.ffn):
             total += worth[layer][0] * (heads / 12) ** 0.5 + worth[layer][1] * (ffn / 1536) ** 0.5 + 0.5
-        return Evaluated(total, {"flops": count_flops(shape, sub_model) / 1e9}, {})
+        return Evaluated(total, total, {"flops": count_flops(shape, sub_model) / 1e9}, {})
 
     grid = [uniform(shape, width) for width in (1.0, 0.75, 0.5, 0.25)]
     found = Nsga(space, judge, "flops", Budget(), grid, 20, 1).run(250)
     drawn = [space.decode(space.draw(rng)) for _ in range(250)] + grid
-    random_points = [Point(s, judge(s).score, judge(s).costs["flops"]) for s in drawn]
+    random_points = [judge(s).point(s, "flops") for s in drawn]
     worst = count_flops(shape, uniform(shape, 1.0)) / 1e9
     assert hypervolume(found, 0.0, worst) > 1.05 * hypervolume(random_points, 0.0, worst)
 
