@@ -4,6 +4,7 @@ commands:
   demo     finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
   latency  measure what layers cost on this device, so that the latency of any sub-model can be predicted
   predict  labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
+  pretrain train a small shape from a large masked-LM on a text file, by distillation
   search   find uneven sub-models of a supernet under a latency, size or FLOP budget (NSGA-II, or Bort's FPTAS)
   trtexec  the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
@@ -78,6 +79,34 @@ def run_latency(argv):
     )
 
 
+def run_pretrain(argv):
+    about = "Pre-train a shape on a text file: masked words, and a teacher's guesses for them (Bort)."
+    example = (
+        "python -m ofa_bert pretrain --teacher bert-base-uncased --shape 4,8,768,1024 --corpus texts.txt\n"
+        "    --output_dir ./tmp/small --max_steps 100000 --device gpu\n"
+        "python run_glue.py --model_name_or_path ./tmp/small --task_name SST-2 ...\n\n"
+        'On several GPUs: python -m paddle.distributed.launch --gpus "0,1" -m ofa_bert pretrain ...'
+    )
+    from ofa_bert.config_pretrain import PretrainConfig
+
+    config = parse(PretrainConfig, argv, about, example, prog="python -m ofa_bert pretrain")
+    from ofa_bert.environment import select_device
+
+    select_device(config.device)
+    from ofa_bert import parallel
+    from ofa_bert.pretrain import pretrain
+
+    parallel.start(config.device)
+    results = pretrain(config)
+    if parallel.is_main():
+        scores, teacher = results["last"]["scores"], results["teacher"]
+        show(f"{results['parameters']} parameters")
+        show(f"held out: accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}")
+        if teacher:
+            show(f"teacher: accuracy {teacher['accuracy']:.4f}, loss {teacher['loss']:.4f}")
+        show(f"written to {config.output_dir}; finetune it with run_glue.py")
+
+
 def run_search(argv):
     about = "Search a supernet for the best sub-model under a budget. Nothing is trained; dev is used once, at the end."
     example = (
@@ -125,6 +154,7 @@ COMMANDS = {
     "demo": run_demo,
     "latency": run_latency,
     "predict": run_predict,
+    "pretrain": run_pretrain,
     "search": run_search,
     "trtexec": run_trtexec,
 }
