@@ -7,6 +7,7 @@ commands:
   pretrain train a small shape from a large masked-LM on a text file, by distillation
   search   find uneven sub-models of a supernet under a latency, size or FLOP budget (NSGA-II, or Bort's FPTAS)
   trtexec  the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
+  tune     finetune with many hyper-parameters, stopping the bad runs early; for shapes that are hard to finetune
 """
 
 import sys
@@ -150,6 +151,30 @@ def show_fptas(config, table):
     show(f"winner: {results['winner']['name']}; every evaluation is in {config.output_dir}/results.json")
 
 
+def run_tune(argv):
+    about = "Finetune with many hyper-parameters: runs that fall behind are stopped, the best is scored on dev, once."
+    example = (
+        "python -m ofa_bert tune --model_name_or_path ./tmp/small --task_name MRPC\n"
+        "    --output_dir ./tmp/MRPC --trials 30\n\n"
+        "Takes run_glue.py's flags too. The same command resumes."
+    )
+    from ofa_bert.config_pretrain import TuneConfig
+
+    config = parse(TuneConfig, argv, about, example, prog="python -m ofa_bert tune")
+    from ofa_bert.environment import select_device
+    from ofa_bert.readers import load_datasets
+
+    datasets = load_datasets(**config.data_arguments())
+    select_device(config.device)
+    from ofa_bert.report import table
+    from ofa_bert.tune import printable, tune
+
+    results = tune(config, datasets)
+    show(table(printable(results)))
+    scores = "  ".join(f"{name} {value:.4f}" for name, value in results["dev"].items() if name != "score")
+    show(f"\nbest run on dev: {scores}; it is in {config.output_dir}/best")
+
+
 COMMANDS = {
     "demo": run_demo,
     "latency": run_latency,
@@ -157,6 +182,7 @@ COMMANDS = {
     "pretrain": run_pretrain,
     "search": run_search,
     "trtexec": run_trtexec,
+    "tune": run_tune,
 }
 
 

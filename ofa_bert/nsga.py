@@ -56,7 +56,7 @@ class Nsga:
         self, trials: int, stop: Callable[[], bool] = lambda: False, done: Callable[[int], None] = lambda _: None
     ) -> list[Point]:
         """Go on until the study holds `trials` evaluations or `stop()`; the points of all of them, in order."""
-        optuna = _optuna()
+        optuna = require_optuna()
         study = self._study(optuna)
         self._release(study, optuna)
         while not stop():
@@ -68,7 +68,7 @@ class Nsga:
         return [_evaluated(t).point(self.space.decode(t.params), self.cost) for t in _finished(study, optuna)]
 
     def _study(self, optuna: Any) -> Any:
-        storage = None if self.storage is None else _sqlite(optuna, self.storage)
+        storage = None if self.storage is None else sqlite_storage(optuna, self.storage)
         directions = ["maximize", "minimize"]
         study = optuna.create_study(
             storage=storage, study_name=STUDY, directions=directions, load_if_exists=True, sampler=self._sampler(optuna)
@@ -134,7 +134,7 @@ class Nsga:
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _optuna() -> Any:
+def require_optuna() -> Any:
     try:
         # Optional: pip install ofa_bert[search]; it costs a second to import.
         import optuna
@@ -168,7 +168,7 @@ def _sampler_class(optuna: Any) -> Any:
     return Sampler
 
 
-def _sqlite(optuna: Any, path: Path) -> Any:
+def sqlite_storage(optuna: Any, path: Path) -> Any:
     """Optuna's storage with a write-ahead log: safe against kills, and a tenth of the time per trial."""
     from sqlalchemy import event
 
