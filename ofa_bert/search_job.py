@@ -104,8 +104,9 @@ def first_guesses(
     The last is what pays: one layer at a time is made smaller, and the sub-models are taken that would be best if what
     that hurts added up. Written to a file, for a resumed search and for workers.
     """
-    if path.exists():
-        return [SubModelConfig.from_json(value) for value in read_json(path)]
+    settings = fingerprint(config, supernet)
+    if path.exists() and read_json(path)["settings"] == settings:
+        return [SubModelConfig.from_json(value) for value in read_json(path)["guesses"]]
     trained = list(supernet.space.sub_models().values())
     shape, cost = space.shape, config.searched_cost()
     between = [
@@ -127,9 +128,17 @@ def first_guesses(
     if limit is not None:
         between = [s for s in between if costs(s)[cost] <= limit]
         shaped = [s for s in shaped if 0.5 * limit <= costs(s)[cost] <= limit]
-    guesses = list(dict.fromkeys([*trained, *shaped, *between]))
-    write_json_atomic(path, [guess.to_json() for guess in guesses])
+    # At most half of the trials: the search has to have something left to do.
+    guesses = list(
+        dict.fromkeys([*trained, *_spread(shaped, config.trials // 3), *_spread(between, config.trials // 8)])
+    )
+    write_json_atomic(path, {"settings": settings, "guesses": [guess.to_json() for guess in guesses]})
     return guesses
+
+
+def _spread(items: list[SubModelConfig], most: int) -> list[SubModelConfig]:
+    """At most `most` of the items, evenly spread."""
+    return items[:: -(-len(items) // max(1, most)) or 1]
 
 
 def _run(nsga: Nsga, config: SearchConfig, started: float) -> list[Point]:
