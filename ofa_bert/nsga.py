@@ -103,11 +103,13 @@ class Nsga:
         """The genes to evaluate next: the first guesses, then random ones, then children of the parents."""
         finished = _finished(study, optuna)
         running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-        taken = {self.space.decode(trial.params) for trial in (*finished, *running) if trial.params}
+        # Another process may be in the middle of writing its genes.
+        whole = [trial for trial in (*finished, *running) if len(trial.params) == len(self.space.ranges())]
+        taken = {self.space.decode(trial.params) for trial in whole}
         for guess in map(self.space.encode, self.first):
             if self.space.decode(guess) not in taken:
                 return guess
-        rng = random.Random(f"{self.seed} {len(finished)}")
+        rng = random.Random(f"{self.seed} {len(finished)} {len(running)}")
         # Sorted: Optuna hands the same parents over in another order after a restart.
         genes = [trial.params for trial in sorted(parents, key=lambda trial: trial.number)]
         for _ in range(_TRIES):

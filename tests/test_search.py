@@ -292,6 +292,18 @@ def test_two_processes_share_one_search(tmp_path):
     assert len({p.sub_model for p in found}) >= 35
 
 
+def test_genes_that_another_process_has_half_written_are_no_obstacle(tmp_path):
+    import optuna
+
+    one = nsga(tmp_path)
+    one.run(3)
+    study = optuna.load_study(study_name="sub-models", storage=f"sqlite:///{tmp_path / 'study.db'}")
+    half = study.ask()
+    half.suggest_int("heads_0", 0, 2)
+    half.set_user_attr("process", ["another machine", 1])
+    assert len(one.run(8)) == 8
+
+
 def test_a_study_of_another_search_is_refused(tmp_path):
     nsga(tmp_path, settings={"seed": 3, "examples": 8}).run(2)
     with pytest.raises(UserError, match="examples was 8, now 9"):
