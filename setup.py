@@ -14,7 +14,7 @@ REQUIRES = ["numpy>=1.23", "tqdm"]
 
 RUNTIME = ["onnxruntime", "tokenizers>=0.20"]
 
-SEARCH = ["optuna"]
+SEARCH = ["optuna>=4.3,<6"]
 
 TRAIN = [
     "paddlenlp==2.8.1",

@@ -5,6 +5,10 @@ commands:
   predict         labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
   bench           latency, size, memory and score of bundles in every back end and precision, with tables and plots
   exits           choose the threshold of early exits on held-out training data, measure it, report it on dev
+  latency         measure what layers cost on this device, so that the latency of any sub-model can be predicted
+  search          find uneven sub-models of a supernet under a latency, size or FLOP budget (NSGA-II, or Bort's FPTAS)
+  pretrain        train a small shape from a large masked-LM on a text file, by distillation
+  tune            finetune with many hyper-parameters, stopping the bad runs early; for shapes that are hard to finetune
   export_serving  bundles as a Triton model repository and as Paddle Serving's and FastDeploy's input
   trtexec         the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
@@ -16,6 +20,7 @@ from ofa_bert.commandline import parse
 from ofa_bert.config import DemoConfig
 from ofa_bert.config_exits import ExitChoiceConfig
 from ofa_bert.errors import UserError
+from ofa_bert.search_commands import run_latency, run_pretrain, run_search, run_tune
 
 
 def run_demo(argv):
@@ -117,8 +122,12 @@ COMMANDS = {
     "demo": run_demo,
     "exits": run_exits,
     "export_serving": run_export_serving,
+    "latency": run_latency,
     "predict": run_predict,
+    "pretrain": run_pretrain,
+    "search": run_search,
     "trtexec": run_trtexec,
+    "tune": run_tune,
 }
 
 

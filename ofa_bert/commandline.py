@@ -146,3 +146,16 @@ def multipliers(config: Any, *names: str) -> list[str]:
 def to_json(config: Any) -> dict[str, Any]:
     """The resolved command line, for saving beside a result."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def arguments(config: Any) -> list[str]:
+    """The command line that `parse` makes this configuration from."""
+    words: list[str] = []
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if value is None or value is False:
+            continue
+        words.append(f"--{field.name}")
+        if value is not True:
+            words += map(str, value if field.metadata["many"] else [value])
+    return words

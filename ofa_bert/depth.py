@@ -55,10 +55,11 @@ def distance(full: np.ndarray, other: np.ndarray, regression: bool) -> float:
     """Mean KL(full || other) of logits [N, C], or mean squared difference of scores [N, 1]."""
     if regression:
         return float(np.mean((full - other) ** 2))
-    log_p, log_q = _log_softmax(full), _log_softmax(other)
+    log_p, log_q = log_softmax(full), log_softmax(other)
     return float(np.mean(np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)))
 
 
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis, in float64."""
     shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

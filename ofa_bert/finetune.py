@@ -26,8 +26,13 @@ from ofa_bert.tasks import Datasets
 logger = logging.getLogger(__name__)
 
 
-def finetune(config: FinetuneConfig, datasets: Datasets) -> dict[str, Any]:
-    """Train on the labels; best/ is the best on dev. Returns what results.json in the output directory says."""
+def finetune(
+    config: FinetuneConfig, datasets: Datasets, observe: Callable[[int, float], None] = lambda step, score: None
+) -> dict[str, Any]:
+    """Train on the labels; best/ is the best on dev. Returns what results.json in the output directory says.
+
+    `observe` hears of every evaluation, and may end the run with an exception.
+    """
     output = Path(config.output_dir)
     check_output_dir(output, to_json(config), config.resume, "finetune")
     prepared = prepare(config, datasets, config.held_out_share)
@@ -47,6 +52,7 @@ def finetune(config: FinetuneConfig, datasets: Datasets) -> dict[str, Any]:
         logger.info("step %d  dev %s", step, "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         keeper.consider("best", step, scores["score"], scores)
         keeper.checkpoint(step, optimizer, time.monotonic() - started, scores, last=step == plan.total_steps)
+        observe(step, scores["score"])
 
     model.train()
     step = finetune_step(model, task.is_regression)

@@ -1,0 +1,169 @@
+"""Command lines of what searches: latency, search, pretrain and tune."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+from ofa_bert.backends import BACKENDS
+from ofa_bert.backends import DEVICES as ENGINE_DEVICES
+from ofa_bert.commandline import multipliers, not_negative, number, option, positive, whole
+from ofa_bert.config import DEVICES, MODEL_TYPES, DataConfig
+
+
+@dataclass(frozen=True)
+class LatencyConfig:
+    """python -m ofa_bert latency."""
+
+    model: str = option("a supernet, or any model directory: its sizes are what counts, its weights are not used")
+    output: str = option("file for the table, JSON")
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    device: str = option("where the models run", "cpu", choices=ENGINE_DEVICES)
+    backend: str = option("library that runs them", "onnx_runtime", choices=BACKENDS)
+    precision: str = option("what to compute in", "fp32", choices=("fp32", "bf16"))
+    threads: Optional[int] = option("threads; default: all cores", None, whole)
+    batch: int = option("sentences per call", 1, whole)
+    length: int = option("tokens per sentence", 128, whole)
+    min_width: float = option("narrowest layer that the table is for, as a share of heads and neurons", 0.25, number)
+    repeats: int = option("timed runs of each model; the median of the faster half counts", 30, whole)
+    models: int = option("uneven sub-models to fit the table to, besides 6 fixed ones", 16, whole)
+    check: int = option("further sub-models to measure its error on", 10, whole)
+
+    def problems(self) -> list[str]:
+        found = positive(self, "threads", "batch", "length", "repeats", "models") + multipliers(self, "min_width")
+        if self.check < 3:
+            found.append(f"--check {self.check}: must be at least 3, or the error that is reported means nothing")
+        return found
+
+
+COSTS = ("latency_ms", "parameters", "flops")
+
+
+@dataclass(frozen=True)
+class FptasFlags(DataConfig):
+    """What only --algorithm fptas reads."""
+
+    epsilon: int = option("fptas: evaluate every N-th candidate, by size; 1 evaluates all", 1, whole)
+    depths: Optional[tuple] = option(
+        "fptas: numbers of layers D; default: every trained one and those between", None, whole, many=True
+    )
+    heads: Optional[tuple] = option(
+        "fptas: attention heads A; default: from the narrowest trained width on", None, whole, many=True
+    )
+    hidden: Optional[tuple] = option(
+        "fptas: hidden sizes H, with --from_scratch; default: Bort's", None, whole, many=True
+    )
+    ffn: Optional[tuple] = option(
+        "fptas: FFN neurons I; default: from the narrowest trained width on", None, whole, many=True
+    )
+    from_scratch: bool = option(
+        "fptas: train every candidate from random weights, as in the paper, instead of cutting it out of the supernet;"
+        " ranges default to Bort's 300 shapes, the supernet is the maximum point",
+        False,
+        bool,
+    )
+    max_steps: int = option("fptas: training steps n of a candidate, at most", 100, whole)
+    learning_rates: tuple = option("fptas: the hyper-parameter set, one learning rate each", (1e-3,), number, many=True)
+    measure_time: bool = option(
+        "fptas: measure the latency of every shape instead of counting its operations", False, bool
+    )
+    seeds: int = option("fptas: repeat with so many seeds and report how stable the ranks are", 1, whole)
+
+    def fptas_problems(self) -> list[str]:
+        found = positive(self, "epsilon", "max_steps", "seeds")
+        for name in ("depths", "heads", "hidden", "ffn", "learning_rates"):
+            if any(not value > 0 for value in getattr(self, name) or ()):
+                found.append(f"--{name} {' '.join(map(str, getattr(self, name)))}: every value must be above 0")
+        if self.hidden and not self.from_scratch:
+            found.append("--hidden needs --from_scratch: sub-models of a supernet share its hidden size")
+        if (self.measure_time or self.seeds > 1) and not self.from_scratch:
+            found.append("--measure_time and --seeds need --from_scratch; for sub-models take --latency_table")
+        return found
+
+
+@dataclass(frozen=True)
+class SearchConfig(FptasFlags):
+    """python -m ofa_bert search."""
+
+    model: str = option("the supernet: output directory of run_glue_ofa.py, or its best/ or last/")
+    output_dir: str = option("where the front, the winner and the search itself go; the same command resumes it")
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    max_latency_ms: Optional[float] = option("budget: milliseconds per call, by --latency_table", None, number)
+    max_params: Optional[float] = option("budget: parameters, for example 20e6", None, number)
+    max_flops: Optional[float] = option("budget: FLOPs of one sentence of 128 tokens, for example 2.5e9", None, number)
+    min_score: Optional[float] = option(
+        "the lowest held-out score that will do; the cheapest such is wanted", None, number
+    )
+    latency_table: Optional[str] = option("table of the device, from python -m ofa_bert latency", None)
+    cost: Optional[str] = option(
+        "what to minimise beside the score; default: what the budget limits, else latency with a table, else flops",
+        None,
+        choices=COSTS,
+    )
+    algorithm: str = option(
+        "nsga2 searches uneven sub-models; fptas (Bort) ranks uniform ones by the W-coefficient, or whole shapes with"
+        " --from_scratch",
+        "nsga2",
+        choices=("nsga2", "fptas"),
+    )
+    trials: int = option("sub-models to evaluate", 300, whole)
+    minutes: Optional[float] = option("stop evaluating after so many minutes even before --trials", None, number)
+    population: int = option("sub-models of a generation", 24, whole)
+    examples: int = option("held-out examples that each trial is evaluated on; the front is on all of them", 256, whole)
+    loss_weight: float = option(
+        "searched is the score less so much of the distance to the supernet's outputs", 0.5, number
+    )
+    min_width: Optional[float] = option("narrowest layer; default: the narrowest trained width", None, number)
+    min_depth: Optional[float] = option("fewest layers, as a share; default: the smallest trained depth", None, number)
+    processes: int = option("processes that evaluate side by side, on a CPU", 1, whole)
+    worker: bool = option("only add trials to a search that another process leads in --output_dir", False, bool)
+    finetune_steps: int = option("distillation steps for the winner alone, before it is scored on dev", 0, whole)
+    teacher: Optional[str] = option(
+        "teacher of --finetune_steps; default: the one the supernet was trained from, or the supernet itself", None
+    )
+    learning_rate: float = option("peak learning rate of --finetune_steps", 5e-5, number)
+    batch_size: int = option("examples per step of --finetune_steps", 32, whole)
+    seed: int = option("seed of everything random", 42, whole)
+    device: str = option("where to run", "gpu", choices=DEVICES)
+
+    def data_given(self) -> bool:
+        return bool(self.task_name or self.train_file or self.dev_file)
+
+    def problems(self) -> list[str]:
+        found = super().problems() if self.data_given() else []
+        found += positive(
+            self, "max_latency_ms", "max_params", "max_flops", "trials", "minutes", "examples", "processes",
+            "learning_rate", "batch_size",
+        )  # fmt: skip
+        found += not_negative(self, "loss_weight", "finetune_steps", "seed") + multipliers(
+            self, "min_width", "min_depth"
+        )
+        if self.population < 4:
+            found.append(f"--population {self.population}: must be at least 4, two of them are parents of a child")
+        if not self.latency_table and (self.max_latency_ms or self.cost == "latency_ms"):
+            found.append("a search by latency needs --latency_table; python -m ofa_bert latency makes one")
+        found += self.fptas_problems()
+        if self.algorithm == "nsga2" and not self.limits() and self.min_score is None:
+            found.append(
+                "say what is wanted: a budget (--max_latency_ms, --max_params, --max_flops) or a --min_score to keep"
+            )
+        if self.processes > 1 and self.device != "cpu":
+            found.append(f"--processes {self.processes}: needs --device cpu; on a GPU one process is enough")
+        return found
+
+    def limits(self) -> dict[str, float]:
+        given = {"latency_ms": self.max_latency_ms, "parameters": self.max_params, "flops": self.max_flops}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def searched_cost(self) -> str:
+        if self.cost:
+            return self.cost
+        return next(iter(self.limits()), "latency_ms" if self.latency_table else "flops")
+
+    def recorded_data(self, recorded: Any) -> "DataConfig":
+        """These data flags, or those that the supernet was trained with when none is given here."""
+        if self.data_given():
+            return self
+        names = DataConfig.__dataclass_fields__
+        columns = {name: tuple(v) if isinstance(v, list) else v for name, v in recorded.items() if name in names}
+        return DataConfig(**columns)

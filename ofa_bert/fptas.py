@@ -1,0 +1,238 @@
+"""Bort's search for an optimal sub-architecture (arXiv 2010.08512, 2010.10499), over callables. No Paddle.
+
+Candidates are compared with a maximum point T, the architecture that is largest and slowest, by the W-coefficient
+
+    W(f) = (p(T) - p(f)) / p(T)  *  (i(T) - i(f)) / i(T)  *  1 / e(f)
+
+with p the number of parameters, i the inference time and e the cross-entropy to T's outputs after at most n training
+steps. The candidates are walked at an interval epsilon; with epsilon 1 every one is evaluated, so the answer is that
+of brute force. The paper's guarantee needs a strongly convex loss, which no BERT has: for larger epsilon this is a
+heuristic whose loss `regret` measures.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from dataclasses import asdict, astuple, dataclass
+from typing import Any, Callable, Generic, Iterable, Mapping, Optional, Sequence, TypeVar
+
+from ofa_bert.errors import RunError, UserError
+from ofa_bert.journal import Journal
+
+C = TypeVar("C")
+
+# Bort's ranges; 300 of their combinations have a hidden size that the heads divide.
+DEPTHS = (2, 4, 6, 8, 10, 12)
+HEADS = (4, 8, 12, 16)
+HIDDEN = (512, 768, 1024)
+FFN = (256, 512, 768, 1024, 3072)
+SMALLEST_ERROR = 1e-7  # an error of 0 would make W infinite
+
+
+@dataclass(frozen=True, order=True)
+class Shape:
+    """A BERT by its four numbers: layers D, heads A, hidden size H, FFN neurons I."""
+
+    depth: int
+    heads: int
+    hidden: int
+    ffn: int
+
+    def __post_init__(self) -> None:
+        if min(astuple(self)) < 1:
+            raise UserError(f"shape {self}: every number must be at least 1")
+        if self.hidden % self.heads:
+            raise UserError(f"shape {self}: {self.heads} heads do not divide hidden size {self.hidden}")
+
+    def __str__(self) -> str:
+        return f"D{self.depth}_A{self.heads}_H{self.hidden}_I{self.ffn}"
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def shapes(
+    depths: Sequence[int] = DEPTHS,
+    heads: Sequence[int] = HEADS,
+    hidden: Sequence[int] = HIDDEN,
+    ffn: Sequence[int] = FFN,
+) -> list[Shape]:
+    """Every combination whose hidden size the heads divide, each once. UserError when there is none."""
+    ranges = [sorted(set(values)) for values in (depths, heads, hidden, ffn)]
+    found = [Shape(d, a, h, i) for d, a, h, i in itertools.product(*ranges) if h % a == 0]
+    if not found:
+        raise UserError(f"no candidate: none of the hidden sizes {list(hidden)} is a multiple of heads {list(heads)}")
+    return found
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What surrounds the encoder of every candidate alike: embedding tables and head."""
+
+    vocab_size: int
+    max_positions: int = 512
+    type_vocab_size: int = 2
+    outputs: int = 0  # of the classifier; 0: there is none
+    pooler: bool = True
+
+
+def parameters(shape: Shape, around: Surroundings) -> int:
+    """p: the exact number of parameters."""
+    hidden, ffn = shape.hidden, shape.ffn
+    tables = (around.vocab_size + around.max_positions + around.type_vocab_size) * hidden + 2 * hidden
+    attention = 4 * (hidden * hidden + hidden)
+    feed_forward = hidden * ffn + ffn + ffn * hidden + hidden
+    layer = attention + feed_forward + 4 * hidden  # two LayerNorms
+    pooler = (hidden * hidden + hidden) if around.pooler else 0
+    classifier = (hidden + 1) * around.outputs
+    return tables + shape.depth * layer + pooler + classifier
+
+
+def operations(shape: Shape, around: Surroundings, length: int = 128) -> int:
+    """i by formula: additions, multiplications and other operations for one sequence of `length` tokens.
+
+    A LayerNorm counts 7 per number, a softmax 5, GELU 5; erf, exp, tanh and a comparison are one operation each.
+    """
+    hidden, ffn, heads = shape.hidden, shape.ffn, shape.heads
+    squares = heads * length * length  # attention scores
+    projections = 4 * 2 * length * hidden * hidden
+    attention = length * hidden + 2 * 2 * length * length * hidden + (1 + 5) * squares  # scale; products; mask, softmax
+    feed_forward = 2 * 2 * length * hidden * ffn + 5 * length * ffn
+    rest = 2 * (1 + 7) * length * hidden  # two residual sums with their LayerNorms
+    tables = 2 if around.type_vocab_size else 1  # additions of embeddings
+    embeddings = (tables + 7) * length * hidden
+    pooler = (2 * hidden * hidden + hidden) if around.pooler else 0
+    classifier = 2 * hidden * around.outputs
+    return embeddings + shape.depth * (projections + attention + feed_forward + rest) + pooler + classifier
+
+
+def w_coefficient(p: float, i: float, e: float, top_p: float, top_i: float) -> float:
+    """W of a candidate with p parameters, time i and error e against the maximum point's top_p and top_i."""
+    saved = (top_p - p) / top_p * ((top_i - i) / top_i)
+    # T itself, whose error may be 0 as well, is worth exactly 0.
+    return saved / max(e, SMALLEST_ERROR) if saved else 0.0
+
+
+class StepCounter:
+    """Counts the optimizer steps of one evaluation and ends it with an error after the n-th."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.used = 0
+
+    def step(self) -> None:
+        if self.used >= self.most:
+            raise RunError(f"an evaluation tried to train for more than the {self.most} steps that are allowed")
+        self.used += 1
+
+
+# (candidate, hyper-parameters, counter) -> e. It calls counter.step() before every optimizer step it takes.
+Error = Callable[[C, Mapping[str, Any], StepCounter], float]
+
+
+@dataclass(frozen=True)
+class Problem(Generic[C]):
+    """What is searched: `candidates`, the maximum point `top`, and how p, i and e of a candidate are found.
+
+    `theta` is the set of hyper-parameters that each candidate is trained with; the best of them counts.
+    """
+
+    candidates: Sequence[C]
+    top: C
+    parameters: Callable[[C], float]
+    time: Callable[[C], float]
+    error: Error
+    max_steps: int = 0
+    theta: Sequence[Mapping[str, Any]] = ({},)
+    name: Callable[[C], str] = str
+
+    def checked(self) -> dict[str, tuple[float, float]]:
+        """p and i of every candidate by name. UserError when one is larger or slower than T."""
+        if not self.candidates or not self.theta:
+            raise UserError("a search needs at least one candidate and one set of hyper-parameters")
+        top_p, top_i = self.parameters(self.top), self.time(self.top)
+        costs = {self.name(c): (self.parameters(c), self.time(c)) for c in self.candidates}
+        if len(costs) != len(self.candidates):
+            raise UserError("two candidates have the same name")
+        above = [name for name, (p, i) in costs.items() if p > top_p or i > top_i]
+        if above:
+            raise UserError(
+                f"{len(above)} of {len(costs)} candidates are larger or slower than the maximum point"
+                f" {self.name(self.top)}, for example {above[-1]}; choose a larger maximum point or smaller ranges"
+            )
+        return costs
+
+
+def walk(problem: Problem[C], epsilon: int) -> list[C]:
+    """Every epsilon-th candidate, from the smallest on: at most ceil(candidates / epsilon)."""
+    count = len(problem.candidates)
+    if not 1 <= epsilon <= count:
+        raise UserError(f"epsilon {epsilon}: must be from 1, which evaluates every candidate, to their number, {count}")
+    costs = problem.checked()
+    ordered = sorted(problem.candidates, key=lambda c: (*costs[problem.name(c)], problem.name(c)))
+    return ordered[::epsilon]
+
+
+def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
+    """The record of one candidate under one set of hyper-parameters, from the journal when it is there already."""
+    name = problem.name(candidate)
+    key = f"{name} {json.dumps(theta, sort_keys=True)}"
+    if key in journal.records:
+        return journal.records[key]
+    counter, started = StepCounter(problem.max_steps), time.monotonic()
+    e = float(problem.error(candidate, theta, counter))
+    if not 0 <= e < float("inf"):
+        raise RunError(f"candidate {name}: its error is {e}; with {dict(theta)} the training diverged")
+    p, i = problem.parameters(candidate), problem.time(candidate)
+    record = {
+        "name": name,
+        "candidate": candidate.to_json() if hasattr(candidate, "to_json") else candidate,
+        "theta": dict(theta),
+        "p": p,
+        "i": i,
+        "e": e,
+        "W": w_coefficient(p, i, e, problem.parameters(problem.top), problem.time(problem.top)),
+        "steps": counter.used,
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    return journal.add(key, record)
+
+
+@dataclass(frozen=True)
+class Result(Generic[C]):
+    """The winner, its record, and the records of all that was evaluated, in the order of the walk."""
+
+    winner: C
+    best: dict[str, Any]
+    records: tuple[dict[str, Any], ...]
+
+
+def fptas(
+    problem: Problem[C],
+    epsilon: int,
+    journal: Optional[Journal] = None,
+    progress: Callable[[Iterable[C]], Iterable[C]] = lambda taken: taken,
+) -> Result[C]:
+    """Evaluate every epsilon-th candidate with every set of hyper-parameters; the highest W wins, of equals the first.
+
+    The result is a shape: whatever was trained on the way is thrown away.
+    """
+    journal = journal or Journal()
+    taken = walk(problem, epsilon)
+    records = [evaluate(problem, candidate, theta, journal) for candidate in progress(taken) for theta in problem.theta]
+    best = max(records, key=lambda record: record["W"])  # the first of equals
+    winner = next(c for c in taken if problem.name(c) == best["name"])
+    return Result(winner, best, tuple(records))
+
+
+def regret(best: float, found: float) -> float:
+    """(W* - W) / W*: the share of the highest W that a search missed; 0 when no candidate is worth anything."""
+    return (best - found) / best if best else 0.0
+
+
+def regrets(problem: Problem[C], epsilons: Sequence[int], journal: Journal) -> dict[int, float]:
+    """Regret of each epsilon against brute force, which evaluates whatever the journal lacks."""
+    best = fptas(problem, 1, journal).best["W"]
+    return {epsilon: regret(best, fptas(problem, epsilon, journal).best["W"]) for epsilon in epsilons}

@@ -1,0 +1,261 @@
+"""python -m ofa_bert search --algorithm fptas: Bort's walk over a supernet's sub-models, or over shapes from scratch.
+
+Of a supernet, e needs no training: it is the cross-entropy of a sub-model's outputs to the largest one's. From scratch
+a candidate is trained for at most n steps on the outputs of the maximum point T, which is the whole supernet.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Mapping, Sequence
+
+import numpy as np
+import paddle
+from paddle import nn
+from tqdm import tqdm
+
+from ofa_bert import fptas, train
+from ofa_bert.atomic import write_json_atomic
+from ofa_bert.batches import Batch, TrainBatches
+from ofa_bert.commandline import to_json
+from ofa_bert.config import OfaConfig
+from ofa_bert.config_search import SearchConfig
+from ofa_bert.depth import layers_by_importance, log_softmax
+from ofa_bert.encoder import model_class
+from ofa_bert.errors import UserError
+from ofa_bert.evaluate import predict, to_tensors
+from ofa_bert.finetune import stock_forward
+from ofa_bert.fptas import Problem, Shape, StepCounter, Surroundings
+from ofa_bert.journal import Journal
+from ofa_bert.keeper import RESULTS
+from ofa_bert.latency_measure import VOCABULARY, Device
+from ofa_bert.losses import logit_loss
+from ofa_bert.meta import versions
+from ofa_bert.report import millions
+from ofa_bert.search_report import WINNER
+from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet, space_of
+from ofa_bert.submodel import SubModelConfig
+
+logger = logging.getLogger(__name__)
+
+SHAPE = "shape.json"  # the winner from scratch: what pretrain --shape takes
+LOG = "fptas-{}.jsonl"
+_REGRETS = (2, 3, 5, 10, 20, 50)
+
+
+def search_fptas(config: SearchConfig) -> dict[str, Any]:
+    """Walk, write every evaluation to a log that resumes, the winner, and results.json; returns what that says."""
+    supernet = load_supernet(config)
+    output = Path(config.output_dir)
+    results = []
+    for seed in range(config.seed, config.seed + config.seeds):
+        problem = _from_scratch(config, supernet, seed) if config.from_scratch else _sub_models(config, supernet)
+        journal = Journal(output / LOG.format(seed), _settings(config, supernet, seed))
+        found = fptas.fptas(problem, config.epsilon, journal, lambda taken: tqdm(taken, desc="fptas", unit="candidate"))
+        results.append(found)
+    first = results[0]
+    write_json_atomic(output / (SHAPE if config.from_scratch else WINNER), first.winner.to_json())
+    report = {
+        "task": supernet.task.name,
+        "candidates": len(problem.candidates),
+        "evaluated": len(first.records),
+        "epsilon": config.epsilon,
+        "winner": first.best,
+        "winner_of_each_seed": [found.best["name"] for found in results],
+        "rank_correlation_of_seeds": [_rank_correlation(first.records, found.records) for found in results[1:]],
+        "regret": _regrets(config, problem, output, first),
+        "records": sorted(first.records, key=lambda record: -record["W"]),
+        "config": to_json(config),
+        "versions": versions(),
+    }
+    write_json_atomic(output / RESULTS, report)
+    return report
+
+
+def _settings(config: SearchConfig, supernet: Supernet, seed: int) -> dict[str, Any]:
+    names = ("from_scratch", "max_steps", "batch_size", "measure_time")
+    return {**fingerprint(config, supernet), **{name: getattr(config, name) for name in names}, "seed": seed}
+
+
+def _regrets(config: SearchConfig, problem: Problem, output: Path, found: fptas.Result) -> dict[str, float]:
+    """What larger intervals would have missed, when all candidates are evaluated anyway."""
+    if config.epsilon != 1:
+        return {}
+    by_name = {}
+    for record in found.records:
+        by_name[record["name"]] = max(record["W"], by_name.get(record["name"], record["W"]))
+    wider = [epsilon for epsilon in _REGRETS if epsilon <= len(problem.candidates)]
+    best = {epsilon: max(by_name[problem.name(c)] for c in fptas.walk(problem, epsilon)) for epsilon in wider}
+    return {str(epsilon): fptas.regret(found.best["W"], value) for epsilon, value in best.items()}
+
+
+def _rank_correlation(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr([r["W"] for r in first], [r["W"] for r in second])[0])
+
+
+def cross_entropy(wanted: np.ndarray, logits: np.ndarray, regression: bool) -> float:
+    """e: mean cross-entropy of softmax(logits) [N, C] to softmax(wanted); squared difference for a regression."""
+    if regression:
+        return float(np.mean((wanted - logits) ** 2))
+    return float(-np.mean(np.sum(np.exp(log_softmax(wanted)) * log_softmax(logits), axis=-1)))
+
+
+def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelConfig]:
+    space, uneven = supernet.space, space_of(config, supernet.space)
+    shape, judge = space.shape, supernet.judge(config.examples)
+    depths = sorted(set(config.depths or range(uneven.min_depth, shape.num_layers + 1)))
+    kept = _kept_layers(config, supernet, depths)
+    candidates = []
+    for layers, heads, ffn in itertools.product(kept, config.heads or uneven.heads, config.ffn or uneven.ffn):
+        candidates.append(SubModelConfig(layers, [heads] * len(layers), [ffn] * len(layers)))
+        candidates[-1].check_fits(shape)
+    costs = costs_of(config, shape)
+    cost = "latency_ms" if config.latency_table else "flops"
+
+    def error(sub_model: SubModelConfig, theta: Mapping[str, Any], counter: StepCounter) -> float:
+        return cross_entropy(judge.wanted, judge.logits(sub_model), supernet.task.is_regression)
+
+    def name(sub_model: SubModelConfig) -> str:
+        return f"D{sub_model.depth}_A{sub_model.heads[0]}_I{sub_model.ffn[0]}"
+
+    return Problem(
+        list(dict.fromkeys(candidates)),
+        space.largest,
+        lambda sub_model: costs(sub_model)["parameters"],
+        lambda sub_model: costs(sub_model)[cost],
+        error,
+        name=name,
+    )
+
+
+def _kept_layers(config: SearchConfig, supernet: Supernet, depths: Sequence[int]) -> list[tuple[int, ...]]:
+    """The layers of each depth: the trained ones where there are, else those whose loss hurts the outputs most."""
+    trained = {len(layers): layers for layers in supernet.space.kept_layers}
+    count = supernet.space.shape.num_layers
+    if max(depths) > count:
+        raise UserError(f"--depths {max(depths)}: the supernet has {count} layers")
+    missing = tuple(depth / count for depth in depths if depth not in trained)
+    if not missing:
+        return [trained[depth] for depth in depths]
+    examples = supernet.held_out.select(range(min(128, config.examples, len(supernet.held_out))))
+    found = layers_by_importance(supernet.model, examples, supernet.pad_id, missing, supernet.task.is_regression)
+    return [{**{len(layers): layers for layers in found}, **trained}[depth] for depth in depths]
+
+
+def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Problem[Shape]:
+    full = supernet.space.shape
+    ranges = {name: getattr(config, name) or default for name, default in (
+        ("depths", fptas.DEPTHS), ("heads", fptas.HEADS), ("hidden", fptas.HIDDEN), ("ffn", fptas.FFN)
+    )}  # fmt: skip
+    candidates = fptas.shapes(**ranges)
+    top = Shape(full.num_layers, full.num_heads, full.hidden_size, full.ffn_size)
+    around = Surroundings(full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels)
+    trainer = Trainer.of(config, supernet, seed)
+    times = _measured(config, supernet, [*candidates, top]) if config.measure_time else None
+    return Problem(
+        candidates,
+        top,
+        lambda shape: fptas.parameters(shape, around),
+        (lambda shape: times[shape]) if times else (lambda shape: fptas.operations(shape, around)),
+        trainer.error,
+        config.max_steps,
+        [{"learning_rate": rate} for rate in config.learning_rates],
+    )
+
+
+def fresh(supernet: Supernet, shape: Shape, **more: Any) -> nn.Layer:
+    """A classifier of that shape with random weights, otherwise configured as the supernet."""
+    changes = {
+        "num_hidden_layers": shape.depth, "num_attention_heads": shape.heads, "hidden_size": shape.hidden,
+        "intermediate_size": shape.ffn, **more,
+    }  # fmt: skip
+    config = supernet.model.config
+    return model_class(supernet.meta["model_type"])(type(config).from_dict({**config.to_dict(), **changes}))
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains candidates on the same n batches with T's outputs, which are computed once for all of them."""
+
+    config: SearchConfig
+    supernet: Supernet
+    seed: int
+    batches: Sequence[Batch]
+    wanted: Sequence[np.ndarray]
+    held_out_wanted: np.ndarray
+
+    @classmethod
+    def of(cls, config: SearchConfig, supernet: Supernet, seed: int) -> "Trainer":
+        pad, size = supernet.pad_id, config.batch_size
+        source = TrainBatches(supernet.train, size, seed, pad)
+        stream = itertools.chain.from_iterable(source.epoch(number) for number in itertools.count())
+        batches = list(itertools.islice(stream, config.max_steps))
+        run = stock_forward(supernet.model)
+        supernet.model.eval()
+        with paddle.no_grad():
+            wanted = [run(to_tensors(batch)).numpy() for batch in tqdm(batches, desc="outputs of T", unit="batch")]
+        held_out = supernet.held_out.select(range(min(config.examples, len(supernet.held_out))))
+        return cls(config, supernet, seed, batches, wanted, predict(run, held_out, supernet.task.num_labels, pad))
+
+    def error(self, shape: Shape, theta: Mapping[str, Any], counter: StepCounter) -> float:
+        """e of a shape after training, on held-out examples."""
+        regression = self.supernet.task.is_regression
+        paddle.seed(self.seed)
+        model = fresh(self.supernet, shape)
+        settings = OfaConfig(learning_rate=theta["learning_rate"], max_steps=self.config.max_steps, seed=self.seed)
+        optimizer = train.make_optimizer(settings, model, train.make_plan(settings, self.config.max_steps))
+        model.train()
+        for batch, wanted in zip(map(to_tensors, self.batches), self.wanted):
+            counter.step()
+            logit_loss(stock_forward(model)(batch), paddle.to_tensor(wanted), regression).backward()
+            optimizer.step()
+            optimizer.clear_grad(set_to_zero=False)
+            optimizer._learning_rate.step()
+        model.eval()
+        held_out = self.supernet.held_out.select(range(len(self.held_out_wanted)))
+        logits = predict(stock_forward(model), held_out, self.supernet.task.num_labels, self.supernet.pad_id)
+        return cross_entropy(self.held_out_wanted, logits, regression)
+
+
+def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) -> dict[Shape, float]:
+    """i by measurement: milliseconds of one sentence, each different layer measured once, at two depths."""
+    device = Device("cpu" if config.device == "cpu" else "gpu", "paddle_inference", "fp32", None, 1, 128, 30)
+
+    def build(shape: Shape) -> Callable[[], nn.Layer]:
+        return lambda: fresh(supernet, shape, vocab_size=VOCABULARY)
+
+    low, high = min(s.depth for s in every), max(s.depth for s in every)
+    kinds = dict.fromkeys((s.heads, s.hidden, s.ffn) for s in every)
+    ends = {str(s): s for kind in kinds for s in (Shape(low, *kind), Shape(high, *kind))}
+    around = Surroundings(VOCABULARY)
+    sizes = {name: 4 * fptas.parameters(shape, around) for name, shape in ends.items()}
+    found = device.measure({name: build(shape) for name, shape in ends.items()}, sizes, min(sizes, key=sizes.get))
+
+    def time(shape: Shape) -> float:
+        first, last = (found[str(Shape(depth, shape.heads, shape.hidden, shape.ffn))] for depth in (low, high))
+        return first if low == high else first + (last - first) * (shape.depth - low) / (high - low)
+
+    slowest = max(time(shape) for shape in every)
+    # T is the slowest: where noise says otherwise, it is.
+    return {shape: slowest if shape == every[-1] else time(shape) for shape in every}
+
+
+def printable(results: Mapping[str, Any], most: int = 10) -> list[dict[str, str]]:
+    """The candidates with the highest W, for `report.table`."""
+    return [
+        {
+            "candidate": record["name"],
+            **{name: str(value) for name, value in record["theta"].items()},
+            "p": millions(record["p"]),
+            "i": f"{record['i']:.4g}",
+            "e": f"{record['e']:.4f}",
+            "W": f"{record['W']:.4f}",
+            "steps": str(record["steps"]),
+        }
+        for record in results["records"][:most]
+    ]

@@ -1,0 +1,64 @@
+"""python -m ofa_bert latency: measure this device's latency table and say how good it is."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from ofa_bert.checkpoint import load_model
+from ofa_bert.config_search import LatencyConfig
+from ofa_bert.encoder import longest_input, shape_of
+from ofa_bert.errors import UserError
+from ofa_bert.latency_measure import Device, measure_sub_models
+from ofa_bert.latency_model import LatencyTable, calibrate
+from ofa_bert.prepare import best_of
+
+logger = logging.getLogger(__name__)
+
+GOAL_ERROR, GOAL_RANKS = 0.05, 0.95
+
+
+def measure_table(config: LatencyConfig) -> LatencyTable:
+    """Measure, write --output, and warn when the table predicts its held-out sub-models badly."""
+    model, _, meta = load_model(best_of(config.model), config.model_type, num_labels=2)
+    if meta.get("sub_model"):
+        raise UserError(f"--model {config.model}: is an exported sub-model; a table is made for a full model")
+    if config.length > longest_input(model):
+        raise UserError(f"--length {config.length}: the model has positions for {longest_input(model)} tokens")
+    device = Device(
+        config.device, config.backend, config.precision, config.threads, config.batch, config.length, config.repeats
+    )
+    shape = shape_of(model)
+
+    def measure(models: Any) -> list[float]:
+        return measure_sub_models(device, config.model_type, model.config, shape, models)
+
+    table = calibrate(shape, measure, config.min_width, device.setting(), config.models, config.check)
+    table.save(config.output)
+    error = table.error
+    if error["median_error"] > GOAL_ERROR or error["rank_correlation"] < GOAL_RANKS:
+        logger.warning(
+            "the table is off by %.1f %% (median) with rank correlation %.3f: the machine may be busy; measure again"
+            " when it is idle, or with more --repeats",
+            100 * error["median_error"],
+            error["rank_correlation"],
+        )
+    return table
+
+
+def printable(table: LatencyTable) -> list[dict[str, Any]]:
+    """The held-out sub-models, predicted and measured."""
+    rows = []
+    for row in table.measured:
+        if row["held_out"]:
+            sub_model = row["sub_model"]
+            rows.append(
+                {
+                    "held-out sub-model": f"{len(sub_model['layers'])} layers, {sum(sub_model['heads'])} heads,"
+                    f" {sum(sub_model['ffn'])} neurons",
+                    "measured ms": f"{row['ms']:.2f}",
+                    "predicted ms": f"{row['predicted_ms']:.2f}",
+                    "error": f"{row['predicted_ms'] / row['ms'] - 1:+.1%}",
+                }
+            )
+    return rows

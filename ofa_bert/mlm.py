@@ -1,0 +1,204 @@
+"""A masked-LM of any supported family: the stock encoder, and a head whose output matrix is the word embeddings."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Mapping, NamedTuple
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import nn
+
+from ofa_bert.corpus import NOT_MASKED
+from ofa_bert.encoder import attention_mask, backbone, encoder_layers, model_class
+from ofa_bert.errors import UserError
+from ofa_bert.fptas import Shape
+from ofa_bert.layouts import is_hugging_face, to_paddle
+from ofa_bert.pretrained import Source, build_config, load_tokenizer, locate, put_weights, set_epsilon
+from ofa_bert.submodel import even_layers
+from ofa_bert.supernet import embed
+from ofa_bert.weights import read_weights
+
+# PaddleNLP's class of the family, as config.json names it.
+_ARCHITECTURES = {
+    "bert": "BertForMaskedLM",
+    "ernie": "ErnieForMaskedLM",
+    "roberta": "RobertaForMaskedLM",
+    "tinybert": "TinyBertForPretraining",
+}
+# Every name that a checkpoint gives a tensor of the head -> ours. Dense matrices of Hugging Face are transposed.
+_HEAD = {
+    "cls.predictions.transform.dense": "transform",
+    "cls.predictions.transform": "transform",
+    "cls.predictions.transform.LayerNorm": "layer_norm",
+    "cls.predictions.layer_norm": "layer_norm",
+    "lm_head.dense": "transform",
+    "lm_head.layer_norm": "layer_norm",
+}
+_BIASES = ("cls.predictions.decoder_bias", "cls.predictions.bias", "lm_head.bias")
+_LEAVES = {"gamma": "weight", "beta": "bias"}
+
+
+class Head(nn.Layer):
+    """Dense, GELU, LayerNorm, and the product with the word embeddings: PaddleNLP's names and layout for BERT."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.transform = nn.Linear(config.hidden_size, config.hidden_size)
+        self.layer_norm = nn.LayerNorm(config.hidden_size)
+        self.decoder_bias = self.create_parameter([config.vocab_size], is_bias=True)
+
+    def forward(self, hidden: paddle.Tensor, embeddings: paddle.Tensor) -> paddle.Tensor:
+        """Logits [M, V] of hidden states [M, H]; `embeddings` [V, H] are the encoder's."""
+        x = self.layer_norm(F.gelu(self.transform(hidden)))  # [M, H]
+        return paddle.matmul(x, embeddings, transpose_y=True) + self.decoder_bias  # [M, V]
+
+
+class MaskedLM(nn.Layer):
+    """Built by `build`. `config` and `base_model_prefix` are those of the family, so our checkpoints can write it."""
+
+    def __init__(self, model_type: str, config: Any) -> None:
+        super().__init__()
+        classifier = model_class(model_type)(config)
+        self.base_model_prefix = classifier.base_model_prefix
+        self.config = config
+        setattr(self, self.base_model_prefix, backbone(classifier))
+        self.cls = nn.Layer()
+        self.cls.predictions = Head(config)
+        set_epsilon(self)
+
+    def forward(self, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor, places: paddle.Tensor) -> paddle.Tensor:
+        """Logits [M, V] at `places`, int64 [M], which count the tokens of the batch [B, T] row by row."""
+        mask = attention_mask(self, input_ids)
+        hidden = backbone(self).encoder(embed(self, input_ids, token_type_ids), mask)  # [B, T, H]
+        picked = paddle.gather(hidden.reshape([-1, hidden.shape[-1]]), places)  # [M, H]
+        return self.cls.predictions(picked, backbone(self).embeddings.word_embeddings.weight)
+
+
+def build(model_type: str, config: Any) -> MaskedLM:
+    """A model with fresh weights; its class has PaddleNLP's name, which save_model writes into config.json."""
+    return type(_ARCHITECTURES[model_type], (MaskedLM,), {})(model_type, config)
+
+
+class Loaded(NamedTuple):
+    model: MaskedLM
+    tokenizer: Any
+    has_head: bool  # False: the source is an encoder only, and the head has fresh weights
+
+
+def load(name_or_path: str, model_type: str) -> Loaded:
+    """A masked-LM in PaddleNLP's or Hugging Face's layout, or an encoder of any kind with a fresh head."""
+    source = locate(name_or_path, model_type)
+    if source.meta.get("sub_model"):
+        raise UserError(f"{name_or_path}: is an exported sub-model; pre-training knows only equal layers")
+    config = build_config(source, model_type, 2, {})
+    model = build(model_type, config)
+    weights = read_weights(source.weights)
+    head = _head_weights(source, weights)
+    encoder = {
+        name: array for name, array in to_paddle(weights, model.base_model_prefix).items() if name in model.state_dict()
+    }
+    missing = [
+        name
+        for name in model.state_dict()
+        if name not in encoder and not name.startswith("cls.") and ".pooler." not in name and ".fit_dense" not in name
+    ]
+    if missing:
+        raise UserError(f"{source.where}: its weights lack {missing[0]}; they are not those of its config.json")
+    put_weights(model, {**encoder, **head})
+    return Loaded(model, load_tokenizer(source, model_type, config.vocab_size), bool(head))
+
+
+def _head_weights(source: Source, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The head's tensors under our names; {} when the source has no head."""
+    convert, found = is_hugging_face(weights), {}
+    for name, array in weights.items():
+        module, _, leaf = name.rpartition(".")
+        leaf = _LEAVES.get(leaf, leaf)
+        if name in _BIASES:
+            found["decoder_bias"] = array
+        elif module in _HEAD:
+            transposed = convert and _HEAD[module] == "transform" and leaf == "weight"
+            found[f"{_HEAD[module]}.{leaf}"] = array.T if transposed else array
+    wanted = {"transform.weight", "transform.bias", "layer_norm.weight", "layer_norm.bias", "decoder_bias"}
+    if found and set(found) != wanted:
+        raise UserError(f"{source.where}: its masked-LM head lacks {', '.join(sorted(wanted - set(found)))}")
+    return {f"cls.predictions.{name}": array for name, array in found.items()}
+
+
+def student_of(teacher: MaskedLM, model_type: str, shape: Shape) -> MaskedLM:
+    """A model of that shape with fresh weights, otherwise configured as the teacher."""
+    config = copy.deepcopy(teacher.config)
+    config.num_hidden_layers, config.num_attention_heads = shape.depth, shape.heads
+    config.hidden_size, config.intermediate_size = shape.hidden, shape.ffn
+    return build(model_type, config)
+
+
+def copy_leading(student: MaskedLM, teacher: MaskedLM) -> None:
+    """Start the student from evenly spaced layers of the teacher, and from the leading slice of every tensor there.
+
+    Means something when hidden and head size are the teacher's. A supernet's heads are sorted by importance.
+    """
+    if len(encoder_layers(student)) > len(encoder_layers(teacher)):
+        raise UserError(
+            f"--initialise teacher: the shape has {len(encoder_layers(student))} layers, the teacher only"
+            f" {len(encoder_layers(teacher))}; start from random weights"
+        )
+    layers = even_layers(len(encoder_layers(teacher)), len(encoder_layers(student)) / len(encoder_layers(teacher)))
+    source = teacher.state_dict()
+    prefix = f"{student.base_model_prefix}.encoder.layers."
+    for name, parameter in student.state_dict().items():
+        theirs = name
+        if name.startswith(prefix):
+            index, rest = name[len(prefix) :].split(".", 1)
+            theirs = f"{prefix}{layers[int(index)]}.{rest}"
+        if theirs not in source:
+            continue
+        array = source[theirs].numpy()
+        if any(own > other for own, other in zip(parameter.shape, array.shape)):
+            raise UserError(
+                f"--initialise teacher: {name} is {parameter.shape}, the teacher's only {list(array.shape)};"
+                " the shape must not exceed the teacher's, or start from random weights"
+            )
+        parameter.set_value(array[tuple(slice(0, size) for size in parameter.shape)].copy())
+
+
+class Masked(NamedTuple):
+    """The masked tokens of a batch: their places [M] in it, true ids [M], and weights [M] that sum to 1.
+
+    Every text weighs the same, and its masked tokens share that evenly: so a loss does not depend on how texts are
+    split over processes.
+    """
+
+    places: paddle.Tensor
+    labels: paddle.Tensor
+    weights: paddle.Tensor
+
+
+def masked_of(labels: paddle.Tensor) -> Masked:
+    """From labels [B, T]. Where no text has a word to mask there is one token, of weight 0."""
+    array = labels.numpy()
+    chosen = array != NOT_MASKED  # [B, T]
+    if not chosen.any():
+        zero = paddle.zeros([1], dtype="int64")
+        return Masked(zero, zero, paddle.zeros([1], dtype="float32"))
+    per_text = chosen.sum(1)
+    weights = np.repeat(1.0 / np.maximum(per_text, 1), per_text) / len(array)
+    places = np.flatnonzero(chosen.ravel())
+    return Masked(
+        paddle.to_tensor(places), paddle.to_tensor(array[chosen]), paddle.to_tensor(weights.astype("float32"))
+    )
+
+
+def mlm_loss(logits: paddle.Tensor, masked: Masked) -> paddle.Tensor:
+    """Weighted cross-entropy of logits [M, V] to the masked tokens."""
+    return (F.cross_entropy(logits, masked.labels, reduction="none").squeeze(-1) * masked.weights).sum()
+
+
+def kd_loss(student: paddle.Tensor, teacher: paddle.Tensor, masked: Masked, temperature: float) -> paddle.Tensor:
+    """T^2 * weighted KL(teacher || student) of logits [M, V] softened by the temperature T (Hinton et al. 2015)."""
+    wanted = F.log_softmax(teacher / temperature, axis=-1)
+    found = F.log_softmax(student / temperature, axis=-1)
+    divergence = (wanted.exp() * (wanted - found)).sum(-1)  # [M]
+    return temperature**2 * (divergence * masked.weights).sum()

@@ -1,0 +1,206 @@
+"""NSGA-II over a space of sub-models, through Optuna: a study in an SQLite file that resumes and can be shared."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import warnings
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+from ofa_bert.errors import UserError
+from ofa_bert.search import Budget, Point, UnevenSpace, vary
+from ofa_bert.submodel import SubModelConfig
+
+logger = logging.getLogger(__name__)
+
+STUDY = "sub-models"
+_TRIES = 100  # children drawn before a sub-model that was evaluated already is accepted
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What an evaluation found: the value to maximise, the score that a budget asks for, and all costs by name."""
+
+    value: float
+    score: float
+    costs: Mapping[str, float]
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def point(self, sub_model: SubModelConfig, cost: str) -> Point:
+        return Point(sub_model, self.value, self.costs[cost], self.score, self.costs, self.more)
+
+
+@dataclass(frozen=True)
+class Nsga:
+    """One search. `evaluate` is never called twice for a sub-model, neither here nor in a process that shares the file.
+
+    The same seed gives the same trials, however often the search was killed and continued, as long as one process works
+    on it. `first` is evaluated before anything else; `settings` are what an existing file must agree with.
+    """
+
+    space: UnevenSpace
+    evaluate: Callable[[SubModelConfig], Evaluated]
+    cost: str
+    budget: Budget
+    first: Sequence[SubModelConfig] = ()
+    population: int = 24
+    seed: int = 42
+    storage: Optional[Path] = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def run(
+        self, trials: int, stop: Callable[[], bool] = lambda: False, done: Callable[[int], None] = lambda _: None
+    ) -> list[Point]:
+        """Go on until the study holds `trials` evaluations or `stop()`; the points of all of them, in order."""
+        optuna = require_optuna()
+        study = self._study(optuna)
+        self._release(study, optuna)
+        while not stop():
+            finished = _finished(study, optuna)
+            done(len(finished))
+            if len(finished) >= trials:
+                break
+            self._one(study, optuna)
+        return [_evaluated(t).point(self.space.decode(t.params), self.cost) for t in _finished(study, optuna)]
+
+    def _study(self, optuna: Any) -> Any:
+        storage = None if self.storage is None else sqlite_storage(optuna, self.storage)
+        directions = ["maximize", "minimize"]
+        study = optuna.create_study(
+            storage=storage, study_name=STUDY, directions=directions, load_if_exists=True, sampler=self._sampler(optuna)
+        )
+        wanted = dict(self.settings)
+        found = study.user_attrs.get("settings")
+        if found is None:
+            study.set_user_attr("settings", wanted)
+        elif found != wanted:
+            changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+            text = "; ".join(f"{name} was {found.get(name)}, now {wanted.get(name)}" for name in changed)
+            raise UserError(
+                f"{self.storage}: holds another search: {text}. Give the same values or another --output_dir"
+            )
+        return study
+
+    def _sampler(self, optuna: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a later major version will take the constraints another way
+            return _sampler_class(optuna)(
+                integers=self._integers(optuna),
+                next_genes=lambda study, parents: self._next(study, optuna, parents),
+                population_size=self.population,
+                seed=self.seed,
+                constraints_func=lambda trial: trial.user_attrs["violations"],
+            )
+
+    def _integers(self, optuna: Any) -> dict[str, Any]:
+        return {name: optuna.distributions.IntDistribution(*both) for name, both in self.space.ranges().items()}
+
+    def _next(self, study: Any, optuna: Any, parents: Sequence[Any]) -> dict[str, int]:
+        """The genes to evaluate next: the first guesses, then random ones, then children of the parents."""
+        finished = _finished(study, optuna)
+        running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+        # Another process may be in the middle of writing its genes.
+        whole = [trial for trial in (*finished, *running) if len(trial.params) == len(self.space.ranges())]
+        taken = {self.space.decode(trial.params) for trial in whole}
+        for guess in map(self.space.encode, self.first):
+            if self.space.decode(guess) not in taken:
+                return guess
+        rng = random.Random(f"{self.seed} {len(finished)} {len(running)}")
+        # Sorted: Optuna hands the same parents over in another order after a restart.
+        genes = [trial.params for trial in sorted(parents, key=lambda trial: trial.number)]
+        for _ in range(_TRIES):
+            made = vary(self.space, genes, rng) if genes else self.space.draw(rng)
+            if self.space.decode(made) not in (None, *taken):
+                return made
+        return genes[0] if genes else made
+
+    def _one(self, study: Any, optuna: Any) -> None:
+        trial = study.ask(self._integers(optuna))
+        trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
+        sub_model = self.space.decode(trial.params)
+        known = {self.space.decode(other.params): other for other in _finished(study, optuna)}
+        found = _evaluated(known[sub_model]) if sub_model in known else self.evaluate(sub_model)
+        trial.set_user_attr("evaluated", asdict(found))
+        trial.set_user_attr("violations", list(self.budget.violations(found.costs, found.score)))
+        study.tell(trial, [found.value, found.costs[self.cost]])
+
+    def _release(self, study: Any, optuna: Any) -> None:
+        """Give up the trials of processes of this machine that were killed: their sub-models count as not taken."""
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            host, pid = trial.user_attrs.get("process", [None, None])
+            if host == socket.gethostname() and not _alive(pid):
+                study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+
+def require_optuna() -> Any:
+    try:
+        # Optional: pip install ofa_bert[search]; it costs a second to import.
+        import optuna
+    except ImportError as error:
+        raise UserError('the search needs Optuna: pip install "ofa_bert[search]" or pip install optuna') from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def _sampler_class(optuna: Any) -> Any:
+    class Sampler(optuna.samplers.NSGAIISampler):
+        """Optuna's generations, selection and constraints, with our own genes.
+
+        Everything that one trial hands to the next is in the study, so a killed search goes on as if it had not been.
+        """
+
+        def __init__(
+            self, integers: dict[str, Any], next_genes: Callable[..., dict[str, int]], **settings: Any
+        ) -> None:
+            super().__init__(**settings)
+            self._integers = integers
+            self._next_genes = next_genes
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            return self._integers
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, int]:
+            generation = self.get_trial_generation(study, trial)
+            return self._next_genes(study, self.get_parent_population(study, generation))
+
+    return Sampler
+
+
+def sqlite_storage(optuna: Any, path: Path) -> Any:
+    """Optuna's storage with a write-ahead log: safe against kills, and a tenth of the time per trial."""
+    from sqlalchemy import event
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+
+    @event.listens_for(storage.engine, "connect")
+    def settings(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    storage.engine.dispose()  # so that the next connection is made with these settings
+    return storage
+
+
+def _finished(study: Any, optuna: Any) -> list[Any]:
+    return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+
+
+def _evaluated(trial: Any) -> Evaluated:
+    return Evaluated(**trial.user_attrs["evaluated"])
+
+
+def _alive(pid: Optional[int]) -> bool:
+    if pid is None or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,122 @@
+"""Evaluates sub-models inside the supernet, without training or extracting them: scores, losses, hurts by layer."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ofa_bert.batches import Encoded, eval_batches
+from ofa_bert.depth import distance
+from ofa_bert.encoder import attention_mask
+from ofa_bert.evaluate import to_tensors
+from ofa_bert.metrics import compute, main_score
+from ofa_bert.search import UnevenSpace
+from ofa_bert.submodel import SubModelConfig
+from ofa_bert.supernet import embed, encode
+from ofa_bert.tasks import Task
+
+BATCH = 64
+
+
+class Judge:
+    """Scores and losses of sub-models on one set of examples. The loss is the distance to `reference`'s outputs:
+
+    mean KL divergence for classes, mean squared difference for regression. Embeddings are computed once.
+    """
+
+    def __init__(self, model: nn.Layer, encoded: Encoded, task: Task, pad_id: int, reference: SubModelConfig) -> None:
+        self.model, self.task, self.labels = model, task, encoded.labels
+        self.batches = []
+        model.eval()
+        with paddle.no_grad():
+            for batch in map(to_tensors, eval_batches(encoded, BATCH, pad_id)):
+                embedded = embed(model, batch.input_ids, batch.token_type_ids)
+                self.batches.append((embedded, attention_mask(model, batch.input_ids), batch.index))
+        self.reference = reference
+        self.wanted = self.logits(reference)
+
+    def logits(self, sub_model: SubModelConfig) -> np.ndarray:
+        """[N, C] float32, in the order of the examples."""
+        return self._collect(lambda batch, mask: encode(self.model, batch, mask, sub_model).logits, self._embedded())
+
+    def _embedded(self) -> list[paddle.Tensor]:
+        return [embedded for embedded, _, _ in self.batches]
+
+    def _collect(self, run: Callable[..., paddle.Tensor], inputs: Sequence[paddle.Tensor]) -> np.ndarray:
+        found = np.zeros([len(self.labels), self.task.num_labels], dtype=np.float32)
+        with paddle.no_grad():
+            for (_, mask, index), x in zip(self.batches, inputs):
+                found[index] = run(x, mask).astype("float32").numpy()
+        return found
+
+    def judge(self, sub_model: SubModelConfig) -> dict[str, Any]:
+        """{"score": main metric, "loss": distance to the reference, "scores": every metric}."""
+        logits = self.logits(sub_model)
+        scores = compute(self.task, logits, self.labels)
+        return {"score": main_score(self.task, scores), "loss": self.loss(logits), "scores": scores}
+
+    def loss(self, logits: np.ndarray) -> float:
+        return distance(self.wanted, logits, self.task.is_regression)
+
+    def hurts(
+        self, base: SubModelConfig, space: UnevenSpace, drop: bool, progress: Callable[[Iterable[int]], Iterable[int]]
+    ) -> list[dict[Optional[tuple[int, int]], float]]:
+        """For every layer of `base`, which is full width: what each option in its place alone adds to the loss.
+
+        Heads and neurons are measured at their least and in the middle and interpolated between, and their hurts are
+        added. The layers before the changed one are not computed again. Layers that `base` lacks have the option None.
+        """
+        states = self._states(base)
+        before = self.loss(self._collect(self._tail(base), [hidden[-1] for hidden in states]))
+        found: list[dict[Optional[tuple[int, int]], float]] = [{None: 0.0} for _ in range(space.shape.num_layers)]
+        for place in progress(range(base.depth)):
+            heads = self._curve(base, states, place, "heads", space.heads, before)
+            ffn = self._curve(base, states, place, "ffn", space.ffn, before)
+            options = {(h, n): heads[h] + ffn[n] for h in space.heads for n in space.ffn}
+            if drop and base.depth > space.min_depth:
+                options[None] = self._changed(base, states, place, None) - before
+            found[base.layers[place]] = options
+        return found
+
+    def _states(self, base: SubModelConfig) -> list[list[paddle.Tensor]]:
+        """Per batch: the embeddings and the hidden states after every layer but the last."""
+        with paddle.no_grad():
+            outputs = [encode(self.model, x, mask, base) for x, mask, _ in self.batches]
+        return [[x, *output.hidden[:-1]] for (x, _, _), output in zip(self.batches, outputs)]
+
+    def _tail(self, sub_model: SubModelConfig) -> Callable[..., paddle.Tensor]:
+        last = _part(sub_model, sub_model.depth - 1)
+        return lambda x, mask: encode(self.model, x, mask, last).logits
+
+    def _curve(
+        self, base: SubModelConfig, states: Any, place: int, part: str, choices: Sequence[int], before: float
+    ) -> Mapping[int, float]:
+        """Hurt of every choice of heads or neurons in one layer; 0 for the full number."""
+        measured = sorted({choices[0], choices[len(choices) // 2]} - {getattr(base, part)[place]})
+        hurts = [self._changed(base, states, place, (part, count)) - before for count in measured]
+        counts = [*measured, getattr(base, part)[place]]
+        return dict(zip(choices, np.interp(choices, counts, [*(max(0.0, hurt) for hurt in hurts), 0.0]).tolist()))
+
+    def _changed(self, base: SubModelConfig, states: Any, place: int, change: Optional[tuple[str, int]]) -> float:
+        """The loss with one layer changed, or dropped."""
+        start = place
+        if change is None:
+            # The head needs a layer before it: without the last one, the one before runs again.
+            start = place - 1 if place == base.depth - 1 else place
+            parts = {
+                n: tuple(v for i, v in enumerate(getattr(base, n)) if i != place) for n in ("layers", "heads", "ffn")
+            }
+        else:
+            part, count = change
+            parts = {name: getattr(base, name) for name in ("layers", "heads", "ffn")}
+            parts[part] = tuple(count if i == place else v for i, v in enumerate(parts[part]))
+        rest = _part(SubModelConfig(**parts), start)
+        inputs = [hidden[start] for hidden in states]
+        return self.loss(self._collect(lambda x, mask: encode(self.model, x, mask, rest).logits, inputs))
+
+
+def _part(sub_model: SubModelConfig, start: int) -> SubModelConfig:
+    return SubModelConfig(sub_model.layers[start:], sub_model.heads[start:], sub_model.ffn[start:])

@@ -1,0 +1,123 @@
+"""What a search leaves to read: the front as JSON, table and picture, beside the uniform grid of the supernet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping, Optional, Sequence
+
+from ofa_bert.atomic import write_json_atomic
+from ofa_bert.report import millions
+from ofa_bert.search import Point
+from ofa_bert.search_setup import Supernet
+
+FRONT = "front.json"
+WINNER = "winner.json"
+_UNITS = {"latency_ms": "ms", "parameters": "parameters", "flops": "GFLOPs"}
+
+
+def shown_cost(cost: str, value: float) -> str:
+    if cost == "parameters":
+        return millions(int(value))
+    return f"{value / 1e9:.2f}" if cost == "flops" else f"{value:.2f}"
+
+
+def write_front(
+    output: Path, front: Sequence[Point], grid: Sequence[Point], winner: Point, cost: str, supernet: Supernet
+) -> dict[str, Any]:
+    """Write front.json, front.png and winner.json, a file for export_model.py; returns the rows for results.json."""
+    rows = {
+        "front": [row(point) for point in front],
+        "grid": [row(point) for point in grid],
+        "comparison": compare(front, grid),
+        "winner": row(winner),
+    }
+    write_json_atomic(output / FRONT, rows["front"])
+    write_json_atomic(output / WINNER, winner.sub_model.to_json())
+    title = f"{supernet.task.name}: {supernet.task.metrics[0]} on {len(supernet.held_out)} held-out training examples"
+    plot(front, grid, winner, cost, output / "front.png", title)
+    return rows
+
+
+def row(point: Point) -> dict[str, Any]:
+    return {
+        "sub_model": point.sub_model.to_json(),
+        "value": point.value,
+        "score": point.score,
+        **dict(point.costs),
+        **dict(point.more),
+    }
+
+
+def compare(front: Sequence[Point], grid: Sequence[Point]) -> list[dict[str, Any]]:
+    """For each uniform sub-model: the best of the front at its cost, and the cheapest that is worth as much."""
+    rows = []
+    for even in grid:
+        same_cost = max((p for p in front if p.cost <= even.cost), key=lambda p: p.value, default=even)
+        as_good = min((p for p in front if p.value >= even.value), key=lambda p: p.cost, default=even)
+        rows.append(
+            {
+                "name": even.more["name"],
+                "cost": even.cost,
+                "score": even.score,
+                "loss": even.more["loss"],
+                "at_its_cost": {"cost": same_cost.cost, "score": same_cost.score, "loss": same_cost.more["loss"]},
+                "as_good": {"cost": as_good.cost, "score": as_good.score, "saved": 1.0 - as_good.cost / even.cost},
+            }
+        )
+    return rows
+
+
+def printable(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The uniform grid against the front, for `report.table`."""
+    cost = results["cost"]
+    return [
+        {
+            "uniform": found["name"],
+            _UNITS[cost]: shown_cost(cost, found["cost"]),
+            "score": f"{found['score']:.4f}",
+            "loss": f"{found['loss']:.4f}",
+            "front at this cost": f"{found['at_its_cost']['score']:.4f}",
+            "its loss": f"{found['at_its_cost']['loss']:.4f}",
+            "front as good": shown_cost(cost, found["as_good"]["cost"]),
+            "saved": f"{found['as_good']['saved']:.0%}",
+        }
+        for found in results["comparison"]
+    ]
+
+
+def described(sub_model: Mapping[str, Any]) -> str:
+    """One line: layers with heads and neurons of each."""
+    parts = [f"{k}:{h}/{n}" for k, h, n in zip(sub_model["layers"], sub_model["heads"], sub_model["ffn"])]
+    return f"{len(parts)} layers (layer:heads/neurons) " + " ".join(parts)
+
+
+def plot(
+    front: Sequence[Point], grid: Sequence[Point], winner: Optional[Point], cost: str, path: Path, title: str
+) -> None:
+    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    scale = {"latency_ms": 1.0, "parameters": 1e6, "flops": 1e9}[cost]
+    unit = {"latency_ms": "latency, ms", "parameters": "parameters, millions", "flops": "GFLOPs"}[cost]
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    for axis, name in ((axes[0], "score"), (axes[1], "loss")):
+
+        def value(point: Point, name: str = name) -> float:
+            return point.score if name == "score" else point.more["loss"]
+
+        axis.plot([p.cost / scale for p in front], [value(p) for p in front], ".-", label="searched front")
+        axis.plot([p.cost / scale for p in grid], [value(p) for p in grid], "s", mfc="none", label="uniform grid")
+        for point in grid:
+            where = (point.cost / scale, value(point))
+            axis.annotate(point.more["name"], where, fontsize=7, textcoords="offset points", xytext=(4, -8))
+        if winner is not None:
+            axis.plot(winner.cost / scale, value(winner), "*", markersize=14, label="winner")
+        axis.set(xlabel=unit, ylabel="score" if name == "score" else "distance to the supernet's outputs")
+        axis.grid(alpha=0.3)
+    axes[0].legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,135 @@
+"""What every search over a supernet starts from: the supernet, its held-out examples, costs and the space."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Mapping, Optional
+
+import numpy as np
+from paddle import nn
+
+from ofa_bert.batches import Encoded, split_holdout
+from ofa_bert.checkpoint import load_model
+from ofa_bert.config_search import SearchConfig
+from ofa_bert.errors import UserError
+from ofa_bert.latency_model import LatencyTable
+from ofa_bert.prepare import best_of, check_task
+from ofa_bert.pretrained import locate
+from ofa_bert.readers import load_datasets
+from ofa_bert.search import Budget, UnevenSpace, uneven_space
+from ofa_bert.search_eval import Judge
+from ofa_bert.submodel import ModelShape, SearchSpace, SubModelConfig, count_flops, count_parameters
+from ofa_bert.tasks import Datasets, Task
+from ofa_bert.token_cache import encode_once
+
+logger = logging.getLogger(__name__)
+
+Costs = Callable[[SubModelConfig], "dict[str, float]"]
+MOST_HELD_OUT = 1024
+
+
+@dataclass(frozen=True)
+class Supernet:
+    """A loaded supernet with its data. `held_out` is the part of train that it was not trained on, `train` the rest."""
+
+    where: str
+    model: nn.Layer
+    tokenizer: Any
+    meta: Mapping[str, Any]
+    space: SearchSpace
+    datasets: Datasets
+    train: Encoded
+    held_out: Encoded
+
+    @property
+    def task(self) -> Task:
+        return self.datasets.task
+
+    @property
+    def pad_id(self) -> int:
+        return self.tokenizer.pad_token_id
+
+    def judge(self, examples: Optional[int] = None) -> Judge:
+        """Of the first `examples` held-out examples, which stand in no order, or of all."""
+        encoded = self.held_out
+        if examples is not None and examples < len(encoded):
+            encoded = encoded.select(range(examples))
+        return Judge(self.model, encoded, self.task, self.pad_id, self.space.largest)
+
+    def dev(self, cache: Path) -> dict[str, Encoded]:
+        length = self.meta["max_seq_length"]
+        return {name: encode_once(part, self.tokenizer, length, cache) for name, part in self.datasets.dev.items()}
+
+
+def load_supernet(config: SearchConfig) -> Supernet:
+    """UserError when the directory holds no supernet or the data are of another task."""
+    where = best_of(config.model)
+    model, tokenizer, meta = load_model(where, config.model_type)
+    if not meta.get("space"):
+        raise UserError(f"--model {where}: is no supernet; run_glue_ofa.py makes one")
+    trained = meta["config"]
+    data = config.recorded_data(trained)
+    datasets = load_datasets(**data.data_arguments(), labels=tuple(meta["task"]["labels"]))
+    check_task(where, meta, datasets.task)
+    encoded = encode_once(datasets.train, tokenizer, meta["max_seq_length"], Path(config.output_dir, "token_cache"))
+    count = min(MOST_HELD_OUT, max(1, int(len(encoded) * trained["held_out_share"])))
+    # The split of the supernet's training, so that nothing is judged on what it was trained on.
+    rest, held = split_holdout(len(encoded), count, trained["seed"])
+    logger.info("%s: %d held-out training examples", datasets.task.name, len(held))
+    shuffled = encoded.select(held).select(_shuffled(len(held), trained["seed"]))
+    space = SearchSpace.from_json(meta["space"])
+    return Supernet(where, model, tokenizer, meta, space, datasets, encoded.select(rest), shuffled)
+
+
+def _shuffled(count: int, seed: int) -> np.ndarray:
+    return np.random.default_rng([seed, count]).permutation(count)
+
+
+def costs_of(config: SearchConfig, shape: ModelShape) -> Costs:
+    """All costs of a sub-model by name; latency only with a table."""
+    table = None
+    if config.latency_table:
+        table = LatencyTable.load(config.latency_table)
+        table.check_shape(shape, f"--latency_table {config.latency_table}")
+
+    def costs(sub_model: SubModelConfig) -> dict[str, float]:
+        found = {"parameters": count_parameters(shape, sub_model), "flops": count_flops(shape, sub_model)}
+        return {**found, "latency_ms": table.predict(sub_model)} if table else found
+
+    return costs
+
+
+def budget_of(config: SearchConfig) -> Budget:
+    return Budget(config.limits(), config.min_score)
+
+
+def space_of(config: SearchConfig, space: SearchSpace) -> UnevenSpace:
+    width = config.min_width or min(space.width_mults)
+    depth = config.min_depth or min(space.depth_mults)
+    return uneven_space(space.shape, width, depth)
+
+
+def fingerprint(config: SearchConfig, supernet: Supernet) -> dict[str, Any]:
+    """What the value of a sub-model depends on; a search that is continued must agree in it."""
+    weights = locate(supernet.where, config.model_type).weights
+    found = {"model": _digest(weights), "held_out": len(supernet.held_out), "task": supernet.task.name}
+    if config.latency_table:
+        found["latency_table"] = _digest(Path(config.latency_table))
+    names = ("examples", "loss_weight", "min_width", "min_depth", "seed", "population", "min_score")
+    return {
+        **found,
+        "cost": config.searched_cost(),
+        **config.limits(),
+        **{name: getattr(config, name) for name in names},
+    }
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()[:16]

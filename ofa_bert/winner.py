@@ -1,0 +1,113 @@
+"""What becomes of a search's winner: a short finetune by distillation on request, its directory, its score on dev."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from pathlib import Path
+from typing import Any, Mapping
+
+from paddle import nn
+
+from ofa_bert import train
+from ofa_bert.atomic import MODEL_META, write_json_atomic
+from ofa_bert.batches import Batch, TrainBatches
+from ofa_bert.checkpoint import load_model, save_model
+from ofa_bert.config import OfaConfig
+from ofa_bert.config_search import SearchConfig
+from ofa_bert.distil import Objective, supernet_step
+from ofa_bert.encoder import set_dropout, shape_of
+from ofa_bert.errors import UserError
+from ofa_bert.evaluate import score
+from ofa_bert.keeper import RESULTS
+from ofa_bert.meta import FORMAT, versions
+from ofa_bert.prepare import best_of, check_task
+from ofa_bert.search import Point
+from ofa_bert.search_setup import Supernet
+from ofa_bert.submodel import SubModelConfig
+from ofa_bert.supernet import extract, forward
+
+logger = logging.getLogger(__name__)
+
+DIRECTORY = "sub_model"  # the winner as a model that export_model.py and run_glue.py take
+
+
+def finish(config: SearchConfig, supernet: Supernet, winner: Point, results: dict[str, Any]) -> dict[str, Any]:
+    """Finetune the winner when asked to, write it, score it on dev, write results.json."""
+    output, sub_model = Path(config.output_dir), winner.sub_model
+    if config.finetune_steps:
+        started = time.monotonic()
+        where = finetune(config, supernet, sub_model)
+        results["finetune"] = {"steps": config.finetune_steps, "teacher": where}
+        results["finetune"]["seconds"] = round(time.monotonic() - started, 1)
+    supernet.model.eval()
+
+    def run(batch: Batch) -> Any:
+        return forward(supernet.model, batch.input_ids, batch.token_type_ids, sub_model).logits
+
+    dev = score(supernet.task, run, supernet.dev(output / "token_cache"), supernet.pad_id, label="winner on dev")
+    results["dev"] = dev
+    # The supernet's training measured its own sub-models there; nothing is chosen by these numbers.
+    names = set(supernet.space.sub_models())
+    results["dev_of_grid"] = {name: found for name, found in supernet.meta.get("scores", {}).items() if name in names}
+    kept = {key: supernet.meta[key] for key in ("task", "model_type", "max_seq_length", "seed", "shape")}
+    own = {"format": FORMAT, **kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
+    own.update(scores=dev, score=dev["score"])
+    save_model(output / DIRECTORY, extract(supernet.model, sub_model), supernet.tokenizer, own)
+    write_json_atomic(output / RESULTS, results)
+    return results
+
+
+def finetune(config: SearchConfig, supernet: Supernet, sub_model: SubModelConfig) -> str:
+    """Distil into the winner's slice of the supernet, in place; returns what taught it."""
+    teacher, where = _teacher(config, supernet)
+    trained = supernet.meta["config"]
+    model = supernet.model
+    if trained.get("supernet_dropout") is not None:
+        set_dropout(model, trained["supernet_dropout"])
+    settings = OfaConfig(
+        output_dir=config.output_dir,
+        batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        max_steps=config.finetune_steps,
+        warmup_proportion=0.1,
+        logging_steps=max(1, config.finetune_steps // 10),
+        save_steps=config.finetune_steps + 1,
+        seed=config.seed,
+        device=config.device,
+    )
+    batches = TrainBatches(supernet.train, config.batch_size, config.seed, supernet.pad_id)
+    plan = train.make_plan(settings, batches.steps_per_epoch)
+    objective = Objective(supernet.task.is_regression, trained["lambda_logit"], trained["lambda_rep"])
+    step = supernet_step(model, teacher, objective, lambda _: (sub_model,))
+    model.train()
+    optimizer = train.make_optimizer(settings, model, plan)
+    train.fit(settings, model, optimizer, batches, plan, step, lambda _: None, label="finetune the winner")
+    model.eval()
+    return where
+
+
+def _teacher(config: SearchConfig, supernet: Supernet) -> tuple[nn.Layer, str]:
+    """What --teacher names; else the model that taught the supernet, if it is still there; else the supernet."""
+    recorded = best_of(supernet.meta["config"]["model_name_or_path"])
+    where = best_of(config.teacher) if config.teacher else recorded
+    if config.teacher or Path(where, MODEL_META).exists():
+        teacher, _, meta = load_model(where, config.model_type)
+        check_task(where, meta, supernet.task)
+        if meta.get("sub_model") or shape_of(teacher) != supernet.space.shape:
+            raise UserError(
+                f"--teacher {where}: is of another shape than the supernet; name the model it was made from"
+            )
+    else:
+        teacher, where = copy.deepcopy(supernet.model), supernet.where
+        logger.info("%s is no longer there: the supernet's largest sub-model teaches the winner", recorded)
+    teacher.eval()
+    return teacher, where
+
+
+def printed(results: Mapping[str, Any]) -> str:
+    """The winner on dev beside the uniform sub-models there."""
+    own = "  ".join(f"{name} {value:.4f}" for name, value in results["dev"].items() if name != "score")
+    tuned = f" after {results['finetune']['steps']} steps of its own" if "finetune" in results else ""
+    return f"winner on dev{tuned}: {own}"

@@ -1,0 +1,130 @@
+"""search --algorithm fptas on a tiny supernet: sub-models without training, shapes with real training steps."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from conftest import VOCABULARY
+from test_search_job import supernet_dir  # noqa: F401  a fixture
+
+from ofa_bert.__main__ import main
+from ofa_bert.fptas import Surroundings, operations, parameters, shapes, w_coefficient
+from ofa_bert.fptas_job import cross_entropy
+
+
+def command(directory, output, *more):
+    base = ["search", "--algorithm", "fptas", "--model", str(directory), "--output_dir", str(output)]
+    return main([*base, "--device", "cpu", "--examples", "40", *map(str, more)])
+
+
+def results_of(output):
+    return json.loads((output / "results.json").read_text())
+
+
+def test_cross_entropy_has_its_minimum_at_the_wanted_outputs():
+    rng = np.random.default_rng(0)
+    wanted, other = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+    p = np.exp(wanted) / np.exp(wanted).sum(1, keepdims=True)
+    q = np.exp(other) / np.exp(other).sum(1, keepdims=True)
+    assert cross_entropy(wanted, other, False) == pytest.approx(float(-(p * np.log(q)).sum(1).mean()))
+    assert cross_entropy(wanted, wanted, False) < cross_entropy(wanted, other, False)
+    assert cross_entropy(wanted[:, :1], other[:, :1], True) == pytest.approx(((wanted - other)[:, 0] ** 2).mean())
+
+
+def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, capsys):  # noqa: F811
+    ranges = ["--depths", 2, 3, 4, "--heads", 2, 4, "--ffn", 32, 64]
+    assert command(supernet_dir, tmp_path, *ranges) == 0
+    assert "highest W" in capsys.readouterr().out
+    results = results_of(tmp_path)
+    assert results["candidates"] == results["evaluated"] == 12
+    records = {record["name"]: record for record in results["records"]}
+    top = records["D4_A4_I64"]
+    assert top["W"] == 0.0 and all(record["steps"] == 0 for record in records.values())
+    for record in records.values():
+        assert record["W"] == pytest.approx(w_coefficient(record["p"], record["i"], record["e"], top["p"], top["i"]))
+    assert results["winner"]["W"] == max(record["W"] for record in records.values())
+    winner = json.loads((tmp_path / "winner.json").read_text())
+    assert winner == results["winner"]["candidate"]
+    assert set(results["regret"]) == {"2", "3", "5", "10"} and all(0 <= v <= 1 for v in results["regret"].values())
+    assert records["D2_A4_I64"]["candidate"]["layers"] == [0, 3]  # the trained ones
+    assert command(supernet_dir, tmp_path / "wide", *ranges, "--epsilon", 5) == 0
+    assert results_of(tmp_path / "wide")["evaluated"] == math.ceil(12 / 5)
+
+
+def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, monkeypatch):  # noqa: F811
+    from ofa_bert import fptas_job
+
+    ranges = ["--from_scratch", "--depths", 1, 2, "--heads", 2, 4, "--hidden", 16, 32, "--ffn", 16, 32]
+    ranges += ["--max_steps", 3, "--batch_size", 8, "--learning_rates", 1e-3, 1e-2]
+    real, calls = fptas_job.Trainer.error, []
+
+    def dies(self, shape, theta, counter):
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        calls.append((str(shape), theta["learning_rate"]))
+        return real(self, shape, theta, counter)
+
+    monkeypatch.setattr(fptas_job.Trainer, "error", dies)
+    assert command(supernet_dir, tmp_path / "a", *ranges) == 130
+
+    def counted(self, shape, theta, counter):
+        calls.append((str(shape), theta["learning_rate"]))
+        return real(self, shape, theta, counter)
+
+    monkeypatch.setattr(fptas_job.Trainer, "error", counted)
+    assert command(supernet_dir, tmp_path / "a", *ranges) == 0
+    assert len(calls) == len(set(calls)) == 32
+    results = results_of(tmp_path / "a")
+    assert results["candidates"] == 16 and results["evaluated"] == 32
+    assert {record["steps"] for record in results["records"]} == {3}
+    around = Surroundings(len(VOCABULARY), 64, 2, 2)
+    for shape in shapes([1, 2], [2, 4], [16, 32], [16, 32]):
+        record = next(r for r in results["records"] if r["name"] == str(shape))
+        assert (record["p"], record["i"]) == (parameters(shape, around), operations(shape, around))
+    monkeypatch.setattr(fptas_job.Trainer, "error", real)
+    assert command(supernet_dir, tmp_path / "b", *ranges, "--seeds", 2) == 0
+    again = results_of(tmp_path / "b")
+    assert [(r["name"], r["e"]) for r in again["records"]] == [(r["name"], r["e"]) for r in results["records"]]
+    assert len(again["rank_correlation_of_seeds"]) == 1 and -1 <= again["rank_correlation_of_seeds"][0] <= 1
+    assert json.loads((tmp_path / "b" / "shape.json").read_text()) == again["winner"]["candidate"]
+
+
+def test_training_lowers_the_error(supernet_dir, tmp_path):  # noqa: F811
+    ranges = ["--from_scratch", "--depths", 1, "--heads", 4, "--hidden", 32, "--ffn", 32, "--learning_rates", 3e-3]
+    errors = []
+    for steps in (1, 60):
+        assert command(supernet_dir, tmp_path / str(steps), *ranges, "--max_steps", steps, "--batch_size", 16) == 0
+        errors.append(results_of(tmp_path / str(steps))["winner"]["e"])
+    assert errors[1] < errors[0]
+
+
+def test_measured_times_are_linear_in_depth(supernet_dir, tmp_path, monkeypatch):  # noqa: F811
+    from ofa_bert import latency_measure
+
+    def measure(self, builds, sizes, reference):
+        assert reference in builds and set(builds) == set(sizes)
+        return {name: 1.0 + int(name.split("_")[0][1:]) * 2.0 for name in builds}
+
+    monkeypatch.setattr(latency_measure.Device, "measure", measure)
+    ranges = ["--from_scratch", "--depths", 1, 2, 3, "--heads", 4, "--hidden", 32, "--ffn", 32, "--max_steps", 1]
+    assert command(supernet_dir, tmp_path, *ranges, "--measure_time") == 0
+    times = {record["name"]: record["i"] for record in results_of(tmp_path)["records"]}
+    assert times == {"D1_A4_H32_I32": 3.0, "D2_A4_H32_I32": 5.0, "D3_A4_H32_I32": 7.0}
+
+
+def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):  # noqa: F811
+    cases = [
+        (["--epsilon", 0], "above 0"),
+        (["--epsilon", 9999], "their number"),
+        (["--hidden", 16], "--from_scratch"),
+        (["--depths", 5], "layer"),
+        (
+            ["--from_scratch", "--depths", 9, "--heads", 4, "--hidden", 32, "--ffn", 64, "--max_steps", 1],
+            "larger maximum",
+        ),
+    ]
+    for number, (more, words) in enumerate(cases):
+        code = command(supernet_dir, tmp_path / str(number), *more)
+        error = capsys.readouterr().err
+        assert code == 2 and words in error and "Traceback" not in error, error

@@ -1,0 +1,234 @@
+"""The search command on a tiny supernet: judging, resuming, processes, what it writes, and its errors."""
+
+import json
+import shutil
+
+import numpy as np
+import paddle
+import pytest
+from conftest import batch_of, build, randomise
+
+from ofa_bert.__main__ import main
+from ofa_bert.batches import Encoded
+from ofa_bert.checkpoint import load_model, save_model
+from ofa_bert.commandline import arguments, parse
+from ofa_bert.config_search import SearchConfig
+from ofa_bert.depth import distance
+from ofa_bert.encoder import shape_of
+from ofa_bert.latency_model import LatencyTable, calibrate
+from ofa_bert.readers import load_datasets
+from ofa_bert.search import uneven_space
+from ofa_bert.search_eval import Judge
+from ofa_bert.submodel import SearchSpace, SubModelConfig, count_flops, uniform
+from ofa_bert.supernet import forward
+from ofa_bert.tasks import Task
+
+TASK = Task("made-up", ("a", "b", "c"), ("accuracy",), ("text",))
+
+
+@pytest.fixture(scope="module")
+def supernet_dir(tmp_path_factory, tiny_bert_dir, glue_dir):
+    """A supernet as run_glue_ofa.py writes it, without its training: random weights tell sub-models apart as well."""
+    directory = tmp_path_factory.mktemp("supernet") / "best"
+    task = load_datasets(task_name="SST-2", data_dir=glue_dir).task
+    model, tokenizer, _ = load_model(tiny_bert_dir, num_labels=2)
+    randomise(model, 4)
+    space = SearchSpace(shape_of(model), (1.0, 0.5), (1.0, 0.5))
+    trained = {
+        "task_name": "SST-2", "data_dir": str(glue_dir), "model_name_or_path": "gone", "held_out_share": 0.2,
+        "seed": 42, "lambda_logit": 1.0, "lambda_rep": 0.1, "supernet_dropout": 0.0, "label_kind": "auto",
+    }  # fmt: skip
+    meta = {
+        "format": 1, "kind": "supernet", "task": task.to_json(), "model_type": "bert", "max_seq_length": 32, "seed": 42,
+        "shape": space.shape.to_json(), "space": space.to_json(), "config": trained,
+        "scores": {"w1_d1": {"score": 0.5}},
+    }  # fmt: skip
+    save_model(directory, model, tokenizer, meta)
+    return directory.parent
+
+
+def command(supernet_dir, output, *more):
+    base = ["search", "--model", str(supernet_dir), "--output_dir", str(output), "--device", "cpu"]
+    return main([*base, "--trials", "24", "--population", "8", "--examples", "40", *map(str, more)])
+
+
+def without_time(path):
+    results = json.loads((path / "results.json").read_text())
+    return {k: v for k, v in results.items() if k not in ("search_seconds", "config", "trials")}
+
+
+def judge_of(model, count=24):
+    encoded, rng = [], np.random.default_rng(3)
+    for row in range(count):
+        batch = batch_of(1, int(rng.integers(2, 12)), seed=row)
+        encoded.append((batch.input_ids.numpy()[0], batch.token_type_ids.numpy()[0], int(rng.integers(3))))
+    ids, types, labels = zip(*encoded)
+    return Judge(
+        model, Encoded(list(ids), list(types), np.asarray(labels)), TASK, 0, uniform(shape_of(model), 1.0)
+    ), ids
+
+
+def test_judge_gives_the_logits_of_forward_and_their_distance():
+    model = build()
+    judge, ids = judge_of(model)
+    sub_model = SubModelConfig([0, 2, 3], [1, 4, 2], [10, 64, 33])
+    logits = judge.logits(sub_model)
+    for row in (0, 5, 23):
+        tensors = [paddle.to_tensor(ids[row][None]), paddle.to_tensor(np.asarray(judge_types(judge, row, ids))[None])]
+        np.testing.assert_allclose(forward(model, *tensors, sub_model).logits.numpy()[0], logits[row], atol=1e-5)
+    found = judge.judge(sub_model)
+    assert found["score"] == float((logits.argmax(-1) == judge.labels).mean())
+    assert found["loss"] == pytest.approx(distance(judge.wanted, logits, False)) and found["loss"] > 0
+    assert judge.judge(uniform(shape_of(model), 1.0))["loss"] == 0.0
+
+
+def judge_types(judge, row, ids):
+    length = len(ids[row])
+    return (np.arange(length) >= length // 2).astype("int64")
+
+
+@pytest.mark.parametrize("layers", [(0, 1, 2, 3), (0, 2, 3)])
+def test_hurts_are_those_of_the_changed_sub_models(layers):
+    model = build()
+    judge, _ = judge_of(model)
+    space = uneven_space(shape_of(model), 0.25, 0.5, steps=4)
+    base = uniform(shape_of(model), 1.0, layers)
+    hurts = judge.hurts(base, space, True, lambda places: places)
+    before = judge.judge(base)["loss"]
+    for place, layer in enumerate(layers):
+        rest = [i for i in range(len(layers)) if i != place]
+        dropped = SubModelConfig([layers[i] for i in rest], [4] * len(rest), [64] * len(rest))
+        assert hurts[layer][None] == pytest.approx(judge.judge(dropped)["loss"] - before, abs=1e-5)
+        for heads, ffn in ((1, 64), (4, 16)):  # measured ones: the least of one part beside all of the other
+            change = SubModelConfig(
+                layers,
+                [heads if i == place else 4 for i in range(len(layers))],
+                [ffn if i == place else 64 for i in range(len(layers))],
+            )
+            expected = max(0.0, judge.judge(change)["loss"] - before)
+            assert hurts[layer][(heads, ffn)] == pytest.approx(expected, abs=1e-5)
+        assert hurts[layer][(4, 64)] == 0.0
+    for layer in set(range(4)) - set(layers):
+        assert hurts[layer] == {None: 0.0}
+
+
+def test_search_writes_a_front_a_winner_and_a_model_that_exports(supernet_dir, tmp_path, capsys):
+    shape = SearchSpace.from_json(json.loads((supernet_dir / "best" / "ofa_config.json").read_text())["space"]).shape
+    limit = 0.7 * count_flops(shape, uniform(shape, 1.0))
+    before = {path: path.read_bytes() for path in sorted((supernet_dir / "best").iterdir())}
+    assert command(supernet_dir, tmp_path, "--max_flops", limit) == 0
+    assert "front at this cost" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in sorted((supernet_dir / "best").iterdir())} == before
+    front = json.loads((tmp_path / "front.json").read_text())
+    values, costs = [row["value"] for row in front], [row["flops"] for row in front]
+    assert values == sorted(values) and costs == sorted(costs) and len(front) >= 2
+    winner = json.loads((tmp_path / "winner.json").read_text())
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["winner"]["sub_model"] == winner and results["winner"]["flops"] <= limit
+    assert results["winner"]["value"] == max(row["value"] for row in front if row["flops"] <= limit)
+    assert [row["name"] for row in results["comparison"]] == ["w1_d1", "w0.5_d1", "w1_d0.5", "w0.5_d0.5"]
+    assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
+    small, _, meta = load_model(tmp_path / "sub_model")
+    assert meta["sub_model"] == winner and meta["score"] == results["dev"]["score"]
+    model, tokenizer, _ = load_model(supernet_dir / "best")
+    model.eval(), small.eval()
+    batch = batch_of(vocab_size=20)
+    expected = forward(model, batch.input_ids, batch.token_type_ids, SubModelConfig.from_json(winner)).logits.numpy()
+    np.testing.assert_allclose(small(batch.input_ids, batch.token_type_ids).numpy(), expected, atol=1e-4)
+
+
+def test_winner_file_is_what_export_takes(supernet_dir, tmp_path):
+    import export_model
+
+    assert command(supernet_dir, tmp_path, "--max_params", "1e9", "--trials", "8") == 0
+    export = ["--model_name_or_path", str(supernet_dir), "--sub_model_output_dir", str(tmp_path / "dynamic")]
+    export += ["--sub_model", str(tmp_path / "winner.json"), "--device", "cpu", "--max_seq_length", "32"]
+    assert export_model.main(export) == 0
+    again = ["--model_name_or_path", str(tmp_path / "sub_model"), "--sub_model_output_dir", str(tmp_path / "again")]
+    assert export_model.main([*again, "--device", "cpu", "--max_seq_length", "32"]) == 0
+
+
+def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_dir, tmp_path, monkeypatch):
+    from ofa_bert import nsga
+
+    assert command(supernet_dir, tmp_path / "a", "--max_flops", "1e9") == 0
+    whole, real = without_time(tmp_path / "a"), nsga.Nsga._one
+    left = [14]
+
+    def dies(self, study, optuna):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        real(self, study, optuna)
+
+    monkeypatch.setattr(nsga.Nsga, "_one", dies)
+    assert command(supernet_dir, tmp_path / "b", "--max_flops", "1e9") == 130
+    monkeypatch.setattr(nsga.Nsga, "_one", real)
+    assert command(supernet_dir, tmp_path / "b", "--max_flops", "1e9") == 0
+    assert without_time(tmp_path / "b") == whole
+    monkeypatch.setattr(nsga.Nsga, "_one", None)  # every trial must come from the other processes
+    shutil.copy(tmp_path / "a" / "guesses.json", tmp_path / "guesses.json")
+    assert command(supernet_dir, tmp_path, "--max_flops", "1e9", "--processes", "2", "--trials", "12") == 0
+    assert json.loads((tmp_path / "results.json").read_text())["trials"] >= 12
+
+
+def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
+    meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
+    shape = SearchSpace.from_json(meta["space"]).shape
+    calibrate(shape, lambda models: [0.1 + sum(m.heads) + sum(m.ffn) / 64 for m in models], 0.25, {}).save(
+        tmp_path / "t.json"
+    )
+    limit = 12.5
+    more = ["--latency_table", tmp_path / "t.json", "--max_latency_ms", limit, "--finetune_steps", "6"]
+    assert command(supernet_dir, tmp_path / "out", *more, "--batch_size", "8") == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    sub_model = SubModelConfig.from_json(results["winner"]["sub_model"])
+    table = LatencyTable.load(tmp_path / "t.json")
+    assert results["cost"] == "latency_ms" and table.predict(sub_model) == results["winner"]["latency_ms"] <= limit
+    assert results["finetune"]["steps"] == 6
+    small, _, _ = load_model(tmp_path / "out" / "sub_model")
+    model, _, _ = load_model(supernet_dir / "best")
+    batch = batch_of(vocab_size=20)
+    small.eval(), model.eval()
+    untrained = forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits.numpy()
+    moved = np.abs(small(batch.input_ids, batch.token_type_ids).numpy() - untrained).max()
+    assert 1e-6 < moved < 1.0
+
+
+def test_min_score_gives_the_cheapest_that_keeps_it(supernet_dir, tmp_path):
+    assert command(supernet_dir, tmp_path, "--min_score", "0.5", "--cost", "parameters") == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    found = results["winner"]
+    keeping = [row["parameters"] for row in results["front"] if row["score"] >= 0.5]
+    assert found["score"] >= 0.5 and found["parameters"] == min(keeping)
+
+
+def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):
+    cases = [
+        ([], 2, "say what is wanted"),
+        (["--max_latency_ms", "3"], 2, "--latency_table"),
+        (["--max_flops", "-1"], 2, "above 0"),
+        (["--max_flops", "3", "--trials", "6"], 1, "the smallest found has"),
+        (["--min_score", "1.1", "--trials", "6"], 1, "the best found has"),
+    ]
+    for number, (more, expected, words) in enumerate(cases):
+        code = command(supernet_dir, tmp_path / str(number), *more)
+        error = capsys.readouterr().err
+        assert (code, words in error, "Traceback" in error) == (expected, True, False), error
+    (tmp_path / "t.json").write_text("{}")
+    assert command(supernet_dir, tmp_path / "x", "--max_latency_ms", 3, "--latency_table", tmp_path / "t.json") == 2
+    assert "is no latency table" in capsys.readouterr().err
+
+
+def test_a_model_that_is_no_supernet_is_refused(tiny_bert_dir, supernet_dir, tmp_path, capsys):
+    model, tokenizer, meta = load_model(supernet_dir / "best")
+    del meta["space"]
+    save_model(tmp_path / "m", model, tokenizer, meta)
+    assert command(tmp_path / "m", tmp_path / "out", "--max_flops", "1e9") == 2
+    assert "is no supernet" in capsys.readouterr().err
+
+
+def test_a_command_line_survives_the_way_to_a_worker():
+    words = ["--model", "m", "--output_dir", "o", "--max_flops", "1e9", "--text_columns", "a", "b", "--train_file", "t"]
+    config = parse(SearchConfig, [*words, "--dev_file", "d", "--worker"], "")
+    assert parse(SearchConfig, arguments(config), "") == config
