@@ -151,14 +151,3 @@ class Predictor:
                     batch.input_ids[row, : lengths[text]] = input_ids[text]
                     batch.token_type_ids[row, : lengths[text]] = token_type_ids[text]
                 yield batch
-
-
-def plan(lengths: np.ndarray, rows: int, tokens: int) -> list[np.ndarray]:
-    """Indices [B_i] that part range(N) into batches, longest texts first, within `rows` and `tokens` (but one row)."""
-    order = np.argsort(-lengths, kind="stable")
-    groups, start = [], 0
-    while start < len(order):
-        count = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
-        groups.append(order[start : start + count])
-        start += count
-    return groups
