@@ -4,8 +4,11 @@
         --sub_model_output_dir ./tmp/SST-2-0.67 --static_sub_model ./tmp/SST-2-0.67-static \\
         --width_mult 0.6666666666666666 --onnx --device gpu
 
+    ... --precision fp32 fp16 int8 int8-static --task_name SST-2 --data_dir ./glue/SST-2
+
 Before it succeeds, it loads what it wrote into Paddle Inference and ONNX Runtime and compares logits on several batch
-sizes and lengths.
+sizes and lengths, of a model with exits those of every exit; with data also the score on dev, which no precision may
+lower by more than --max_drop points.
 """
 
 import sys
@@ -29,12 +32,23 @@ def work(argv=None):
     if summary["scores"]:
         show("dev: " + "  ".join(f"{name} {value:.4f}" for name, value in summary["scores"].items()))
     show(f"dynamic model: {summary['dynamic']}")
-    for name, backend in summary.get("backends", {}).items():
+    for model in summary["models"]:
         show(
-            f"{name}: max |d logit| {backend['max_abs_difference']:.1e}, same answers {backend['argmax_agreement']:.0%}"
+            f"{model['name']}: {model['bytes'] / 1e6:.1f} MB, max |d logit| {model['max_abs_difference']:.1e},"
+            f" same answers {model['argmax_agreement']:.1%}" + _score(model)
         )
+    if summary.get("exits"):
+        entry = summary["exits"]
+        worst = max(max(model["max_abs_difference"]) for model in entry["models"] if model["precision"] == "fp32")
+        show(f"exits after {' '.join(map(str, entry['layers']))} layers: max |d logit| {worst:.1e} in fp32")
     if "static" in summary:
         show(f"static model: {summary['static']}")
+
+
+def _score(model):
+    if model["score_after"] is None:
+        return ""
+    return f", dev {model['score_after']:.4f} ({100 * (model['score_after'] - model['score_before']):+.1f} points)"
 
 
 def main(argv=None):

@@ -82,11 +82,11 @@ def exported(
     (scratch / "sub_model.json").write_text(json.dumps(sub_model.to_json()))
     argv = ["--model_name_or_path", str(source), "--sub_model_output_dir", str(scratch / "dynamic")]
     argv += ["--static_sub_model", str(scratch / "static"), "--onnx", "--device", "cpu", "--allow_untrained"]
-    argv += ["--precision", *precisions]
+    argv += ["--precision", *precisions, "--fused"]
     if export_model.main([*argv, "--sub_model", str(scratch / "sub_model.json")]):
         raise SystemExit(1)
     for model in read_manifest(scratch / "static")["models"]:
-        if model["format"] == "onnx":
+        if model["format"] == "onnx" and model["precision"] in precisions:
             side = "fused" if model.get("fused") else "portable"
             yield side, model["precision"], scratch / "static" / model["files"][0]
 

@@ -91,7 +91,10 @@ def _data(config: BenchConfig, bundles: Bundles) -> Optional[Datasets]:
     other = [name for name, task in tasks.items() if not task or task["labels"] != next(iter(tasks.values()))["labels"]]
     if other:
         raise UserError(f"{other[0]}: has other labels than the first bundle, so the data cannot score both")
-    return load_datasets(labels=next(iter(tasks.values()))["labels"], **config.data_arguments())
+    task, arguments = next(iter(tasks.values())), config.data_arguments()
+    if config.data_dir:
+        arguments["task_name"] = config.task_name or task["name"]
+    return load_datasets(labels=task["labels"], **arguments)
 
 
 def score_of(model: Model, bundles: Bundles, data: Optional[Datasets], config: BenchConfig) -> Row:

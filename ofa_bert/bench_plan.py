@@ -11,11 +11,11 @@ from typing import Any, Iterator, Mapping, Sequence
 from tqdm import tqdm
 
 from ofa_bert import bench_peers, environment
-from ofa_bert.backends import format_of
+from ofa_bert.backends import PRECISIONS, format_of
 from ofa_bert.bench_peers import Job, described, export_hugging_face
 from ofa_bert.bench_probe import Candidate, Setup, probe
 from ofa_bert.bundle import models, read_manifest
-from ofa_bert.config_bench import PRECISIONS, BenchConfig
+from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -76,8 +76,8 @@ def candidates(config: BenchConfig, bundles: Bundles) -> Iterator[Candidate]:
 
 
 def offered(manifest: Mapping[str, Any], backend: str) -> set[str]:
-    """The precisions of the files that a back end could open, and bf16, which is computed from fp32."""
-    held = {model["precision"] for model in models(manifest) if model["format"] == format_of(backend)}
+    """The precisions of the files that a back end could open, and bf16, which is no file: some compute fp32's in it."""
+    held = {model["precision"] for model in models(manifest) if model["format"] == format_of(backend)} - {"bf16"}
     return held | ({"bf16"} if "fp32" in held and backend != "onnx_runtime" else set())
 
 

@@ -25,15 +25,19 @@ class Kind(NamedTuple):
     format: str
     precision: str
     place: str
+    fused: bool = False  # of ONNX Runtime's own operators, which are fast on its CUDA provider
 
 
-# By the name that the manifest and messages use. bf16 is no file: OpenVINO computes onnx-fp32 in it.
+# By the name that the manifest and messages use. bf16 has no file of its own: OpenVINO computes onnx-fp32 in it. Nor
+# has Paddle in fp16: Paddle Inference makes it from the static model when it loads that on a GPU.
 KINDS = {
     "paddle-fp32": Kind("paddle", "fp32", "."),
-    "paddle-fp16": Kind("paddle", "fp16", "paddle-fp16"),
     "paddle-int8-static": Kind("paddle", "int8-static", "paddle-int8-static"),
     "onnx-fp32": Kind("onnx", "fp32", "model.onnx"),
+    "onnx-fp32-fused": Kind("onnx", "fp32", "model.fused.onnx", fused=True),
     "onnx-fp16": Kind("onnx", "fp16", "model.fp16.onnx"),
+    "onnx-fp16-fused": Kind("onnx", "fp16", "model.fp16.fused.onnx", fused=True),
+    "onnx-bf16": Kind("onnx", "bf16", "model.onnx"),
     "onnx-int8": Kind("onnx", "int8", "model.int8.onnx"),
     "onnx-int8-static": Kind("onnx", "int8-static", "model.int8-static.onnx"),
 }
@@ -92,17 +96,18 @@ def models(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     return list(manifest["models"])
 
 
-def model_files(bundle: str | Path, format: str, precision: str) -> list[Path]:
+def model_files(bundle: str | Path, format: str, precision: str, fused: bool = False) -> list[Path]:
     """The files of one model of the bundle, [model.onnx] or [program, parameters]. UserError when it has none."""
     bundle = Path(bundle)
     held = models(read_manifest(bundle))
     for model in held:
-        if (model["format"], model["precision"]) == (format, precision):
+        if (model["format"], model["precision"], model.get("fused", False)) == (format, precision, fused):
             return [bundle / name for name in model["files"]]
     names = ", ".join(model["name"] for model in held)
     raise UserError(
         f"{bundle}: holds no {format} model in {precision}, only {names};"
         f" export it with export_model.py --precision {precision}{' --onnx' if format == 'onnx' else ''}"
+        f"{' --fused' if fused else ''}"
     )
 
 

@@ -7,11 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from ofa_bert.backends import BACKENDS, PROVIDERS
+from ofa_bert.backends import BACKENDS, PRECISIONS, PROVIDERS
 from ofa_bert.commandline import number, option, positive, whole
 from ofa_bert.config import DataConfig
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
 PEERS = ("hugging_face", "hugging_face_tuned", "paddle_dynamic")
 ENGINES = ("triton", "paddle_serving", "fastdeploy")
 
@@ -57,7 +56,9 @@ class BenchConfig(DataConfig):
 
     def problems(self) -> list[str]:
         data = any(getattr(self, field.name) not in (None, "auto") for field in dataclasses.fields(DataConfig))
-        found = super().problems() if data else []
+        # The bundles know their task: beside --data_dir the name may be left out.
+        named = dataclasses.replace(self, task_name=self.task_name or (self.data_dir and "the bundles'"))
+        found = DataConfig.problems(named) if data else []
         for flag in ("bundles", "backends", "precisions", "batch", "length", "threads", "peers"):
             found += _twice(flag, getattr(self, flag) or ())
         for flag in ("batch", "length", "threads"):
@@ -71,7 +72,7 @@ class BenchConfig(DataConfig):
 
     @property
     def has_data(self) -> bool:
-        return bool(self.task_name or self.train_file)
+        return bool(self.task_name or self.data_dir or self.train_file)
 
 
 @dataclass(frozen=True)

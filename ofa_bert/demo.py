@@ -10,12 +10,12 @@ from typing import Any, Callable
 import numpy as np
 
 from ofa_bert import latency
+from ofa_bert.backends import open_model
 from ofa_bert.commandline import parse
 from ofa_bert.config import DemoConfig, ExportConfig, FinetuneConfig, OfaConfig
 from ofa_bert.deploy import deploy
 from ofa_bert.elastic import train_supernet
 from ofa_bert.errors import UserError
-from ofa_bert.export import BACKENDS
 from ofa_bert.finetune import finetune
 from ofa_bert.readers import load_datasets
 from ofa_bert.report import millions, table
@@ -73,7 +73,7 @@ def demo(config: DemoConfig) -> list[dict[str, Any]]:
         cut += ["--static_sub_model", str(bundles[name]), "--width_mult", width, "--onnx", "--device", config.device]
         cut += ["--max_seq_length", str(LENGTH)]
         deploy(_step("export_model.py", ExportConfig, cut))
-    milliseconds = {batch: _latency(bundles, batch) for batch in BATCHES}
+    milliseconds = {batch: _latency(bundles, batch, config.device) for batch in BATCHES}
     return [
         {
             "sub-model": row["name"],
@@ -92,14 +92,14 @@ def _step(script: str, cls: Any, argv: list[str]) -> Any:
     return parse(cls, argv, script)
 
 
-def _latency(bundles: dict[str, Path], batch: int) -> dict[str, float]:
+def _latency(bundles: dict[str, Path], batch: int, device: str) -> dict[str, float]:
     """Median milliseconds of each bundle in Paddle Inference on full-length input, the bundles in turn."""
     # Which tokens these are changes nothing about dense kernels; small ids are in every vocabulary.
     input_ids = np.random.default_rng(0).integers(1, 20, (batch, LENGTH))
     types = np.zeros_like(input_ids)
     runs: dict[str, Callable[[], Any]] = {}
     for name, bundle in bundles.items():
-        backend = BACKENDS["paddle_inference"](bundle)
+        backend = open_model(bundle, "paddle_inference", device="gpu" if device == "gpu" else "cpu")
         runs[name] = lambda backend=backend: backend.run(input_ids, types)
     return {name: float(np.median(times)) for name, times in latency.in_turn(runs).items()}
 

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
+import numpy as np
+import paddle
 from paddle import nn
 
 from ofa_bert.atomic import read_json
+from ofa_bert.batches import Batch, encode
 from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.config import ExportConfig
+from ofa_bert.encoder import backbone
 from ofa_bert.errors import UserError
+from ofa_bert.evaluate import score
+from ofa_bert.evidence import Data
 from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits
 from ofa_bert.export import export_bundle
 from ofa_bert.meta import versions
-from ofa_bert.prepare import best_of
+from ofa_bert.prepare import best_of, check_task
+from ofa_bert.readers import load_datasets
 from ofa_bert.submodel import (
     ModelShape,
     SearchSpace,
@@ -26,6 +34,8 @@ from ofa_bert.submodel import (
     uniform,
 )
 from ofa_bert.supernet import extract
+from ofa_bert.tasks import Datasets, Task
+from ofa_bert.trim import trim_vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -40,27 +50,52 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
     shape = ModelShape.from_json(meta["shape"])
     sub_model = choose(config, meta, shape)
     small = model if meta.get("sub_model") else extract(model, sub_model)
-    kept = {key: meta[key] for key in ("format", "task", "model_type", "max_seq_length", "seed", "shape")}
-    scores = _scores(meta, sub_model, shape)
-    own = {**kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
+    small.eval()
+    data = _data(config, Task.from_json(meta["task"])) if config.has_data() else None
+    before = None
+    if config.trim_vocab:
+        before = _score(small, tokenizer, config, data) if data else None
+        tokenizer, count = trim_vocabulary(small, tokenizer, config.trim_vocab)
+        shape = dataclasses.replace(shape, vocab_size=count)
+    scores = None if config.trim_vocab else _scores(meta, sub_model, shape)
+    kept = {key: meta[key] for key in ("format", "task", "model_type", "max_seq_length", "seed")}
+    own = {**kept, "shape": shape.to_json(), "kind": "sub_model", "sub_model": sub_model.to_json()}
+    own["versions"] = versions()
     if scores:
         own.update(scores=scores, score=scores["score"])
     exits = _exits(where, meta, model, small, sub_model)
+    if exits is None and config.exit_policy:
+        raise UserError(f"--exit_policy {config.exit_policy}: {where} has no exits for it; leave it out")
     if exits is not None:
         own[EXITS] = {**meta[EXITS], **exits.layout.to_json()}
-    save_model(config.sub_model_output_dir, small, tokenizer, own, {} if exits is None else {EXITS: exits})
     summary = {
         "sub_model": sub_model.to_json(),
         "parameters": count_parameters(shape, sub_model),
         "flops": count_flops(shape, sub_model),
         "scores": scores,
         "dynamic": str(config.sub_model_output_dir),
+        "models": [],
     }
     if config.static_sub_model:
         manifest = export_bundle(
-            small, tokenizer, own, config.static_sub_model, config.max_seq_length, onnx=config.onnx
+            small,
+            tokenizer,
+            own,
+            config.static_sub_model,
+            config.max_seq_length,
+            onnx=config.onnx,
+            precisions=config.precision,
+            fused=config.fused,
+            data=_encoded(data, tokenizer, config, before) if data else None,
+            max_drop=config.max_drop,
+            exits=exits,
+            exit_policy=config.exit_policy,
         )
-        summary.update(static=str(config.static_sub_model), backends=manifest["backends"], files=manifest["files"])
+        models = [*manifest["models"], *manifest["computed"]]
+        summary.update(static=str(config.static_sub_model), models=models, files=manifest["files"])
+        summary["exits"] = manifest.get(EXITS)
+    # After the bundle: an export that fails its checks leaves nothing.
+    save_model(config.sub_model_output_dir, small, tokenizer, own, {} if exits is None else {EXITS: exits})
     return summary
 
 
@@ -77,6 +112,37 @@ def _exits(
         logger.warning("none of the exits hangs after layers %s: exported without", list(sub_model.layers[:-1]))
         return None
     return extract_exits(exits, small, sub_model)
+
+
+def _data(config: ExportConfig, task: Task) -> Datasets:
+    """The data set that the flags name, its classes in the model's order. UserError when it is of another task."""
+    arguments = config.data_arguments()
+    if not (config.train_file or config.task_name):
+        arguments["task_name"] = task.name
+    datasets = load_datasets(**arguments, labels=task.labels)
+    check_task(config.model_name_or_path, {"task": task.to_json()}, datasets.task)
+    return datasets
+
+
+def _encoded(datasets: Datasets, tokenizer: Any, config: ExportConfig, before: Optional[float]) -> Data:
+    """Ids of the calibration sentences, drawn from the training split, and of the dev splits."""
+    count = min(config.calibration_sentences, len(datasets.train))
+    drawn = np.random.default_rng(0).choice(len(datasets.train), count, replace=False)
+    sentences = [datasets.train[index] for index in drawn]
+    calibration = encode(sentences, tokenizer, config.max_seq_length, progress=False)
+    dev = {name: encode(rows, tokenizer, config.max_seq_length) for name, rows in datasets.dev.items()}
+    texts = tuple((sentence.text, sentence.text_pair) for sentence in sentences)
+    return Data(datasets.task, calibration, dev, texts, before)
+
+
+def _score(model: nn.Layer, tokenizer: Any, config: ExportConfig, datasets: Datasets) -> float:
+    """The dynamic model's score on dev, before its vocabulary is trimmed."""
+    data = _encoded(datasets, tokenizer, config, None)
+
+    def forward(batch: Batch) -> paddle.Tensor:
+        return model(batch.input_ids, batch.token_type_ids)
+
+    return score(data.task, forward, data.dev, backbone(model).pad_token_id, label="dev")["score"]
 
 
 def choose(config: ExportConfig, meta: Mapping[str, Any], shape: ModelShape) -> SubModelConfig:

@@ -64,7 +64,10 @@ class UpTo(nn.Layer):
 
     def forward(self, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> paddle.Tensor:
         """Logits [B, C] of int64 ids [B, T]."""
-        return self.segment(*self.entry(input_ids, token_type_ids)).logits
+        return self.step(input_ids, token_type_ids).logits
+
+    def step(self, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> Step:
+        return self.segment(*self.entry(input_ids, token_type_ids))
 
 
 class FirstLayers(nn.Layer):

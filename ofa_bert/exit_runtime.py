@@ -16,15 +16,14 @@ from ofa_bert.batches import plan_batches
 from ofa_bert.bundle import read_manifest
 from ofa_bert.errors import RunError
 from ofa_bert.exit_bundle import ExitPlan, plan_of
-from ofa_bert.exit_loop import Answer, Answers, Kind, Library, Stage, Work, advance, groups
+from ofa_bert.exit_loop import Answer, Answers, Kind, Library, Stage, Work, advance
 
 
 class Limits(NamedTuple):
-    """Of a batch: samples, and tokens with padding (a single sample may have more). Of a pool: batches."""
+    """Of a batch: samples, and tokens with padding, but that a single sample may have more."""
 
     rows: int
     tokens: int
-    pool: int
 
     def room(self, length: int) -> int:
         return max(1, min(self.rows, self.tokens // max(1, length)))
@@ -43,16 +42,15 @@ class ExitModel:
         self.stages = [self._stage(begin, end) for begin, end in zip([0, *(end + 1 for end in ends)], ends)]
 
     def answers(self, input_ids: np.ndarray, token_type_ids: np.ndarray) -> Answers:
-        """Logits [N, C] and layers [N] of int64 ids [N, T], padded at their ends."""
+        """Logits [N, C] and layers [N] of int64 ids [N, T], padded at their ends; all of them are one pool."""
         answers = Answers.empty(len(input_ids), self._num_labels)
         lengths = np.maximum(1, _lengths(input_ids, self._pad))
         if self.plan.table is not None:
             self._predicted(input_ids, token_type_ids, lengths, answers)
             return answers
-        batches = plan_batches(lengths, self.limits.rows, self.limits.tokens)
-        for several in groups(batches, self.limits.pool):
-            work = [self._begin(input_ids, token_type_ids, rows, lengths) for rows in several]
-            advance(work, self.stages, self.plan.policy, self.limits.room, answers)
+        batches = plan_batches(lengths, *self.limits)
+        work = [self._begin(input_ids, token_type_ids, rows, lengths) for rows in batches]
+        advance(work, self.stages, self.plan.policy, self.limits.room, answers)
         return answers
 
     def run(self, input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
@@ -64,7 +62,7 @@ class ExitModel:
         places = self.plan.table.predict([row[:length] for row, length in zip(ids, lengths)])
         for place in np.unique(places):
             group = np.flatnonzero(places == place)
-            for rows in plan_batches(lengths[group], self.limits.rows, self.limits.tokens):
+            for rows in plan_batches(lengths[group], *self.limits):
                 work = self._begin(ids, types, group[rows], lengths)
                 hidden = self._layers(0, place, *work.tensors)
                 answers.logits[work.index] = self._ask(place, hidden, work.tensors[-1])[0]
@@ -111,7 +109,7 @@ def open_exits(
     threshold: Union[float, str],
     mode: str | None = None,
     criterion: str | None = None,
-    limits: Sequence[int] = (64, 512, 8),
+    limits: Sequence[int] = (64, 512),
     **how,
 ) -> ExitModel:
     """The bundle's exits, ready to run; `how` as in backends.open_model. In a worker process too."""

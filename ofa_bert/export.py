@@ -1,7 +1,8 @@
-"""A bundle: static model, ONNX on request, tokenizer and manifest; it gets its name after it was compared.
+"""A bundle: static model, ONNX and further precisions on request, tokenizer and manifest; it gets its name when all
+of it was compared.
 
-Both models take input_ids and token_type_ids, int64 [B, T], B and T free, and give logits, float32 [B, C].
-The padding mask is not an input: PaddleNLP derives it from the padding token inside the graph.
+All models take input_ids and token_type_ids, int64 [B, T], B and T free, and give logits, float32 [B, C].
+The padding mask is not an input: it is derived from the padding token inside the graph.
 """
 
 from __future__ import annotations
@@ -9,38 +10,29 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, NamedTuple
+from typing import Any, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert import environment, onnx_graph
 from ofa_bert.atomic import atomic_directory, write_json_atomic
+from ofa_bert.batches import eval_batches
+from ofa_bert.bundle import FORMAT, INPUTS, MANIFEST
 from ofa_bert.encoder import backbone, longest_input, model_type_of
-from ofa_bert.errors import RunError, UserError
+from ofa_bert.errors import UserError
+from ofa_bert.evidence import BATCH, Data, Judge, Probe
+from ofa_bert.exit_export import add_exits, read_policy
+from ofa_bert.exits import EXITS, Exits
+from ofa_bert.fast_tokenizer import write_fast_tokenizer
 from ofa_bert.meta import versions
-from ofa_bert.onnx_graph import OUTPUT, first_line
+from ofa_bert.precision import Exporter, check_plan, plan
+from ofa_bert.static import save_static
 from ofa_bert.tasks import Task
 
 logger = logging.getLogger(__name__)
 
-BUNDLE_FORMAT = 1
-MANIFEST = "manifest.json"
-STATIC_PREFIX = "inference"
-PARAMETERS = "inference.pdiparams"
-ONNX_MODEL = "model.onnx"
-INPUTS = ("input_ids", "token_type_ids")
-
-Probe = tuple[np.ndarray, np.ndarray]
-
-
-class Backend(NamedTuple):
-    """A loaded model. `run` maps input_ids and token_type_ids, int64 [B, T], to logits, float32 [B, C]."""
-
-    run: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    output: str  # what the model itself calls the logits; Paddle generates this name
-    device: str
+_COMPARED_SENTENCES = 64
 
 
 def export_bundle(
@@ -51,42 +43,76 @@ def export_bundle(
     max_seq_length: int,
     onnx: bool = False,
     tolerance: float = 1e-4,
+    precisions: Sequence[str] = ("fp32",),
+    fused: bool = False,
+    data: Optional[Data] = None,
+    max_drop: float = 1.0,
+    exits: Optional[Exits] = None,
+    exit_policy: Optional[str] = None,
 ) -> dict[str, Any]:
     """Write the bundle of `model` (a full model or an extracted sub-model) and return its manifest.
 
-    `meta` is the model's ofa_config.json; its sub_model, task, score and scores go into the manifest.
+    `meta` is the model's ofa_config.json; its shape, sub_model, task, score and scores go into the manifest.
     Every written model is loaded again and its logits are compared with those of `model` on several batch
-    sizes and lengths. A difference above `tolerance` is a RunError; `directory` then stays as it was. `model`
-    is compared in evaluation mode and gets its mode back. UserError for an impossible length, labels that do
-    not fit the classifier, a missing converter and a directory that holds something else.
+    sizes and lengths, with `data` on sentences too, and its score on dev. In fp32 a difference above `tolerance`, in
+    other precisions one as large as the logits' spread, or a score lower by more than `max_drop` points is a
+    RunError; `directory` then stays as it was. `model` is compared in evaluation mode and gets its mode back.
+    `exits` hang on `model`: they are written beside it, with the policy that `exit_policy` names, and each is compared.
+    UserError for an impossible length, labels that do not fit the classifier, a missing package or data, and a
+    directory that holds something else.
     """
     _check(model, meta, max_seq_length)
-    if onnx:
-        onnx_graph.require_converter()
+    names = plan(precisions, onnx, fused)
+    check_plan(model, names, data is not None)
+    policy = read_policy(exit_policy, meta, model, exits) if exits and exit_policy else None
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
-        probes = _probes(model, max_seq_length)
-        _write_static(model, bundle)
-        # Compared before it is converted: paddle2onnx ends the process when the program file is cut short.
-        backends = {"paddle_inference": _compare("paddle_inference", model, bundle, probes, tolerance)}
-        if onnx:
-            _write_onnx(model, bundle)
-            backends["onnx_runtime"] = _compare("onnx_runtime", model, bundle, probes, tolerance)
+        probes = _probes(model, max_seq_length) + _sentences(model, data)
+        judge = Judge(model, probes, tolerance, data, max_drop)
+        exporter = Exporter(model, bundle, judge)
+        save_static(model, bundle)
+        reports = []
+        for name in names:
+            reports.append(exporter.add(name))
+            logger.info("%s", _line(reports[-1]))
+        written = {} if exits is None else {EXITS: add_exits(exporter, exits, names, meta, policy)}
         tokenizer.save_pretrained(str(bundle))
         manifest = {
-            "format": BUNDLE_FORMAT,
+            "format": FORMAT,
             "kind": "bundle",
             **_description(model, meta),
             "max_seq_length": max_seq_length,
             "inputs": list(INPUTS),
-            "tolerance": tolerance,
             "compared_shapes": [list(ids.shape) for ids, _ in probes],
-            "backends": backends,
-            "files": {path.name: path.stat().st_size for path in sorted(bundle.iterdir())},
+            "max_drop": max_drop,
+            "models": [report for report in reports if report["precision"] != "bf16"],
+            # Precisions that are computed from another model's files.
+            "computed": [report for report in reports if report["precision"] == "bf16"],
+            **written,
+            "tokenizer": write_fast_tokenizer(tokenizer, bundle, data.texts if data else ()),
             "versions": versions(),
         }
+        sizes = {path: path.stat().st_size for path in sorted(bundle.rglob("*")) if path.is_file()}
+        manifest["files"] = {path.relative_to(bundle).as_posix(): size for path, size in sizes.items()}
         write_json_atomic(bundle / MANIFEST, manifest)
     logger.info("bundle written to %s", directory)
     return manifest
+
+
+def _line(report: Mapping[str, Any]) -> str:
+    text = f"{report['name']}: {report['bytes'] / 1e6:.1f} MB, max |d logit| {report['max_abs_difference']:.1e}"
+    text += f", same answers {report['argmax_agreement']:.1%}"
+    if report["score_after"] is not None:
+        text += f", dev {report['score_before']:.4f} -> {report['score_after']:.4f}"
+    return text
+
+
+def _sentences(model: nn.Layer, data: Optional[Data]) -> list[Probe]:
+    if data is None:
+        return []
+    some = data.calibration.select(range(min(_COMPARED_SENTENCES, len(data.calibration))))
+    return [
+        (batch.input_ids, batch.token_type_ids) for batch in eval_batches(some, BATCH, backbone(model).pad_token_id)
+    ]
 
 
 def _check(model: nn.Layer, meta: Mapping[str, Any], max_seq_length: int) -> None:
@@ -107,11 +133,11 @@ def _description(model: nn.Layer, meta: Mapping[str, Any]) -> dict[str, Any]:
     task = meta.get("task")
     return {
         "model_type": model_type_of(model),
+        "shape": meta.get("shape"),
         "sub_model": meta.get("sub_model"),
         "task": task,
         "labels": task["labels"] if task else [],
         "num_labels": model.config.num_labels,
-        "precision": "fp32",
         "parameters": sum(int(np.prod(parameter.shape)) for parameter in model.parameters()),
         "pad_token_id": backbone(model).pad_token_id,
         **{key: meta[key] for key in ("score", "scores") if key in meta},
@@ -145,76 +171,6 @@ def _full_float32() -> Iterator[None]:
         core.set_cublas_switch(before)
 
 
-def _write_static(model: nn.Layer, bundle: Path) -> None:
-    spec = [paddle.static.InputSpec([None, None], "int64", name) for name in INPUTS]
-    try:
-        paddle.jit.save(model, str(bundle / STATIC_PREFIX), input_spec=spec)
-    except Exception as error:  # Paddle's own types, and for a full disk whatever C++ threw
-        raise RunError(f"the static model could not be saved: {first_line(error)}") from error
-    # A pickle that only describes training; inference and paddle.jit.load work without it.
-    (bundle / f"{PARAMETERS}.info").unlink(missing_ok=True)
-
-
-def _write_onnx(model: nn.Layer, bundle: Path) -> None:
-    names = {parameter.name: name for name, parameter in model.named_parameters()}
-    program, parameters, target = static_model_path(bundle), bundle / PARAMETERS, bundle / ONNX_MODEL
-    onnx_graph.write_onnx(program, parameters, target, names, model.config.num_labels)
-
-
-def static_model_path(bundle: Path) -> Path:
-    """The program file: .pdmodel from Paddle 2, .json from Paddle 3."""
-    candidates = [bundle / f"{STATIC_PREFIX}{suffix}" for suffix in (".json", ".pdmodel")]
-    for path in candidates:
-        if path.exists():
-            return path
-    raise UserError(f"{bundle}: no bundle; it needs {' or '.join(path.name for path in candidates)}")
-
-
-def load_paddle_inference(bundle: Path) -> Backend:
-    """The bundle's static model in Paddle Inference, on Paddle's current device (GPU or else CPU)."""
-    from paddle import inference
-
-    config = inference.Config(str(static_model_path(bundle)), str(bundle / PARAMETERS))
-    device = paddle.get_device() if paddle.get_device().startswith("gpu") else "cpu"
-    if device != "cpu":
-        config.enable_use_gpu(256, int(device.partition(":")[2] or 0))  # MiB at the start; the pool grows
-    else:
-        config.disable_gpu()
-        # oneDNN is on by default, and its fusion in Paddle 3.3.1 loses one of two activations in a row
-        # (TinyBERT's tanh and ReLU): other logits, no message.
-        config.disable_mkldnn()
-        config.set_cpu_math_library_num_threads(environment.cores())  # its default is a single thread
-    config.disable_glog_info()
-    predictor = inference.create_predictor(config)
-    (output,) = predictor.get_output_names()
-
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
-        for name, value in zip(INPUTS, (input_ids, token_type_ids)):
-            predictor.get_input_handle(name).copy_from_cpu(value)
-        predictor.run()
-        return predictor.get_output_handle(output).copy_to_cpu()
-
-    return Backend(run, output, device)
-
-
-def load_onnx_runtime(bundle: Path) -> Backend:
-    """The bundle's ONNX model in ONNX Runtime, on CPU."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(str(bundle / ONNX_MODEL), providers=["CPUExecutionProvider"])
-
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
-        return session.run([OUTPUT], dict(zip(INPUTS, (input_ids, token_type_ids))))[0]
-
-    return Backend(run, OUTPUT, "cpu")
-
-
-BACKENDS: dict[str, Callable[[Path], Backend]] = {
-    "paddle_inference": load_paddle_inference,
-    "onnx_runtime": load_onnx_runtime,
-}
-
-
 def _probes(model: nn.Layer, max_seq_length: int) -> list[Probe]:
     """Batches of (input_ids, token_type_ids), each [B, T] int64: random tokens, two segments, padded rows.
 
@@ -233,39 +189,3 @@ def _probes(model: nn.Layer, max_seq_length: int) -> list[Probe]:
         second = np.arange(length) >= (lengths[:, None] + 1) // 2  # [B, T]: the second text of a pair
         probes.append((input_ids.astype("int64"), (inside & second).astype("int64") * (segments - 1)))
     return probes
-
-
-def _compare(
-    name: str,
-    model: nn.Layer,
-    bundle: Path,
-    probes: list[Probe],
-    tolerance: float,
-) -> dict[str, Any]:
-    """Load the written model and compare its logits with those of `model`; RunError if they differ."""
-    try:
-        backend = BACKENDS[name](bundle)
-        found = [backend.run(*probe) for probe in probes]  # each [B, C]
-    except Exception as error:  # each library has its own types; what they say matters, not which it is
-        raise RunError(f"{name} failed on the model that was just exported: {first_line(error)}") from error
-    with paddle.no_grad():
-        expected = [model(*map(paddle.to_tensor, probe)).numpy() for probe in probes]  # each [B, C]
-    worst = 0.0
-    for want, have, (input_ids, _) in zip(expected, found, probes):
-        shape = "batch {}, length {}".format(*input_ids.shape)
-        if have.shape != want.shape:
-            raise RunError(f"{name}, {shape}: logits of shape {have.shape} instead of {want.shape}")
-        difference = float(np.abs(have - want).max())
-        if not difference <= tolerance:  # so that NaN fails too
-            raise RunError(
-                f"{name}, {shape}: the logits differ by {difference:.3g} from the dynamic model's;"
-                f" allowed are {tolerance:g}. Nothing was written"
-            )
-        worst = max(worst, difference)
-    same = np.concatenate([h.argmax(-1) == w.argmax(-1) for h, w in zip(found, expected)])
-    return {
-        "device": backend.device,
-        "output": backend.output,
-        "max_abs_difference": worst,
-        "argmax_agreement": float(same.mean()),
-    }

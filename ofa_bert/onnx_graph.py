@@ -1,4 +1,5 @@
-"""ONNX from an exported static model: paddle2onnx converts, this module gives the graph its deployable form.
+"""ONNX from an exported static model, for models that `onnx_write` cannot express: paddle2onnx converts, this module
+gives the graph its deployable form.
 
 paddle2onnx 1.3 and 2.1 put every weight into a Constant node, and 2.1 adds Identity nodes between operators.
 ONNX Runtime's quantizers look for initializers and find nothing to do in such a graph.
@@ -11,11 +12,11 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence
 
+from ofa_bert.bundle import OUTPUT
 from ofa_bert.errors import RunError, UserError
 
 # The first opset in which LayerNormalization is one operator; both supported paddle2onnx versions reach it.
 OPSET = 17
-OUTPUT = "logits"
 NEEDED = ("paddle2onnx", "onnx", "onnxruntime")
 
 
@@ -28,13 +29,18 @@ def versions() -> dict[str, str]:
     return found
 
 
-def require_converter() -> None:
-    """Raise UserError unless paddle2onnx, onnx and onnxruntime are installed, in versions that fit Paddle."""
+def require(packages: Sequence[str] = NEEDED) -> None:
+    """Raise UserError, with the cure, unless the packages are installed."""
     found = versions()
-    missing = [package for package in NEEDED if package not in found]
+    missing = [package for package in packages if package not in found]
     if missing:
         raise UserError(f"ONNX export needs {', '.join(missing)}: {_cure()}")
-    converter = found["paddle2onnx"]
+
+
+def require_converter() -> None:
+    """Raise UserError unless paddle2onnx, onnx and onnxruntime are installed, in versions that fit Paddle."""
+    require()
+    converter = versions()["paddle2onnx"]
     if (_major(converter) >= 2) != (_paddle_major() >= 3):
         raise UserError(f"paddle2onnx {converter} does not work with Paddle {_paddle_version()}: {_cure()}")
 

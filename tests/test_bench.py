@@ -196,7 +196,8 @@ def test_nothing_to_measure_is_an_error(bundles, tmp_path, here, capsys):
         (["--backends", "tensorflow"], "must be one of onnx_runtime, openvino, paddle_inference"),
         (["--precisions", "int4"], "must be one of fp32, fp16, bf16, int8, int8-static"),
         (["--provider", "cuda"], "--provider cuda: needs --device gpu"),
-        (["--data_dir", "x"], "--data_dir holds a GLUE task's files"),
+        (["--data_dir", "x", "--train_file", "y", "--dev_file", "z"], "--data_dir holds a GLUE task's files"),
+        (["--data_dir", "x"], "task"),
         (["--peers", "bert"], "must be one of hugging_face, hugging_face_tuned, paddle_dynamic"),
     ],
 )
@@ -318,6 +319,27 @@ def test_scores_are_measured_when_data_are_given(bundles, dev_data, tmp_path, he
     rows = rows_of(tmp_path)["rows"]
     assert [row["score"] for row in rows] == pytest.approx([accuracy] * 3)
     assert {row["score_source"] for row in rows} == {"measured"}
+
+
+def test_beside_a_data_directory_the_bundle_says_which_task(tmp_path, here):
+    task = {"name": "sst-2", "labels": ["0", "1"], "metrics": ["accuracy"], "text_columns": ["sentence"]}
+    bundle = make_bundle(tmp_path / "a", labels=["0", "1"], task=task)
+    for name in ("train.tsv", "dev.tsv"):
+        (tmp_path / name).write_text("sentence\tlabel\na good film\t1\na dull film\t0\n")
+    more = ["--backends", "onnx_runtime", "--batch", "1", "--data_dir", str(tmp_path)]
+    bench.bench(config_of([str(bundle)], tmp_path / "out", *more))
+    assert [row["score_source"] for row in rows_of(tmp_path / "out")["rows"]] == ["measured"]
+
+
+def test_bf16_is_offered_where_it_is_computed():
+    entries = [("onnx", "fp32"), ("onnx", "bf16"), ("onnx", "int8"), ("paddle", "fp32")]
+    manifest = {"models": [dict(zip(("format", "precision"), entry)) for entry in entries]}
+    wanted = {
+        "onnx_runtime": {"fp32", "int8"},
+        "openvino": {"fp32", "bf16", "int8"},
+        "paddle_inference": {"fp32", "bf16"},
+    }
+    assert {backend: bench_plan.offered(manifest, backend) for backend in wanted} == wanted
 
 
 def test_without_scores_there_is_no_trade_off_plot(tmp_path, here):

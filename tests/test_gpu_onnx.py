@@ -31,7 +31,8 @@ def graphs(tmp_path_factory):
 
 def test_graphs_travel_without_their_weights(graphs):
     entries = json.loads((graphs / "models.json").read_text())
-    assert [one["sub_model"] for one in entries if one["side"] == "portable"] == NAMES
+    for side in ("portable", "fused"):
+        assert [one["sub_model"] for one in entries if one["side"] == side] == NAMES
     for one in entries:
         left_out = sum(int(np.prod(weight["shape"])) for weight in one["weights"])
         assert left_out > 3000 and (graphs / one["file"]).stat().st_size < 100_000
@@ -56,7 +57,7 @@ def test_every_side_is_a_row_in_turn(graphs, tmp_path, capsys):
     assert gpu_onnx.main([*argv, "--warmup", "0", "--output", str(tmp_path / "rows.json")]) == 0
     result = json.loads((tmp_path / "rows.json").read_text())
     sides = {row["side"] for row in result["rows"]}
-    assert {"portable", "torch"} <= sides and result["about"]["device"] == "cpu" and result["about"]["torch"]
+    assert {"portable", "fused", "torch"} <= sides and result["about"]["device"] == "cpu" and result["about"]["torch"]
     for batch in (1, 3):
         for side in sides:
             here = [row for row in result["rows"] if (row["batch"], row["side"]) == (batch, side)]
@@ -65,7 +66,7 @@ def test_every_side_is_a_row_in_turn(graphs, tmp_path, capsys):
     for note in result["notes"].values():
         assert note["portable"]["max_abs_difference_to_cpu"] == 0
     printed = capsys.readouterr().out
-    assert printed.count("3x48x4x96") == 4 and "x)" in printed
+    assert printed.count("| 3x48x4x96") == 4 and "x)" in printed
     assert not list(graphs.glob("*.bin"))  # made for the run, then removed
 
 

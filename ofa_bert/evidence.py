@@ -1,0 +1,149 @@
+"""How an exported model is judged: its logits beside the dynamic model's, its score on dev beside the one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Optional
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ofa_bert.backends import Backend
+from ofa_bert.batches import Batch, Encoded, eval_batches
+from ofa_bert.encoder import backbone
+from ofa_bert.errors import RunError
+from ofa_bert.evaluate import score
+from ofa_bert.onnx_graph import first_line
+from ofa_bert.tasks import Task
+
+Probe = tuple[np.ndarray, np.ndarray]
+
+BATCH = 16  # of calibration sentences
+# Largest share of the logits' own spread that the root mean square of the differences may be. Sound models stay far
+# below; one whose arithmetic went wrong answers at random, and is at 1 or more.
+RELATIVE = {"fp16": 0.05, "bf16": 0.25, "int8": 0.5, "int8-static": 0.5}
+
+
+@dataclass(frozen=True)
+class Data:
+    """A task's sentences: `calibration` comes from the training split, what scores are measured on from dev.
+
+    before: the score to compare with, where that is not the exported fp32 model's.
+    """
+
+    task: Task
+    calibration: Encoded
+    dev: Mapping[str, Encoded]
+    texts: tuple = ()  # (text, text_pair or None), to compare tokenizers on
+    before: Optional[float] = None
+
+
+@dataclass
+class Judge:
+    """Compares models with `model`, whose logits on all probes are computed once."""
+
+    model: nn.Layer
+    probes: list[Probe]
+    tolerance: float
+    data: Optional[Data] = None
+    max_drop: float = 1.0
+    before: Optional[float] = None
+    _expected: list[np.ndarray] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        with paddle.no_grad():
+            self._expected = [self.model(*map(paddle.to_tensor, probe)).numpy() for probe in self.probes]
+        if self.data is not None:
+            self.before = self.data.before
+
+    def batches(self) -> list[Batch]:
+        """What activations are observed on: the calibration sentences, without data the probes."""
+        if self.data is not None:
+            return list(eval_batches(self.data.calibration, BATCH, backbone(self.model).pad_token_id))
+        return [Batch(ids, types, np.zeros(len(ids), "int64"), np.arange(len(ids))) for ids, types in self.probes]
+
+    def verdict(self, name: str, precision: str, load: Callable[[], Backend]) -> dict[str, Any]:
+        """What the manifest says about a model; RunError, naming `name`, when it is not good enough."""
+        try:
+            backend = load()
+            found = [backend.run(*probe) for probe in self.probes]  # each [B, C]
+        except RunError:
+            raise
+        except Exception as error:  # each library has its own types; what they say matters, not which it is
+            raise RunError(f"{name} failed on the model that was just exported: {first_line(error)}") from error
+        report = {
+            "max_abs_difference": self._largest(name, found, self.tolerance if precision == "fp32" else None),
+            "relative_difference": self._relative(found),
+            "argmax_agreement": self._agreement(found),
+            "tolerance": self.tolerance if precision == "fp32" else None,
+            "relative_tolerance": RELATIVE.get(precision),
+            "checked_with": backend.name,
+            "device": backend.device,
+            "output": backend.output,
+        }
+        limit = report["relative_tolerance"]
+        if limit is not None and not report["relative_difference"] <= limit:
+            raise RunError(
+                f"{name}: the logits differ from the dynamic model's by {report['relative_difference']:.0%} of their"
+                f" spread, allowed are {limit:.0%}. {_cure(precision)}. Nothing was written"
+            )
+        report.update(self._scores(name, precision, backend))
+        return report
+
+    def _largest(self, name: str, found: list[np.ndarray], tolerance: Optional[float]) -> float:
+        worst = 0.0
+        for want, have, (input_ids, _) in zip(self._expected, found, self.probes):
+            shape = "batch {}, length {}".format(*input_ids.shape)
+            if have.shape != want.shape:
+                raise RunError(f"{name}, {shape}: logits of shape {have.shape} instead of {want.shape}")
+            difference = float(np.abs(have - want).max())
+            # Written so that NaN fails too.
+            if not difference <= (float("inf") if tolerance is None else tolerance):
+                allowed = "any number" if tolerance is None else f"{tolerance:g}"
+                raise RunError(
+                    f"{name}, {shape}: the logits differ by {difference:.3g} from the dynamic model's;"
+                    f" allowed are {allowed}. Nothing was written"
+                )
+            worst = max(worst, difference)
+        return worst
+
+    def _relative(self, found: list[np.ndarray]) -> float:
+        want, have = np.concatenate(self._expected), np.concatenate(found)  # [N, C]
+        # Random tokens may all get the same answer: then their spread says little about the logits' size.
+        spread = max(float(want.std(axis=0).mean()), 0.25 * float(np.sqrt((want**2).mean())), 1e-6)
+        return float(np.sqrt(((have - want) ** 2).mean())) / spread
+
+    def _agreement(self, found: list[np.ndarray]) -> float:
+        same = [have.argmax(-1) == want.argmax(-1) for have, want in zip(found, self._expected)]
+        return float(np.concatenate(same).mean())
+
+    def _scores(self, name: str, precision: str, backend: Backend) -> dict[str, Optional[float]]:
+        if self.data is None:
+            return {"score_before": None, "score_after": None}
+
+        def forward(batch: Batch) -> paddle.Tensor:
+            return paddle.to_tensor(backend.run(batch.input_ids.numpy(), batch.token_type_ids.numpy()))
+
+        data, pad = self.data, backbone(self.model).pad_token_id
+        after = score(data.task, forward, data.dev, pad, label=name)["score"]
+        if self.before is None:
+            self.before = after  # the first model is the static one in fp32
+        drop = 100 * (self.before - after)
+        if drop > self.max_drop:
+            raise RunError(
+                f"{name}: {data.task.metrics[0]} on dev falls by {drop:.1f} points, from {self.before:.4f} to"
+                f" {after:.4f}; --max_drop allows {self.max_drop:g}. {_cure(precision)}. Nothing was written"
+            )
+        return {"score_before": self.before, "score_after": after}
+
+
+def _cure(precision: str) -> str:
+    return {
+        "int8-static": "Try --precision int8, whose activations are quantized as they come, more"
+        " --calibration_sentences, a wider sub-model, or leave int8-static out",
+        "int8": "Try --precision fp16 or bf16, a wider sub-model, or leave int8 out",
+        "fp16": "Try --precision bf16 or leave fp16 out",
+        "bf16": "Leave bf16 out",
+        "fp32": "Report this with the command: fp32 should lose nothing",
+    }[precision]

@@ -1,0 +1,148 @@
+"""The models of a bundle beside the static one in fp32: each is written, loaded again and judged."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence
+
+from paddle import nn
+
+from ofa_bert import onnx_graph, onnx_write, paddle_int8
+from ofa_bert.backends import open_files
+from ofa_bert.bundle import KINDS, PARAMETERS, Kind, program_path
+from ofa_bert.calibration import Traffic, choose_scales, observe
+from ofa_bert.errors import RunError, UserError
+from ofa_bert.evidence import Judge
+from ofa_bert.onnx_write import Form
+
+logger = logging.getLogger(__name__)
+
+HALF_LIMIT = 65504 / 4  # a quarter of what half precision ends at: other sentences go further than those observed
+
+
+def plan(precisions: Sequence[str], onnx: bool, fused: bool) -> list[str]:
+    """The names, from bundle.KINDS, of the models to write. The static model in fp32 is always the first."""
+    names = ["paddle-fp32"]
+    if onnx or fused or "bf16" in precisions:
+        names.append("onnx-fp32")
+    if fused:
+        names.append("onnx-fp32-fused")
+    if "fp16" in precisions:
+        names += ["onnx-fp16", "onnx-fp16-fused"] if fused else ["onnx-fp16"]
+    if "bf16" in precisions:
+        names.append("onnx-bf16")
+    if "int8" in precisions:
+        names.append("onnx-int8")
+    if "int8-static" in precisions:
+        reason = paddle_int8.obstacle()
+        if reason:
+            logger.warning("paddle-int8-static is left out: %s; onnx-int8-static is written", reason)
+        names += ["onnx-int8-static"] if reason else ["paddle-int8-static", "onnx-int8-static"]
+    return names
+
+
+def check_plan(model: nn.Layer, names: Sequence[str], has_data: bool) -> None:
+    """Refuse, before anything is written, what cannot be written. UserError."""
+    if len(names) == 1:
+        return
+    onnx_graph.require(("onnx", "onnxruntime"))
+    if any(KINDS[name].precision == "int8-static" for name in names) and not has_data:
+        raise UserError(
+            "--precision int8-static: is calibrated on training sentences; say where they are with --task_name and"
+            " --data_dir, or --train_file and --dev_file (int8 needs none)"
+        )
+    reason = onnx_write.obstacle(model)
+    if reason is None:
+        return
+    others = [name for name in names if name not in ("paddle-fp32", "onnx-fp32")]
+    if others:
+        raise UserError(f"{', '.join(others)}: cannot be written for this model: {reason}; export it in fp32")
+    onnx_graph.require_converter()
+
+
+class Exporter:
+    """Writes the models of one bundle, the static one in fp32 being there already."""
+
+    def __init__(self, model: nn.Layer, bundle: Path, judge: Judge):
+        self.model, self.bundle, self.judge = model, bundle, judge
+        self._traffic: Optional[Traffic] = None
+        self._scales: Optional[dict[str, float]] = None
+
+    def add(self, name: str) -> dict[str, Any]:
+        """Write and judge one model; returns its entry in the manifest."""
+        kind, started = KINDS[name], time.perf_counter()
+        self._write(name, kind)
+        place = self.bundle / kind.place
+        files = [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
+        backend = {"paddle": "paddle_inference", "onnx": "onnx_runtime"}[kind.format]
+        backend = "openvino" if kind.precision == "bf16" else backend
+        report = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
+        return {
+            "name": name,
+            "format": kind.format,
+            "precision": kind.precision,
+            "fused": kind.fused,
+            "files": [path.relative_to(self.bundle).as_posix() for path in files],
+            "bytes": sum(path.stat().st_size for path in files),
+            **report,
+            "seconds": round(time.perf_counter() - started, 2),
+        }
+
+    def _loader(self, files: list[Path], backend: str, kind: Kind) -> Callable[[], Any]:
+        import paddle
+
+        on_gpu = backend == "paddle_inference" and kind.precision == "fp32" and paddle.get_device() != "cpu"
+        return lambda: open_files(files, backend, kind.precision, device="gpu" if on_gpu else "cpu")
+
+    def _write(self, name: str, kind: Kind) -> None:
+        target = self.bundle / kind.place
+        if name == "paddle-int8-static":
+            target.mkdir()
+            paddle_int8.write(self.model, target, self.scales(), self.judge.batches()[0])
+        elif name == "onnx-fp32" and onnx_write.obstacle(self.model):
+            names = {parameter.name: name for name, parameter in self.model.named_parameters()}
+            outputs = self.model.config.num_labels
+            onnx_graph.write_onnx(program_path(self.bundle), self.bundle / PARAMETERS, target, names, outputs)
+        elif kind.format == "onnx" and kind.precision != "bf16":
+            onnx_write.write(self.model, target, self.form(name))
+
+    def form(self, name: str) -> Form:
+        """How the ONNX graph of that name is written."""
+        kind = KINDS[name]
+        if kind.precision == "int8":
+            return Form(weights="dynamic")
+        if kind.precision == "int8-static":
+            return Form(weights="static", scales=self.scales())
+        if kind.precision == "fp16":
+            return Form(half=True, fused=kind.fused, wide_norms=self._wide_norms(name))
+        return Form(fused=kind.fused)
+
+    def _wide_norms(self, name: str) -> frozenset:
+        """The residual sums that half precision may not hold."""
+        peaks = self.traffic().peaks
+        sums = set(onnx_write.residual_sums(self.model))
+        beyond = {tensor for tensor, peak in peaks.items() if not peak <= HALF_LIMIT}
+        if beyond - sums:
+            tensor = sorted(beyond - sums)[0]
+            raise RunError(
+                f"{name}: {tensor} reaches {peaks[tensor]:.0f}, too near to 65504 where half precision ends;"
+                " try --precision bf16. Nothing was written"
+            )
+        return frozenset(beyond)
+
+    def traffic(self) -> Traffic:
+        """What the calibration sentences, or else the probes, send through the model in fp32."""
+        if self._traffic is None:
+            with tempfile.TemporaryDirectory(dir=self.bundle.parent) as name:
+                graph = Path(name, "model.onnx")
+                onnx_write.write(self.model, graph)
+                self._traffic = observe(self.model, graph, self.judge.batches())
+        return self._traffic
+
+    def scales(self) -> dict[str, float]:
+        if self._scales is None:
+            self._scales = choose_scales(self.model, self.traffic())
+        return self._scales

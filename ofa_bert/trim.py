@@ -1,0 +1,87 @@
+"""A smaller vocabulary: the embedding rows, and the tokens, that a list of tokens needs."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ofa_bert.encoder import backbone
+from ofa_bert.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path) -> tuple[Any, int]:
+    """Keep the embedding rows of the tokens in the file `path`, one a line, and of the special tokens.
+
+    Changes `model`; returns (the tokenizer over what was kept, the number of tokens). The kept tokens stay in their
+    order. UserError for a file that cannot be read or knows none of the model's tokens, and for a tokenizer
+    without a vocab.txt.
+    """
+    wanted = _read(path)
+    vocabulary = tokenizer.get_vocab()
+    if getattr(tokenizer, "wordpiece_tokenizer", None) is None:
+        raise UserError(f"--trim_vocab {path}: {type(tokenizer).__name__} is no WordPiece tokenizer; leave it out")
+    known = wanted & set(vocabulary)
+    if not known:
+        raise UserError(f"--trim_vocab {path}: holds none of the model's tokens; one token a line, as in vocab.txt")
+    if len(known) < len(wanted):
+        logger.warning(
+            "--trim_vocab %s: %d of %d tokens are unknown to the model", path, len(wanted) - len(known), len(wanted)
+        )
+    kept = sorted(known | set(tokenizer.all_special_tokens), key=vocabulary.get)
+    rows = np.asarray([vocabulary[token] for token in kept])
+    if rows.max() >= model.config.vocab_size:
+        raise UserError(f"--trim_vocab {path}: {kept[-1]!r} has no row in the model's embeddings")
+    smaller = _smaller_tokenizer(tokenizer, kept)
+    _keep_rows(model, rows, smaller.pad_token_id)
+    logger.info("vocabulary trimmed from %d to %d tokens", len(vocabulary), len(kept))
+    return smaller, len(kept)
+
+
+def _read(path: str | Path) -> set[str]:
+    try:
+        return {line for line in Path(path).read_text("utf-8").splitlines() if line}
+    except OSError as error:
+        raise UserError(f"--trim_vocab {path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--trim_vocab {path}: not UTF-8 text ({error})") from error
+
+
+def _smaller_tokenizer(tokenizer: Any, kept: list[str]) -> Any:
+    """A tokenizer of the same kind and settings over these tokens."""
+    home = tempfile.TemporaryDirectory()
+    tokenizer.save_pretrained(home.name)
+    Path(home.name, "vocab.txt").write_text("\n".join(kept) + "\n", encoding="utf-8")
+    Path(home.name, "added_tokens.json").unlink(missing_ok=True)
+    smaller = type(tokenizer).from_pretrained(home.name)
+    smaller.vocabulary_home = home  # save_pretrained copies vocab.txt from there: it must last as long as the tokenizer
+    return smaller
+
+
+def _keep_rows(model: nn.Layer, rows: np.ndarray, pad_token_id: int) -> None:
+    body = backbone(model)
+    old = body.embeddings.word_embeddings
+    padding = pad_token_id if old._padding_idx not in (None, -1) else None
+    table = nn.Embedding(len(rows), old.weight.shape[1], padding_idx=padding)
+    table.weight.set_value(paddle.to_tensor(old.weight.numpy()[rows]))
+    body.embeddings.word_embeddings = table
+    if hasattr(body.embeddings, "padding_idx"):  # RoBERTa counts positions from it
+        _move_positions(body.embeddings, pad_token_id)
+    body.pad_token_id = pad_token_id
+    model.config.vocab_size, model.config.pad_token_id = len(rows), pad_token_id
+
+
+def _move_positions(embeddings: nn.Layer, pad_token_id: int) -> None:
+    """RoBERTa's position of the first token is pad_token_id + 1: keep its row there."""
+    shift = embeddings.padding_idx - pad_token_id
+    if shift:
+        table = embeddings.position_embeddings
+        table.weight.set_value(paddle.to_tensor(np.roll(table.weight.numpy(), -shift, axis=0)))
+    embeddings.padding_idx = pad_token_id
