@@ -7,7 +7,8 @@
     ... --precision fp32 fp16 int8 int8-static --task_name SST-2 --data_dir ./glue/SST-2
 
 Before it succeeds, it loads what it wrote into Paddle Inference and ONNX Runtime and compares logits on several batch
-sizes and lengths; with data also the score on dev, which no precision may lower by more than --max_drop points.
+sizes and lengths, of a model with exits those of every exit; with data also the score on dev, which no precision may
+lower by more than --max_drop points.
 """
 
 import sys
@@ -36,6 +37,10 @@ def work(argv=None):
             f"{model['name']}: {model['bytes'] / 1e6:.1f} MB, max |d logit| {model['max_abs_difference']:.1e},"
             f" same answers {model['argmax_agreement']:.1%}" + _score(model)
         )
+    if summary.get("exits"):
+        entry = summary["exits"]
+        worst = max(max(model["max_abs_difference"]) for model in entry["models"] if model["precision"] == "fp32")
+        show(f"exits after {' '.join(map(str, entry['layers']))} layers: max |d logit| {worst:.1e} in fp32")
     if "static" in summary:
         show(f"static model: {summary['static']}")
 

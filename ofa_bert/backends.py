@@ -10,14 +10,15 @@ import importlib.util
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Callable, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from ofa_bert import environment
 from ofa_bert.bundle import models, read_manifest
-from ofa_bert.engines import ENGINES, Settings
+from ofa_bert.engines import ENGINES, PARTS, Part, Settings
 from ofa_bert.errors import UserError
+from ofa_bert.exit_bundle import ExitPlan, Parts, exits_of, pick_parts
 from ofa_bert.tensorrt import Profile
 
 BACKENDS = ("onnx_runtime", "openvino", "paddle_inference")  # in the order in which "auto" tries them
@@ -84,6 +85,20 @@ class Backend(NamedTuple):
     bind: Callable[[np.ndarray, np.ndarray], Callable[[], object]]
 
 
+class ExitParts(NamedTuple):
+    """The loaded parts of a model with exits.
+
+    segments: (input_ids, token_type_ids) -> [hidden] the first, (hidden, input_ids) -> [hidden] the others; heads, by
+    the place of their exit: (hidden, input_ids) -> [logits [B, C], certainty [B]], the last one logits alone.
+    """
+
+    segments: Sequence[Part]
+    heads: Mapping[int, Part]
+    name: str
+    precision: str
+    device: str
+
+
 def open_model(
     bundle: str | Path,
     backend: str = "auto",
@@ -138,6 +153,49 @@ def open_files(
     return _open([Path(path) for path in files], backend, precision, provider, threads, profile or Profile())
 
 
+def open_exit_parts(
+    bundle: str | Path,
+    plan: ExitPlan,
+    backend: str = "auto",
+    precision: str = "fp32",
+    device: str = "cpu",
+    threads: int | None = None,
+    provider: str | None = None,
+) -> ExitParts:
+    """The layers between a bundle's exits and the heads that the plan may ask; arguments as of open_model."""
+    provider = _resolve(backend, precision, device, provider)
+    if provider == "tensorrt":
+        raise UserError("provider tensorrt: has no profiles for the parts of a model with exits; take cuda")
+    manifest = read_manifest(bundle)
+    entry = exits_of(bundle, manifest)
+    problems = []
+    for name in BACKENDS if backend == "auto" else (backend,):
+        try:
+            _check_choice(name, precision, provider)
+            wanted = _SERVED_BY[name, provider][precision]
+            files = pick_parts(Path(bundle), entry, format_of(name), wanted, _forms(name, provider))
+        except UserError as error:
+            problems.append(str(error))
+            continue
+        computed = _computed(precision, files.precision)
+        return open_part_files(files._replace(precision=computed), name, plan, provider, threads)
+    if backend != "auto":
+        raise UserError(problems[0])
+    raise UserError("no back end can open this bundle's exits: " + "; ".join(problems))
+
+
+def open_part_files(
+    files: Parts, backend: str, plan: ExitPlan, provider: str = "cpu", threads: int | None = None
+) -> ExitParts:
+    """As open_exit_parts, for files that no manifest describes yet."""
+    settings = Settings(files.precision, provider, threads or environment.cores(), Profile())
+    last = len(files.heads) - 1
+    places = range(len(files.heads)) if plan.table is not None else (*plan.ask, last)
+    segments = [_load(PARTS, part, backend, settings) for part in files.segments]
+    heads = {place: _load(PARTS, files.heads[place], backend, settings) for place in places}
+    return ExitParts(segments, heads, backend, files.precision, "cpu" if provider == "cpu" else "gpu:0")
+
+
 def format_of(backend: str) -> str:
     """The format of the models that a back end opens: "paddle" or "onnx"."""
     return "paddle" if backend == "paddle_inference" else "onnx"
@@ -184,10 +242,8 @@ def _installed(package: str) -> bool:
 def _pick(bundle: Path, held: list[dict], backend: str, precision: str, provider: str) -> tuple[list[Path], str]:
     """(files, their precision) of the first model in the bundle that serves `precision`."""
     kind, wanted = format_of(backend), _SERVED_BY[backend, provider][precision]
-    # A fused model has operators that only ONNX Runtime knows, and that it has fast kernels for only on a GPU.
-    forms = (True, False) if (backend, provider) == ("onnx_runtime", "cuda") else (False,)
     for file_precision in wanted:
-        for fused in forms:
+        for fused in _forms(backend, provider):
             for model in held:
                 found = model["format"], model["precision"], bool(model.get("fused"))
                 if found == (kind, file_precision, fused):
@@ -199,6 +255,11 @@ def _pick(bundle: Path, held: list[dict], backend: str, precision: str, provider
     )
 
 
+def _forms(backend: str, provider: str) -> tuple[bool, ...]:
+    """Whether fused models are wanted, best first: their operators only ONNX Runtime knows, fast on a GPU alone."""
+    return (True, False) if (backend, provider) == ("onnx_runtime", "cuda") else (False,)
+
+
 def _computed(precision: str, held: str) -> str:
     return held if precision == "int8" else precision
 
@@ -207,8 +268,15 @@ def _open(
     files: Sequence[Path], backend: str, precision: str, provider: str, threads: Optional[int], profile: Profile
 ) -> Backend:
     settings = Settings(precision, provider, threads or environment.cores(), profile)
+    engine = _load(ENGINES, files, backend, settings)
+    bind = engine.bind or (lambda input_ids, token_type_ids: partial(engine.run, input_ids, token_type_ids))
+    device = "cpu" if provider == "cpu" else "gpu:0"
+    return Backend(engine.run, engine.output, device, backend, precision, provider, bind)
+
+
+def _load(loaders: Mapping[str, Callable[..., Any]], files: Sequence[Path], backend: str, settings: Settings) -> Any:
     try:
-        engine = ENGINES[backend](files, settings)
+        return loaders[backend](files, settings)
     except (UserError, MemoryError):
         raise
     except ImportError as error:
@@ -218,6 +286,3 @@ def _open(
         raise _Damaged(
             f"{files[0]}: {backend} cannot load it: {reason}; copy the bundle again or export it anew"
         ) from error
-    bind = engine.bind or (lambda input_ids, token_type_ids: partial(engine.run, input_ids, token_type_ids))
-    device = "cpu" if provider == "cpu" else "gpu:0"
-    return Backend(engine.run, engine.output, device, backend, precision, provider, bind)

@@ -145,6 +145,17 @@ def eval_batches(encoded: Encoded, batch_size: int, pad_id: int, pad_type_id: in
         yield _pad(encoded, order[start : start + batch_size], pad_id, pad_type_id)
 
 
+def plan_batches(lengths: np.ndarray, rows: int, tokens: int) -> list[np.ndarray]:
+    """Indices [B_i] that part range(N) into batches, longest texts first, within `rows` and `tokens` (but one row)."""
+    order = np.argsort(-lengths, kind="stable")
+    groups, start = [], 0
+    while start < len(order):
+        count = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
+        groups.append(order[start : start + count])
+        start += count
+    return groups
+
+
 def _lengths(encoded: Encoded) -> np.ndarray:
     return np.asarray([len(ids) for ids in encoded.input_ids], dtype=np.int64)  # [N]
 

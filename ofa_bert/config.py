@@ -223,6 +223,11 @@ class ExportConfig(DataConfig):
     trim_vocab: Optional[str] = option(
         "file with one token a line: only the embeddings of these tokens and of the special ones are kept", None
     )
+    exit_policy: Optional[str] = option(
+        "for a model with exits: output of python -m ofa_bert exits, whose threshold goes into the static model's"
+        " directory",
+        None,
+    )
     max_seq_length: int = option("longest input in tokens that the export is checked with", 128, whole)
     device: str = option("where to run", "gpu", choices=DEVICES)
     n_gpu: Optional[int] = option("0 stands for --device cpu, as in PaddleNLP's script", None, whole)
@@ -240,6 +245,7 @@ class ExportConfig(DataConfig):
         if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):
             found.append("--sub_model and --width_mult/--depth_mult exclude each other")
         given = {"--onnx": self.onnx, "--fused": self.fused, "--precision": set(self.precision) != {"fp32"}}
+        given["--exit_policy"] = self.exit_policy
         for flag in (flag for flag, wanted in given.items() if wanted and not self.static_sub_model):
             found.append(f"{flag} needs --static_sub_model, the directory that the models go to")
         if "int8-static" in self.precision and not self.has_data():

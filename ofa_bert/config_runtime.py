@@ -8,6 +8,8 @@ from typing import Any, Optional
 
 from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
 from ofa_bert.commandline import not_negative, option, positive, whole
+from ofa_bert.exit_bundle import MODES
+from ofa_bert.exit_policy import CRITERIA
 from ofa_bert.tables import SUFFIXES
 
 
@@ -44,6 +46,21 @@ class PredictConfig:
     device: str = option("where to compute", "cpu", choices=DEVICES)
     provider: Optional[str] = option("how a GPU is used; default: cuda with --device gpu", None, choices=PROVIDERS)
 
+    exit_threshold: Optional[str] = option(
+        "answer at the first exit that is sure enough: policy takes the threshold that was exported with the bundle; a"
+        " number is compared with entropy in nats, normalised entropy or 1 - certainty, or is a patience: 0 lets nobody"
+        " leave early; default: every text runs through the whole model",
+        None,
+    )
+    exit_mode: Optional[str] = option(
+        "threshold: each exit decides; predicted: the exit is told from the tokens beforehand; default: the policy's",
+        None,
+        choices=MODES,
+    )
+    exit_criterion: Optional[str] = option(
+        "what a number is compared with; default: as the bundle's policy, or its exits, have it", None, choices=CRITERIA
+    )
+
     def problems(self) -> list[str]:
         problems = positive(self, "threads", "batch_size", "max_tokens_per_batch") + not_negative(self, "workers")
         formats = {flag: Path(name).suffix.lower() for flag, name in (("input", self.input), ("output", self.output))}
@@ -54,6 +71,8 @@ class PredictConfig:
             problems.append(f"--output {self.output}: must end in {formats['input']}, as --input does")
         if Path(self.input).resolve() == Path(self.output).resolve():
             problems.append(f"--output {self.output}: is the input file; name another one")
+        if self.exit_threshold is None and (self.exit_mode or self.exit_criterion):
+            problems.append("--exit_mode and --exit_criterion need --exit_threshold: policy or a number")
         if self.text_columns and len(self.text_columns) > 2:
             problems.append(f"--text_columns {' '.join(self.text_columns)}: one or two columns")
         return problems
@@ -61,7 +80,8 @@ class PredictConfig:
     def predictor_arguments(self) -> dict[str, Any]:
         """What runtime.Predictor takes."""
         names = ("bundle", "backend", "precision", "threads", "workers", "device", "provider", "batch_size")
-        return {name: getattr(self, name) for name in (*names, "max_tokens_per_batch")}
+        names += ("max_tokens_per_batch", "exit_threshold", "exit_mode", "exit_criterion")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

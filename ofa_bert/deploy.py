@@ -64,6 +64,8 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
     if scores:
         own.update(scores=scores, score=scores["score"])
     exits = _exits(where, meta, model, small, sub_model)
+    if exits is None and config.exit_policy:
+        raise UserError(f"--exit_policy {config.exit_policy}: {where} has no exits for it; leave it out")
     if exits is not None:
         own[EXITS] = {**meta[EXITS], **exits.layout.to_json()}
     summary = {
@@ -86,9 +88,12 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
             fused=config.fused,
             data=_encoded(data, tokenizer, config, before) if data else None,
             max_drop=config.max_drop,
+            exits=exits,
+            exit_policy=config.exit_policy,
         )
         models = [*manifest["models"], *manifest["computed"]]
         summary.update(static=str(config.static_sub_model), models=models, files=manifest["files"])
+        summary["exits"] = manifest.get(EXITS)
     # After the bundle: an export that fails its checks leaves nothing.
     save_model(config.sub_model_output_dir, small, tokenizer, own, {} if exits is None else {EXITS: exits})
     return summary

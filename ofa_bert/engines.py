@@ -38,6 +38,10 @@ class Settings(NamedTuple):
     profile: Profile
 
 
+# Part of a model: its inputs in the order that it was exported with, to its outputs.
+Part = Callable[..., "list[np.ndarray]"]
+
+
 class Engine(NamedTuple):
     run: Callable[[np.ndarray, np.ndarray], np.ndarray]
     output: str  # what the model itself calls the logits
@@ -46,6 +50,23 @@ class Engine(NamedTuple):
 
 def load_onnx_runtime(files: Sequence[Path], settings: Settings) -> Engine:
     """An ONNX model in ONNX Runtime, on the CPU, through CUDA or through TensorRT."""
+    onnxruntime, session = _ort_session(files, settings)
+
+    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
+        return session.run([OUTPUT], dict(zip(INPUTS, (input_ids, token_type_ids))))[0]
+
+    def bind(input_ids: np.ndarray, token_type_ids: np.ndarray) -> Callable[[], object]:
+        binding = session.io_binding()
+        for name, value in zip(INPUTS, (input_ids, token_type_ids)):
+            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
+        binding.bind_output(OUTPUT, "cuda", 0)
+        return partial(session.run_with_iobinding, binding)  # returns when the GPU is done
+
+    return Engine(run, OUTPUT, None if settings.provider == "cpu" else bind)
+
+
+def _ort_session(files: Sequence[Path], settings: Settings) -> tuple[Any, Any]:
+    """The library and a session."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -63,18 +84,13 @@ def load_onnx_runtime(files: Sequence[Path], settings: Settings) -> Engine:
     session = onnxruntime.InferenceSession(str(files[0]), options, providers=providers, disabled_optimizers=disabled)
     if session.get_providers()[0] != wanted:  # it falls back to the CPU with no more than a line in the log
         raise UserError(_lost_provider(settings.provider))
+    return onnxruntime, session
 
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
-        return session.run([OUTPUT], dict(zip(INPUTS, (input_ids, token_type_ids))))[0]
 
-    def bind(input_ids: np.ndarray, token_type_ids: np.ndarray) -> Callable[[], object]:
-        binding = session.io_binding()
-        for name, value in zip(INPUTS, (input_ids, token_type_ids)):
-            binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
-        binding.bind_output(OUTPUT, "cuda", 0)
-        return partial(session.run_with_iobinding, binding)  # returns when the GPU is done
-
-    return Engine(run, OUTPUT, None if settings.provider == "cpu" else bind)
+def onnx_runtime_part(files: Sequence[Path], settings: Settings) -> Part:
+    _, session = _ort_session(files, settings)
+    names = [item.name for item in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays)))
 
 
 def _ort_provider_options(files: Sequence[Path], settings: Settings) -> dict[str, str]:
@@ -107,6 +123,15 @@ def _lost_provider(provider: str) -> str:
 
 def load_openvino(files: Sequence[Path], settings: Settings) -> Engine:
     """An ONNX model in OpenVINO, on the CPU."""
+    request = _openvino_model(files, settings).create_infer_request()
+
+    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
+        return request.infer(dict(zip(INPUTS, (input_ids, token_type_ids))))[OUTPUT]
+
+    return Engine(run, OUTPUT)
+
+
+def _openvino_model(files: Sequence[Path], settings: Settings) -> Any:
     import openvino
 
     core = openvino.Core()
@@ -119,16 +144,41 @@ def load_openvino(files: Sequence[Path], settings: Settings) -> Engine:
         "PERFORMANCE_HINT": "LATENCY",  # one request at a time: several instances are several processes
         "ENABLE_CPU_PINNING": False,  # the worker processes are pinned already
     }
-    request = core.compile_model(str(files[0]), "CPU", config).create_infer_request()
+    return core.compile_model(str(files[0]), "CPU", config)
 
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
-        return request.infer(dict(zip(INPUTS, (input_ids, token_type_ids))))[OUTPUT]
 
-    return Engine(run, OUTPUT)
+def openvino_part(files: Sequence[Path], settings: Settings) -> Part:
+    compiled = _openvino_model(files, settings)
+    names = [item.get_any_name() for item in compiled.inputs]
+    request = compiled.create_infer_request()
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        found = request.infer(dict(zip(names, arrays)))
+        return [found[item] for item in compiled.outputs]
+
+    return run
 
 
 def load_paddle_inference(files: Sequence[Path], settings: Settings) -> Engine:
     """A static model in Paddle Inference, on the CPU, on a GPU or through TensorRT."""
+    return _paddle_engine(_paddle_predictor(files, settings))
+
+
+def paddle_inference_part(files: Sequence[Path], settings: Settings) -> Part:
+    predictor = _paddle_predictor(files, settings)
+    inputs = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
+    outputs = [predictor.get_output_handle(name) for name in predictor.get_output_names()]
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        for handle, array in zip(inputs, arrays):
+            handle.copy_from_cpu(np.ascontiguousarray(array))
+        predictor.run()
+        return [handle.copy_to_cpu() for handle in outputs]
+
+    return run
+
+
+def _paddle_predictor(files: Sequence[Path], settings: Settings) -> Any:
     paddle = environment.require_paddle()
     from paddle import inference
 
@@ -139,7 +189,7 @@ def load_paddle_inference(files: Sequence[Path], settings: Settings) -> Engine:
         config = _paddle_tensorrt(inference, files, settings)
     else:
         config = _paddle_config(inference, files, settings)
-    return _paddle_engine(inference.create_predictor(config))
+    return inference.create_predictor(config)
 
 
 def _paddle_engine(predictor: Any) -> Engine:
@@ -216,4 +266,9 @@ ENGINES: dict[str, Callable[[Sequence[Path], Settings], Engine]] = {
     "onnx_runtime": load_onnx_runtime,
     "openvino": load_openvino,
     "paddle_inference": load_paddle_inference,
+}
+PARTS: dict[str, Callable[[Sequence[Path], Settings], Part]] = {
+    "onnx_runtime": onnx_runtime_part,
+    "openvino": openvino_part,
+    "paddle_inference": paddle_inference_part,
 }

@@ -18,6 +18,7 @@ from ofa_bert.commandline import to_json
 from ofa_bert.config_exits import ExitChoiceConfig
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
+from ofa_bert.exit_bundle import TABLE
 from ofa_bert.exit_features import Frozen, Outputs, collect
 from ofa_bert.exit_graphs import depths
 from ofa_bert.exit_inference import Answers, answer, answer_at
@@ -35,7 +36,6 @@ from ofa_bert.weights import write_weights
 
 logger = logging.getLogger(__name__)
 
-TABLE = "exit_table.safetensors"
 _FEWEST_TIMED = 32
 
 

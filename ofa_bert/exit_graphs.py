@@ -6,7 +6,7 @@ the model's own stock layers, so an extracted sub-model runs without slicing, an
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import NamedTuple, Optional, Sequence, Union
 
 import paddle
 from paddle import nn
@@ -64,7 +64,64 @@ class UpTo(nn.Layer):
 
     def forward(self, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> paddle.Tensor:
         """Logits [B, C] of int64 ids [B, T]."""
-        return self.segment(*self.entry(input_ids, token_type_ids)).logits
+        return self.step(input_ids, token_type_ids).logits
+
+    def step(self, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> Step:
+        return self.segment(*self.entry(input_ids, token_type_ids))
+
+
+class FirstLayers(nn.Layer):
+    """Exported: token ids to the hidden states at the first exit."""
+
+    def __init__(self, model: nn.Layer, end: int):
+        super().__init__()
+        self.entry = Entry(model)
+        self.end = end
+
+    def forward(self, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> paddle.Tensor:
+        """Hidden states [B, T, H] of int64 ids [B, T]."""
+        hidden, mask = self.entry(input_ids, token_type_ids)
+        for layer in encoder_layers(self.entry.model)[: self.end]:
+            hidden = layer(hidden, mask)
+        return hidden
+
+
+class NextLayers(nn.Layer):
+    """Exported: hidden states at one exit to those at the next."""
+
+    def __init__(self, model: nn.Layer, begin: int, end: int):
+        super().__init__()
+        self.model, self.begin, self.end = model, begin, end
+
+    def forward(self, hidden: paddle.Tensor, input_ids: paddle.Tensor) -> paddle.Tensor:
+        """Hidden states [B, T, H] of hidden states [B, T, H] and int64 ids [B, T], which say what is padding."""
+        mask = attention_mask(self.model, input_ids)
+        for layer in encoder_layers(self.model)[self.begin : self.end]:
+            hidden = layer(hidden, mask)
+        return hidden
+
+
+class Head(nn.Layer):
+    """Exported: what one exit says, the one after `depth` layers."""
+
+    def __init__(self, model: nn.Layer, exits: Exits, depth: int):
+        super().__init__()
+        self.model, self.exits, self.depth = model, exits, depth
+        self.last = depth == len(encoder_layers(model))
+        self.first_token = self.last or exits.layout.head == "ramp"  # reads position 0 alone
+
+    def forward(
+        self, hidden: paddle.Tensor, input_ids: Optional[paddle.Tensor] = None
+    ) -> Union[paddle.Tensor, tuple[paddle.Tensor, paddle.Tensor]]:
+        """Logits [B, C] of hidden states [B, T, H], and before the last exit its certainty [B].
+
+        Heads that read the first token alone take no ids, and T may be 1.
+        """
+        if self.last:
+            return classify(self.model, hidden)
+        mask = None if self.first_token else attention_mask(self.model, input_ids)
+        logits = self.exits.logits(self.depth - 1, hidden, mask)
+        return logits, self.exits.certainty(self.depth - 1, hidden)
 
 
 def depths(model: nn.Layer, exits: Exits) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from ofa_bert.weights import read_weights
 
 EXITS = "exits"  # the key in ofa_config.json, and exits.safetensors
 HEADS = ("ramp", "attention")
-_WIDTH, _ATTENTION_HEADS = 128, 2
+HEAD_WIDTH, HEAD_PARTS = 128, 2  # of an attention head
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class AttentionHead(nn.Layer):
 
     def __init__(self, hidden: int, num_labels: int, dropout: float):
         super().__init__()
-        self.project = nn.Linear(hidden, _WIDTH)
-        self.query, self.key, self.value, self.out = (nn.Linear(_WIDTH, _WIDTH) for _ in range(4))
-        self.dense = nn.Linear(_WIDTH, _WIDTH)
-        self.classifier = nn.Linear(_WIDTH, num_labels)
+        self.project = nn.Linear(hidden, HEAD_WIDTH)
+        self.query, self.key, self.value, self.out = (nn.Linear(HEAD_WIDTH, HEAD_WIDTH) for _ in range(4))
+        self.dense = nn.Linear(HEAD_WIDTH, HEAD_WIDTH)
+        self.classifier = nn.Linear(HEAD_WIDTH, num_labels)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, hidden: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
@@ -85,14 +85,14 @@ class AttentionHead(nn.Layer):
         x = F.tanh(self.project(hidden))  # [B, T, 128]
         # Only position 0 goes on, so only its query is needed.
         query, key, value = self._split(self.query(x[:, :1])), self._split(self.key(x)), self._split(self.value(x))
-        scores = paddle.matmul(query * (_WIDTH // _ATTENTION_HEADS) ** -0.5, key, transpose_y=True) + mask
+        scores = paddle.matmul(query * (HEAD_WIDTH // HEAD_PARTS) ** -0.5, key, transpose_y=True) + mask
         context = paddle.matmul(self.dropout(F.softmax(scores)), value)  # [B, 2, 1, 64]
-        first = self.out(context.transpose([0, 2, 1, 3]).reshape([0, _WIDTH]))  # [B, 128]
+        first = self.out(context.transpose([0, 2, 1, 3]).reshape([0, HEAD_WIDTH]))  # [B, 128]
         return self.classifier(F.tanh(self.dense(first)))
 
     @staticmethod
     def _split(x: paddle.Tensor) -> paddle.Tensor:
-        return x.reshape([0, 0, _ATTENTION_HEADS, _WIDTH // _ATTENTION_HEADS]).transpose([0, 2, 1, 3])  # [B, 2, T, 64]
+        return x.reshape([0, 0, HEAD_PARTS, HEAD_WIDTH // HEAD_PARTS]).transpose([0, 2, 1, 3])  # [B, 2, T, 64]
 
 
 class Exits(nn.Layer):

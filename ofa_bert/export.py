@@ -22,6 +22,8 @@ from ofa_bert.bundle import FORMAT, INPUTS, MANIFEST
 from ofa_bert.encoder import backbone, longest_input, model_type_of
 from ofa_bert.errors import UserError
 from ofa_bert.evidence import BATCH, Data, Judge, Probe
+from ofa_bert.exit_export import add_exits, read_policy
+from ofa_bert.exits import EXITS, Exits
 from ofa_bert.fast_tokenizer import write_fast_tokenizer
 from ofa_bert.meta import versions
 from ofa_bert.precision import Exporter, check_plan, plan
@@ -45,6 +47,8 @@ def export_bundle(
     fused: bool = False,
     data: Optional[Data] = None,
     max_drop: float = 1.0,
+    exits: Optional[Exits] = None,
+    exit_policy: Optional[str] = None,
 ) -> dict[str, Any]:
     """Write the bundle of `model` (a full model or an extracted sub-model) and return its manifest.
 
@@ -53,12 +57,14 @@ def export_bundle(
     sizes and lengths, with `data` on sentences too, and its score on dev. In fp32 a difference above `tolerance`, in
     other precisions one as large as the logits' spread, or a score lower by more than `max_drop` points is a
     RunError; `directory` then stays as it was. `model` is compared in evaluation mode and gets its mode back.
+    `exits` hang on `model`: they are written beside it, with the policy that `exit_policy` names, and each is compared.
     UserError for an impossible length, labels that do not fit the classifier, a missing package or data, and a
     directory that holds something else.
     """
     _check(model, meta, max_seq_length)
     names = plan(precisions, onnx, fused)
     check_plan(model, names, data is not None)
+    policy = read_policy(exit_policy, meta, model, exits) if exits and exit_policy else None
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
         probes = _probes(model, max_seq_length) + _sentences(model, data)
         judge = Judge(model, probes, tolerance, data, max_drop)
@@ -68,6 +74,7 @@ def export_bundle(
         for name in names:
             reports.append(exporter.add(name))
             logger.info("%s", _line(reports[-1]))
+        written = {} if exits is None else {EXITS: add_exits(exporter, exits, names, meta, policy)}
         tokenizer.save_pretrained(str(bundle))
         manifest = {
             "format": FORMAT,
@@ -80,6 +87,7 @@ def export_bundle(
             "models": [report for report in reports if report["precision"] != "bf16"],
             # Precisions that are computed from another model's files.
             "computed": [report for report in reports if report["precision"] == "bf16"],
+            **written,
             "tokenizer": write_fast_tokenizer(tokenizer, bundle, data.texts if data else ()),
             "versions": versions(),
         }

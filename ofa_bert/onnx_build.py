@@ -10,6 +10,8 @@ MASKED = -1e4  # added to the scores of padding, as PaddleNLP does
 OWN = "com.microsoft"  # the domain of ONNX Runtime's own operators
 _IR_VERSION = 8  # of opset 17: older runtimes refuse newer ones
 
+Place = "tuple[Any, list]"  # type and shape of an input or output
+
 
 class Graph:
     """Collects a graph whose floating-point tensors are of `dtype`; `weights` holds the model's, float32, by name."""
@@ -105,11 +107,18 @@ class Graph:
 
     def finish(self, inputs: Sequence[str], output: str, num_labels: int, opset: int) -> Any:
         """The whole as a ModelProto: int64 [batch, sequence] inputs, one float32 [batch, num_labels] output."""
-        from onnx import TensorProto, helper
+        ids = {name: (np.int64, ["batch", "sequence"]) for name in inputs}
+        return self.model(ids, {output: (np.float32, ["batch", num_labels])}, opset)
 
-        ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "sequence"]) for name in inputs]
-        logits = helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", num_labels])
-        graph = helper.make_graph(self._nodes, "ofa_bert", ids, [logits], list(self._tensors.values()))
+    def model(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place], opset: int) -> Any:
+        """The whole as a ModelProto, whose inputs and outputs have these types and shapes."""
+        from onnx import helper
+
+        ends = [
+            [helper.make_tensor_value_info(name, self.type_of(dtype), shape) for name, (dtype, shape) in side.items()]
+            for side in (inputs, outputs)
+        ]
+        graph = helper.make_graph(self._nodes, "ofa_bert", *ends, list(self._tensors.values()))
         opsets = [helper.make_opsetid("", opset)]
         if any(node.domain == OWN for node in self._nodes):
             opsets.append(helper.make_opsetid(OWN, 1))

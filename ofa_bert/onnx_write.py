@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping
+from typing import Any, Mapping
 
 import numpy as np
 from paddle import nn
@@ -54,11 +54,15 @@ def obstacle(model: nn.Layer) -> str | None:
 
 def write(model: nn.Layer, target: Path, form: Form = Form()) -> None:
     """Write `model` to the ONNX file `target`. RunError when the result is not valid ONNX."""
+    graph = Graph(np.float16 if form.half else np.float32, {name: p.numpy() for name, p in model.state_dict().items()})
+    Writer(model, form, graph).write()
+    save(graph.finish(INPUTS, OUTPUT, model.config.num_labels, OPSET), target, form)
+
+
+def save(built: Any, target: Path, form: Form) -> None:
+    """Check an ONNX model and write it."""
     import onnx
 
-    graph = Graph(np.float16 if form.half else np.float32, {name: p.numpy() for name, p in model.state_dict().items()})
-    _Writer(model, form, graph).write()
-    built = graph.finish(INPUTS, OUTPUT, model.config.num_labels, OPSET)
     try:
         onnx.checker.check_model(built, full_check=not form.fused and form.weights != "dynamic")
     except Exception as error:  # the checker and shape inference raise three unrelated types
@@ -79,7 +83,7 @@ def residual_sums(model: nn.Layer) -> list[str]:
 _ENTERING = ("states", "context", "attended", "inner")
 
 
-class _Writer:
+class Writer:
     """Walks through the model and adds nodes; every method takes and returns names of tensors."""
 
     def __init__(self, model: nn.Layer, form: Form, graph: Graph):

@@ -107,9 +107,11 @@ class Exporter:
             outputs = self.model.config.num_labels
             onnx_graph.write_onnx(program_path(self.bundle), self.bundle / PARAMETERS, target, names, outputs)
         elif kind.format == "onnx" and kind.precision != "bf16":
-            onnx_write.write(self.model, target, self._form(name, kind))
+            onnx_write.write(self.model, target, self.form(name))
 
-    def _form(self, name: str, kind: Kind) -> Form:
+    def form(self, name: str) -> Form:
+        """How the ONNX graph of that name is written."""
+        kind = KINDS[name]
         if kind.precision == "int8":
             return Form(weights="dynamic")
         if kind.precision == "int8-static":

@@ -19,7 +19,7 @@ from ofa_bert.tables import Table, read_table
 from ofa_bert.tensorrt import Profile, trtexec_command
 from ofa_bert.tokens import Text
 
-LABEL, PROBABILITY, VALUE = "predicted_label", "probability", "predicted_value"
+LABEL, PROBABILITY, VALUE, EXIT_LAYER = "predicted_label", "probability", "predicted_value", "exit_layer"
 _DIGITS = 6
 
 
@@ -72,6 +72,8 @@ def _check_new_columns(table: Table, predictor: Predictor, config: PredictConfig
     new = [LABEL, PROBABILITY] if predictor.labels else [VALUE]
     if config.all_probabilities:
         new += [f"{PROBABILITY}_{label}" for label in predictor.labels]
+    if config.exit_threshold is not None:
+        new.append(EXIT_LAYER)
     taken = sorted(set(new) & set(table.header))
     if taken:
         raise UserError(f"{table.path}: has a column {taken[0]!r} already, which would be written; rename it")
@@ -81,13 +83,14 @@ def _check_new_columns(table: Table, predictor: Predictor, config: PredictConfig
 
 def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> dict[str, Any]:
     """The new columns of one row."""
+    layer = {} if prediction.exit_layer is None else {EXIT_LAYER: prediction.exit_layer}
     if prediction.label is None:
-        return {VALUE: round(prediction.value, _DIGITS)}
+        return {VALUE: round(prediction.value, _DIGITS), **layer}
     row = {LABEL: prediction.label, PROBABILITY: round(prediction.probability, _DIGITS)}
     if every:
         pairs = zip(labels, prediction.probabilities)
         row.update({f"{PROBABILITY}_{label}": round(value, _DIGITS) for label, value in pairs})
-    return row
+    return {**row, **layer}
 
 
 def _lines(table: Table, rows: Sequence[dict[str, Any]], has_header: bool) -> list[list[str]]:

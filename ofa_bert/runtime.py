@@ -12,15 +12,19 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Optional, Sequence
+from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 
 import numpy as np
 from tqdm import tqdm
 
 from ofa_bert import environment
 from ofa_bert.backends import open_model
+from ofa_bert.batches import plan_batches
 from ofa_bert.bundle import read_manifest
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.exit_bundle import plan_of
+from ofa_bert.exit_loop import POOL_BATCHES, Answers
+from ofa_bert.exit_runtime import open_exits
 from ofa_bert.tensorrt import Profile
 from ofa_bert.tokens import Text, check_texts, load_text_encoder
 from ofa_bert.workers import Batch, WorkerPool
@@ -40,6 +44,7 @@ class Prediction:
     probability: Optional[float]  # of that label
     value: Optional[float]  # None for classes
     probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a regression
+    exit_layer: Optional[int] = None  # layers that ran for it, when the Predictor has an exit_threshold
 
 
 class Predictor:
@@ -57,6 +62,9 @@ class Predictor:
         batch_size: int = 64,
         max_tokens_per_batch: int | None = None,
         profile: Profile | None = None,
+        exit_threshold: Union[float, str, None] = None,
+        exit_mode: str | None = None,
+        exit_criterion: str | None = None,
     ):
         """backend, precision, device, provider, profile: see backends.open_model.
 
@@ -64,6 +72,8 @@ class Predictor:
         threads: per process; unless given, all usable cores, divided among the workers.
         batch_size, max_tokens_per_batch: a batch has at most so many texts, and so many tokens with its padding;
         unless given, as many tokens as compute fastest: few on a CPU, many on a GPU.
+        exit_threshold, exit_mode, exit_criterion: early exits, see exit_bundle.plan_of; without a threshold the whole
+        model runs for every text.
         """
         numbers = {"threads": threads, "batch_size": batch_size, "max_tokens_per_batch": max_tokens_per_batch}
         for name, value in numbers.items():
@@ -78,16 +88,33 @@ class Predictor:
         self._encode = load_text_encoder(bundle, self.manifest)
         self._precision = precision
         self._lock = threading.Lock()  # a Paddle predictor and the workers answer one caller at a time
-        how = {"backend": backend, "precision": precision, "device": device, "provider": provider, "profile": profile}
-        self._model = self._pool = None
-        if workers:
-            self._pool = WorkerPool(workers, {"bundle": str(bundle), **how}, threads)
-        else:
-            self._model = open_model(bundle, threads=threads, **how)
         self._parts = workers or 1
         on_cpu = device == "cpu" and provider in (None, "cpu")
-        used = self._pool.threads if self._pool else threads or environment.cores()
+        used = threads or max(1, environment.cores() // self._parts)
         self._limits = batch_size, max_tokens_per_batch or (CPU_TOKENS * used if on_cpu else GPU_TOKENS)
+        how = {"bundle": str(bundle), "backend": backend, "precision": precision, "device": device}
+        how["provider"] = provider
+        self._exits = exit_threshold is not None
+        opener = open_model
+        if self._exits:
+            plan = plan_of(bundle, self.manifest, exit_threshold, exit_mode, exit_criterion)
+            how.update(threshold=exit_threshold, mode=exit_mode, criterion=exit_criterion, limits=self._limits)
+            opener = open_exits
+            # What runs is given many batches at once and makes full ones of the samples that stay.
+            rows, tokens = self._limits
+            together = (
+                (CHUNK, CHUNK * tokens) if plan.table is not None else (rows * POOL_BATCHES, tokens * POOL_BATCHES)
+            )
+            self._limits = together
+        elif exit_mode or exit_criterion:
+            raise UserError("exit_mode and exit_criterion are for early exits; give an exit_threshold with them")
+        else:
+            how["profile"] = profile
+        self._model = self._pool = None
+        if workers:
+            self._pool = WorkerPool(workers, how, threads, f"{opener.__module__}:{opener.__name__}")
+        else:
+            self._model = opener(threads=threads, **how)
 
     def __enter__(self) -> Predictor:
         return self
@@ -103,31 +130,39 @@ class Predictor:
 
     def predict(self, texts: Sequence[Text], progress: bool = False) -> list[Prediction]:
         """One prediction per text, or per pair of texts (a tuple of two), in their order."""
-        logits = self.logits(texts, progress).astype(np.float64)  # [N, C]
+        answers = self.answers(texts, progress)
+        logits = answers.logits.astype(np.float64)  # [N, C]
+        layers = answers.layers.tolist() if self._exits else [None] * len(logits)
         if not self.labels:
-            return [Prediction(None, None, float(value), ()) for (value,) in logits]
+            return [Prediction(None, None, float(value), (), layer) for (value,), layer in zip(logits, layers)]
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
         probabilities = powers / powers.sum(axis=-1, keepdims=True)  # [N, C]
         return [
-            Prediction(self.labels[best], float(row[best]), None, tuple(map(float, row)))
-            for row, best in zip(probabilities, probabilities.argmax(axis=-1))
+            Prediction(self.labels[best], float(row[best]), None, tuple(map(float, row)), layer)
+            for row, best, layer in zip(probabilities, probabilities.argmax(axis=-1), layers)
         ]
 
     def logits(self, texts: Sequence[Text], progress: bool = False) -> np.ndarray:
         """[N, C] float32 in the order of the texts."""
+        return self.answers(texts, progress).logits
+
+    def answers(self, texts: Sequence[Text], progress: bool = False) -> Answers:
+        """Logits [N, C] float32 and the layers [N] that ran, in the order of the texts; layers 0: all, no exits."""
         if self._model is None and self._pool is None:
             raise UserError("this Predictor is closed; make another one")
         texts = check_texts(texts, self.manifest)
-        logits = np.zeros((len(texts), self.manifest["num_labels"]), dtype=np.float32)
+        answers = Answers.empty(len(texts), self.manifest["num_labels"])
         with self._lock, tqdm(total=len(texts), desc="predict", unit="text", disable=not progress) as bar:
             members: dict[int, np.ndarray] = {}
             for key, found in self._run(self._batches(texts, members)):
                 if not np.isfinite(found).all():
                     raise RunError(f"the model answers with numbers that are not finite in {self._precision}; try fp32")
                 rows = members.pop(key)
-                logits[rows] = found
+                answers.logits[rows] = found[:, : answers.logits.shape[1]]
+                if self._exits:
+                    answers.layers[rows] = found[:, -1]
                 bar.update(len(rows))
-        return logits
+        return answers
 
     def _run(self, batches: Iterable[Batch]) -> Iterator[tuple[int, np.ndarray]]:
         if self._pool is not None:
@@ -142,7 +177,7 @@ class Predictor:
             input_ids, token_type_ids = self._encode(texts[start : start + CHUNK])
             lengths = np.asarray([len(ids) for ids in input_ids])
             # A short list still gives every worker something to do.
-            for group in plan(lengths, min(rows, -(-len(lengths) // self._parts)), tokens):
+            for group in plan_batches(lengths, min(rows, -(-len(lengths) // self._parts)), tokens):
                 key = start + int(group[0])
                 members[key] = start + group
                 shape = len(group), lengths[group[0]]
@@ -151,14 +186,3 @@ class Predictor:
                     batch.input_ids[row, : lengths[text]] = input_ids[text]
                     batch.token_type_ids[row, : lengths[text]] = token_type_ids[text]
                 yield batch
-
-
-def plan(lengths: np.ndarray, rows: int, tokens: int) -> list[np.ndarray]:
-    """Indices [B_i] that part range(N) into batches, longest texts first, within `rows` and `tokens` (but one row)."""
-    order = np.argsort(-lengths, kind="stable")
-    groups, start = [], 0
-    while start < len(order):
-        count = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
-        groups.append(order[start : start + count])
-        start += count
-    return groups

@@ -19,7 +19,7 @@ from ofa_bert.commandline import parse
 from ofa_bert.config_exits import ExitChoiceConfig, ExitTrainConfig
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict
-from ofa_bert.exit_choice import TABLE
+from ofa_bert.exit_bundle import TABLE
 from ofa_bert.exit_features import Outputs
 from ofa_bert.exit_inference import answer, answer_at
 from ofa_bert.exit_policy import Policy, first_exits, saving
@@ -29,6 +29,7 @@ from ofa_bert.exit_training import choose_layout
 from ofa_bert.exits import load_exits, whole
 from ofa_bert.finetune import stock_forward
 from ofa_bert.readers import load_datasets
+from ofa_bert.runtime import Predictor
 from ofa_bert.submodel import SearchSpace, SubModelConfig, uniform
 from ofa_bert.tasks import glue_task
 from ofa_bert.weights import read_weights
@@ -258,6 +259,31 @@ def test_an_exported_sub_model_keeps_the_exits_of_its_layers(runs, data, glue_di
     again = json.loads((tmp_path / "more" / "best" / "ofa_config.json").read_text())
     assert again["sub_model"] == meta["sub_model"] and again["kind"] == "sub_model"
     choose_in(tmp_path, data, tmp_path, "more", "--exit_threshold", "0.3", "--table_samples", "0")
+
+
+def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, capsys):
+    width = ["--width_mult", "0.5"]
+    results = choose_in(runs, data, tmp_path, "deebert", *width, "--exit_threshold", "0.6", "--mode", "predicted")
+    export = ["--model_name_or_path", str(runs / "deebert"), "--sub_model_output_dir", str(tmp_path / "small")]
+    export += ["--static_sub_model", str(tmp_path / "static"), "--onnx", "--max_seq_length", "16", "--device", "cpu"]
+    policy = ["--exit_policy", str(tmp_path / "policy")]
+    assert export_model.main([*export, *policy]) == 2 and "same --width_mult" in capsys.readouterr().err
+    assert export_model.main([*export, *policy, *width]) == 0
+    assert "exits after 1 2 3 4 layers" in capsys.readouterr().out
+    model, tokenizer, _, exits = loaded(tmp_path / "small")
+    dev = dev_of(tokenizer, glue_dir)
+    about = results["chosen"]
+    table = TokenTable(**read_weights(tmp_path / "policy" / TABLE))
+    wanted = {
+        None: answer_at(model, exits, table.predict(dev.input_ids), dev, 8, 0),  # the mode that was chosen
+        "threshold": answer(model, exits, Policy.from_json(about["policy"]), dev, 8, 0, ask=about["ask"]),
+    }
+    texts = [line.split("\t")[0] for line in (glue_dir / "dev.tsv").read_text().splitlines()[1:]]
+    for mode, expected in wanted.items():
+        with Predictor(tmp_path / "static", threads=1, exit_threshold="policy", exit_mode=mode) as predictor:
+            found = predictor.answers(texts)
+        np.testing.assert_array_equal(found.layers, expected.layers)
+        np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
 
 
 def test_regression_exits_by_certainty_and_patience(runs, tiny_bert_dir, tmp_path):

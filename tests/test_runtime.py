@@ -12,9 +12,9 @@ from conftest import WORDS
 from handmade_bundle import LABELS, expected, make_bundle
 
 from ofa_bert import runtime
-from ofa_bert.batches import encode
+from ofa_bert.batches import encode, plan_batches
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.runtime import Prediction, Predictor, plan
+from ofa_bert.runtime import Prediction, Predictor
 from ofa_bert.tasks import Example
 from ofa_bert.tokens import load_text_encoder, longest_first
 
@@ -195,11 +195,11 @@ def test_long_lists_are_tokenized_in_parts(bundle, monkeypatch):
 
 def test_plan_parts_the_indices():
     lengths = np.random.default_rng(0).integers(1, 200, 333)
-    groups = plan(lengths, 16, 512)
+    groups = plan_batches(lengths, 16, 512)
     assert sorted(np.concatenate(groups)) == list(range(333))
     assert all(len(group) == 1 or len(group) * lengths[group].max() <= 512 for group in groups)
     assert all(lengths[a].min() >= lengths[b].max() for a, b in zip(groups, groups[1:]))
-    assert plan(np.array([900]), 4, 10)[0].tolist() == [0] and plan(np.array([], int), 4, 10) == []
+    assert plan_batches(np.array([900]), 4, 10)[0].tolist() == [0] and plan_batches(np.array([], int), 4, 10) == []
 
 
 def test_workers_answer_as_the_process_itself_does(bundle):

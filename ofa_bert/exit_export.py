@@ -1,0 +1,229 @@
+"""The exits of a bundle: layers and heads as graphs of their own, each exit compared with the dynamic model's."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ofa_bert import onnx_write
+from ofa_bert.atomic import EXIT_POLICY, read_json, write_json_atomic
+from ofa_bert.backends import Backend, ExitParts, open_part_files
+from ofa_bert.bundle import INPUTS, KINDS, OUTPUT, PROGRAMS, Kind
+from ofa_bert.errors import RunError, UserError
+from ofa_bert.evidence import Judge
+from ofa_bert.exit_bundle import FOLDER, HIDDEN, MODES, TABLE, ExitPlan, Parts, read_table
+from ofa_bert.exit_graphs import FirstLayers, Head, NextLayers, UpTo, depths
+from ofa_bert.exit_onnx import write_head, write_segment
+from ofa_bert.exit_policy import FOR_REGRESSION, Policy
+from ofa_bert.exit_prediction import TokenTable
+from ofa_bert.exits import EXITS, Exits
+from ofa_bert.onnx_write import Form
+from ofa_bert.precision import Exporter
+from ofa_bert.weights import write_weights
+
+logger = logging.getLogger(__name__)
+
+
+class Chosen(NamedTuple):
+    """What python -m ofa_bert exits chose: the content of its exit_policy.json, and its token table if it made one."""
+
+    about: dict[str, Any]
+    table: Optional[TokenTable]
+
+
+def read_policy(where: str, meta: Mapping[str, Any], model: nn.Layer, exits: Exits) -> Chosen:
+    """The policy of a directory or file; UserError unless it was chosen for this sub-model and these exits."""
+    path = Path(where) / EXIT_POLICY if Path(where).is_dir() else Path(where)
+    about = read_json(path)
+    layers = list(depths(model, exits))
+    try:
+        Policy.from_json(about["policy"])
+        own = about["layers"], about["exits"], about["sub_model"], about["task"]["name"]
+        if about["mode"] not in MODES or not set(about["ask"]) <= set(range(len(layers) - 1)):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"--exit_policy {path}: is no {EXIT_POLICY} of python -m ofa_bert exits") from None
+    wanted = layers, exits.layout.to_json(), meta["sub_model"], meta["task"]["name"]
+    for what, has, needs in zip(("layers", "exits", "sub-model", "task"), own, wanted):
+        if has != needs:
+            raise UserError(
+                f"--exit_policy {path}: was chosen for the {what} {has}, this model has {needs}; choose one for this"
+                " model with python -m ofa_bert exits and the same --width_mult and --depth_mult"
+            )
+    table = path.with_name(TABLE)
+    found = read_table(table, layers, model.config.vocab_size) if table.is_file() else None
+    if found is None and about["mode"] == "predicted":
+        raise UserError(f"--exit_policy {path}: predicts exits, and {TABLE} does not lie beside it; make it anew")
+    return Chosen({key: value for key, value in about.items() if key != "model"}, found)
+
+
+def add_exits(
+    exporter: Exporter, exits: Exits, names: Sequence[str], meta: Mapping[str, Any], chosen: Optional[Chosen]
+) -> dict[str, Any]:
+    """Write exits/ into the bundle, in each of `names` that parts can be written in; returns the manifest's entry."""
+    model, bundle = exporter.model, exporter.bundle
+    folder = bundle / FOLDER
+    folder.mkdir()
+    entry = {
+        "head": exits.layout.head,
+        "layers": list(depths(model, exits)),
+        "criterion": _criterion(model, meta),
+        "chosen": chosen and chosen.about,
+        "policy": None,
+        "table": None,
+    }
+    if chosen is not None:
+        entry["policy"] = f"{FOLDER}/{EXIT_POLICY}"
+        write_json_atomic(folder / EXIT_POLICY, chosen.about)
+        if chosen.table is not None:
+            entry["table"] = f"{FOLDER}/{TABLE}"
+            write_weights(folder / TABLE, chosen.table.arrays())
+    reference = _Reference(exporter.judge, exits)
+    entry["models"] = [_add(exporter, exits, name, reference) for name in names if _possible(model, name)]
+    return entry
+
+
+def _possible(model: nn.Layer, name: str) -> bool:
+    kind = KINDS[name]
+    if kind.format == "paddle":
+        return kind.precision == "fp32"
+    reason = onnx_write.obstacle(model)
+    if reason:
+        logger.warning("%s has no exits: %s", name, reason)
+    return not reason and kind.precision != "bf16"  # which is computed from the parts in fp32
+
+
+def _criterion(model: nn.Layer, meta: Mapping[str, Any]) -> str:
+    """What a threshold that is just a number is compared with."""
+    if model.config.num_labels == 1:
+        return FOR_REGRESSION[0]
+    return "normalised" if meta.get(EXITS, {}).get("training") == "geep" else "entropy"
+
+
+def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> dict[str, Any]:
+    kind, target = KINDS[name], exporter.bundle / FOLDER / name
+    target.mkdir()
+    if kind.format == "paddle":
+        parts = _write_paddle(exporter.model, exits, target)
+    else:
+        parts = _write_onnx(exporter.model, exits, exporter.form(name), target, kind.precision)
+
+    def names(part: list[Path]) -> list[str]:
+        return [path.relative_to(exporter.bundle).as_posix() for path in part]
+
+    report = reference.verdict(name, kind, parts)
+    logger.info("exits of %s: max |d logit| %.1e", name, max(report["max_abs_difference"]))
+    return {
+        "name": name,
+        "format": kind.format,
+        "precision": kind.precision,
+        "fused": kind.fused,
+        "segments": [names(part) for part in parts.segments],
+        "heads": [names(part) for part in parts.heads],
+        "bytes": sum(path.stat().st_size for path in target.iterdir()),
+        **report,
+    }
+
+
+def _write_onnx(model: nn.Layer, exits: Exits, form: Form, target: Path, precision: str) -> Parts:
+    ends = depths(model, exits)
+    parts = Parts([], [], precision)
+    for place, (begin, end) in enumerate(zip([0, *ends], ends)):
+        parts.segments.append([target / f"segment{place}.onnx"])
+        write_segment(model, form, begin, end, *parts.segments[-1])
+        parts.heads.append([target / f"head{place}.onnx"])
+        write_head(model, exits, form, end, *parts.heads[-1])
+    return parts
+
+
+def _write_paddle(model: nn.Layer, exits: Exits, target: Path) -> Parts:
+    spec = paddle.static.InputSpec
+    first, second = (spec([None, None], "int64", name) for name in INPUTS)
+    hidden = spec([None, None, model.config.hidden_size], "float32", HIDDEN)
+    ends = depths(model, exits)
+    parts = Parts([], [], "fp32")
+    for place, (begin, end) in enumerate(zip([0, *ends], ends)):
+        layers = NextLayers(model, begin, end) if begin else FirstLayers(model, end)
+        parts.segments.append(_save(layers, target / f"segment{place}", [hidden, first] if begin else [first, second]))
+        head = Head(model, exits, end)
+        parts.heads.append(_save(head, target / f"head{place}", [hidden] if head.first_token else [hidden, first]))
+    return parts
+
+
+def _save(layer: nn.Layer, prefix: Path, spec: list[Any]) -> list[Path]:
+    layer.eval()
+    try:
+        paddle.jit.save(layer, str(prefix), input_spec=spec)
+    except Exception as error:  # Paddle's own types, and for a full disk whatever C++ threw
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{prefix.name} of the exits could not be saved: {reason}") from error
+    prefix.with_name(f"{prefix.name}.pdiparams.info").unlink(missing_ok=True)
+    suffixes = [Path(name).suffix for name in PROGRAMS]
+    (program,) = [path for path in (prefix.with_name(prefix.name + suffix) for suffix in suffixes) if path.is_file()]
+    return [program, prefix.with_name(f"{prefix.name}.pdiparams")]
+
+
+class _Reference:
+    """What every exit of the dynamic model says of the probes."""
+
+    def __init__(self, judge: Judge, exits: Exits):
+        self.judge = judge
+        self.ends = depths(judge.model, exits)
+        self._each = [Judge(UpTo(judge.model, exits, end), judge.probes, judge.tolerance) for end in self.ends]
+        self._certainty = [_certainties(judge, exits, end) for end in self.ends[:-1]]
+
+    def verdict(self, name: str, kind: Kind, files: Parts) -> dict[str, Any]:
+        """How far each exit's logits are off; RunError when too far, as for the whole model."""
+        backend = "paddle_inference" if kind.format == "paddle" else "onnx_runtime"
+        every = ExitPlan(self.ends, Policy("entropy", 0.0), tuple(range(len(self.ends) - 1)))
+        parts = open_part_files(files, backend, every)
+        reports = []
+        for place, (end, judge) in enumerate(zip(self.ends, self._each)):
+            label = f"{name}, exit after {end} layers"
+            whole = _whole(parts, place, self._check_certainty(label, place, kind.precision))
+            reports.append(judge.verdict(label, kind.precision, lambda whole=whole: whole))
+        kept = ("max_abs_difference", "relative_difference", "argmax_agreement")
+        shared = ("tolerance", "relative_tolerance", "checked_with", "device")
+        return {
+            **{key: [report[key] for report in reports] for key in kept},
+            **{key: reports[0][key] for key in shared},
+        }
+
+    def _check_certainty(self, label: str, place: int, precision: str) -> Any:
+        if place == len(self.ends) - 1 or precision != "fp32":
+            return lambda *_: None
+        wanted = dict(zip((ids.tobytes() for ids, _ in self.judge.probes), self._certainty[place]))
+
+        def check(input_ids: np.ndarray, found: np.ndarray) -> None:
+            off = float(np.abs(found - wanted[input_ids.tobytes()]).max())
+            if not off <= self.judge.tolerance:
+                allowed = f"allowed are {self.judge.tolerance:g}"
+                raise RunError(f"{label}: the certainty is off by {off:.3g}, {allowed}. Nothing was written")
+
+        return check
+
+
+def _certainties(judge: Judge, exits: Exits, end: int) -> list[np.ndarray]:
+    graph = UpTo(judge.model, exits, end)
+    with paddle.no_grad():
+        return [graph.step(*map(paddle.to_tensor, probe)).certainty.numpy() for probe in judge.probes]
+
+
+def _whole(parts: ExitParts, place: int, check: Any) -> Backend:
+    """All layers until an exit and its head, as one model."""
+
+    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
+        (hidden,) = parts.segments[0](input_ids, token_type_ids)
+        for segment in parts.segments[1 : place + 1]:
+            (hidden,) = segment(hidden, input_ids)
+        logits, *certainty = parts.heads[place](hidden, input_ids)
+        for found in certainty:
+            check(input_ids, found)
+        return logits
+
+    return Backend(run, OUTPUT, parts.device, parts.name, parts.precision, "cpu", lambda *ids: lambda: run(*ids))

@@ -1,0 +1,139 @@
+"""A bundle's model with exits, run: only the layers that a sample needs and the heads that are asked. No Paddle.
+
+`run` takes many padded texts at once, a pool, and makes batches of them itself, so that these stay full when samples
+leave: by threshold they are packed anew after each exit, by prediction texts of one exit come together beforehand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Sequence, Union
+
+import numpy as np
+
+from ofa_bert.backends import ExitParts, open_exit_parts
+from ofa_bert.batches import plan_batches
+from ofa_bert.bundle import read_manifest
+from ofa_bert.errors import RunError
+from ofa_bert.exit_bundle import ExitPlan, plan_of
+from ofa_bert.exit_loop import Answer, Answers, Kind, Library, Stage, Work, advance
+
+
+class Limits(NamedTuple):
+    """Of a batch: samples, and tokens with padding, but that a single sample may have more."""
+
+    rows: int
+    tokens: int
+
+    def room(self, length: int) -> int:
+        return max(1, min(self.rows, self.tokens // max(1, length)))
+
+
+class ExitModel:
+    """The parts of a model with exits, and the plan that they are run by."""
+
+    def __init__(self, parts: ExitParts, plan: ExitPlan, num_labels: int, pad_token_id: int, limits: Limits):
+        self.parts, self.plan, self.limits = parts, plan, limits
+        self._num_labels, self._pad = num_labels, pad_token_id
+        # What travels: hidden states [B, T, H], and the ids [B, T] that say what is padding.
+        self._kind = Kind(Library(_take, _join), ((1, 0.0), (1, pad_token_id)))
+        last = len(plan.layers) - 1
+        ends = range(last + 1) if plan.table is not None else (*plan.ask, last)
+        self.stages = [self._stage(begin, end) for begin, end in zip([0, *(end + 1 for end in ends)], ends)]
+
+    def answers(self, input_ids: np.ndarray, token_type_ids: np.ndarray) -> Answers:
+        """Logits [N, C] and layers [N] of int64 ids [N, T], padded at their ends; all of them are one pool."""
+        answers = Answers.empty(len(input_ids), self._num_labels)
+        lengths = np.maximum(1, _lengths(input_ids, self._pad))
+        if self.plan.table is not None:
+            self._predicted(input_ids, token_type_ids, lengths, answers)
+            return answers
+        batches = plan_batches(lengths, *self.limits)
+        work = [self._begin(input_ids, token_type_ids, rows, lengths) for rows in batches]
+        advance(work, self.stages, self.plan.policy, self.limits.room, answers)
+        return answers
+
+    def run(self, input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
+        """The same as one array [N, C + 1]: logits, then layers."""
+        answers = self.answers(input_ids, token_type_ids)
+        return np.concatenate([answers.logits, answers.layers[:, None].astype(np.float32)], axis=1)
+
+    def _predicted(self, ids: np.ndarray, types: np.ndarray, lengths: np.ndarray, answers: Answers) -> None:
+        places = self.plan.table.predict([row[:length] for row, length in zip(ids, lengths)])
+        for place in np.unique(places):
+            group = np.flatnonzero(places == place)
+            for rows in plan_batches(lengths[group], *self.limits):
+                work = self._begin(ids, types, group[rows], lengths)
+                hidden = self._layers(0, place, *work.tensors)
+                answers.logits[work.index] = self._ask(place, hidden, work.tensors[-1])[0]
+                answers.layers[work.index] = self.plan.layers[place]
+
+    def _begin(self, ids: np.ndarray, types: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> Work:
+        """A batch of rows cut to their longest. Until its first layers ran, its token types travel as hidden states."""
+        longest = int(lengths[rows].max())
+        return Work.begin(self._kind, (types[rows, :longest], ids[rows, :longest]), rows)
+
+    def _stage(self, begin: int, end: int) -> Stage:
+        certain = self.plan.policy.criterion == "certainty"
+
+        def run(hidden: np.ndarray, input_ids: np.ndarray) -> Answer:
+            hidden = self._layers(begin, end, hidden, input_ids)
+            logits, *certainty = self._ask(end, hidden, input_ids)
+            return Answer((hidden, input_ids), logits, certainty[0] if certain and certainty else None)
+
+        return Stage(run, self.plan.layers[end])
+
+    def _layers(self, begin: int, end: int, hidden: np.ndarray, input_ids: np.ndarray) -> np.ndarray:
+        """Hidden states after segment `end`, from those before segment `begin`; before the first, from token types."""
+        for place in range(begin, end + 1):
+            inputs = (input_ids, hidden) if place == 0 else (hidden, input_ids)
+            (hidden,) = self._run(self.parts.segments[place], *inputs)  # [B, T, H]
+        return hidden
+
+    def _ask(self, place: int, hidden: np.ndarray, input_ids: np.ndarray) -> list[np.ndarray]:
+        return self._run(self.parts.heads[place], hidden, input_ids)
+
+    def _run(self, part, *arrays: np.ndarray) -> list[np.ndarray]:
+        try:
+            return part(*arrays)
+        except (RunError, MemoryError):
+            raise
+        except Exception as error:  # each library has its own types; what they say matters, not which it is
+            shape = "batch {}, length {}".format(*arrays[-1].shape)
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise RunError(f"the model failed on {shape}: {reason}") from error
+
+
+def open_exits(
+    bundle: str | Path,
+    threshold: Union[float, str],
+    mode: str | None = None,
+    criterion: str | None = None,
+    limits: Sequence[int] = (64, 512),
+    **how,
+) -> ExitModel:
+    """The bundle's exits, ready to run; `how` as in backends.open_model. In a worker process too."""
+    manifest = read_manifest(bundle)
+    plan = plan_of(bundle, manifest, threshold, mode, criterion)
+    parts = open_exit_parts(bundle, plan, **how)
+    return ExitModel(parts, plan, manifest["num_labels"], manifest["pad_token_id"], Limits(*limits))
+
+
+def _lengths(input_ids: np.ndarray, pad: int) -> np.ndarray:
+    """Tokens [N] of each row until the last that is no padding."""
+    return input_ids.shape[1] - np.argmax(input_ids[:, ::-1] != pad, axis=1)
+
+
+def _take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return array[rows]
+
+
+def _join(arrays: Sequence[np.ndarray], axis: int, value: float) -> np.ndarray:
+    assert axis == 1  # of both kinds of array that travel here
+    longest = max(array.shape[1] for array in arrays)
+    joined = np.full([sum(map(len, arrays)), longest, *arrays[0].shape[2:]], value, arrays[0].dtype)
+    start = 0
+    for array in arrays:
+        joined[start : start + len(array), : array.shape[1]] = array
+        start += len(array)
+    return joined

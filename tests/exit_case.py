@@ -1,0 +1,96 @@
+"""A bundle with exits of a tiny random model, and everything that its exits say, for the tests of the runtime."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+from conftest import WORDS, build, randomise
+from handmade import tokenizer_for
+
+LAYERS = (0, 2, 3)
+ENDS = (1, 3, 4, 5)
+HEADS, FFN = (1, 4, 3, 2, 4), (10, 64, 33, 20, 7)
+
+
+class Case(NamedTuple):
+    model: Any
+    exits: Any
+    bundle: Any
+    manifest: dict
+    data: Any  # Encoded
+    texts: list
+    outputs: Any  # of every exit of the dynamic model
+
+
+def texts_of(count, seed=0, longest=20):
+    rng = np.random.default_rng(seed)
+    return [" ".join(rng.choice(WORDS, rng.integers(1, longest))) for _ in range(count)]
+
+
+def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, policy=None, onnx=True, **how):
+    from ofa_bert import encoder
+    from ofa_bert.batches import encode
+    from ofa_bert.exit_features import Frozen, collect
+    from ofa_bert.exits import ExitLayout, Exits, whole
+    from ofa_bert.export import export_bundle
+    from ofa_bert.tasks import Example, Task
+
+    path.mkdir(parents=True, exist_ok=True)
+    model = build(model_type, layers=5, seed=1, num_labels=num_labels)
+    encoder.resize(model, HEADS, FFN)
+    randomise(model, 7)
+    model.eval()
+    exits = randomise(Exits(model, ExitLayout(head, LAYERS)), 9)
+    exits.eval()
+    tokenizer = tokenizer_for(path, model_type)
+    texts = texts_of(count)
+    data = encode([Example(text, None, 0) for text in texts], tokenizer, 24, progress=False)
+    outputs = collect(Frozen(model, data, {}, tokenizer.pad_token_id), exits, whole(model))
+    labels = tuple(map(str, range(num_labels))) if num_labels > 1 else ()
+    task = Task("t", labels, ("accuracy",) if labels else ("pearson",), ("text",))
+    meta = {"task": task.to_json(), "sub_model": whole(model).to_json(), "exits": {"training": "deebert"}}
+    if policy:
+        write_policy(path / "policy", model, exits, meta, data, outputs, **policy)
+        how["exit_policy"] = str(path / "policy")
+    bundle = path / "bundle"
+    manifest = export_bundle(model, tokenizer, meta, bundle, 24, onnx=onnx, exits=exits, **how)
+    return Case(model, exits, bundle, manifest, data, texts, outputs)
+
+
+def write_policy(path, model, exits, meta, data, outputs, share, mode="threshold", ask=(0, 1, 2)):
+    """What python -m ofa_bert exits writes, for a threshold of entropy at which that share of the samples leaves."""
+    from ofa_bert.exit_bundle import TABLE
+    from ofa_bert.exit_policy import Policy
+    from ofa_bert.exit_prediction import calibrate, learn
+    from ofa_bert.exit_sweep import taken
+    from ofa_bert.weights import write_weights
+
+    path.mkdir()
+    policy = Policy("entropy", between(outputs, share))
+    places = taken(policy, outputs, ask)
+    table = calibrate(learn(data.input_ids, places, ENDS, 40), data.input_ids, places)
+    about = {
+        "policy": policy.to_json(),
+        "mode": mode,
+        "sub_model": meta["sub_model"],
+        "exits": exits.layout.to_json(),
+        "layers": list(ENDS),
+        "ask": list(ask),
+        "task": meta["task"],
+        "model": "somewhere",
+    }
+    (path / "exit_policy.json").write_text(json.dumps(about))
+    write_weights(path / TABLE, table.arrays())
+
+
+def between(outputs, share, criterion="entropy"):
+    """A threshold at which about that share of the samples leaves, far from every uncertainty that was seen."""
+    from ofa_bert.exit_policy import uncertainty
+
+    each = uncertainty(criterion, outputs.logits[:-1], outputs.certainty)  # [E, N]
+    values = np.sort(each.ravel())
+    place = int(np.searchsorted(values, np.quantile(each.min(axis=0), share)))
+    widest = max(range(place, min(place + 9, len(values) - 1)), key=lambda i: values[i + 1] - values[i])
+    return float(values[widest : widest + 2].mean())

@@ -1,0 +1,393 @@
+"""Bundles with exits: every exit is the dynamic model's, in every back end, and a run has the parts that it needs."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from exit_case import ENDS, between, make_case, write_policy
+
+from ofa_bert import __main__ as commands
+from ofa_bert import exit_export
+from ofa_bert.backends import open_exit_parts
+from ofa_bert.errors import RunError, UserError
+from ofa_bert.exit_bundle import ExitPlan, plan_of
+from ofa_bert.exit_policy import Policy, first_exits
+from ofa_bert.exit_runtime import ExitModel, Limits, open_exits
+from ofa_bert.exits import whole
+from ofa_bert.runtime import Predictor
+
+COUNT = 45
+BACKENDS = ("onnx_runtime", "paddle_inference", "openvino")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory):
+    """Ramps on a model with uneven layers, in fp32 and int8, with a policy and a token table."""
+    path = tmp_path_factory.mktemp("ramp") / "case"
+    return make_case(path, policy={"share": 0.6, "ask": (0, 2)}, precisions=("fp32", "int8", "fp16"), fused=True)
+
+
+@pytest.fixture(scope="module")
+def attention(tmp_path_factory):
+    return make_case(tmp_path_factory.mktemp("attention") / "case", head="attention", count=20)
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """A regression on RoBERTa, whose positions and classifier are its own."""
+    return make_case(tmp_path_factory.mktemp("numbers") / "case", model_type="roberta", num_labels=1, count=20)
+
+
+def answers(case, threshold, **how):
+    with Predictor(case.bundle, threads=1, exit_threshold=threshold, **how) as predictor:
+        return predictor.answers(case.texts)
+
+
+def expected(case, layers):
+    """What the dynamic model's exits after those layers say."""
+    return case.outputs.logits[np.searchsorted(ENDS, layers), np.arange(len(layers))]
+
+
+def padded(case):
+    """All samples as one batch of ids and token types [N, T]."""
+    ids = np.zeros([len(case.data), max(map(len, case.data.input_ids))], "int64")
+    for row, tokens in zip(ids, case.data.input_ids):
+        row[: len(tokens)] = tokens
+    return ids, np.zeros_like(ids)
+
+
+def with_policy(case, policy, limits=(8, 10**9), ask=(0, 1, 2), **how):
+    """An ExitModel that also takes policies which a user is refused."""
+    plan = ExitPlan(ENDS, policy, ask)
+    parts = open_exit_parts(case.bundle, plan, threads=1, **how)
+    return ExitModel(parts, plan, case.manifest["num_labels"], 0, Limits(*limits))
+
+
+@pytest.mark.parametrize("which", ["case", "attention", "numbers"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_exit_answers_as_the_dynamic_model(which, backend, request):
+    case = request.getfixturevalue(which)
+    ids, types = padded(case)
+    parts = open_exit_parts(case.bundle, ExitPlan(ENDS, Policy("entropy", 1), (0, 1, 2)), backend, threads=1)
+    (hidden,) = parts.segments[0](ids, types)
+    for place in range(4):
+        if place:
+            (hidden,) = parts.segments[place](hidden, ids)
+        logits, *certainty = parts.heads[place](hidden, ids)
+        np.testing.assert_allclose(logits, case.outputs.logits[place], atol=2e-5)
+        assert len(certainty) == (place < 3)
+        for found in certainty:
+            np.testing.assert_allclose(found, case.outputs.certainty[place], atol=1e-5)
+
+
+def test_no_weight_is_stored_twice(case):
+    folder = case.bundle / "exits"
+    floats = [tensor for layer in (case.model, case.exits) for tensor in layer.parameters()]
+    needed = 4 * sum(int(np.prod(tensor.shape)) for tensor in floats)
+    parameters = sum(path.stat().st_size for path in folder.glob("paddle-fp32/*.pdiparams"))
+    assert needed <= parameters < 1.05 * needed
+    onnx = sum(path.stat().st_size for path in folder.glob("onnx-fp32/*.onnx"))
+    assert needed <= onnx < 1.3 * needed  # with the nodes
+
+
+def test_the_manifest_tells_of_the_exits(case):
+    entry = json.loads((case.bundle / "manifest.json").read_text())["exits"]
+    assert entry["layers"] == list(ENDS) and entry["head"] == "ramp" and entry["chosen"]["ask"] == [0, 2]
+    names = ["paddle-fp32", "onnx-fp32", "onnx-fp32-fused", "onnx-fp16", "onnx-fp16-fused", "onnx-int8"]
+    assert [model["name"] for model in entry["models"]] == names
+    for model in entry["models"]:
+        assert len(model["max_abs_difference"]) == len(model["segments"]) == len(model["heads"]) == 4
+        assert max(model["max_abs_difference"]) < (1e-5 if model["precision"] == "fp32" else 0.5)
+    assert "somewhere" not in (case.bundle / entry["policy"]).read_text()  # no path of the machine that made it
+    assert (case.bundle / entry["table"]).is_file()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_threshold_0_is_the_full_model(case, backend):
+    found = answers(case, 0, backend=backend)
+    assert (found.layers == 5).all()
+    with Predictor(case.bundle, backend, threads=1) as predictor:
+        np.testing.assert_allclose(found.logits, predictor.logits(case.texts), atol=2e-5)
+        assert {item.exit_layer for item in predictor.predict(case.texts)} == {None}
+    # Bit for bit what all segments and all heads give.
+    asked = with_policy(case, Policy("entropy", 1e-12), backend=backend)
+    never = with_policy(case, Policy("entropy", 0.0), ask=(), backend=backend)
+    np.testing.assert_array_equal(asked.answers(*padded(case)).logits, never.answers(*padded(case)).logits)
+
+
+def test_a_threshold_above_the_maximum_answers_all_at_the_first_exit(case):
+    for policy in (Policy("entropy", 1.1), Policy("normalised", 1.0), Policy("certainty", 1.0), Policy("patience", 0)):
+        found = with_policy(case, policy).answers(*padded(case))
+        assert (found.layers == 1).all()
+        np.testing.assert_allclose(found.logits, case.outputs.logits[0], atol=2e-5)
+    assert (answers(case, 1, exit_criterion="normalised").layers == 1).all()
+
+
+@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty"])
+def test_samples_leave_where_the_policy_says_and_earlier_when_the_threshold_rises(case, criterion):
+    before, used = np.full(COUNT, 9), set()
+    for share in (0.05, 0.3, 0.6, 0.9):
+        policy = Policy(criterion, between(case.outputs, share, criterion))
+        found = answers(case, policy.threshold, exit_criterion=criterion)
+        places = first_exits(policy, case.outputs.logits, case.outputs.certainty)
+        np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
+        np.testing.assert_allclose(found.logits, expected(case, found.layers), atol=2e-5)
+        assert (found.layers <= before).all()
+        before = found.layers
+        used |= set(before)
+    assert len(used) > 1
+
+
+def test_numbers_leave_by_patience_and_certainty(numbers):
+    ordered = np.sort(np.abs(np.diff(numbers.outputs.logits[:, :, 0], axis=0)).ravel())
+    policy = Policy("patience", 1, float(ordered[len(ordered) // 3 : len(ordered) // 3 + 2].mean()))
+    found = with_policy(numbers, policy).answers(*padded(numbers))
+    places = first_exits(policy, numbers.outputs.logits, None)
+    np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
+    assert 1 < len(set(found.layers))
+    with Predictor(numbers.bundle, threads=1, exit_threshold=0.5) as predictor:
+        (first, *_) = predictor.predict(numbers.texts)
+    assert first.label is None and first.exit_layer in ENDS
+    with pytest.raises(UserError, match="no probabilities"):
+        answers(numbers, 0.5, exit_criterion="entropy")
+
+
+@pytest.mark.parametrize("which", ["case", "attention"])
+def test_nothing_depends_on_the_batches(which, request):
+    case = request.getfixturevalue(which)
+    threshold = between(case.outputs, 0.6)
+    alone = answers(case, threshold, batch_size=1)
+    assert 1 < len(set(alone.layers))
+    for how in ({"batch_size": 32}, {"batch_size": 7, "max_tokens_per_batch": 40}, {"max_tokens_per_batch": 10}):
+        found = answers(case, threshold, **how)
+        np.testing.assert_array_equal(found.layers, alone.layers)
+        np.testing.assert_allclose(found.logits, alone.logits, atol=2e-5)
+
+
+def test_the_order_is_that_of_the_texts(case):
+    threshold = between(case.outputs, 0.6)
+    order = np.random.default_rng(5).permutation(COUNT)
+    with Predictor(case.bundle, threads=1, exit_threshold=threshold, batch_size=4) as predictor:
+        first, again = predictor.answers(case.texts), predictor.answers([case.texts[i] for i in order])
+        assert predictor.answers([]).logits.shape == (0, 3)
+    np.testing.assert_array_equal(again.layers, first.layers[order])
+    np.testing.assert_allclose(again.logits, first.logits[order], atol=2e-5)
+
+
+def counted(model):
+    """Wrap the parts of an ExitModel; returns what they were called with: samples and batch sizes by part."""
+    calls = {}
+
+    def wrap(name, part):
+        def run(*arrays):
+            calls.setdefault(name, []).append(arrays[0].shape[0])
+            return part(*arrays)
+
+        return run
+
+    segments = [wrap(f"segment{i}", part) for i, part in enumerate(model.parts.segments)]
+    heads = {i: wrap(f"head{i}", part) for i, part in model.parts.heads.items()}
+    model.parts = model.parts._replace(segments=segments, heads=heads)
+    return calls
+
+
+def test_batches_stay_full_and_only_what_is_needed_runs(case):
+    policy = Policy("entropy", between(case.outputs, 0.6))
+    places = first_exits(policy, case.outputs.logits, None)
+    model = with_policy(case, policy)
+    calls = counted(model)
+    model.answers(*padded(case))
+    for place in range(4):
+        staying = int((places >= place).sum())
+        assert sum(calls[f"segment{place}"]) == sum(calls[f"head{place}"]) == staying
+        assert len(calls[f"segment{place}"]) == -(-staying // 8)
+    model = with_policy(case, policy, ask=(1,))  # the second exit alone
+    calls = counted(model)
+    layers = model.answers(*padded(case)).layers
+    assert "head0" not in calls and "head2" not in calls and set(layers) <= {3, 5}
+    assert sum(calls["head1"]) == sum(calls["segment1"]) == COUNT
+    assert sum(calls["head3"]) == sum(calls["segment3"]) == (layers == 5).sum()
+
+
+def test_the_policy_of_the_bundle(case):
+    chosen = case.manifest["exits"]["chosen"]
+    found = answers(case, "policy")
+    policy = Policy.from_json(chosen["policy"])
+    asked = np.asarray([0, 2, 3])
+    places = asked[first_exits(policy, case.outputs.logits[asked], None)]
+    np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
+    assert len(set(found.layers)) > 1 and 3 not in found.layers
+
+
+@pytest.mark.parametrize("batch_size", [1, 8])
+def test_predicted_exits_run_one_head(case, batch_size):
+    model = open_exits(case.bundle, "policy", "predicted", limits=(batch_size, 10**9), threads=1)
+    calls = counted(model)
+    found = model.answers(*padded(case))
+    places = model.plan.table.predict(case.data.input_ids)
+    assert len(set(places)) > 1
+    np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
+    np.testing.assert_allclose(found.logits, expected(case, found.layers), atol=2e-5)
+    counts = np.bincount(places, minlength=4)
+    assert [sum(calls.get(f"head{place}", [])) for place in range(4)] == counts.tolist()
+    assert [len(calls.get(f"head{place}", [])) for place in range(4)] == [-(-c // batch_size) for c in counts]
+    assert [sum(calls.get(f"segment{p}", [])) for p in range(4)] == [(places >= p).sum() for p in range(4)]
+    np.testing.assert_allclose(answers(case, "policy", exit_mode="predicted").logits, found.logits, atol=2e-5)
+
+
+@pytest.mark.parametrize("mode", ["threshold", "predicted"])
+def test_worker_processes_answer_alike(case, mode):
+    here = answers(case, "policy", exit_mode=mode)
+    there = answers(case, "policy", exit_mode=mode, workers=2)
+    np.testing.assert_array_equal(there.layers, here.layers)
+    np.testing.assert_allclose(there.logits, here.logits, atol=2e-5)
+
+
+def test_int8_and_fp16_leave_at_about_the_same_exits(case):
+    exact = answers(case, 0)
+    for precision, allowed in (("int8", 0.5), ("fp16", 0.02)):
+        found = answers(case, 0, precision=precision)
+        assert 0 < np.abs(found.logits - exact.logits).max() < allowed
+        places = answers(case, between(case.outputs, 0.6), precision=precision).layers
+        assert (places == answers(case, between(case.outputs, 0.6)).layers).mean() > 0.8
+
+
+def test_paddle_is_not_imported(case):
+    program = (
+        "import sys\n"
+        "for name in ('paddle', 'paddlenlp', 'paddleslim', 'torch'): sys.modules[name] = None\n"
+        "from ofa_bert.runtime import Predictor\n"
+        "for mode in ('threshold', 'predicted'):\n"
+        f"    with Predictor({str(case.bundle)!r}, threads=1, exit_threshold='policy', exit_mode=mode) as predictor:\n"
+        f"        print(*(item.exit_layer for item in predictor.predict({case.texts!r})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for line, mode in zip(done.stdout.splitlines(), ("threshold", "predicted")):
+        assert [int(word) for word in line.split()] == answers(case, "policy", exit_mode=mode).layers.tolist()
+
+
+def predict(case, tmp_path, *more):
+    (tmp_path / "in.tsv").write_text("\n".join(["text", *case.texts]) + "\n")
+    line = f"predict --bundle {case.bundle} --input {tmp_path / 'in.tsv'} --output {tmp_path / 'out.tsv'} --threads 1"
+    return commands.main(line.split() + list(more))
+
+
+def test_the_command_line_writes_the_exit_layer(case, tmp_path, capsys):
+    assert predict(case, tmp_path, "--exit_threshold", "policy") == 0
+    head, *rows = [line.split("\t") for line in (tmp_path / "out.tsv").read_text().splitlines()]
+    assert head == ["text", "predicted_label", "probability", "exit_layer"]
+    found = answers(case, "policy")
+    assert [int(row[3]) for row in rows] == found.layers.tolist()
+    assert [row[1] for row in rows] == [str(best) for best in found.logits.argmax(-1)]
+    assert predict(case, tmp_path) == 0
+    assert "exit_layer" not in (tmp_path / "out.tsv").read_text()
+    capsys.readouterr()
+    assert predict(case, tmp_path, "--exit_mode", "predicted") == 2
+    assert "--exit_threshold" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "threshold, how, message",
+    [
+        (-0.1, {}, "must not be negative"),
+        (1.2, {}, "never exceeds ln 3"),
+        (1.5, {"exit_criterion": "normalised"}, "from 0 .* to 1"),
+        (0.5, {"exit_criterion": "patience"}, "whole number"),
+        ("often", {}, "must be a number or policy"),
+        (float("nan"), {}, "must be a number or policy"),
+        (0.5, {"exit_criterion": "luck"}, "must be one of entropy"),
+        (0.5, {"exit_mode": "sometimes"}, "must be one of threshold, predicted"),
+        (0.5, {"exit_mode": "predicted"}, "give policy as the threshold"),
+        ("policy", {"exit_criterion": "normalised"}, "has entropy"),
+        (0.5, {"precision": "int8-static"}, "--precision int8-static --onnx"),
+        (0.5, {"backend": "onnx_runtime", "provider": "tensorrt"}, "take cuda"),
+        (None, {"exit_mode": "predicted"}, "give an exit_threshold"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(case, threshold, how, message):
+    with pytest.raises(UserError, match=message):
+        Predictor(case.bundle, exit_threshold=threshold, **how)
+
+
+def test_bundles_that_lack_something(case, attention, tmp_path):
+    from handmade_bundle import make_bundle
+
+    with pytest.raises(UserError, match="has no early exits; train them"):
+        Predictor(make_bundle(tmp_path / "plain"), exit_threshold=0.1)
+    with pytest.raises(UserError, match="holds no exit policy"):
+        Predictor(attention.bundle, exit_threshold="policy")
+    entry = {**case.manifest["exits"], "table": None}
+    with pytest.raises(UserError, match="no table to predict"):
+        plan_of(case.bundle, {**case.manifest, "exits": entry}, "policy", "predicted")
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("layers", [3, 1]),
+        ("layers", None),
+        ("criterion", "luck"),
+        ("models", [{"name": "x"}]),
+        ("models", None),
+        ("chosen", {"policy": {}, "mode": "threshold", "ask": []}),
+        ("table", "elsewhere"),
+    ],
+)
+def test_a_damaged_manifest_is_refused(case, tmp_path, key, value):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(case.bundle, bundle)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["exits"][key] = value
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="export the bundle again"):
+        Predictor(bundle, exit_threshold=0.1)
+
+
+def test_damaged_files_are_refused(case, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(case.bundle, bundle)
+    part = bundle / "exits" / "onnx-fp32" / "segment2.onnx"
+    whole_part = part.read_bytes()
+    part.write_bytes(b"\0" * len(whole_part))
+    with pytest.raises(UserError, match=r"segment2.onnx: onnx_runtime cannot load it"):
+        Predictor(bundle, exit_threshold=0.1)
+    part.write_bytes(whole_part[:-1])
+    with pytest.raises(UserError, match="segment2.onnx: has"):
+        Predictor(bundle, exit_threshold=0.1)
+    part.unlink()
+    with pytest.raises(UserError, match="segment2.onnx: missing"):
+        Predictor(bundle, exit_threshold=0.1)
+
+
+def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
+    right = exit_export.write_head
+
+    def wrong(model, exits, form, depth, target):
+        right(model, exits, form, ENDS[0] if depth == ENDS[1] else depth, target)
+
+    monkeypatch.setattr(exit_export, "write_head", wrong)
+    with pytest.raises(RunError, match="onnx-fp32, exit after 3 layers"):
+        make_case(tmp_path / "case", count=8)
+    assert not (tmp_path / "case" / "bundle").exists()
+
+
+def test_a_policy_for_another_model_is_refused(case, tmp_path):
+    meta = {"sub_model": whole(case.model).to_json(), "task": case.manifest["task"]}
+    write_policy(tmp_path / "policy", case.model, case.exits, meta, case.data, case.outputs, 0.5)
+    read = exit_export.read_policy
+    assert read(tmp_path / "policy" / "exit_policy.json", meta, case.model, case.exits).table is not None
+    with pytest.raises(UserError, match="chosen for the sub-model"):
+        read(tmp_path / "policy", {**meta, "sub_model": {}}, case.model, case.exits)
+    with pytest.raises(UserError, match="chosen for the task t, this model has u"):
+        read(tmp_path / "policy", {**meta, "task": {"name": "u"}}, case.model, case.exits)
+    (tmp_path / "policy" / "exit_policy.json").write_text("[]")
+    with pytest.raises(UserError, match="is no exit_policy.json"):
+        read(tmp_path / "policy", meta, case.model, case.exits)
+    with pytest.raises(UserError, match="cannot be read"):
+        read(tmp_path / "nothing", meta, case.model, case.exits)
