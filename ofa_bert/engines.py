@@ -65,13 +65,15 @@ def load_onnx_runtime(files: Sequence[Path], settings: Settings) -> Engine:
     return Engine(run, OUTPUT, None if settings.provider == "cpu" else bind)
 
 
-def _ort_session(files: Sequence[Path], settings: Settings) -> tuple[Any, Any]:
-    """The library and a session."""
+def _ort_session(files: Sequence[Path], settings: Settings, among_many: bool = False) -> tuple[Any, Any]:
+    """The library and a session; `among_many`: its threads make room at once for those of the next one."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = settings.threads
     options.log_severity_level = 3  # errors; a warning about every operator that stays on the CPU helps nobody
+    if among_many:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
     wanted = _ORT_PROVIDERS[settings.provider]
     if settings.provider != "cpu":
         _require_ort_provider(onnxruntime, settings.provider)
@@ -88,7 +90,7 @@ def _ort_session(files: Sequence[Path], settings: Settings) -> tuple[Any, Any]:
 
 
 def onnx_runtime_part(files: Sequence[Path], settings: Settings) -> Part:
-    _, session = _ort_session(files, settings)
+    _, session = _ort_session(files, settings, among_many=True)
     names = [item.name for item in session.get_inputs()]
     return lambda *arrays: session.run(None, dict(zip(names, arrays)))
 

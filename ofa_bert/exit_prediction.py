@@ -8,6 +8,7 @@ samples turn scores into exits. Samples of one exit then make full batches that 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Iterator, Sequence
 
 import numpy as np
@@ -34,11 +35,15 @@ class TokenTable:
         seen = self.counts.sum(axis=1, keepdims=True)
         return (self.counts + SMOOTHING * prior) / (seen + SMOOTHING)
 
+    @cached_property
+    def expected(self) -> np.ndarray:
+        """The layers [V] that each token lets expect."""
+        return self.distribution() @ self.layers
+
     def scores(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """Mean over each sample's tokens of the layers expected for that token [N]; one look-up per token."""
-        expected = self.distribution() @ self.layers  # [V]
         starts = np.cumsum([0, *map(len, sequences[:-1])])
-        return np.add.reduceat(expected[np.concatenate(sequences)], starts) / [len(ids) for ids in sequences]
+        return np.add.reduceat(self.expected[np.concatenate(sequences)], starts) / [len(ids) for ids in sequences]
 
     def predict(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
         """The place [N] of the exit that each sample is predicted to need."""

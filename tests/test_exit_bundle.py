@@ -391,3 +391,32 @@ def test_a_policy_for_another_model_is_refused(case, tmp_path):
         read(tmp_path / "policy", meta, case.model, case.exits)
     with pytest.raises(UserError, match="cannot be read"):
         read(tmp_path / "nothing", meta, case.model, case.exits)
+
+
+def test_the_benchmark_measures_what_it_says(case, tmp_path, capsys):
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import early_exit
+
+    labels = case.outputs.logits[-1].argmax(-1)  # the full model is always right
+    for name in ("train", "dev"):
+        lines = [f"{text}\t{label}" for text, label in zip(case.texts, labels)]
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    threshold = between(case.outputs, 0.6)
+    line = f"--bundle {case.bundle} --dev_file {tmp_path / 'dev.tsv'} --train_file {tmp_path / 'train.tsv'} --threads 1"
+    line += f" --thresholds policy {threshold} --predicted --batch_sizes 1 8 --repeats 2 --samples 20 --pool 3"
+    assert early_exit.main([*line.split(), "--output_dir", str(tmp_path / "out")]) == 0
+    assert "time saved" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "out" / "rows.json").read_text())["rows"]
+    names = ["full", "0", "policy", str(threshold), "policy, predicted"]
+    assert [(row["batch_size"], row["name"]) for row in rows] == [(size, name) for size in (1, 8) for name in names]
+    for row in rows:
+        assert row["ms_per_text"] > 0 and (row["p50_ms"] is not None) == (row["batch_size"] == 1)
+        assert sum(row["histogram"].values()) == COUNT
+        if row["name"] in ("full", "0"):
+            assert row["score"] == 1.0 and row["mean_layers"] == 5
+        if row["name"] == str(threshold):
+            found = answers(case, threshold)
+            assert row["mean_layers"] == pytest.approx(found.layers.mean())
+            assert row["score"] == pytest.approx((found.logits.argmax(-1) == labels).mean())
+    assert (tmp_path / "out" / "plot.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "table.md").is_file()

@@ -1,0 +1,268 @@
+"""Early exits of a bundle on dev: score and measured time at each threshold, beside the full model.
+
+    python benchmarks/early_exit.py --bundle SST-2-exits-static --task_name SST-2 --data_dir glue/SST-2 \\
+        --thresholds policy 0 0.05 0.1 0.2 0.3 0.45 --batch_sizes 1 32 --output_dir early-exit
+
+Everything runs in turn, round after round, in one process, in the same engine with the same threads and on the same
+texts, sorted by length, in batches of the same size. Texts are tokenized beforehand. With batch size 1 each text is
+answered by itself; above it, --pool batches advance together and who stays is packed into full ones. "full" is the
+model in one piece; threshold 0 the same in parts. Thresholds on dev are a curve, not a choice: "policy" was chosen on
+the held-out part of train. Writes rows.json, table.md and plot.png.
+"""
+
+import argparse
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ofa_bert import environment  # noqa: E402
+from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, open_exit_parts, open_model  # noqa: E402
+from ofa_bert.bundle import read_manifest  # noqa: E402
+from ofa_bert.cli import run  # noqa: E402
+from ofa_bert.errors import UserError  # noqa: E402
+from ofa_bert.exit_bundle import FROM_POLICY, ExitPlan, exits_of, plan_of  # noqa: E402
+from ofa_bert.exit_loop import POOL_BATCHES, Answers  # noqa: E402
+from ofa_bert.exit_policy import CRITERIA, Policy, saving  # noqa: E402
+from ofa_bert.exit_runtime import ExitModel, Limits  # noqa: E402
+from ofa_bert.latency import in_turn  # noqa: E402
+from ofa_bert.meta import versions  # noqa: E402
+from ofa_bert.metrics import compute, main_score  # noqa: E402
+from ofa_bert.readers import load_datasets  # noqa: E402
+from ofa_bert.report import table  # noqa: E402
+from ofa_bert.tasks import Task  # noqa: E402
+from ofa_bert.tokens import load_text_encoder  # noqa: E402
+
+ANY_LENGTH = 2**62  # tokens of a batch: only its texts are counted
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", required=True, help="exported from a model with exits")
+    parser.add_argument("--task_name", help="GLUE task; default: the bundle's")
+    parser.add_argument("--data_dir", help="its files")
+    parser.add_argument("--dev_file", help="your own file instead; --train_file is its training part")
+    parser.add_argument("--train_file")
+    parser.add_argument("--thresholds", nargs="+", default=[FROM_POLICY], help="numbers, and policy, the bundle's own")
+    parser.add_argument("--criterion", choices=CRITERIA, help="what numbers are compared with; default: the bundle's")
+    parser.add_argument("--predicted", action="store_true", help="also predict the exits of the policy beforehand")
+    parser.add_argument("--batch_sizes", nargs="+", type=int, default=[1, 32])
+    parser.add_argument("--pool", type=int, default=POOL_BATCHES, help="batches that advance together")
+    parser.add_argument("--samples", type=int, help="time so many dev texts of all lengths; scores are of all of dev")
+    parser.add_argument("--repeats", type=int, default=5, help="timed rounds after one more; the fastest counts")
+    parser.add_argument("--backend", default="onnx_runtime", choices=BACKENDS)
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument("--device", default="cpu", choices=DEVICES)
+    parser.add_argument("--threads", type=int, default=environment.cores())
+    parser.add_argument("--output_dir", default="early-exit")
+    return parser.parse_args(argv)
+
+
+class Data:
+    """Dev, tokenized and sorted by length: ids and token types [N, T], labels [N]."""
+
+    def __init__(self, chosen, manifest):
+        self.task = Task.from_json(manifest["task"])
+        where = {"data_dir": chosen.data_dir, "train_file": chosen.train_file, "dev_file": chosen.dev_file}
+        name = chosen.task_name or (None if chosen.dev_file else self.task.name)
+        if chosen.dev_file:
+            where["text_columns"] = self.task.text_columns
+        splits = load_datasets(task_name=name, labels=self.task.labels, **where).dev
+        examples = next(iter(splits.values()))
+        texts = [item.text if item.text_pair is None else (item.text, item.text_pair) for item in examples]
+        tokens, kinds = load_text_encoder(chosen.bundle, manifest)(texts)
+        order = np.argsort([-len(row) for row in tokens], kind="stable")
+        self.labels = np.asarray([examples[i].label for i in order])
+        self.lengths = np.asarray([len(tokens[i]) for i in order])
+        self.ids = np.full([len(order), self.lengths[0]], manifest["pad_token_id"], dtype=np.int64)
+        self.types = np.zeros_like(self.ids)
+        for row, i in enumerate(order):
+            self.ids[row, : self.lengths[row]] = tokens[i]
+            self.types[row, : self.lengths[row]] = kinds[i]
+
+    def groups(self, rows, size):
+        """(rows, ids, types) of `size` texts at a time, cut to the longest of them."""
+        for start in range(0, len(rows), size):
+            group = rows[start : start + size]
+            longest = self.lengths[group[0]]
+            yield group, self.ids[group, :longest], self.types[group, :longest]
+
+
+class Way:
+    """The full model, or exits at one threshold: answers rows of the data at a batch size, by `run`."""
+
+    def __init__(self, name, make, pool, num_labels):
+        self.name, self.make, self.num_labels = name, make, num_labels
+        self.pool = 1 if name == "full" else pool
+        self.models = {}
+
+    def open(self, size):
+        if size not in self.models:
+            self.models[size] = self.make(size)
+        return self.models[size]
+
+    def run(self, data, rows, size):
+        together = 1 if size == 1 else size * (self.pool or len(rows))
+        model, outputs = self.open(size), np.zeros([len(rows), self.num_labels + 1], dtype=np.float32)
+        done = 0
+        for group, ids, types in data.groups(rows, together):
+            found = model.run(ids, types)
+            outputs[done : done + len(group), : found.shape[1]] = found
+            done += len(group)
+        return Answers(outputs[:, :-1], outputs[:, -1].astype(int))
+
+
+def ways_of(chosen, manifest, entry):
+    """Name -> Way: full first, then each threshold."""
+    how = {name: getattr(chosen, name) for name in ("backend", "precision", "device", "threads")}
+    labels = manifest["num_labels"]
+    whole = open_model(chosen.bundle, **how)
+    ways = {"full": Way("full", lambda size: whole, 1, labels)}
+    layers = tuple(entry["layers"])
+    every = ExitPlan(layers, Policy(entry["criterion"], 1.0), tuple(range(len(layers) - 1)))
+    parts = open_exit_parts(chosen.bundle, every, **how)  # which all thresholds share
+    tried = [(value, "threshold") for value in dict.fromkeys(["0", *chosen.thresholds])]
+    tried += [(FROM_POLICY, "predicted")] if chosen.predicted else []
+    for value, mode in tried:
+        criterion = None if value == FROM_POLICY else chosen.criterion
+        plan = plan_of(chosen.bundle, manifest, value, mode, criterion)
+
+        def sized(size, plan=plan):
+            return ExitModel(parts, plan, labels, manifest["pad_token_id"], Limits(size, ANY_LENGTH))
+
+        name = f"{value}, predicted" if mode == "predicted" else str(value)
+        # Predicted exits need no pool to refill from: texts of one exit come together from all of the data.
+        ways[name] = Way(name, sized, None if mode == "predicted" else chosen.pool, labels)
+        ways[name].plan = plan
+    return ways
+
+
+def measure(chosen, data, ways, depth, possible):
+    """One row for each way and batch size."""
+    everything = np.arange(len(data.labels))
+    count = min(chosen.samples or len(everything), len(everything))
+    timed = everything[np.linspace(0, len(everything) - 1, count).astype(int)]
+    rows = []
+    for size in chosen.batch_sizes:
+        times = in_turn({n: partial(w.run, data, timed, size) for n, w in ways.items()}, chosen.repeats, warmup=1)
+        alone = one_by_one(data, ways, timed, chosen.repeats) if size == 1 else {}
+        for name, way in ways.items():
+            answers = way.run(data, everything, size)
+            layers = answers.layers if name != "full" else np.full(len(everything), depth)
+            scores = compute(data.task, answers.logits, data.labels)
+            total = float(times[name].min())
+            rows.append(
+                {
+                    "name": name,
+                    "batch_size": size,
+                    "score": main_score(data.task, scores),
+                    **scores,
+                    "mean_layers": float(layers.mean()),
+                    "layers_saved": saving(layers, depth),
+                    "histogram": {int(end): int((layers == end).sum()) for end in possible},
+                    "total_ms": total,
+                    "rounds_ms": times[name].tolist(),
+                    "ms_per_text": total / count,
+                    "time_saved": 1 - total / float(times["full"].min()),
+                    "p50_ms": alone.get(name),
+                    **({"policy": way.plan.policy.to_json(), "ask": list(way.plan.ask)} if name != "full" else {}),
+                }
+            )
+    return rows
+
+
+def one_by_one(data, ways, timed, repeats):
+    """Name -> median over the texts of the fastest time of each, in ms; the ways take turns at every text."""
+    best = {name: [] for name in ways}
+    for row in timed:
+        runs = {name: partial(way.run, data, np.asarray([row]), 1) for name, way in ways.items()}
+        for name, values in in_turn(runs, min(3, repeats), warmup=0).items():
+            best[name].append(values.min())
+    return {name: float(np.median(values)) for name, values in best.items()}
+
+
+def printable(rows):
+    shown = []
+    for row in rows:
+        p50 = "" if row["p50_ms"] is None else f"{row['p50_ms']:.2f}"
+        histogram = " ".join(f"{end}:{count}" for end, count in row["histogram"].items() if count)
+        shown.append(
+            {
+                "threshold": row["name"],
+                "batch": row["batch_size"],
+                "score": f"{row['score']:.4f}",
+                "mean layers": f"{row['mean_layers']:.2f}",
+                "layers saved": f"{row['layers_saved']:.1%}",
+                "ms per text": f"{row['ms_per_text']:.3f}",
+                "p50 ms": p50,
+                "time saved": f"{row['time_saved']:.1%}",
+                "answered after layer": histogram,
+            }
+        )
+    return table(shown)
+
+
+def plot(rows, path, title):
+    # Drawing is the only thing that needs matplotlib, and it takes a second to import.
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    sizes = sorted({row["batch_size"] for row in rows})
+    panels = [("mean layers", sizes[-1], "mean_layers")] + [
+        (f"ms per text, batch {n}", n, "ms_per_text") for n in sizes
+    ]
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 4), layout="constrained", sharey=True)
+    for axis, (label, size, key) in zip(axes, panels):
+        own = [row for row in rows if row["batch_size"] == size]
+        curve = sorted(
+            (row[key], row["score"]) for row in own if row["name"] not in ("full",) and "," not in row["name"]
+        )
+        axis.plot(*zip(*curve), "o-", label="by threshold")
+        for name, mark in (("full", "k*"), (FROM_POLICY, "rD"), (f"{FROM_POLICY}, predicted", "gs")):
+            for row in own:
+                if row["name"] == name:
+                    axis.plot(row[key], row["score"], mark, markersize=9, label=name)
+        axis.set(xlabel=label)
+        axis.grid(alpha=0.3)
+    axes[0].set(ylabel="score on dev")
+    axes[0].legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def work(argv=None):
+    chosen = parse(argv)
+    if min(*chosen.batch_sizes, chosen.pool, chosen.repeats, chosen.threads) < 1:
+        raise UserError("--batch_sizes, --pool, --repeats and --threads must be above 0")
+    manifest = read_manifest(chosen.bundle)
+    entry = exits_of(chosen.bundle, manifest)
+    if not manifest["task"]:
+        raise UserError(f"{chosen.bundle}: names no task, whose score could be measured")
+    ways = ways_of(chosen, manifest, entry)
+    data = Data(chosen, manifest)
+    rows = measure(chosen, data, ways, entry["layers"][-1], entry["layers"])
+    setting = {key: value for key, value in vars(chosen).items() if key not in ("output_dir",)}
+    output = Path(chosen.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    result = {"task": data.task.name, "setting": setting, "versions": versions(), "command": sys.argv, "rows": rows}
+    (output / "rows.json").write_text(json.dumps(result, indent=1) + "\n")
+    text = printable(rows)
+    (output / "table.md").write_text(text + "\n")
+    how = f"{chosen.backend} {chosen.precision} on {chosen.device}, {chosen.threads} threads"
+    plot(rows, output / "plot.png", f"{data.task.name}, early exits, {how}")
+    sys.stdout.write(f"{data.task.name}, {how}, {len(data.labels)} texts\n\n{text}\n")
+
+
+def main(argv=None):
+    return run(work, argv, resumable=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
