@@ -7,13 +7,14 @@ import paddle
 import pytest
 from conftest import SHARED, VOCABULARY, build
 from handmade import tokenizer_for
-from tokenizers import Tokenizer
 
 from ofa_bert.encoder import backbone
 from ofa_bert.errors import UserError
 from ofa_bert.fast_tokenizer import write_fast_tokenizer
 from ofa_bert.onnx_write import Form, write
 from ofa_bert.trim import trim_vocabulary
+
+Tokenizer = pytest.importorskip("tokenizers").Tokenizer
 
 TEXTS = (("a film is not good", None), ("the plot was dull .", "but they liked it , very"))
 
