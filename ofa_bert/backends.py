@@ -1,7 +1,8 @@
 """Chooses the library, the file and the device for a model of a bundle, and opens it. No Paddle is imported for that.
 
 int8 takes whichever form of it the library runs fast: ONNX Runtime the dynamic one, OpenVINO and Paddle Inference the
-static one. bf16 needs no file of its own, the fp32 model is computed in it; so is fp16 by TensorRT.
+static one. bf16 needs no file of its own, the fp32 model is computed in it; so is fp16 by TensorRT, and by Paddle on a
+GPU.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ _SERVED_BY: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
         "int8": ("int8-static",),
         "int8-static": ("int8-static",),
     },
-    ("paddle_inference", "cuda"): {"fp32": ("fp32",), "fp16": ("fp16",)},
+    ("paddle_inference", "cuda"): {"fp32": ("fp32",), "fp16": ("fp32",)},
     ("paddle_inference", "tensorrt"): {
         "fp32": ("fp32",),
         "fp16": ("fp32",),

@@ -218,7 +218,9 @@ def _paddle_config(inference: Any, files: Sequence[Path], settings: Settings) ->
     config = inference.Config(*map(str, files))
     config.disable_glog_info()
     if settings.provider != "cpu":
-        config.enable_use_gpu(GPU_MEMORY, 0)
+        half = settings.provider == "cuda" and settings.precision == "fp16"  # TensorRT makes its own half precision
+        types = inference.PrecisionType
+        config.enable_use_gpu(GPU_MEMORY, 0, types.Half if half else types.Float32)
         return config
     config.disable_gpu()
     config.set_cpu_math_library_num_threads(settings.threads)
