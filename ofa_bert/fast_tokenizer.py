@@ -95,8 +95,11 @@ def _byte_pairs(tokenizer: Any) -> Any:
 
 
 def _add_special_tokens(fast: Any, tokenizer: Any) -> None:
+    """Let special tokens be recognised in text, if PaddleNLP's tokenizer does so: BERT's does, ERNIE's does not."""
     from tokenizers import AddedToken
 
+    if tokenizer.tokenize(tokenizer.sep_token) != [tokenizer.sep_token]:
+        return
     for token in tokenizer.all_special_tokens_extended:
         extended = not isinstance(token, str)
         text = token.content if extended else token

@@ -23,6 +23,7 @@ from paddle import nn
 
 from ofa_bert.batches import Batch
 from ofa_bert.bundle import PARAMETERS, STATIC_PREFIX, program_path
+from ofa_bert.calibration import Traffic
 from ofa_bert.encoder import encoder_layers
 from ofa_bert.errors import RunError
 from ofa_bert.static import save_static
@@ -37,15 +38,15 @@ def obstacle() -> str | None:
     return None
 
 
-def write(model: nn.Layer, target: Path, scales: Mapping[str, float], batch: Batch) -> None:
+def write(model: nn.Layer, target: Path, scales: Mapping[str, float], traffic: Traffic, batch: Batch) -> None:
     """Write the quantized static model into the directory `target`.
 
-    `scales` are those of `calibration.choose_scales`; `batch` is what PaddleSlim looks at while it puts its
-    operators into the graph. RunError when PaddleSlim fails or leaves a linear layer as it was.
+    `scales` are those of `calibration.choose_scales` for `traffic`; `batch` is what PaddleSlim looks at while it
+    puts its operators into the graph. RunError when PaddleSlim fails or leaves a linear layer as it was.
     """
     with tempfile.TemporaryDirectory(dir=target.parent) as name:
         static = Path(name)
-        with _evened(model, scales) as by_weight:
+        with _evened(model, scales, traffic.rows) as by_weight:
             save_static(model, static)
         with _static_mode() as executor:
             left_out = _tensors_left_out(static, executor, set(by_weight))
@@ -61,13 +62,13 @@ def write(model: nn.Layer, target: Path, scales: Mapping[str, float], batch: Bat
 class _EvenLinear(nn.Layer):
     """A linear layer as a quantized product of even columns, and a multiplication that makes them uneven again."""
 
-    def __init__(self, linear: nn.Linear):
+    def __init__(self, linear: nn.Linear, rows: np.ndarray):
         super().__init__()
         weight = linear.weight.numpy()  # [in, out]
         size = np.abs(weight).max(axis=0)
         size[size == 0] = 1
         self.product = nn.Linear(*weight.shape)
-        self.product.weight.set_value(even(weight / size))
+        self.product.weight.set_value(even(weight / size, (rows**2).mean(axis=0)[:, None] * size**2))
         self.product.bias.set_value(linear.bias.numpy() / size)
         self.size = self.create_parameter([len(size)])
         self.size.set_value(size)
@@ -76,14 +77,16 @@ class _EvenLinear(nn.Layer):
         return self.product(x) * self.size
 
 
-def even(weight: np.ndarray) -> np.ndarray:
+def even(weight: np.ndarray, power: np.ndarray) -> np.ndarray:
     """`weight` [in, out], of columns that reach 1, with each stretch of `in` values reaching 1 as well.
 
-    In each stretch the largest value becomes 1 or -1. It hardly was less: a stretch has as many values as a column.
+    In each stretch one value becomes 1 or -1: the one that the output feels least. `power` [in, out] says how
+    strongly a squared change of each value is felt.
     """
     stretches = weight.reshape(weight.shape[1], weight.shape[0]).copy()
-    rows, largest = np.arange(len(stretches)), np.abs(stretches).argmax(axis=1)
-    stretches[rows, largest] = np.where(stretches[rows, largest] < 0, -1, 1)
+    felt = (1 - np.abs(stretches)) ** 2 * power.reshape(stretches.shape)
+    rows, chosen = np.arange(len(stretches)), felt.argmin(axis=1)
+    stretches[rows, chosen] = np.where(stretches[rows, chosen] < 0, -1, 1)
     return stretches.reshape(weight.shape)
 
 
@@ -92,7 +95,7 @@ _PLACES["inner"] = ("linear2",)
 
 
 @contextlib.contextmanager
-def _evened(model: nn.Layer, scales: Mapping[str, float]) -> Iterator[dict[str, float]]:
+def _evened(model: nn.Layer, scales: Mapping[str, float], rows: Mapping[str, np.ndarray]) -> Iterator[dict[str, float]]:
     """The model with even linear layers inside; gives Paddle's name of each weight with the scale of its input."""
     replaced = []
     by_weight = {}
@@ -102,7 +105,7 @@ def _evened(model: nn.Layer, scales: Mapping[str, float]) -> Iterator[dict[str, 
                 for name in names:
                     owner = layer.self_attn if name.endswith("_proj") else layer
                     linear = getattr(owner, name)
-                    replacement = _EvenLinear(linear)
+                    replacement = _EvenLinear(linear, rows[f"layer{index}.{part}"])
                     replaced.append((owner, name, linear))
                     setattr(owner, name, replacement)
                     by_weight[replacement.product.weight.name] = scales[f"layer{index}.{part}"]

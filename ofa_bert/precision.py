@@ -101,7 +101,7 @@ class Exporter:
         target = self.bundle / kind.place
         if name == "paddle-int8-static":
             target.mkdir()
-            paddle_int8.write(self.model, target, self.scales(), self.judge.batches()[0])
+            paddle_int8.write(self.model, target, self.scales(), self.traffic(), self.judge.batches()[0])
         elif name == "onnx-fp32" and onnx_write.obstacle(self.model):
             names = {parameter.name: name for name, parameter in self.model.named_parameters()}
             outputs = self.model.config.num_labels

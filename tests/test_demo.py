@@ -21,7 +21,7 @@ def test_demo_goes_from_encoder_to_bundles_and_continues(tmp_path, tiny_bert_dir
     for name in ("w1_d1", "w0.8333_d1", "w0.6667_d1", "w0.5_d1"):
         assert f"| {name}" in shown
         manifest = json.loads((tmp_path / "out" / "static" / name / "manifest.json").read_text())
-        assert set(manifest["backends"]) == {"paddle_inference", "onnx_runtime"}
+        assert [model["name"] for model in manifest["models"]] == ["paddle-fp32", "onnx-fp32"]
         assert f"{manifest['score']:.4f}" in shown
     weights = (tmp_path / "out" / "supernet" / "last" / "model.safetensors").read_bytes()
     assert __main__.main(arguments) == 0

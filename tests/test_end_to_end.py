@@ -5,15 +5,15 @@ import json
 import numpy as np
 import paddle
 import pytest
-from conftest import ROOT
+from conftest import ROOT, VOCABULARY
 
 import export_model
 import run_glue
 import run_glue_ofa
+from ofa_bert.backends import open_model
 from ofa_bert.batches import encode, eval_batches
 from ofa_bert.checkpoint import load_model
 from ofa_bert.evaluate import to_tensors
-from ofa_bert.export import BACKENDS
 from ofa_bert.readers import load_datasets
 from ofa_bert.submodel import ModelShape, SearchSpace, count_parameters
 from ofa_bert.supernet import forward
@@ -123,14 +123,39 @@ def test_dynamic_static_and_onnx_sub_model_agree_with_the_supernet(runs, glue_di
         lambda b: small(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))).numpy(), tokenizer, glue_dir
     )
     np.testing.assert_allclose(dynamic, expected, atol=1e-4)
-    for load in BACKENDS.values():
-        backend = load(runs / "static")
+    for name in ("paddle_inference", "onnx_runtime"):
+        backend = open_model(runs / "static", name)
         logits, _ = dev_logits(lambda b, run=backend.run: run(b.input_ids, b.token_type_ids), tokenizer, glue_dir)
         np.testing.assert_allclose(logits, expected, atol=1e-4)
     manifest = json.loads((runs / "static" / "manifest.json").read_text())
     assert manifest["sub_model"] == sub_model.to_json() == small_meta["sub_model"]
     assert manifest["score"] == pytest.approx(float((expected.argmax(-1) == labels).mean()))
     assert manifest["parameters"] == count_parameters(ModelShape.from_json(meta["shape"]), sub_model)
+
+
+def test_precisions_and_a_trimmed_vocabulary_from_the_command_line(runs, glue_dir, tmp_path, capsys):
+    kept = tmp_path / "kept.txt"
+    words = {word for name in ("train.tsv", "dev.tsv") for word in (glue_dir / name).read_text().split()}
+    kept.write_text("\n".join(sorted(words & set(VOCABULARY) - {"very"})) + "\n")
+    flags = ["--model_name_or_path", str(runs / "supernet"), "--sub_model_output_dir", str(tmp_path / "dynamic")]
+    flags += ["--static_sub_model", str(tmp_path / "static"), "--device", "cpu", "--max_seq_length", "32"]
+    flags += ["--precision", "int8", "int8-static", "--data_dir", str(glue_dir), "--width_mult", "0.5"]
+    assert export_model.main([*flags, "--trim_vocab", str(kept), "--max_drop", "10"]) == 0
+    assert ", dev 0." in capsys.readouterr().out
+    manifest = json.loads((tmp_path / "static" / "manifest.json").read_text())
+    assert {"paddle-fp32", "onnx-int8", "onnx-int8-static"} <= {entry["name"] for entry in manifest["models"]}
+    assert all(entry["score_before"] - entry["score_after"] <= 0.1 for entry in manifest["models"])
+    small, tokenizer, meta = load_model(tmp_path / "dynamic")
+    assert meta["shape"]["vocab_size"] == len(tokenizer.get_vocab()) < len(VOCABULARY)
+    assert manifest["parameters"] == sum(parameter.size for parameter in small.parameters())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "static").iterdir() if path.is_file()}
+    # Without most words the score falls below what it was before: nothing new is written.
+    kept.write_text("a\n")
+    assert export_model.main([*flags, "--trim_vocab", str(kept), "--max_drop", "2"]) == 1
+    assert "paddle-fp32: accuracy on dev falls by" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "static").iterdir() if path.is_file()}
+    assert load_model(tmp_path / "dynamic")[2] == meta
+    assert export_model.main([*flags, "--task_name", "CoLA"]) == 2
 
 
 def test_sub_model_can_be_finetuned_further(runs, glue_dir, tmp_path):

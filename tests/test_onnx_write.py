@@ -1,0 +1,169 @@
+"""The written graphs: the model's own logits in every form and family, fused as far as they go, readable elsewhere."""
+
+import collections
+
+import numpy as np
+import onnx
+import onnxruntime
+import paddle
+import pytest
+from conftest import build, randomise
+
+from ofa_bert import encoder, onnx_write
+from ofa_bert.onnx_write import Form, quantize, write
+
+HEADS, FFN = (1, 4, 3), (10, 64, 33)
+FAMILIES = ["bert", "ernie", "roberta", "tinybert"]
+
+
+def tiny(model_type="bert", heads=HEADS, ffn=FFN, **config):
+    model = build(model_type, layers=3, vocab_size=200, **config)
+    if heads:
+        encoder.resize(model, heads, ffn)
+    model.eval()
+    return randomise(model, seed=7)
+
+
+def inputs(batch, length, pad=0):
+    ids = np.random.default_rng(3).integers(5, 200, (batch, length))
+    ids[1::2, length - length // 3 :] = pad
+    return ids, (np.arange(length) >= length // 2).astype("int64") * (ids != pad)
+
+
+def want(model, batch):
+    with paddle.no_grad():
+        return model(*map(paddle.to_tensor, batch)).numpy()
+
+
+def session(path, **more):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    for name, value in more.items():
+        setattr(options, name, value)
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def logits(path, batch):
+    return session(path).run(["logits"], dict(zip(("input_ids", "token_type_ids"), batch)))[0]
+
+
+@pytest.mark.parametrize("heads, ffn", [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):
+    model = tiny(model_type, heads, ffn)
+    # Read from the first use of its logits: what a scale may be in a graph of random weights.
+    scales = dict.fromkeys(onnx_write.linear_inputs(model), 0.05)
+    forms = {
+        "portable": (Form(), 2e-5),
+        "fused": (Form(fused=True), 2e-5),
+        "half": (Form(half=True), 0.02),
+        "half, fused": (Form(half=True, fused=True), 0.02),
+        "half, wide norms": (Form(half=True, wide_norms=frozenset(onnx_write.residual_sums(model)[:3])), 0.02),
+        "half, fused, wide": (Form(half=True, fused=True, wide_norms=frozenset(["layer1.sum2"])), 0.02),
+        "int8": (Form(weights="dynamic"), 0.15),
+        "int8-static": (Form(weights="static", scales=scales), 0.25),
+    }
+    for name, (form, tolerance) in forms.items():
+        write(model, tmp_path / "model.onnx", form)
+        for shape in ((3, 29), (7, 1), (1, 48)) if model_type != "roberta" else ((3, 29), (7, 1)):
+            batch = inputs(*shape)
+            found = logits(tmp_path / "model.onnx", batch)
+            assert found.dtype == np.float32
+            np.testing.assert_allclose(found, want(model, batch), atol=tolerance, err_msg=f"{name} {shape}")
+
+
+@pytest.mark.parametrize("config", [{"pad_token_id": 4}, {"hidden_act": "relu"}, {"pool_act": "relu"}])
+def test_settings_of_a_model_are_followed(config, tmp_path):
+    model = tiny(**config)
+    encoder.encoder_layers(model)[1].norm2._epsilon = 9e-4
+    for form in (Form(), Form(fused=True)):
+        write(model, tmp_path / "model.onnx", form)
+        batch = inputs(3, 9, pad=config.get("pad_token_id", 0))
+        np.testing.assert_allclose(logits(tmp_path / "model.onnx", batch), want(model, batch), atol=2e-5)
+
+
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_rows_of_nothing_but_padding_agree_too(model_type, tmp_path):
+    model = tiny(model_type)
+    batch = (np.zeros((2, 5), "int64"), np.zeros((2, 5), "int64"))
+    write(model, tmp_path / "model.onnx")
+    np.testing.assert_allclose(logits(tmp_path / "model.onnx", batch), want(model, batch), atol=2e-5)
+
+
+def operators(path):
+    return collections.Counter(node.op_type for node in onnx.load(str(path)).graph.node)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_after_onnx_runtimes_optimisation_each_layer_is_fused(half, tmp_path):
+    # BERT's optimiser of ONNX Runtime finds nothing left to do; what it finds in the graph is what CUDA runs.
+    from onnxruntime.transformers import optimizer
+
+    write(tiny(), tmp_path / "model.onnx", Form(fused=True, half=half))
+    optimized = optimizer.optimize_model(str(tmp_path / "model.onnx"), model_type="bert", num_heads=0, hidden_size=0)
+    optimized.save_model_to_file(str(tmp_path / "optimized.onnx"))
+    counts = operators(tmp_path / "optimized.onnx")
+    assert counts["Attention"] == 3
+    # Two in each layer; the optimiser may add the one behind the embeddings.
+    assert counts["SkipLayerNormalization"] + counts["LayerNormalization"] == 7 and counts["LayerNormalization"] <= 1
+    assert counts["BiasGelu"] + counts["Gelu"] == 3 and not counts["Erf"] and not counts["Softmax"]
+
+
+def test_the_portable_graph_is_standard_and_lean(tmp_path):
+    write(tiny(), tmp_path / "model.onnx")
+    graph = onnx.load(str(tmp_path / "model.onnx"))
+    onnx.checker.check_model(graph, full_check=True)
+    assert [item.domain for item in graph.opset_import] == [""] and graph.opset_import[0].version == 17
+    counts = operators(tmp_path / "model.onnx")
+    assert counts["LayerNormalization"] == 7 and counts["Softmax"] == 3 and not counts["Identity"]
+    session(tmp_path / "model.onnx", optimized_model_filepath=str(tmp_path / "optimized.onnx"))
+    assert operators(tmp_path / "optimized.onnx")["BiasGelu"] == 3
+
+
+def test_openvino_reads_the_portable_and_the_quantized_graphs(tmp_path):
+    openvino = pytest.importorskip("openvino")
+    model, batch = tiny(), inputs(3, 17)
+    scales = dict.fromkeys(onnx_write.linear_inputs(model), 0.05)
+    for form, tolerance in ((Form(), 2e-4), (Form(weights="static", scales=scales), 0.3)):
+        write(model, tmp_path / "model.onnx", form)
+        compiled = openvino.Core().compile_model(
+            str(tmp_path / "model.onnx"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+        )
+        found = compiled(dict(zip(("input_ids", "token_type_ids"), batch)))["logits"]
+        np.testing.assert_allclose(found, want(model, batch), atol=tolerance)
+
+
+def test_int8_makes_everything_large_small(tmp_path):
+    model = tiny(hidden=64, ffn=(200, 256, 130))
+    sizes = {}
+    for name, form in {"fp32": Form(), "fp16": Form(half=True), "int8": Form(weights="dynamic")}.items():
+        write(model, tmp_path / "model.onnx", form)
+        sizes[name] = (tmp_path / "model.onnx").stat().st_size
+        if name == "int8":
+            graph = onnx.load(str(tmp_path / "model.onnx")).graph
+            big = {item.name for item in graph.initializer if len(item.dims) == 2 and item.data_type == 1}
+            scales = {name for name in big if name.endswith(".scale")}
+            # What stays in float: positions, types, the head's two layers.
+            assert {name.split(".", 1)[1] for name in big - scales} == {
+                "embeddings.position_embeddings.weight",
+                "embeddings.token_type_embeddings.weight",
+                "pooler.dense.weight",
+                "weight",
+            }
+    assert sizes["fp16"] < 0.55 * sizes["fp32"] and sizes["int8"] < 0.45 * sizes["fp32"]
+
+
+def test_quantize_keeps_each_columns_resolution():
+    rng = np.random.default_rng(0)
+    weight = (rng.normal(size=(40, 6)) * [1e-4, 1e-2, 1, 10, 1000, 0]).astype("f4")
+    values, scales = quantize(weight, axis=0)
+    assert values.dtype == np.int8 and scales.shape == (1, 6) and np.isfinite(scales).all()
+    assert (np.abs(values).max(axis=0) == [127, 127, 127, 127, 127, 0]).all()
+    assert (np.abs(values * scales - weight) <= scales / 2 * 1.001).all()
+    _, one = quantize(weight, axis=0, per_channel=False)
+    assert one.shape == (1, 1)
+
+
+def test_what_cannot_be_written_says_why():
+    assert onnx_write.obstacle(tiny()) is None
+    assert "activation is tanh" in onnx_write.obstacle(build(hidden_act="tanh"))
