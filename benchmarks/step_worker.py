@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import json
-import resource
 import socket
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
 from ofa_bert import environment  # noqa: E402
+from ofa_bert.machine import host_peak_mib  # noqa: E402
 
 environment.prepare()  # before Paddle loads; OFA_BERT_ENVIRONMENT=off leaves everything as installed
 
@@ -45,7 +45,7 @@ class Pace:
 
     def rounds(self):
         """Both loops ask for a batch when the step before is done, so a round ends with the request after it."""
-        self.tell(rank=self.rank, tokens=sum(int(b.input_ids.size) for b in self.batches), peak_mb=peak_mb())
+        self.tell(rank=self.rank, tokens=sum(int(b.input_ids.size) for b in self.batches), peak_mb=host_peak_mib())
         while True:
             order = json.loads(self.file.readline() or '{"stop": true}')
             if "stop" in order:
@@ -54,17 +54,13 @@ class Pace:
             started = time.perf_counter()
             yield from self.batches[: order.get("steps")]
             seconds = time.perf_counter() - started
-            self.tell(seconds=seconds, loss=self.take_loss(), peak_mb=peak_mb())
+            self.tell(seconds=seconds, loss=self.take_loss(), peak_mb=host_peak_mib())
 
     # What train.fit asks of TrainBatches: the rounds are one endless epoch.
     steps_per_epoch = STEPS
 
     def epoch(self, number: int, start: int = 0):
         return self.rounds()
-
-
-def peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # kilobytes on Linux
 
 
 def build(spec: dict):

@@ -27,6 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import turns  # noqa: E402
 
+from ofa_bert import environment  # noqa: E402
+from ofa_bert.machine import processor  # noqa: E402
 from ofa_bert.meta import versions  # noqa: E402
 from ofa_bert.submodel import ModelShape, count_flops, uniform  # noqa: E402
 
@@ -116,7 +118,8 @@ def row(name: str, case: Case, side: turns.Side, options: argparse.Namespace) ->
         "setup": side.setup,
         "processes": side.processes,
         "device": "cpu",
-        "cpu": turns.cpu_model(),
+        "cpu": processor(),
+        "cores": environment.cores(),
         "precision": "float32",
         "versions": versions(),
         "seed": options.seed,

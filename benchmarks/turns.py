@@ -134,10 +134,3 @@ def in_turn(
         now = time.monotonic()
         if number + 1 >= warmup + 2 and now - started + (now - before) > seconds:
             break
-
-
-def cpu_model(cpuinfo: str = "/proc/cpuinfo") -> str:
-    for line in Path(cpuinfo).read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("model name"):
-            return f"{line.split(':', 1)[1].strip()}, {len(os.sched_getaffinity(0))} cores"
-    return "unknown"

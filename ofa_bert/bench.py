@@ -28,7 +28,6 @@ from ofa_bert.bench_rows import (
     Row,
     add_score_differences,
     add_speedups,
-    machine,
     model_table,
     skipped_lines,
     speed_table,
@@ -38,6 +37,7 @@ from ofa_bert.bench_rows import (
 from ofa_bert.bundle import models
 from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.machine import machine
 from ofa_bert.meta import versions
 from ofa_bert.metrics import compute, main_score
 from ofa_bert.readers import load_datasets

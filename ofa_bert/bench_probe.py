@@ -19,6 +19,7 @@ from ofa_bert import bench_child
 from ofa_bert.backends import Backend, open_model
 from ofa_bert.bundle import read_manifest
 from ofa_bert.errors import RunError
+from ofa_bert.machine import host_peak_mib
 from ofa_bert.tensorrt import Profile
 
 
@@ -108,20 +109,7 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         raise RunError("its logits are not finite numbers; export the bundle again, or leave this precision out")
     # Once more: some libraries lay out their memory after the first run.
     backend.run(*batch)
-    return {"peak_memory_mib": peak_memory_mib(), "open_seconds": opened, "precision": backend.precision}
-
-
-def peak_memory_mib(status: str = "/proc/self/status") -> Optional[float]:
-    """The most memory this process has held on the host; None where the system does not say (no Linux).
-
-    Not getrusage's: on Linux a child begins with what its parent had reached.
-    """
-    try:
-        lines = Path(status).read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return None
-    values = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
-    return values[0] if values else None
+    return {"peak_memory_mib": host_peak_mib(), "open_seconds": opened, "precision": backend.precision}
 
 
 def with_precision(candidate: Candidate, found: dict[str, Any]) -> Candidate:

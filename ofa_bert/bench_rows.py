@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional, Sequence
 
 import numpy as np
 
-from ofa_bert import environment
 from ofa_bert.atomic import write_text_atomic
 from ofa_bert.report import table
 
@@ -141,28 +139,3 @@ def skipped_lines(skipped: Iterable[Mapping[str, str]]) -> list[str]:
         bundles = ", ".join(dict.fromkeys(item["bundle"] for item in same))
         lines.append(f"not measured: {backends} in {precisions} ({bundles}): {same[0]['reason']}")
     return lines
-
-
-def machine(device: str, cpuinfo: str = "/proc/cpuinfo") -> Row:
-    """What computes: the processor and its usable cores, and the GPU when it is used."""
-    found: Row = {"processor": "unknown", "cores": environment.cores(), "gpu": None}
-    try:
-        lines = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith("model name"):
-            found["processor"] = line.split(":", 1)[1].strip()
-            break
-    if device == "gpu":
-        found["gpu"] = _gpu_name()
-    return found
-
-
-def _gpu_name() -> str:
-    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=30)
-    except (OSError, subprocess.TimeoutExpired):
-        return "unknown"
-    return done.stdout.strip().split("\n")[0] or "unknown"

@@ -18,6 +18,7 @@ from ofa_bert.bundle import INPUTS
 from ofa_bert.encoder import model_class, resize
 from ofa_bert.errors import RunError
 from ofa_bert.latency import in_turn
+from ofa_bert.machine import processor
 from ofa_bert.meta import versions
 from ofa_bert.onnx_graph import first_line
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters, uniform
@@ -142,16 +143,3 @@ def _fresh(model_type: str, config: Any, sub_model: SubModelConfig) -> nn.Layer:
     resize(model, sub_model.heads, sub_model.ffn)
     model.eval()
     return model
-
-
-def processor() -> str:
-    """What this machine calls its processor."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    import platform
-
-    return platform.processor() or platform.machine()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import platform
-import resource
 import sys
 from importlib import metadata
 from typing import Any
 
 import ofa_bert
 from ofa_bert.commandline import to_json
+from ofa_bert.machine import host_peak_mib
 from ofa_bert.tasks import Task
 
 FORMAT = 1
@@ -44,7 +44,7 @@ def peak_memory_mib() -> int:
     """The most memory that this process has held so far: on the host, and on the GPU when it computes there."""
     import paddle
 
-    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024  # Linux counts KiB
+    host = int(host_peak_mib() or 0)
     if paddle.get_device().startswith("gpu"):
         return host + paddle.device.cuda.max_memory_allocated() // 2**20
     return host

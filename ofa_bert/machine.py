@@ -1,0 +1,48 @@
+"""What computes here: the processor, the GPU, and the memory that this process has held. Imports no Paddle."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any, Optional
+
+from ofa_bert import environment
+
+
+def machine(device: str, cpuinfo: str = "/proc/cpuinfo") -> dict[str, Any]:
+    """What computes: the processor and its usable cores, and the GPU when it is used."""
+    gpu = _gpu_name() if device == "gpu" else None
+    return {"processor": processor(cpuinfo), "cores": environment.cores(), "gpu": gpu}
+
+
+def processor(cpuinfo: str = "/proc/cpuinfo") -> str:
+    """What this machine calls its processor."""
+    try:
+        lines = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine() or "unknown"
+
+
+def _gpu_name() -> str:
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return done.stdout.strip().split("\n")[0] or "unknown"
+
+
+def host_peak_mib(status: str = "/proc/self/status") -> Optional[float]:
+    """The most memory this process has held on the host; None where the system does not say (no Linux).
+
+    Not getrusage's: on Linux a child begins with what its parent had reached.
+    """
+    try:
+        lines = Path(status).read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return None
+    values = [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:")]
+    return values[0] if values else None
