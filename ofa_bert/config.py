@@ -67,13 +67,9 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig(DataConfig):
-    """What finetuning and supernet training share."""
+class LoopConfig:
+    """What `train.fit` and its optimizer are told, whatever is trained."""
 
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
-    model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
-    tokenizer_name_or_path: Optional[str] = option("another place for the tokenizer; default: the model's", None)
-    output_dir: str = option("where best/, last/ and checkpoints go")
     max_seq_length: int = option("tokens per example, longer ones are cut", 128, whole)
     batch_size: int = option("examples per step and process", 32, whole)
     gradient_accumulation_steps: int = option("batches per optimizer step", 1, whole)
@@ -92,9 +88,8 @@ class TrainConfig(DataConfig):
     amp: str = option("mixed precision, on a GPU", "off", choices=("off", "bf16", "fp16"))
     resume: bool = option("continue from the newest whole checkpoint in --output_dir", False, bool)
 
-    def problems(self) -> list[str]:
-        found = super().problems()
-        found += positive(
+    def loop_problems(self) -> list[str]:
+        found = positive(
             self, "batch_size", "gradient_accumulation_steps", "learning_rate", "num_train_epochs", "adam_epsilon",
             "logging_steps", "save_steps",
         )  # fmt: skip
@@ -106,6 +101,24 @@ class TrainConfig(DataConfig):
         if self.amp != "off" and self.device == "cpu":
             found.append(f"--amp {self.amp}: needs --device gpu; leave it out on a CPU")
         return found
+
+
+@dataclass(frozen=True)
+class ModelConfig(DataConfig):
+    """A model to train on a task, and where the outcome goes."""
+
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
+    tokenizer_name_or_path: Optional[str] = option("another place for the tokenizer; default: the model's", None)
+    output_dir: str = option("where best/, last/ and checkpoints go")
+
+
+@dataclass(frozen=True)
+class TrainConfig(LoopConfig, ModelConfig):  # the model's flags come first in --help
+    """What finetuning and supernet training share."""
+
+    def problems(self) -> list[str]:
+        return super().problems() + self.loop_problems()
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ofa_bert.commandline import not_negative, number, option, positive, whole
-from ofa_bert.config import DEVICES, MODEL_TYPES, FinetuneConfig
+from ofa_bert.config import MODEL_TYPES, FinetuneConfig, LoopConfig
 from ofa_bert.errors import UserError
 from ofa_bert.fptas import Shape
 
 
 @dataclass(frozen=True)
-class PretrainConfig:
-    """python -m ofa_bert pretrain. Loss weights, temperature and learning rate as Bort's."""
+class DistilPretraining:
+    """What pretrain learns from and how. Loss weights and temperature as Bort's."""
 
     teacher: str = option(
         "masked-LM to learn from: a PaddleNLP name, or a directory (PaddleNLP or Hugging Face layout)"
@@ -37,43 +37,27 @@ class PretrainConfig:
         whole,
     )
     teacher_learning_rate: float = option("peak learning rate of --teacher_steps", 1e-4, number)
-    max_seq_length: int = option("tokens per text, longer ones are cut", 128, whole)
-    batch_size: int = option("texts per step and process", 32, whole)
-    gradient_accumulation_steps: int = option("batches per optimizer step", 1, whole)
+    held_out: int = option("texts spread over the corpus that are never trained on, to measure accuracy on", 500, whole)
+
+
+@dataclass(frozen=True)
+class PretrainConfig(LoopConfig, DistilPretraining):
+    """python -m ofa_bert pretrain. Learning rate and warm-up as Bort's."""
+
     learning_rate: float = option("peak learning rate", 1e-4, number)
     weight_decay: float = option("AdamW weight decay; not applied to biases and LayerNorms", 0.01, number)
-    adam_epsilon: float = option("AdamW epsilon", 1e-8, number)
-    max_grad_norm: float = option("gradients are clipped to this global norm; 0 switches clipping off", 1.0, number)
     num_train_epochs: float = option("passes over the corpus", 1.0, number)
-    max_steps: int = option("optimizer steps; above 0 it overrides --num_train_epochs", -1, whole)
-    warmup_steps: int = option("steps of linear warm-up; above 0 it overrides --warmup_proportion", 0, whole)
     warmup_proportion: float = option("share of all steps spent on linear warm-up", 0.01, number)
-    held_out: int = option("texts spread over the corpus that are never trained on, to measure accuracy on", 500, whole)
-    logging_steps: int = option("log the loss every N steps", 100, whole)
     save_steps: int = option("evaluate and write a checkpoint every N steps", 1000, whole)
-    seed: int = option("seed of everything random", 42, whole)
-    device: str = option("where to run", "gpu", choices=DEVICES)
-    amp: str = option("mixed precision, on a GPU", "off", choices=("off", "bf16", "fp16"))
-    resume: bool = option("continue from the newest whole checkpoint in --output_dir", False, bool)
 
     def problems(self) -> list[str]:
-        found = positive(
-            self, "temperature", "mask_share", "batch_size", "gradient_accumulation_steps", "learning_rate",
-            "teacher_learning_rate", "adam_epsilon", "num_train_epochs", "held_out", "logging_steps", "save_steps",
-        )  # fmt: skip
-        found += not_negative(
-            self, "mlm_weight", "kd_weight", "teacher_steps", "weight_decay", "max_grad_norm", "warmup_steps", "seed"
-        )
+        found = self.loop_problems()
+        found += positive(self, "temperature", "mask_share", "teacher_learning_rate", "held_out")
+        found += not_negative(self, "mlm_weight", "kd_weight", "teacher_steps")
         if not self.mlm_weight and not self.kd_weight:
             found.append("--mlm_weight 0 with --kd_weight 0 leaves no loss; give one of them")
         if self.mask_share > 1:
             found.append(f"--mask_share {self.mask_share}: must be at most 1")
-        if self.max_seq_length < 3:
-            found.append(f"--max_seq_length {self.max_seq_length}: must be at least 3, room for one word and two marks")
-        if not 0 <= self.warmup_proportion < 1:
-            found.append(f"--warmup_proportion {self.warmup_proportion}: must be at least 0 and below 1")
-        if self.amp != "off" and self.device == "cpu":
-            found.append(f"--amp {self.amp}: needs --device gpu; leave it out on a CPU")
         return found
 
 
