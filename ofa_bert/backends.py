@@ -19,7 +19,9 @@ from ofa_bert import environment
 from ofa_bert.bundle import models, read_manifest
 from ofa_bert.engines import ENGINES, PARTS, Part, Settings
 from ofa_bert.errors import UserError
+from ofa_bert.exit_arrays import on_device, on_host
 from ofa_bert.exit_bundle import ExitPlan, Parts, exits_of, pick_parts
+from ofa_bert.exit_loop import Library
 from ofa_bert.tensorrt import Profile
 
 BACKENDS = ("onnx_runtime", "openvino", "paddle_inference")  # in the order in which "auto" tries them
@@ -95,6 +97,7 @@ class ExitParts(NamedTuple):
 
     segments: Sequence[Part]
     heads: Mapping[int, Part]
+    library: Library  # for the hidden states that the parts give
     name: str
     precision: str
     device: str
@@ -194,7 +197,11 @@ def open_part_files(
     places = range(len(files.heads)) if plan.table is not None else (*plan.ask, last)
     segments = [_load(PARTS, part, backend, settings) for part in files.segments]
     heads = {place: _load(PARTS, files.heads[place], backend, settings) for place in places}
-    return ExitParts(segments, heads, backend, files.precision, "cpu" if provider == "cpu" else "gpu:0")
+    library = on_host()
+    if (backend, provider) == ("onnx_runtime", "cuda"):
+        library = on_device(*(_load(PARTS, part, backend, settings) for part in files.moves))
+    device = "cpu" if provider == "cpu" else "gpu:0"
+    return ExitParts(segments, heads, library, backend, files.precision, device)
 
 
 def format_of(backend: str) -> str:

@@ -15,6 +15,8 @@ import numpy as np
 from ofa_bert import environment, tensorrt
 from ofa_bert.bundle import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
+from ofa_bert.exit_arrays import Array, OnDevice, Part
+from ofa_bert.exit_bundle import HIDDEN
 from ofa_bert.tensorrt import Profile
 
 GPU_MEMORY = 256  # MiB that Paddle's pool on a GPU starts with; it grows
@@ -36,10 +38,6 @@ class Settings(NamedTuple):
     provider: str  # cpu, cuda or tensorrt
     threads: int
     profile: Profile
-
-
-# Part of a model: its inputs in the order that it was exported with, to its outputs.
-Part = Callable[..., "list[np.ndarray]"]
 
 
 class Engine(NamedTuple):
@@ -90,9 +88,33 @@ def _ort_session(files: Sequence[Path], settings: Settings, among_many: bool = F
 
 
 def onnx_runtime_part(files: Sequence[Path], settings: Settings) -> Part:
-    _, session = _ort_session(files, settings, among_many=True)
+    onnxruntime, session = _ort_session(files, settings, among_many=True)
+    if settings.provider != "cpu":
+        return bound_part(onnxruntime, session, "cuda")
     names = [item.name for item in session.get_inputs()]
     return lambda *arrays: session.run(None, dict(zip(names, arrays)))
+
+
+def bound_part(onnxruntime: Any, session: Any, device: str) -> Part:
+    """A part whose hidden states come from and stay on the device; what it answers is copied to the host."""
+    names = [item.name for item in session.get_inputs()]
+    outputs = [item.name for item in session.get_outputs()]
+    stays = [name.startswith(HIDDEN) for name in outputs]
+
+    def run(*arrays: Array) -> list[Array]:
+        binding = session.io_binding()
+        for name, array in zip(names, arrays):
+            if isinstance(array, OnDevice):
+                binding.bind_ortvalue_input(name, array.value)
+            else:
+                binding.bind_cpu_input(name, np.ascontiguousarray(array))
+        for name, stay in zip(outputs, stays):
+            binding.bind_output(name, device if stay else "cpu")
+        session.run_with_iobinding(binding)
+        found = binding.get_outputs()
+        return [OnDevice(value) if stay else value.numpy() for value, stay in zip(found, stays)]
+
+    return run
 
 
 def _ort_provider_options(files: Sequence[Path], settings: Settings) -> dict[str, str]:

@@ -21,14 +21,19 @@ CERTAINTY = "certainty"  # [B], of every head but the last
 TABLE = "exit_table.safetensors"
 MODES = ("threshold", "predicted")
 FROM_POLICY = "policy"  # in place of a threshold: what the bundle's exit_policy.json says
+_FILES = ("segments", "heads", "moves")
 _AGAIN = "export the bundle again with export_model.py"
 
 
 class Parts(NamedTuple):
-    """Of one precision: the files of the layers up to each exit, and of each exit's head."""
+    """Of one precision: the files of the layers up to each exit, and of each exit's head.
+
+    moves: of ONNX, what takes rows of hidden states and what joins two of them, for states that stay on a GPU.
+    """
 
     segments: list[list[Path]]
     heads: list[list[Path]]
+    moves: list[list[Path]]
     precision: str
 
 
@@ -73,14 +78,14 @@ def _problem(entry: Any, files: Mapping[str, Any]) -> Optional[str]:
     if not isinstance(models, list):
         return "models is missing"
     for model in models:
-        if not isinstance(model, dict) or not {"name", "format", "precision", "segments", "heads"} <= set(model):
+        if not isinstance(model, dict) or not {"name", "format", "precision", *_FILES} <= set(model):
             return "an entry of models"
+        unknown = sorted({name for kind in _FILES for part in model[kind] for name in part} - set(files))
+        if unknown:
+            return f"{unknown[0]} is not among the files"
         for kind in ("segments", "heads"):
             if len(model[kind]) != len(layers):
                 return f"{model['name']} has {len(model[kind])} {kind} for {len(layers)} exits"
-            unknown = sorted({name for part in model[kind] for name in part} - set(files))
-            if unknown:
-                return f"{unknown[0]} is not among the files"
     if entry.get("table") is not None and entry["table"] not in files:
         return f"{entry['table']} is not among the files"
     return _policy_problem(entry.get("chosen"), len(layers) - 1)
@@ -182,7 +187,7 @@ def pick_parts(
         for form in fused:
             for model in entry["models"]:
                 if (model["format"], model["precision"], bool(model.get("fused"))) == (kind, precision, form):
-                    files = ([[bundle / name for name in part] for part in model[key]] for key in ("segments", "heads"))
+                    files = ([[bundle / name for name in part] for part in model[key]] for key in _FILES)
                     return Parts(*files, precision)
     held = ", ".join(model["name"] for model in entry["models"]) or "none"
     flags = f"--precision {precisions[0]}" + (" --onnx" if kind == "onnx" else "")

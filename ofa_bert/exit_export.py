@@ -18,7 +18,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Judge
 from ofa_bert.exit_bundle import FOLDER, HIDDEN, MODES, TABLE, ExitPlan, Parts, read_table
 from ofa_bert.exit_graphs import FirstLayers, Head, NextLayers, UpTo, depths
-from ofa_bert.exit_onnx import write_head, write_segment
+from ofa_bert.exit_onnx import write_head, write_moves, write_segment
 from ofa_bert.exit_policy import FOR_REGRESSION, Policy
 from ofa_bert.exit_prediction import TokenTable
 from ofa_bert.exits import EXITS, Exits
@@ -125,6 +125,7 @@ def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> 
         "fused": kind.fused,
         "segments": [names(part) for part in parts.segments],
         "heads": [names(part) for part in parts.heads],
+        "moves": [names(part) for part in parts.moves],
         "bytes": sum(path.stat().st_size for path in target.iterdir()),
         **report,
     }
@@ -132,7 +133,8 @@ def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> 
 
 def _write_onnx(model: nn.Layer, exits: Exits, form: Form, target: Path, precision: str) -> Parts:
     ends = depths(model, exits)
-    parts = Parts([], [], precision)
+    parts = Parts([], [], [[target / "select.onnx"], [target / "join.onnx"]], precision)
+    write_moves(model, form, *(path for (path,) in parts.moves))
     for place, (begin, end) in enumerate(zip([0, *ends], ends)):
         parts.segments.append([target / f"segment{place}.onnx"])
         write_segment(model, form, begin, end, *parts.segments[-1])
@@ -146,7 +148,7 @@ def _write_paddle(model: nn.Layer, exits: Exits, target: Path) -> Parts:
     first, second = (spec([None, None], "int64", name) for name in INPUTS)
     hidden = spec([None, None, model.config.hidden_size], "float32", HIDDEN)
     ends = depths(model, exits)
-    parts = Parts([], [], "fp32")
+    parts = Parts([], [], [], "fp32")
     for place, (begin, end) in enumerate(zip([0, *ends], ends)):
         layers = NextLayers(model, begin, end) if begin else FirstLayers(model, end)
         parts.segments.append(_save(layers, target / f"segment{place}", [hidden, first] if begin else [first, second]))

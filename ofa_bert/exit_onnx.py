@@ -58,6 +58,30 @@ def write_head(model: nn.Layer, exits: Exits, form: Form, depth: int, target: Pa
     save(graph.model(inputs, outputs, OPSET), target, form)
 
 
+def write_moves(model: nn.Layer, form: Form, select: Path, join: Path) -> None:
+    """Rows of hidden states [B, T, H]; and two of them one after the other, the shorter one's end filled with zeros."""
+    hidden = model.config.hidden_size
+    graph = Graph(np.float16 if form.half else np.float32, {})
+    given = (graph.dtype, ["batch", "sequence", hidden])
+    graph.node("Gather", HIDDEN, "rows", axis=0, out=f"{HIDDEN}.next")
+    rows = (np.int64, ["rows"])
+    selected = (graph.dtype, ["rows", "sequence", hidden])
+    save(graph.model({HIDDEN: given, "rows": rows}, {f"{HIDDEN}.next": selected}, OPSET), select, form)
+
+    graph = Graph(graph.dtype, {})
+    names = (f"{HIDDEN}.first", f"{HIDDEN}.second")
+    lengths = [graph.node("Shape", name, start=1, end=2) for name in names]
+    longest = graph.node("Max", *lengths)
+    whole = []
+    for name, length in zip(names, lengths):
+        end = graph.node("Sub", longest, length)  # [1]
+        pads = graph.node("Concat", graph.integers([0, 0, 0, 0]), end, graph.integers([0]), axis=0)
+        whole.append(graph.node("Pad", name, pads, graph.constant(0.0)))
+    graph.node("Concat", *whole, axis=0, out=f"{HIDDEN}.next")
+    ends = [(graph.dtype, [f"batch{i}", f"sequence{i}", hidden]) for i in (1, 2, 3)]
+    save(graph.model(dict(zip(names, ends)), {f"{HIDDEN}.next": ends[2]}, OPSET), join, form)
+
+
 _PREFIX = "exits."  # of the heads' weights, beside the model's
 
 

@@ -15,8 +15,9 @@ from ofa_bert.backends import ExitParts, open_exit_parts
 from ofa_bert.batches import plan_batches
 from ofa_bert.bundle import read_manifest
 from ofa_bert.errors import RunError
+from ofa_bert.exit_arrays import Array
 from ofa_bert.exit_bundle import ExitPlan, plan_of
-from ofa_bert.exit_loop import Answer, Answers, Kind, Library, Stage, Work, advance
+from ofa_bert.exit_loop import Answer, Answers, Kind, Stage, Work, advance
 
 
 class Limits(NamedTuple):
@@ -36,7 +37,7 @@ class ExitModel:
         self.parts, self.plan, self.limits = parts, plan, limits
         self._num_labels, self._pad = num_labels, pad_token_id
         # What travels: hidden states [B, T, H], and the ids [B, T] that say what is padding.
-        self._kind = Kind(Library(_take, _join), ((1, 0.0), (1, pad_token_id)))
+        self._kind = Kind(parts.library, ((1, 0.0), (1, pad_token_id)))
         last = len(plan.layers) - 1
         ends = range(last + 1) if plan.table is not None else (*plan.ask, last)
         self.stages = [self._stage(begin, end) for begin, end in zip([0, *(end + 1 for end in ends)], ends)]
@@ -76,24 +77,24 @@ class ExitModel:
     def _stage(self, begin: int, end: int) -> Stage:
         certain = self.plan.policy.criterion == "certainty"
 
-        def run(hidden: np.ndarray, input_ids: np.ndarray) -> Answer:
+        def run(hidden: Array, input_ids: np.ndarray) -> Answer:
             hidden = self._layers(begin, end, hidden, input_ids)
             logits, *certainty = self._ask(end, hidden, input_ids)
             return Answer((hidden, input_ids), logits, certainty[0] if certain and certainty else None)
 
         return Stage(run, self.plan.layers[end])
 
-    def _layers(self, begin: int, end: int, hidden: np.ndarray, input_ids: np.ndarray) -> np.ndarray:
+    def _layers(self, begin: int, end: int, hidden: Array, input_ids: np.ndarray) -> Array:
         """Hidden states after segment `end`, from those before segment `begin`; before the first, from token types."""
         for place in range(begin, end + 1):
             inputs = (input_ids, hidden) if place == 0 else (hidden, input_ids)
             (hidden,) = self._run(self.parts.segments[place], *inputs)  # [B, T, H]
         return hidden
 
-    def _ask(self, place: int, hidden: np.ndarray, input_ids: np.ndarray) -> list[np.ndarray]:
+    def _ask(self, place: int, hidden: Array, input_ids: np.ndarray) -> list[np.ndarray]:
         return self._run(self.parts.heads[place], hidden, input_ids)
 
-    def _run(self, part, *arrays: np.ndarray) -> list[np.ndarray]:
+    def _run(self, part, *arrays: Array) -> list:
         try:
             return part(*arrays)
         except (RunError, MemoryError):
@@ -122,18 +123,3 @@ def open_exits(
 def _lengths(input_ids: np.ndarray, pad: int) -> np.ndarray:
     """Tokens [N] of each row until the last that is no padding."""
     return input_ids.shape[1] - np.argmax(input_ids[:, ::-1] != pad, axis=1)
-
-
-def _take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return array[rows]
-
-
-def _join(arrays: Sequence[np.ndarray], axis: int, value: float) -> np.ndarray:
-    assert axis == 1  # of both kinds of array that travel here
-    longest = max(array.shape[1] for array in arrays)
-    joined = np.full([sum(map(len, arrays)), longest, *arrays[0].shape[2:]], value, arrays[0].dtype)
-    start = 0
-    for array in arrays:
-        joined[start : start + len(array), : array.shape[1]] = array
-        start += len(array)
-    return joined

@@ -14,6 +14,7 @@ from ofa_bert import __main__ as commands
 from ofa_bert import exit_export
 from ofa_bert.backends import open_exit_parts
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.exit_arrays import OnDevice
 from ofa_bert.exit_bundle import ExitPlan, plan_of
 from ofa_bert.exit_policy import Policy, first_exits
 from ofa_bert.exit_runtime import ExitModel, Limits, open_exits
@@ -126,6 +127,31 @@ def test_a_threshold_above_the_maximum_answers_all_at_the_first_exit(case):
         assert (found.layers == 1).all()
         np.testing.assert_allclose(found.logits, case.outputs.logits[0], atol=2e-5)
     assert (answers(case, 1, exit_criterion="normalised").layers == 1).all()
+
+
+@pytest.mark.parametrize("precision, off", [("fp32", 2e-5), ("fp16", 0.02)])
+def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypatch):
+    """What a GPU runs, with tensors that stay in ONNX Runtime; here its device is the CPU."""
+    import onnxruntime
+
+    from ofa_bert import backends, engines
+
+    def load(files, settings):
+        _, session = engines._ort_session(files, settings._replace(provider="cpu"))
+        return engines.bound_part(onnxruntime, session, "cpu")
+
+    monkeypatch.setattr(backends, "PARTS", {"onnx_runtime": load})
+    plan = ExitPlan(ENDS, Policy("entropy", between(case.outputs, 0.6)), (0, 1, 2))
+    parts = open_exit_parts(case.bundle, plan, "onnx_runtime", precision, "gpu", threads=1)
+    model = ExitModel(parts, plan, 3, 0, Limits(8, 10**9))
+    calls = counted(model)
+    found = model.answers(*padded(case))
+    places = first_exits(plan.policy, case.outputs.logits, None)
+    assert (found.layers == np.asarray(ENDS)[places]).mean() > (0.99 if precision == "fp32" else 0.9)
+    np.testing.assert_allclose(found.logits, expected(case, found.layers), atol=off)
+    assert len(calls["segment3"]) == -(-int((found.layers == 5).sum()) // 8)  # those who stayed were packed
+    (hidden,) = parts.segments[0](*padded(case))
+    assert isinstance(hidden, OnDevice) and hidden.value.data_type() == f"tensor(float{'16' * (precision == 'fp16')})"
 
 
 @pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty"])

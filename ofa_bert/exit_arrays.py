@@ -1,0 +1,65 @@
+"""How hidden states travel between the parts of a model with exits: as NumPy arrays, or without leaving the GPU.
+
+No Paddle and no ONNX Runtime are imported here.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any, Callable, Sequence, Union
+
+import numpy as np
+
+from ofa_bert.exit_loop import Library
+
+
+class OnDevice:
+    """A tensor that stays where it was computed; of an array it has what the loop over exits looks at."""
+
+    def __init__(self, value: Any):
+        self.value = value  # an onnxruntime.OrtValue
+        self.shape = tuple(value.shape())
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+Array = Union[np.ndarray, OnDevice]
+# Part of a model: its inputs in the order that it was exported with, to its outputs.
+Part = Callable[..., "list[Array]"]
+
+
+def on_host() -> Library:
+    return Library(_take, _join)
+
+
+def on_device(select: Part, join: Part) -> Library:
+    """`select`: (tensor, rows) -> [those rows]; `join`: (tensor, tensor) -> [both, the shorter one padded with 0].
+
+    Token ids are small and stay NumPy's.
+    """
+
+    def take(array: Array, rows: np.ndarray) -> Array:
+        return _take(array, rows) if isinstance(array, np.ndarray) else select(array, rows)[0]
+
+    def together(arrays: Sequence[Array], axis: int, value: float) -> Array:
+        if isinstance(arrays[0], np.ndarray):
+            return _join(arrays, axis, value)
+        return reduce(lambda first, second: join(first, second)[0], arrays)
+
+    return Library(take, together)
+
+
+def _take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    return array[rows]
+
+
+def _join(arrays: Sequence[np.ndarray], axis: int, value: float) -> np.ndarray:
+    assert axis == 1  # of both kinds of array that travel here
+    longest = max(array.shape[1] for array in arrays)
+    joined = np.full([sum(map(len, arrays)), longest, *arrays[0].shape[2:]], value, arrays[0].dtype)
+    start = 0
+    for array in arrays:
+        joined[start : start + len(array), : array.shape[1]] = array
+        start += len(array)
+    return joined
