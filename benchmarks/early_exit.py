@@ -1,13 +1,16 @@
-"""Early exits of a bundle on dev: score and measured time at each threshold, beside the full model.
+"""Early exits of bundles on dev: score and measured time at each threshold, beside the full models.
 
-    python benchmarks/early_exit.py --bundle SST-2-exits-static --task_name SST-2 --data_dir glue/SST-2 \\
+    python benchmarks/early_exit.py --bundles SST-2-exits-static --task_name SST-2 --data_dir glue/SST-2 \\
         --thresholds policy 0 0.05 0.1 0.2 0.3 0.45 --batch_sizes 1 32 --output_dir early-exit
+
+    ... --bundles w1-static w0.6667-static w0.6667_d0.5-static      width, depth and exits in one picture
 
 Everything runs in turn, round after round, in one process, in the same engine with the same threads and on the same
 texts, sorted by length, in batches of the same size. Texts are tokenized beforehand. With batch size 1 each text is
 answered by itself; above it, --pool batches advance together and who stays is packed into full ones. "full" is the
 model in one piece; threshold 0 the same in parts. Thresholds on dev are a curve, not a choice: "policy" was chosen on
-the held-out part of train. Writes rows.json, table.md and plot.png.
+the held-out part of train. Time saved is against the same bundle's full model, speed-up against the first bundle's.
+Writes rows.json, table.md and plot.png.
 """
 
 import argparse
@@ -42,13 +45,13 @@ ANY_LENGTH = 2**62  # tokens of a batch: only its texts are counted
 
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bundle", required=True, help="exported from a model with exits")
-    parser.add_argument("--task_name", help="GLUE task; default: the bundle's")
+    parser.add_argument("--bundles", nargs="+", required=True, help="exported from models with exits, of one task")
+    parser.add_argument("--task_name", help="GLUE task; default: the bundles'")
     parser.add_argument("--data_dir", help="its files")
     parser.add_argument("--dev_file", help="your own file instead; --train_file is its training part")
     parser.add_argument("--train_file")
     parser.add_argument("--thresholds", nargs="+", default=[FROM_POLICY], help="numbers, and policy, the bundle's own")
-    parser.add_argument("--criterion", choices=CRITERIA, help="what numbers are compared with; default: the bundle's")
+    parser.add_argument("--criterion", choices=CRITERIA, help="what numbers are compared with; default: a bundle's own")
     parser.add_argument("--predicted", action="store_true", help="also predict the exits of the policy beforehand")
     parser.add_argument("--batch_sizes", nargs="+", type=int, default=[1, 32])
     parser.add_argument("--pool", type=int, default=POOL_BATCHES, help="batches that advance together")
@@ -65,7 +68,7 @@ def parse(argv):
 class Data:
     """Dev, tokenized and sorted by length: ids and token types [N, T], labels [N]."""
 
-    def __init__(self, chosen, manifest):
+    def __init__(self, chosen, bundle, manifest):
         self.task = Task.from_json(manifest["task"])
         where = {"data_dir": chosen.data_dir, "train_file": chosen.train_file, "dev_file": chosen.dev_file}
         name = chosen.task_name or (None if chosen.dev_file else self.task.name)
@@ -74,7 +77,7 @@ class Data:
         splits = load_datasets(task_name=name, labels=self.task.labels, **where).dev
         examples = next(iter(splits.values()))
         texts = [item.text if item.text_pair is None else (item.text, item.text_pair) for item in examples]
-        tokens, kinds = load_text_encoder(chosen.bundle, manifest)(texts)
+        tokens, kinds = load_text_encoder(bundle, manifest)(texts)
         order = np.argsort([-len(row) for row in tokens], kind="stable")
         self.labels = np.asarray([examples[i].label for i in order])
         self.lengths = np.asarray([len(tokens[i]) for i in order])
@@ -93,10 +96,11 @@ class Data:
 
 
 class Way:
-    """The full model, or exits at one threshold: answers rows of the data at a batch size, by `run`."""
+    """A full model, or its exits at one threshold: answers rows of the data at a batch size, by `run`."""
 
-    def __init__(self, name, make, pool, num_labels):
-        self.name, self.make, self.num_labels = name, make, num_labels
+    def __init__(self, bundle, name, layers, make, pool, num_labels):
+        self.bundle, self.name, self.layers = bundle, name, layers
+        self.make, self.num_labels = make, num_labels
         self.pool = 1 if name == "full" else pool
         self.models = {}
 
@@ -116,70 +120,74 @@ class Way:
         return Answers(outputs[:, :-1], outputs[:, -1].astype(int))
 
 
-def ways_of(chosen, manifest, entry):
-    """Name -> Way: full first, then each threshold."""
+def ways_of(chosen, bundle, manifest):
+    """The bundle's full model, then each threshold."""
+    entry = exits_of(bundle, manifest)
     how = {name: getattr(chosen, name) for name in ("backend", "precision", "device", "threads")}
     labels = manifest["num_labels"]
-    whole = open_model(chosen.bundle, **how)
-    ways = {"full": Way("full", lambda size: whole, 1, labels)}
-    layers = tuple(entry["layers"])
+    whole, layers = open_model(bundle, **how), tuple(entry["layers"])
+    ways = [Way(bundle, "full", layers, lambda size: whole, 1, labels)]
     every = ExitPlan(layers, Policy(entry["criterion"], 1.0), tuple(range(len(layers) - 1)))
-    parts = open_exit_parts(chosen.bundle, every, **how)  # which all thresholds share
+    parts = open_exit_parts(bundle, every, **how)  # which all thresholds share
     tried = [(value, "threshold") for value in dict.fromkeys(["0", *chosen.thresholds])]
     tried += [(FROM_POLICY, "predicted")] if chosen.predicted else []
     for value, mode in tried:
         criterion = None if value == FROM_POLICY else chosen.criterion
-        plan = plan_of(chosen.bundle, manifest, value, mode, criterion)
+        plan = plan_of(bundle, manifest, value, mode, criterion)
 
         def sized(size, plan=plan):
             return ExitModel(parts, plan, labels, manifest["pad_token_id"], Limits(size, ANY_LENGTH))
 
         name = f"{value}, predicted" if mode == "predicted" else str(value)
         # Predicted exits need no pool to refill from: texts of one exit come together from all of the data.
-        ways[name] = Way(name, sized, None if mode == "predicted" else chosen.pool, labels)
-        ways[name].plan = plan
+        ways.append(Way(bundle, name, layers, sized, None if mode == "predicted" else chosen.pool, labels))
+        ways[-1].plan = plan
     return ways
 
 
-def measure(chosen, data, ways, depth, possible):
+def measure(chosen, data, ways):
     """One row for each way and batch size."""
     everything = np.arange(len(data.labels))
     count = min(chosen.samples or len(everything), len(everything))
     timed = everything[np.linspace(0, len(everything) - 1, count).astype(int)]
     rows = []
     for size in chosen.batch_sizes:
-        times = in_turn({n: partial(w.run, data, timed, size) for n, w in ways.items()}, chosen.repeats, warmup=1)
+        runs = {(way.bundle, way.name): partial(way.run, data, timed, size) for way in ways}
+        times = {key: values.tolist() for key, values in in_turn(runs, chosen.repeats, warmup=1).items()}
         alone = one_by_one(data, ways, timed, chosen.repeats) if size == 1 else {}
-        for name, way in ways.items():
-            answers = way.run(data, everything, size)
-            layers = answers.layers if name != "full" else np.full(len(everything), depth)
+        for way in ways:
+            key, full = (way.bundle, way.name), min(times[way.bundle, "full"])
+            answers, depth = way.run(data, everything, size), way.layers[-1]
+            layers = answers.layers if way.name != "full" else np.full(len(everything), depth)
             scores = compute(data.task, answers.logits, data.labels)
-            total = float(times[name].min())
+            total = min(times[key])
             rows.append(
                 {
-                    "name": name,
+                    "bundle": way.bundle,
+                    "name": way.name,
                     "batch_size": size,
                     "score": main_score(data.task, scores),
                     **scores,
                     "mean_layers": float(layers.mean()),
                     "layers_saved": saving(layers, depth),
-                    "histogram": {int(end): int((layers == end).sum()) for end in possible},
+                    "histogram": {end: int((layers == end).sum()) for end in way.layers},
                     "total_ms": total,
-                    "rounds_ms": times[name].tolist(),
+                    "rounds_ms": times[key],
                     "ms_per_text": total / count,
-                    "time_saved": 1 - total / float(times["full"].min()),
-                    "p50_ms": alone.get(name),
-                    **({"policy": way.plan.policy.to_json(), "ask": list(way.plan.ask)} if name != "full" else {}),
+                    "time_saved": 1 - total / full,
+                    "speedup": min(times[ways[0].bundle, "full"]) / total,
+                    "p50_ms": alone.get(key),
+                    **({"policy": way.plan.policy.to_json(), "ask": list(way.plan.ask)} if way.name != "full" else {}),
                 }
             )
     return rows
 
 
 def one_by_one(data, ways, timed, repeats):
-    """Name -> median over the texts of the fastest time of each, in ms; the ways take turns at every text."""
-    best = {name: [] for name in ways}
+    """(bundle, name) -> median over the texts of the fastest time of each, in ms; the ways take turns at every text."""
+    best = {(way.bundle, way.name): [] for way in ways}
     for row in timed:
-        runs = {name: partial(way.run, data, np.asarray([row]), 1) for name, way in ways.items()}
+        runs = {(way.bundle, way.name): partial(way.run, data, np.asarray([row]), 1) for way in ways}
         for name, values in in_turn(runs, min(3, repeats), warmup=0).items():
             best[name].append(values.min())
     return {name: float(np.median(values)) for name, values in best.items()}
@@ -192,6 +200,7 @@ def printable(rows):
         histogram = " ".join(f"{end}:{count}" for end, count in row["histogram"].items() if count)
         shown.append(
             {
+                "bundle": Path(row["bundle"]).name,
                 "threshold": row["name"],
                 "batch": row["batch_size"],
                 "score": f"{row['score']:.4f}",
@@ -200,6 +209,7 @@ def printable(rows):
                 "ms per text": f"{row['ms_per_text']:.3f}",
                 "p50 ms": p50,
                 "time saved": f"{row['time_saved']:.1%}",
+                "speed-up": f"{row['speedup']:.2f}x",
                 "answered after layer": histogram,
             }
         )
@@ -213,41 +223,52 @@ def plot(rows, path, title):
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    sizes = sorted({row["batch_size"] for row in rows})
-    panels = [("mean layers", sizes[-1], "mean_layers")] + [
-        (f"ms per text, batch {n}", n, "ms_per_text") for n in sizes
-    ]
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 4), layout="constrained", sharey=True)
-    for axis, (label, size, key) in zip(axes, panels):
+    sizes, bundles = sorted({row["batch_size"] for row in rows}), list(dict.fromkeys(row["bundle"] for row in rows))
+    figure, axes = pyplot.subplots(1, len(sizes), figsize=(6 * len(sizes), 4.5), layout="constrained", squeeze=False)
+    for axis, size in zip(axes[0], sizes):
         own = [row for row in rows if row["batch_size"] == size]
-        curve = sorted(
-            (row[key], row["score"]) for row in own if row["name"] not in ("full",) and "," not in row["name"]
-        )
-        axis.plot(*zip(*curve), "o-", label="by threshold")
-        for name, mark in (("full", "k*"), (FROM_POLICY, "rD"), (f"{FROM_POLICY}, predicted", "gs")):
-            for row in own:
-                if row["name"] == name:
-                    axis.plot(row[key], row["score"], mark, markersize=9, label=name)
-        axis.set(xlabel=label)
+        for number, bundle in enumerate(bundles):
+            color = f"C{number}"
+            each = {row["name"]: (row["ms_per_text"], row["score"]) for row in own if row["bundle"] == bundle}
+            curve = sorted(point for name, point in each.items() if name != "full" and "," not in name)
+            axis.plot(*zip(*curve), "o-", color=color, markersize=4, label=f"{Path(bundle).name}, exits")
+            axis.plot(*each["full"], "s", color=color, markersize=9, label=f"{Path(bundle).name}, no exits")
+            for name, mark in ((FROM_POLICY, "D"), (f"{FROM_POLICY}, predicted", "^")):
+                if name in each:
+                    axis.plot(*each[name], mark, color=color, markeredgecolor="black", markersize=8, label=name)
+        axis.step(*zip(*front(own)), where="post", color="grey", linewidth=5, alpha=0.3, zorder=0, label="Pareto front")
+        axis.set(xlabel="ms per text", title=f"batch {size}")
         axis.grid(alpha=0.3)
-    axes[0].set(ylabel="score on dev")
-    axes[0].legend()
+    axes[0, 0].set(ylabel="score on dev")
+    axes[0, -1].legend(fontsize="small")
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def front(rows):
+    """(ms per text, score) of the rows that none beats in both, fastest first."""
+    kept = []
+    for point in sorted(((row["ms_per_text"], row["score"]) for row in rows), key=lambda point: (point[0], -point[1])):
+        if not kept or point[1] > kept[-1][1]:
+            kept.append(point)
+    return kept
 
 
 def work(argv=None):
     chosen = parse(argv)
     if min(*chosen.batch_sizes, chosen.pool, chosen.repeats, chosen.threads) < 1:
         raise UserError("--batch_sizes, --pool, --repeats and --threads must be above 0")
-    manifest = read_manifest(chosen.bundle)
-    entry = exits_of(chosen.bundle, manifest)
-    if not manifest["task"]:
-        raise UserError(f"{chosen.bundle}: names no task, whose score could be measured")
-    ways = ways_of(chosen, manifest, entry)
-    data = Data(chosen, manifest)
-    rows = measure(chosen, data, ways, entry["layers"][-1], entry["layers"])
+    manifests = {bundle: read_manifest(bundle) for bundle in dict.fromkeys(chosen.bundles)}
+    first, *_ = manifests
+    for bundle, manifest in manifests.items():
+        if not manifest["task"]:
+            raise UserError(f"{bundle}: names no task, whose score could be measured")
+        if any(manifest[key] != manifests[first][key] for key in ("task", "max_seq_length")):
+            raise UserError(f"{bundle}: has another task or --max_seq_length than {first}; measure them one by one")
+    ways = [way for bundle, manifest in manifests.items() for way in ways_of(chosen, bundle, manifest)]
+    data = Data(chosen, first, manifests[first])
+    rows = measure(chosen, data, ways)
     setting = {key: value for key, value in vars(chosen).items() if key not in ("output_dir",)}
     output = Path(chosen.output_dir)
     output.mkdir(parents=True, exist_ok=True)

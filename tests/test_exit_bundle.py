@@ -428,13 +428,16 @@ def test_the_benchmark_measures_what_it_says(case, tmp_path, capsys):
         lines = [f"{text}\t{label}" for text, label in zip(case.texts, labels)]
         (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
     threshold = between(case.outputs, 0.6)
-    line = f"--bundle {case.bundle} --dev_file {tmp_path / 'dev.tsv'} --train_file {tmp_path / 'train.tsv'} --threads 1"
+    again = shutil.copytree(case.bundle, tmp_path / "again")
+    line = f"--bundles {case.bundle} {again} --threads 1"
+    line += f" --dev_file {tmp_path / 'dev.tsv'} --train_file {tmp_path / 'train.tsv'}"
     line += f" --thresholds policy {threshold} --predicted --batch_sizes 1 8 --repeats 2 --samples 20 --pool 3"
     assert early_exit.main([*line.split(), "--output_dir", str(tmp_path / "out")]) == 0
     assert "time saved" in capsys.readouterr().out
     rows = json.loads((tmp_path / "out" / "rows.json").read_text())["rows"]
     names = ["full", "0", "policy", str(threshold), "policy, predicted"]
-    assert [(row["batch_size"], row["name"]) for row in rows] == [(size, name) for size in (1, 8) for name in names]
+    wanted = [(size, str(bundle), name) for size in (1, 8) for bundle in (case.bundle, again) for name in names]
+    assert [(row["batch_size"], row["bundle"], row["name"]) for row in rows] == wanted
     for row in rows:
         assert row["ms_per_text"] > 0 and (row["p50_ms"] is not None) == (row["batch_size"] == 1)
         assert sum(row["histogram"].values()) == COUNT
