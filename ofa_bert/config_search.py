@@ -20,7 +20,7 @@ class LatencyConfig:
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     device: str = option("where the models run", "cpu", choices=ENGINE_DEVICES)
     backend: str = option("library that runs them", "onnx_runtime", choices=BACKENDS)
-    precision: str = option("what to compute in", "fp32", choices=("fp32", "bf16"))
+    precision: str = option("what to compute in", "fp32", choices=("fp32", "bf16", "fp16", "int8"))
     threads: Optional[int] = option("threads; default: all cores", None, whole)
     batch: int = option("sentences per call", 1, whole)
     length: int = option("tokens per sentence", 128, whole)
@@ -31,6 +31,10 @@ class LatencyConfig:
 
     def problems(self) -> list[str]:
         found = positive(self, "threads", "batch", "length", "repeats", "models") + multipliers(self, "min_width")
+        if self.precision == "fp16" and (self.backend != "onnx_runtime" or self.device != "gpu"):
+            found.append("--precision fp16: needs --backend onnx_runtime --device gpu; on a CPU take bf16 or int8")
+        if self.precision == "int8" and (self.backend == "paddle_inference" or self.device == "gpu"):
+            found.append("--precision int8: needs --backend onnx_runtime or openvino on --device cpu")
         if self.check < 3:
             found.append(f"--check {self.check}: must be at least 3, or the error that is reported means nothing")
         return found

@@ -107,7 +107,7 @@ def cross_entropy(wanted: np.ndarray, logits: np.ndarray, regression: bool) -> f
 
 def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelConfig]:
     space, uneven = supernet.space, space_of(config, supernet.space)
-    shape, judge = space.shape, supernet.judge(config.examples)
+    shape, scorer = space.shape, supernet.scorer(config.examples)
     depths = sorted(set(config.depths or range(uneven.min_depth, shape.num_layers + 1)))
     kept = _kept_layers(config, supernet, depths)
     candidates = []
@@ -118,7 +118,7 @@ def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelCon
     cost = "latency_ms" if config.latency_table else "flops"
 
     def error(sub_model: SubModelConfig, theta: Mapping[str, Any], counter: StepCounter) -> float:
-        return cross_entropy(judge.wanted, judge.logits(sub_model), supernet.task.is_regression)
+        return cross_entropy(scorer.wanted, scorer.logits(sub_model), supernet.task.is_regression)
 
     def name(sub_model: SubModelConfig) -> str:
         return f"D{sub_model.depth}_A{sub_model.heads[0]}_I{sub_model.ffn[0]}"

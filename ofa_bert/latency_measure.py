@@ -12,15 +12,16 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ofa_bert import environment, onnx_graph
+from ofa_bert import environment, onnx_graph, onnx_write
 from ofa_bert.backends import Backend, format_of, open_files
-from ofa_bert.bundle import INPUTS
+from ofa_bert.bundle import INPUTS, PARAMETERS, program_path
 from ofa_bert.encoder import model_class, resize
-from ofa_bert.errors import RunError
+from ofa_bert.errors import RunError, UserError
 from ofa_bert.latency import in_turn
 from ofa_bert.machine import processor
 from ofa_bert.meta import versions
 from ofa_bert.onnx_graph import first_line
+from ofa_bert.onnx_write import Form, linear_inputs
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters, uniform
 
 logger = logging.getLogger(__name__)
@@ -34,24 +35,6 @@ Build = Callable[[], nn.Layer]
 def typical(times: np.ndarray) -> float:
     """The median of the faster half of the runs: what other work on the machine delays is left out."""
     return float(np.median(np.sort(times)[: max(1, (len(times) + 1) // 2)]))
-
-
-def write_model(model: nn.Layer, directory: Path, kind: str) -> list[Path]:
-    """The files of a static ("paddle") or ONNX ("onnx") model, without the checks of a bundle."""
-    spec = [paddle.static.InputSpec([None, None], "int64", name) for name in INPUTS]
-    try:
-        paddle.jit.save(model, str(directory / "inference"), input_spec=spec)
-    except Exception as error:  # Paddle's own types, and for a full disk whatever C++ threw
-        raise RunError(f"a model to measure could not be saved: {first_line(error)}") from error
-    program = next(path for suffix in (".json", ".pdmodel") if (path := directory / f"inference{suffix}").exists())
-    parameters = directory / "inference.pdiparams"
-    if kind == "paddle":
-        return [program, parameters]
-    names = {parameter.name: name for name, parameter in model.named_parameters()}
-    onnx_graph.write_onnx(program, parameters, directory / "model.onnx", names, model.config.num_labels)
-    program.unlink()
-    parameters.unlink()
-    return [directory / "model.onnx"]
 
 
 class Device:
@@ -69,9 +52,21 @@ class Device:
         return {**{name: getattr(self, name) for name in names}, "processor": processor(), "versions": versions()}
 
     def open(self, files: Sequence[Path]) -> Backend:
-        return open_files(files, self.backend, self.precision, self.device, self.threads)
+        precision = self.precision
+        if (self.backend, precision) == ("openvino", "int8"):
+            precision = "int8-static"  # the form that it runs fast
+        return open_files(files, self.backend, precision, self.device, self.threads)
 
-    def measure(self, builds: Mapping[str, Build], sizes: Mapping[str, int], reference: str) -> dict[str, float]:
+    def form(self, model: nn.Layer) -> Form:
+        """How the ONNX graph is written. Scales of int8 change what a model answers, not how fast."""
+        if self.precision == "int8":
+            static = self.backend == "openvino"
+            return Form("static", scales=dict.fromkeys(linear_inputs(model), 0.05)) if static else Form("dynamic")
+        return Form(half=self.precision == "fp16", fused=self.device == "gpu")
+
+    def measure(
+        self, builds: Mapping[str, Build], sizes: Mapping[str, int], reference: str, vocabulary: int | None = None
+    ) -> dict[str, float]:
         """`typical` milliseconds of each model, by name. `sizes` are bytes of weights.
 
         Models run in turn, in groups that fit in memory. `reference` runs in every group, and each group is scaled to
@@ -86,23 +81,47 @@ class Device:
                     if name not in files:
                         directory = Path(folder, str(len(files)))
                         directory.mkdir()
-                        files[name] = write_model(builds[name](), directory, format_of(self.backend))
+                        files[name] = write_model(builds[name](), directory, self)
                         bar.update()
-                groups.append(self._group({name: files[name] for name in group}))
+                groups.append(self._group({name: files[name] for name in group}, vocabulary or VOCABULARY))
             bar.close()
         usual = float(np.median([group[reference] for group in groups]))
         scaled = [{name: ms * usual / group[reference] for name, ms in group.items()} for group in groups]
         return {name: ms for group in scaled for name, ms in group.items()}
 
-    def _group(self, files: Mapping[str, Sequence[Path]]) -> dict[str, float]:
-        ids = np.random.default_rng(0).integers(1000, VOCABULARY, (self.batch, self.length))
+    def _group(self, files: Mapping[str, Sequence[Path]], vocabulary: int) -> dict[str, float]:
+        # From the upper half: among the first are padding and marks.
+        ids = np.random.default_rng(0).integers(vocabulary // 2, vocabulary, (self.batch, self.length))
         types = np.zeros_like(ids)
-        runs: dict[str, Callable[[], object]] = {}
-        for name, paths in files.items():
-            # Twice each: the first run finds the caches as another model left them, the second as its own users will.
-            runs[f"{name} cold"] = runs[name] = self.open(paths).bind(ids, types)
-        times = in_turn(runs, self.repeats)
+        runs = {name: self.open(paths).bind(ids, types) for name, paths in files.items()}
+        # Each runs once untimed before: then it finds the caches as its own users will, not as another model left them.
+        times = in_turn(runs, self.repeats, settle=lambda _, following: runs[following]())
         return {name: typical(times[name]) for name in files}
+
+
+def write_model(model: nn.Layer, directory: Path, how: Device) -> list[Path]:
+    """The files that an export of the model has for this back end and precision, without the checks of a bundle."""
+    if format_of(how.backend) == "paddle":
+        return _write_static(model, directory)
+    target, reason = directory / "model.onnx", onnx_write.obstacle(model)
+    if reason is None:
+        onnx_write.write(model, target, how.form(model))
+    elif how.precision in ("fp32", "bf16"):
+        program, parameters = _write_static(model, directory)
+        names = {parameter.name: name for name, parameter in model.named_parameters()}
+        onnx_graph.write_onnx(program, parameters, target, names, model.config.num_labels)
+    else:
+        raise UserError(f"--precision {how.precision}: cannot be written for this model: {reason}; measure it in fp32")
+    return [target]
+
+
+def _write_static(model: nn.Layer, directory: Path) -> list[Path]:
+    spec = [paddle.static.InputSpec([None, None], "int64", name) for name in INPUTS]
+    try:
+        paddle.jit.save(model, str(directory / "inference"), input_spec=spec)
+    except Exception as error:  # Paddle's own types, and for a full disk whatever C++ threw
+        raise RunError(f"a model to measure could not be saved: {first_line(error)}") from error
+    return [program_path(directory), directory / PARAMETERS]
 
 
 def _groups(sizes: Mapping[str, int], reference: str) -> list[list[str]]:

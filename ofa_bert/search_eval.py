@@ -21,7 +21,7 @@ from ofa_bert.tasks import Task
 BATCH = 64
 
 
-class Judge:
+class Scorer:
     """Scores and losses of sub-models on one set of examples. The loss is the distance to `reference`'s outputs:
 
     mean KL divergence for classes, mean squared difference for regression. Embeddings are computed once.
@@ -52,7 +52,7 @@ class Judge:
                 found[index] = run(x, mask).astype("float32").numpy()
         return found
 
-    def judge(self, sub_model: SubModelConfig) -> dict[str, Any]:
+    def score(self, sub_model: SubModelConfig) -> dict[str, Any]:
         """{"score": main metric, "loss": distance to the reference, "scores": every metric}."""
         logits = self.logits(sub_model)
         scores = compute(self.task, logits, self.labels)

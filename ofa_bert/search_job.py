@@ -21,7 +21,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.meta import versions
 from ofa_bert.nsga import Evaluated, Nsga
 from ofa_bert.search import Point, UnevenSpace, additive_front, choose, pareto_front
-from ofa_bert.search_eval import Judge
+from ofa_bert.search_eval import Scorer
 from ofa_bert.search_report import write_front
 from ofa_bert.search_setup import (
     Costs,
@@ -50,10 +50,10 @@ def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     costs, space = costs_of(config, supernet.space.shape), space_of(config, supernet.space)
-    judge = supernet.judge(config.examples)
+    scorer = supernet.scorer(config.examples)
     nsga = Nsga(
         space,
-        evaluator(judge, costs, config.loss_weight),
+        evaluator(scorer, costs, config.loss_weight),
         config.searched_cost(),
         budget_of(config),
         first_guesses(config, supernet, space, costs, output / _GUESSES),
@@ -69,14 +69,14 @@ def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
     if config.worker:
         return None
     seconds = round(time.monotonic() - started, 1)
-    front, grid = in_full(config, supernet, costs, points, judge)
+    front, grid = in_full(config, supernet, costs, points, scorer)
     winner = choose(front, budget_of(config))
     results = {
         "task": supernet.task.name,
         "cost": config.searched_cost(),
         "trials": len(points),
         "search_seconds": seconds,
-        "examples": len(judge.labels),
+        "examples": len(scorer.labels),
         "held_out": len(supernet.held_out),
         "config": to_json(config),
         "versions": versions(),
@@ -85,11 +85,11 @@ def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
     return finish(config, supernet, winner, results)
 
 
-def evaluator(judge: Judge, costs: Costs, loss_weight: float) -> Any:
+def evaluator(scorer: Scorer, costs: Costs, loss_weight: float) -> Any:
     """Sub-model -> Evaluated. The value is the score less loss_weight * loss: scores on few examples tie."""
 
     def evaluate(sub_model: SubModelConfig) -> Evaluated:
-        found = judge.judge(sub_model)
+        found = scorer.score(sub_model)
         value = found["score"] - loss_weight * found["loss"]
         return Evaluated(value, found["score"], costs(sub_model), {"loss": found["loss"], "scores": found["scores"]})
 
@@ -114,7 +114,7 @@ def first_guesses(
         for layers in supernet.space.kept_layers
         for heads in space.heads
     ]
-    judge = supernet.judge(min(_GUESS_EXAMPLES, config.examples))
+    scorer = supernet.scorer(min(_GUESS_EXAMPLES, config.examples))
     shaped: list[SubModelConfig] = []
     for depth, layers in zip(supernet.space.depth_mults, supernet.space.kept_layers):
 
@@ -122,7 +122,7 @@ def first_guesses(
             return tqdm(places, desc=f"hurts at depth {depth:.4g}", unit="layer")
 
         base = uniform(shape, 1.0, layers)
-        hurts = judge.hurts(base, space, len(layers) == shape.num_layers, shown)
+        hurts = scorer.hurts(base, space, len(layers) == shape.num_layers, shown)
         shaped += additive_front(space, hurts, lambda sub_model: costs(sub_model)[cost])
     limit = config.limits().get(cost)
     if limit is not None:
@@ -177,14 +177,14 @@ def _work_together(config: SearchConfig) -> None:
 
 
 def in_full(
-    config: SearchConfig, supernet: Supernet, costs: Costs, points: list[Point], judge: Judge
+    config: SearchConfig, supernet: Supernet, costs: Costs, points: list[Point], scorer: Scorer
 ) -> tuple[list[Point], list[Point]]:
     """(front, trained grid), evaluated on every held-out example."""
     trained = supernet.space.sub_models()
     cost, budget = config.searched_cost(), budget_of(config)
-    whole = judge if len(judge.labels) == len(supernet.held_out) else supernet.judge()
+    whole = scorer if len(scorer.labels) == len(supernet.held_out) else supernet.scorer()
     evaluate = evaluator(whole, costs, config.loss_weight)
-    known = {point.sub_model: point for point in points} if whole is judge else {}
+    known = {point.sub_model: point for point in points} if whole is scorer else {}
 
     def point(sub_model: SubModelConfig) -> Point:
         return known.get(sub_model) or evaluate(sub_model).point(sub_model, cost)
@@ -195,7 +195,7 @@ def in_full(
     taken = [*within[-_FINAL // 2 :], *front[:: 1 + 2 * len(front) // _FINAL]]
     chosen = dict.fromkeys(p.sub_model for p in taken)
     named = [_named(point(sub_model), name) for name, sub_model in trained.items()]
-    bar = tqdm(list(chosen), desc="front on all held-out examples", unit="sub-model", disable=whole is judge)
+    bar = tqdm(list(chosen), desc="front on all held-out examples", unit="sub-model", disable=whole is scorer)
     return pareto_front([*map(point, bar), *named]), named
 
 

@@ -20,7 +20,7 @@ from ofa_bert.prepare import best_of, check_task
 from ofa_bert.pretrained import locate
 from ofa_bert.readers import load_datasets
 from ofa_bert.search import Budget, UnevenSpace, uneven_space
-from ofa_bert.search_eval import Judge
+from ofa_bert.search_eval import Scorer
 from ofa_bert.submodel import ModelShape, SearchSpace, SubModelConfig, count_flops, count_parameters
 from ofa_bert.tasks import Datasets, Task
 from ofa_bert.token_cache import encode_once
@@ -52,12 +52,12 @@ class Supernet:
     def pad_id(self) -> int:
         return self.tokenizer.pad_token_id
 
-    def judge(self, examples: Optional[int] = None) -> Judge:
+    def scorer(self, examples: Optional[int] = None) -> Scorer:
         """Of the first `examples` held-out examples, which stand in no order, or of all."""
         encoded = self.held_out
         if examples is not None and examples < len(encoded):
             encoded = encoded.select(range(examples))
-        return Judge(self.model, encoded, self.task, self.pad_id, self.space.largest)
+        return Scorer(self.model, encoded, self.task, self.pad_id, self.space.largest)
 
     def dev(self, cache: Path) -> dict[str, Encoded]:
         length = self.meta["max_seq_length"]

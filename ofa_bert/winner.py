@@ -21,6 +21,9 @@ from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score
 from ofa_bert.keeper import RESULTS
+from ofa_bert.latency_measure import Device
+from ofa_bert.latency_model import LatencyTable
+from ofa_bert.machine import processor
 from ofa_bert.meta import FORMAT, versions
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.search import Point
@@ -54,9 +57,24 @@ def finish(config: SearchConfig, supernet: Supernet, winner: Point, results: dic
     kept = {key: supernet.meta[key] for key in ("task", "model_type", "max_seq_length", "seed", "shape")}
     own = {"format": FORMAT, **kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
     own.update(scores=dev, score=dev["score"])
-    save_model(output / DIRECTORY, extract(supernet.model, sub_model), supernet.tokenizer, own)
+    small = extract(supernet.model, sub_model)
+    save_model(output / DIRECTORY, small, supernet.tokenizer, own)
+    if config.latency_table:
+        results["latency"] = checked_latency(LatencyTable.load(config.latency_table), small, sub_model)
     write_json_atomic(output / RESULTS, results)
     return results
+
+
+def checked_latency(table: LatencyTable, model: nn.Layer, sub_model: SubModelConfig) -> dict[str, Any]:
+    """predicted_ms, and measured_ms of the model itself; None when the table was made on another kind of machine."""
+    setting, predicted = table.setting, table.predict(sub_model)
+    if setting["processor"] != processor():
+        logger.warning("the latency table is of %s, so the winner cannot be measured here", setting["processor"])
+        return {"predicted_ms": predicted, "measured_ms": None}
+    names = ("device", "backend", "precision", "threads", "batch", "length", "repeats")
+    device, tokens = Device(*(setting[name] for name in names)), model.config.vocab_size
+    measured = device.measure({"winner": lambda: model}, {"winner": 0}, "winner", tokens)
+    return {"predicted_ms": predicted, "measured_ms": measured["winner"]}
 
 
 def finetune(config: SearchConfig, supernet: Supernet, sub_model: SubModelConfig) -> str:
@@ -110,4 +128,10 @@ def printed(results: Mapping[str, Any]) -> str:
     """The winner on dev beside the uniform sub-models there."""
     own = "  ".join(f"{name} {value:.4f}" for name, value in results["dev"].items() if name != "score")
     tuned = f" after {results['finetune']['steps']} steps of its own" if "finetune" in results else ""
-    return f"winner on dev{tuned}: {own}"
+    lines = [f"winner on dev{tuned}: {own}"]
+    latency = results.get("latency")
+    if latency and latency["measured_ms"]:
+        predicted, measured = latency["predicted_ms"], latency["measured_ms"]
+        off = measured / predicted - 1
+        lines.append(f"latency: {predicted:.2f} ms predicted, {measured:.2f} ms measured ({off:+.1%})")
+    return "\n".join(lines)

@@ -118,7 +118,7 @@ def test_a_group_on_a_slower_machine_is_scaled_back(monkeypatch):
     monkeypatch.setattr(latency_measure, "write_model", lambda model, directory, kind: [model])
     speeds = iter([1.0, 2.0, 1.0])
 
-    def group(files):
+    def group(files, vocabulary):
         slower = next(speeds)
         return {name: paths[0] * slower for name, paths in files.items()}
 
@@ -136,20 +136,42 @@ def test_typical_leaves_out_the_slower_half():
     assert typical(np.asarray([7.0])) == 7.0
 
 
-@pytest.mark.parametrize("backend", ["onnx_runtime", "paddle_inference"])
-def test_exported_models_are_measured_on_this_machine(backend, monkeypatch):
+@pytest.mark.parametrize(
+    "backend, precision",
+    [("onnx_runtime", "fp32"), ("onnx_runtime", "int8"), ("openvino", "int8"), ("paddle_inference", "fp32")],
+)
+def test_exported_models_are_measured_on_this_machine(backend, precision, monkeypatch):
     from ofa_bert import latency_measure
     from ofa_bert.encoder import shape_of
 
     monkeypatch.setattr(latency_measure, "VOCABULARY", 1200)
     model = build(hidden=64, heads=4, ffn=256)
-    device = latency_measure.Device("cpu", backend, "fp32", 1, 4, 40, 20)
+    device = latency_measure.Device("cpu", backend, precision, 1, 4, 40, 20)
     shape = shape_of(model)
     models = [uniform(shape, 1.0), uniform(shape, 0.25), SubModelConfig([0], [1], [64])]
     found = latency_measure.measure_sub_models(device, "bert", model.config, shape, models)
     assert len(found) == 3 and found[0] > found[1] > found[2] > 0
     setting = device.setting()
-    assert setting["threads"] == 1 and setting["backend"] == backend and setting["processor"] and setting["versions"]
+    assert (
+        setting["threads"] == 1
+        and (setting["backend"], setting["precision"]) == (backend, precision)
+        and setting["processor"]
+        and setting["versions"]
+    )
+
+
+def test_what_is_measured_is_what_an_export_writes(tmp_path):
+    from ofa_bert import onnx_write
+    from ofa_bert.latency_measure import Device, write_model
+
+    model = build(hidden=64, heads=4, ffn=256)
+    model.eval()
+    (written,) = write_model(model, tmp_path, Device("cpu", "onnx_runtime", "int8", 1, 1, 8, 1))
+    onnx_write.write(model, tmp_path / "exported.onnx", onnx_write.Form(weights="dynamic"))
+    assert written.read_bytes() == (tmp_path / "exported.onnx").read_bytes()
+    model.config.hidden_act = "silu"  # which export refuses, too
+    with pytest.raises(UserError, match="its activation is silu"):
+        write_model(model, tmp_path, Device("cpu", "onnx_runtime", "int8", 1, 1, 8, 1))
 
 
 def test_command_writes_a_table(tiny_bert_dir, tmp_path, capsys, monkeypatch):
@@ -171,6 +193,8 @@ def test_command_writes_a_table(tiny_bert_dir, tmp_path, capsys, monkeypatch):
         (["--length", "65"], "64 tokens"),
         (["--check", "2"], "at least 3"),
         (["--min_width", "0"], "above"),
+        (["--precision", "fp16"], "take bf16 or int8"),
+        (["--precision", "int8", "--backend", "paddle_inference"], "onnx_runtime or openvino"),
     ):
         assert main([*arguments, *more]) == 2
         assert cure in capsys.readouterr().err

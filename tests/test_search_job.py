@@ -1,5 +1,6 @@
 """The search command on a tiny supernet: judging, resuming, processes, what it writes, and its errors."""
 
+import dataclasses
 import json
 import shutil
 
@@ -15,13 +16,15 @@ from ofa_bert.commandline import arguments, parse
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.depth import distance
 from ofa_bert.encoder import shape_of
-from ofa_bert.latency_model import LatencyTable, calibrate
+from ofa_bert.latency_measure import Device
+from ofa_bert.latency_model import calibrate
 from ofa_bert.readers import load_datasets
 from ofa_bert.search import uneven_space
-from ofa_bert.search_eval import Judge
+from ofa_bert.search_eval import Scorer
 from ofa_bert.submodel import SearchSpace, SubModelConfig, count_flops, uniform
 from ofa_bert.supernet import forward
 from ofa_bert.tasks import Task
+from ofa_bert.winner import checked_latency
 
 TASK = Task("made-up", ("a", "b", "c"), ("accuracy",), ("text",))
 
@@ -57,32 +60,32 @@ def without_time(path):
     return {k: v for k, v in results.items() if k not in ("search_seconds", "config", "trials")}
 
 
-def judge_of(model, count=24):
+def scorer_of(model, count=24):
     encoded, rng = [], np.random.default_rng(3)
     for row in range(count):
         batch = batch_of(1, int(rng.integers(2, 12)), seed=row)
         encoded.append((batch.input_ids.numpy()[0], batch.token_type_ids.numpy()[0], int(rng.integers(3))))
     ids, types, labels = zip(*encoded)
-    return Judge(
+    return Scorer(
         model, Encoded(list(ids), list(types), np.asarray(labels)), TASK, 0, uniform(shape_of(model), 1.0)
     ), ids
 
 
-def test_judge_gives_the_logits_of_forward_and_their_distance():
+def test_the_scorer_gives_the_logits_of_forward_and_their_distance():
     model = build()
-    judge, ids = judge_of(model)
+    scorer, ids = scorer_of(model)
     sub_model = SubModelConfig([0, 2, 3], [1, 4, 2], [10, 64, 33])
-    logits = judge.logits(sub_model)
+    logits = scorer.logits(sub_model)
     for row in (0, 5, 23):
-        tensors = [paddle.to_tensor(ids[row][None]), paddle.to_tensor(np.asarray(judge_types(judge, row, ids))[None])]
+        tensors = [paddle.to_tensor(ids[row][None]), paddle.to_tensor(np.asarray(types_of(scorer, row, ids))[None])]
         np.testing.assert_allclose(forward(model, *tensors, sub_model).logits.numpy()[0], logits[row], atol=1e-5)
-    found = judge.judge(sub_model)
-    assert found["score"] == float((logits.argmax(-1) == judge.labels).mean())
-    assert found["loss"] == pytest.approx(distance(judge.wanted, logits, False)) and found["loss"] > 0
-    assert judge.judge(uniform(shape_of(model), 1.0))["loss"] == 0.0
+    found = scorer.score(sub_model)
+    assert found["score"] == float((logits.argmax(-1) == scorer.labels).mean())
+    assert found["loss"] == pytest.approx(distance(scorer.wanted, logits, False)) and found["loss"] > 0
+    assert scorer.score(uniform(shape_of(model), 1.0))["loss"] == 0.0
 
 
-def judge_types(judge, row, ids):
+def types_of(scorer, row, ids):
     length = len(ids[row])
     return (np.arange(length) >= length // 2).astype("int64")
 
@@ -90,22 +93,22 @@ def judge_types(judge, row, ids):
 @pytest.mark.parametrize("layers", [(0, 1, 2, 3), (0, 2, 3)])
 def test_hurts_are_those_of_the_changed_sub_models(layers):
     model = build()
-    judge, _ = judge_of(model)
+    scorer, _ = scorer_of(model)
     space = uneven_space(shape_of(model), 0.25, 0.5, steps=4)
     base = uniform(shape_of(model), 1.0, layers)
-    hurts = judge.hurts(base, space, True, lambda places: places)
-    before = judge.judge(base)["loss"]
+    hurts = scorer.hurts(base, space, True, lambda places: places)
+    before = scorer.score(base)["loss"]
     for place, layer in enumerate(layers):
         rest = [i for i in range(len(layers)) if i != place]
         dropped = SubModelConfig([layers[i] for i in rest], [4] * len(rest), [64] * len(rest))
-        assert hurts[layer][None] == pytest.approx(judge.judge(dropped)["loss"] - before, abs=1e-5)
+        assert hurts[layer][None] == pytest.approx(scorer.score(dropped)["loss"] - before, abs=1e-5)
         for heads, ffn in ((1, 64), (4, 16)):  # measured ones: the least of one part beside all of the other
             change = SubModelConfig(
                 layers,
                 [heads if i == place else 4 for i in range(len(layers))],
                 [ffn if i == place else 64 for i in range(len(layers))],
             )
-            expected = max(0.0, judge.judge(change)["loss"] - before)
+            expected = max(0.0, scorer.score(change)["loss"] - before)
             assert hurts[layer][(heads, ffn)] == pytest.approx(expected, abs=1e-5)
         assert hurts[layer][(4, 64)] == 0.0
     for layer in set(range(4)) - set(layers):
@@ -175,17 +178,20 @@ def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_
 def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
     shape = SearchSpace.from_json(meta["space"]).shape
-    calibrate(shape, lambda models: [0.1 + sum(m.heads) + sum(m.ffn) / 64 for m in models], 0.25, {}).save(
-        tmp_path / "t.json"
-    )
+    setting = Device("cpu", "onnx_runtime", "fp32", 1, 2, 12, 3).setting()
+    table = calibrate(shape, lambda models: [0.1 + sum(m.heads) + sum(m.ffn) / 64 for m in models], 0.25, setting)
+    table.save(tmp_path / "t.json")
     limit = 12.5
     more = ["--latency_table", tmp_path / "t.json", "--max_latency_ms", limit, "--finetune_steps", "6"]
     assert command(supernet_dir, tmp_path / "out", *more, "--batch_size", "8") == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     sub_model = SubModelConfig.from_json(results["winner"]["sub_model"])
-    table = LatencyTable.load(tmp_path / "t.json")
     assert results["cost"] == "latency_ms" and table.predict(sub_model) == results["winner"]["latency_ms"] <= limit
+    assert results["latency"]["predicted_ms"] == table.predict(sub_model)
+    assert 0 < results["latency"]["measured_ms"] < 5  # really run: the table's milliseconds are made up
     assert results["finetune"]["steps"] == 6
+    elsewhere = dataclasses.replace(table, setting={**setting, "processor": "another"})
+    assert checked_latency(elsewhere, None, sub_model)["measured_ms"] is None
     small, _, _ = load_model(tmp_path / "out" / "sub_model")
     model, _, _ = load_model(supernet_dir / "best")
     batch = batch_of(vocab_size=20)
