@@ -62,6 +62,12 @@ class ExitTrainConfig(TrainConfig):
     learning_rate: Optional[float] = option(
         "peak learning rate; default: 1e-3 for deebert, 3e-5 for the others", None, number
     )
+    exit_learning_rate: Optional[float] = option(
+        "peak learning rate of the heads, which start at random weights where the model does not; default: 1e-3, for"
+        " deebert --learning_rate",
+        None,
+        number,
+    )
     sandwich: int = option(
         "on a supernet: train the largest, the smallest and N sub-models drawn anew each step; -1 trains all of them",
         -1,
@@ -84,7 +90,9 @@ class ExitTrainConfig(TrainConfig):
         found = super().problems() + not_negative(self, "exit_cache_mib")
         if self.exit_layers is not None and self.geep_exit_num is not None:
             found.append("--exit_layers and --geep_exit_num exclude each other")
-        found += positive(self, "geep_exit_num")
+        found += positive(self, "geep_exit_num", "exit_learning_rate")
+        if self.exits == "deebert" and self.exit_learning_rate is not None:
+            found.append("--exit_learning_rate: with --exits deebert nothing but heads trains; give --learning_rate")
         if self.exit_lambda is not None and not 0 <= self.exit_lambda <= 1:
             found.append(f"--exit_lambda {self.exit_lambda}: must be from 0 to 1")
         if not 0 < self.held_out_share < 1:
@@ -96,6 +104,7 @@ class ExitTrainConfig(TrainConfig):
         geep = self.exits == "geep"
         filled = {
             "learning_rate": 1e-3 if self.exits == "deebert" else 3e-5,
+            "exit_learning_rate": 1e-3,
             "exit_head": "attention" if geep else "ramp",
             "exit_lambda": 1.0 if geep else 0.0,
         }

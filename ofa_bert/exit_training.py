@@ -61,6 +61,9 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
         for parameter in model.parameters():
             parameter.stop_gradient = True
     plan = train.make_plan(config, prepared.train_batches(config).steps_per_epoch)
+    if not alone:
+        for parameter in exits.parameters():  # as a multiple of the schedule's
+            parameter.optimize_attr["learning_rate"] = config.exit_learning_rate / config.learning_rate
     optimizer = train.make_optimizer(config, trained, plan)
     state = restore(output, trained, optimizer) if config.resume else {}
     keeper = Keeper(

@@ -87,6 +87,24 @@ def test_ramp_training_leaves_the_supernet_bit_for_bit(runs):
     assert layers == {"0", "1", "2"} == {str(layer) for layer in metas[1]["exits"]["layers"]}
 
 
+def test_heads_have_a_learning_rate_of_their_own(runs, glue_dir, tmp_path, capsys):
+    """Adam's first step moves every parameter by its learning rate, where the gradient is not about 0."""
+    line = [*COMMON, "--data_dir", str(glue_dir), "--model_name_or_path", str(runs / "teacher"), "--exits", "joint"]
+    line += "--max_steps 1 --warmup_proportion 0 --learning_rate 1e-4 --max_grad_norm 0 --adam_epsilon 1e-12".split()
+    rates = ["--exit_learning_rate", "1e-2"]
+    assert run_glue_ofa.main([*line, *rates, "--output_dir", str(tmp_path / "out")]) == 0
+    before = read_weights(runs / "teacher" / "best" / "model.safetensors")
+    after = read_weights(tmp_path / "out" / "last" / "model.safetensors")
+    heads = read_weights(tmp_path / "out" / "last" / "exits.safetensors")
+    pooler = "bert.pooler.dense.weight"  # which a ramp starts from
+    assert np.median(np.abs(after[pooler] - before[pooler])) == pytest.approx(1e-4, rel=0.01)
+    assert np.median(np.abs(heads["heads.0.dense.weight"] - before[pooler])) == pytest.approx(1e-2, rel=0.01)
+    capsys.readouterr()
+    line[line.index("joint")] = "deebert"
+    assert run_glue_ofa.main([*line, *rates, "--output_dir", str(tmp_path / "x")]) == 2
+    assert "give --learning_rate" in capsys.readouterr().err
+
+
 def test_joint_training_trains_the_model_too(runs):
     before = read_weights(runs / "teacher" / "best" / "model.safetensors")
     after = read_weights(runs / "geep" / "last" / "model.safetensors")
