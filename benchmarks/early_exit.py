@@ -23,6 +23,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import dev_data  # noqa: E402
+
 from ofa_bert import environment  # noqa: E402
 from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, open_exit_parts, open_model  # noqa: E402
 from ofa_bert.bundle import read_manifest  # noqa: E402
@@ -35,7 +37,6 @@ from ofa_bert.exit_runtime import ExitModel, Limits  # noqa: E402
 from ofa_bert.latency import in_turn  # noqa: E402
 from ofa_bert.meta import versions  # noqa: E402
 from ofa_bert.metrics import compute, main_score  # noqa: E402
-from ofa_bert.readers import load_datasets  # noqa: E402
 from ofa_bert.report import table  # noqa: E402
 from ofa_bert.tasks import Task  # noqa: E402
 from ofa_bert.tokens import load_text_encoder  # noqa: E402
@@ -46,10 +47,7 @@ ANY_LENGTH = 2**62  # tokens of a batch: only its texts are counted
 def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundles", nargs="+", required=True, help="exported from models with exits, of one task")
-    parser.add_argument("--task_name", help="GLUE task; default: the bundles'")
-    parser.add_argument("--data_dir", help="its files")
-    parser.add_argument("--dev_file", help="your own file instead; --train_file is its training part")
-    parser.add_argument("--train_file")
+    dev_data.add_arguments(parser)
     parser.add_argument("--thresholds", nargs="+", default=[FROM_POLICY], help="numbers, and policy, the bundle's own")
     parser.add_argument("--criterion", choices=CRITERIA, help="what numbers are compared with; default: a bundle's own")
     parser.add_argument("--predicted", action="store_true", help="also predict the exits of the policy beforehand")
@@ -70,16 +68,10 @@ class Data:
 
     def __init__(self, chosen, bundle, manifest):
         self.task = Task.from_json(manifest["task"])
-        where = {"data_dir": chosen.data_dir, "train_file": chosen.train_file, "dev_file": chosen.dev_file}
-        name = chosen.task_name or (None if chosen.dev_file else self.task.name)
-        if chosen.dev_file:
-            where["text_columns"] = self.task.text_columns
-        splits = load_datasets(task_name=name, labels=self.task.labels, **where).dev
-        examples = next(iter(splits.values()))
-        texts = [item.text if item.text_pair is None else (item.text, item.text_pair) for item in examples]
+        texts, labels = dev_data.load(chosen, self.task)
         tokens, kinds = load_text_encoder(bundle, manifest)(texts)
         order = np.argsort([-len(row) for row in tokens], kind="stable")
-        self.labels = np.asarray([examples[i].label for i in order])
+        self.labels = labels[order]
         self.lengths = np.asarray([len(tokens[i]) for i in order])
         self.ids = np.full([len(order), self.lengths[0]], manifest["pad_token_id"], dtype=np.int64)
         self.types = np.zeros_like(self.ids)

@@ -419,18 +419,28 @@ def test_a_policy_for_another_model_is_refused(case, tmp_path):
         read(tmp_path / "nothing", meta, case.model, case.exits)
 
 
+def write_data(case, folder):
+    """Two files on which the full model is always right; returns the labels."""
+    labels = case.outputs.logits[-1].argmax(-1)
+    for name in ("train", "dev"):
+        lines = [f"{text}\t{label}" for text, label in zip(case.texts, labels)]
+        (folder / f"{name}.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    return labels
+
+
+def data_flags(folder):
+    return f" --dev_file {folder / 'dev.tsv'} --train_file {folder / 'train.tsv'}"
+
+
 def test_the_benchmark_measures_what_it_says(case, tmp_path, capsys):
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import early_exit
 
-    labels = case.outputs.logits[-1].argmax(-1)  # the full model is always right
-    for name in ("train", "dev"):
-        lines = [f"{text}\t{label}" for text, label in zip(case.texts, labels)]
-        (tmp_path / f"{name}.tsv").write_text("\n".join(["text\tlabel", *lines]) + "\n")
+    labels = write_data(case, tmp_path)
     threshold = between(case.outputs, 0.6)
     again = shutil.copytree(case.bundle, tmp_path / "again")
     line = f"--bundles {case.bundle} {again} --threads 1"
-    line += f" --dev_file {tmp_path / 'dev.tsv'} --train_file {tmp_path / 'train.tsv'}"
+    line += data_flags(tmp_path)
     line += f" --thresholds policy {threshold} --predicted --batch_sizes 1 8 --repeats 2 --samples 20 --pool 3"
     assert early_exit.main([*line.split(), "--output_dir", str(tmp_path / "out")]) == 0
     assert "time saved" in capsys.readouterr().out
@@ -449,3 +459,25 @@ def test_the_benchmark_measures_what_it_says(case, tmp_path, capsys):
             assert row["score"] == pytest.approx((found.logits.argmax(-1) == labels).mean())
     assert (tmp_path / "out" / "plot.png").read_bytes().startswith(b"\x89PNG")
     assert (tmp_path / "out" / "table.md").is_file()
+
+
+def test_ways_are_compared_by_what_their_predictors_answer(case, tmp_path, capsys):
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import compare
+
+    labels = write_data(case, tmp_path)
+    ways = ["--ways", f"full={case.bundle},threads=1", f"exits={case.bundle},threads=1,exit_threshold=policy"]
+    ways.append(f"two={case.bundle},precision=int8,workers=2")
+    line = data_flags(tmp_path) + f" --texts 20 --singles 4 --repeats 2 --output_dir {tmp_path / 'out'}"
+    assert compare.main([*ways, *line.split()]) == 0
+    assert "sooner" in capsys.readouterr().out
+    full, exits, two = json.loads((tmp_path / "out" / "rows.json").read_text())["rows"]
+    assert (full["name"], full["score"], full["speedup"], full["mean_layers"]) == ("full", 1.0, 1.0, None)
+    found = answers(case, "policy")
+    assert exits["score"] == pytest.approx((found.logits.argmax(-1) == labels).mean())
+    assert exits["mean_layers"] == pytest.approx(found.layers.mean())
+    assert two["workers"] == 2 and min(row["p50_ms"] for row in (full, exits, two)) > 0
+    assert (tmp_path / "out" / "plot.png").read_bytes().startswith(b"\x89PNG")
+    for way, word in (("x", "must be NAME=BUNDLE"), (f"x={case.bundle},sped=1", "none of backend")):
+        assert compare.main(["--ways", way, *line.split()]) == 2
+        assert word in capsys.readouterr().err
