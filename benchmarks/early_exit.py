@@ -120,6 +120,7 @@ def ways_of(chosen, bundle, manifest):
     whole, layers = open_model(bundle, **how), tuple(entry["layers"])
     ways = [Way(bundle, "full", layers, lambda size: whole, 1, labels)]
     every = ExitPlan(layers, Policy(entry["criterion"], 1.0), tuple(range(len(layers) - 1)))
+    on_gpu = chosen.device == "gpu"  # where predicted exits have graphs of their own
     parts = open_exit_parts(bundle, every, **how)  # which all thresholds share
     tried = [(value, "threshold") for value in dict.fromkeys(["0", *chosen.thresholds])]
     tried += [(FROM_POLICY, "predicted")] if chosen.predicted else []
@@ -128,7 +129,8 @@ def ways_of(chosen, bundle, manifest):
         plan = plan_of(bundle, manifest, value, mode, criterion)
 
         def sized(size, plan=plan):
-            return ExitModel(parts, plan, labels, manifest["pad_token_id"], Limits(size, ANY_LENGTH))
+            own = open_exit_parts(bundle, plan, **how) if plan.table is not None and on_gpu else parts
+            return ExitModel(own, plan, labels, manifest["pad_token_id"], Limits(size, ANY_LENGTH))
 
         name = f"{value}, predicted" if mode == "predicted" else str(value)
         # Predicted exits need no pool to refill from: texts of one exit come together from all of the data.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
@@ -22,6 +23,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exit_arrays import on_device, on_host
 from ofa_bert.exit_bundle import ExitPlan, Parts, exits_of, pick_parts
 from ofa_bert.exit_loop import Library
+from ofa_bert.exit_merge import merge
 from ofa_bert.tensorrt import Profile
 
 BACKENDS = ("onnx_runtime", "openvino", "paddle_inference")  # in the order in which "auto" tries them
@@ -93,10 +95,12 @@ class ExitParts(NamedTuple):
 
     segments: (input_ids, token_type_ids) -> [hidden] the first, (hidden, input_ids) -> [hidden] the others; heads, by
     the place of their exit: (hidden, input_ids) -> [logits [B, C], certainty [B]], the last one logits alone.
+    complete, by place too: (input_ids, token_type_ids) -> [logits], all that a predicted exit needs in one call.
     """
 
     segments: Sequence[Part]
     heads: Mapping[int, Part]
+    complete: Mapping[int, Part]
     library: Library  # for the hidden states that the parts give
     name: str
     precision: str
@@ -195,13 +199,26 @@ def open_part_files(
     settings = Settings(files.precision, provider, threads or environment.cores(), Profile())
     last = len(files.heads) - 1
     places = range(len(files.heads)) if plan.table is not None else (*plan.ask, last)
+    device = "cpu" if provider == "cpu" else "gpu:0"
+    on_cuda = (backend, provider) == ("onnx_runtime", "cuda")
+    if on_cuda and plan.table is not None:
+        complete = {place: _open_complete(files, place, settings) for place in places}
+        return ExitParts([], {}, complete, on_host(), backend, files.precision, device)
     segments = [_load(PARTS, part, backend, settings) for part in files.segments]
     heads = {place: _load(PARTS, files.heads[place], backend, settings) for place in places}
     library = on_host()
-    if (backend, provider) == ("onnx_runtime", "cuda"):
+    if on_cuda:
         library = on_device(*(_load(PARTS, part, backend, settings) for part in files.moves))
-    device = "cpu" if provider == "cpu" else "gpu:0"
-    return ExitParts(segments, heads, library, backend, files.precision, device)
+    return ExitParts(segments, heads, {}, library, backend, files.precision, device)
+
+
+def _open_complete(files: Parts, place: int, settings: Settings) -> Part:
+    """One graph up to an exit: on a GPU a call costs more than a layer, and memory for copies of the weights less."""
+    parts = [*files.segments[: place + 1], files.heads[place]]
+    with tempfile.TemporaryDirectory(prefix="ofa_bert-") as folder:
+        target = Path(folder, "complete.onnx")
+        merge([path for (path,) in parts], target)
+        return _load(PARTS, [target], "onnx_runtime", settings)
 
 
 def format_of(backend: str) -> str:

@@ -65,9 +65,13 @@ class ExitModel:
             group = np.flatnonzero(places == place)
             for rows in plan_batches(lengths[group], *self.limits):
                 work = self._begin(ids, types, group[rows], lengths)
-                hidden = self._layers(0, place, *work.tensors)
-                answers.logits[work.index] = self._ask(place, hidden, work.tensors[-1])[0]
+                answers.logits[work.index] = self._complete(place, *work.tensors)
                 answers.layers[work.index] = self.plan.layers[place]
+
+    def _complete(self, place: int, token_type_ids: np.ndarray, input_ids: np.ndarray) -> np.ndarray:
+        if place in self.parts.complete:
+            return self._run(self.parts.complete[place], input_ids, token_type_ids)[0]
+        return self._ask(place, self._layers(0, place, token_type_ids, input_ids), input_ids)[0]
 
     def _begin(self, ids: np.ndarray, types: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> Work:
         """A batch of rows cut to their longest. Until its first layers ran, its token types travel as hidden states."""

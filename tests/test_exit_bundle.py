@@ -16,6 +16,7 @@ from ofa_bert.backends import open_exit_parts
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exit_arrays import OnDevice
 from ofa_bert.exit_bundle import ExitPlan, plan_of
+from ofa_bert.exit_merge import merge
 from ofa_bert.exit_policy import Policy, first_exits
 from ofa_bert.exit_runtime import ExitModel, Limits, open_exits
 from ofa_bert.exits import whole
@@ -140,7 +141,16 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
         _, session = engines._ort_session(files, settings._replace(provider="cpu"))
         return engines.bound_part(onnxruntime, session, "cpu")
 
+    opened = []
     monkeypatch.setattr(backends, "PARTS", {"onnx_runtime": load})
+    monkeypatch.setattr(backends, "merge", lambda parts, target: opened.append(len(parts)) or merge(parts, target))
+    predicted = open_exits(case.bundle, "policy", "predicted", device="gpu", precision=precision, threads=1)
+    places = predicted.plan.table.predict(case.data.input_ids)
+    answered = predicted.answers(*padded(case))
+    assert opened == [2, 3, 4, 5] and not predicted.parts.segments  # one graph per exit: its segments and its head
+    np.testing.assert_array_equal(answered.layers, np.asarray(ENDS)[places])
+    np.testing.assert_allclose(answered.logits, expected(case, answered.layers), atol=off)
+
     plan = ExitPlan(ENDS, Policy("entropy", between(case.outputs, 0.6)), (0, 1, 2))
     parts = open_exit_parts(case.bundle, plan, "onnx_runtime", precision, "gpu", threads=1)
     model = ExitModel(parts, plan, 3, 0, Limits(8, 10**9))
