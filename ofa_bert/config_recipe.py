@@ -108,7 +108,9 @@ class DistilConfig(LoopConfig, DistilWeights, Pair):
         if self.held_out_share is not None and not 0 <= self.held_out_share < 1:
             found.append(f"--held_out_share {self.held_out_share}: must be at least 0 and below 1")
         if self.held_out_share == 0 and not found and self.shape():
-            found.append(f"--held_out_share 0: importance for --student {self.student} is measured there; try {HELD_OUT}")
+            found.append(
+                f"--held_out_share 0: importance for --student {self.student} is measured there; try {HELD_OUT}"
+            )
         return found
 
     def shape(self) -> Optional[CutShape]:
@@ -163,7 +165,9 @@ class RecipeConfig(LoopConfig, DistilWeights, Pair):
     again_learning_rate: Optional[float] = option("its peak learning rate; default: --learning_rate", None, number)
     target_num_heads: Optional[int] = option("heads that every layer keeps; default: two thirds", None, whole)
     target_ffn_dim: Optional[int] = option("FFN neurons that every layer keeps; default: half", None, whole)
-    skip: tuple = option("stages to leave out; prune: neither prune nor distil again", (), many=True, choices=("prune",))
+    skip: tuple = option(
+        "stages to leave out; prune: neither prune nor distil again", (), many=True, choices=("prune",)
+    )
     corpus: Optional[str] = option(
         "UTF-8 text file, one sentence a line: pre-train the shape of --student on it by distillation, then finetune it"
         " on the labels, in place of distilling from the finetuned teacher (task-agnostic distillation)",
@@ -182,7 +186,9 @@ class RecipeConfig(LoopConfig, DistilWeights, Pair):
     workers: Optional[int] = option(
         "instances in the last row, one thread each; default: one per core, on a GPU none", None, whole
     )
-    timing_batch_size: Optional[int] = option("texts per batch of all rows' throughput; default: --batch_size", None, whole)
+    timing_batch_size: Optional[int] = option(
+        "texts per batch of all rows' throughput; default: --batch_size", None, whole
+    )
     samples: int = option("dev texts that every row is timed on", 512, whole)
     repeats: int = option("timed rounds over all rows", 5, whole)
     price_per_hour: Optional[float] = option("USD per hour of this machine, for the cost line", None, number)

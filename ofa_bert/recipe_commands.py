@@ -27,12 +27,16 @@ def run_distil(argv):
     if parallel.is_main():
         best = results["best"]
         show(f"teacher, {results['teacher_parameters']} parameters, on dev: {text(results['teacher'])}")
-        show(f"student, {results['parameters']} parameters, best on dev after step {best['step']}: {text(best['scores'])}")
+        show(
+            f"student, {results['parameters']} parameters, best on dev after step {best['step']}: {text(best['scores'])}"
+        )
         show(f"written to {config.output_dir}")
 
 
 def run_prune(argv):
-    about = "Keep the most important attention heads and FFN neurons of every layer, measured on held-out training data."
+    about = (
+        "Keep the most important attention heads and FFN neurons of every layer, measured on held-out training data."
+    )
     example = (
         "python -m ofa_bert prune --model_name_or_path ./tmp/SST-2-student --target_num_heads 8 --target_ffn_dim 768\n"
         "    --task_name SST-2 --output_dir ./tmp/SST-2-pruned\n\n"
@@ -48,7 +52,9 @@ def run_prune(argv):
     results = prune(config, datasets)
     show(f"before, {results['parameters_before']} parameters, on dev: {text(results['before'])}")
     show(f"pruned, {results['parameters']} parameters, on dev: {text(results['after'])}")
-    show(f"written to {config.output_dir}; distil again into it: python -m ofa_bert distil --student {config.output_dir}")
+    show(
+        f"written to {config.output_dir}; distil again into it: python -m ofa_bert distil --student {config.output_dir}"
+    )
 
 
 RECIPE_EXAMPLE = """python -m ofa_bert recipe --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 --device cpu
