@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
-from ofa_bert import environment, onnx_graph
+from ofa_bert import environment, onnx_graph, parallel
 from ofa_bert.atomic import MODEL_META, read_json, write_json_atomic
 from ofa_bert.backends import check_choice
 from ofa_bert.bundle import read_manifest
@@ -63,6 +63,11 @@ def recipe(config: RecipeConfig, datasets: Datasets, argv: Sequence[str] = ()) -
 
 def _check(config: RecipeConfig, datasets: Datasets) -> None:
     """What would fail hours later fails now."""
+    if parallel.world_size() > 1:
+        raise UserError(
+            "recipe runs in one process, as it measures; train its stages by the commands that it prints, each under"
+            " paddle.distributed.launch, and give the recipe the same --batch_size: it keeps stages that are finished"
+        )
     teacher = best_of(config.teacher)
     meta = read_json(Path(teacher, MODEL_META)) if Path(teacher, MODEL_META).is_file() else {}
     if not meta.get("task") or not meta.get("shape"):

@@ -3,8 +3,10 @@
 from ofa_bert.cli import show
 from ofa_bert.commandline import parse
 
-DISTIL_EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 --output_dir ./tmp/SST-2-student
-python -m ofa_bert distil --teacher ./tmp/SST-2 --student 6,12,768,1536 --task_name SST-2 --output_dir ./tmp/SST-2-cut
+DISTIL_EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
+    --output_dir ./tmp/SST-2-student
+python -m ofa_bert distil --teacher ./tmp/SST-2 --student 6,12,768,1536 --task_name SST-2 \\
+    --output_dir ./tmp/SST-2-cut
 
 Several processes: python -m paddle.distributed.launch --nproc_per_node 2 -m ofa_bert distil ... --device cpu
 
@@ -27,9 +29,7 @@ def run_distil(argv):
     if parallel.is_main():
         best = results["best"]
         show(f"teacher, {results['teacher_parameters']} parameters, on dev: {text(results['teacher'])}")
-        show(
-            f"student, {results['parameters']} parameters, best on dev after step {best['step']}: {text(best['scores'])}"
-        )
+        show(f"student, {results['parameters']} parameters, on dev: {text(best['scores'])} (best, step {best['step']})")
         show(f"written to {config.output_dir}")
 
 
@@ -38,7 +38,7 @@ def run_prune(argv):
         "Keep the most important attention heads and FFN neurons of every layer, measured on held-out training data."
     )
     example = (
-        "python -m ofa_bert prune --model_name_or_path ./tmp/SST-2-student --target_num_heads 8 --target_ffn_dim 768\n"
+        "python -m ofa_bert prune --model_name_or_path ./tmp/SST-2-student --target_num_heads 8 --target_ffn_dim 768 \\\n"
         "    --task_name SST-2 --output_dir ./tmp/SST-2-pruned\n\n"
         "Nothing is trained: distil again with --student ./tmp/SST-2-pruned afterwards."
     )
@@ -57,7 +57,7 @@ def run_prune(argv):
     )
 
 
-RECIPE_EXAMPLE = """python -m ofa_bert recipe --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 --device cpu
+RECIPE_EXAMPLE = """python -m ofa_bert recipe --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 --device cpu \\
     --output_dir ./tmp/SST-2-fast --distil_epochs 3 --again_epochs 3
 
 Stages: distil, prune, distil again, export, quantize, several instances. Each prints the command that does it alone,

@@ -28,7 +28,7 @@ class States(NamedTuple):
 
 @dataclass(frozen=True)
 class StudentObjective:
-    """The weighted sum of the losses; projection: from the student's hidden size to the teacher's, where they differ."""
+    """Weights of the losses' sum; projection: from the student's hidden size to the teacher's, where they differ."""
 
     regression: bool
     logit: float
