@@ -38,8 +38,8 @@ def run_prune(argv):
         "Keep the most important attention heads and FFN neurons of every layer, measured on held-out training data."
     )
     example = (
-        "python -m ofa_bert prune --model_name_or_path ./tmp/SST-2-student --target_num_heads 8 --target_ffn_dim 768 \\\n"
-        "    --task_name SST-2 --output_dir ./tmp/SST-2-pruned\n\n"
+        "python -m ofa_bert prune --model_name_or_path ./tmp/SST-2-student --target_num_heads 8 \\\n"
+        "    --target_ffn_dim 768 --task_name SST-2 --output_dir ./tmp/SST-2-pruned\n\n"
         "Nothing is trained: distil again with --student ./tmp/SST-2-pruned afterwards."
     )
     from ofa_bert.config_recipe import PruneConfig
@@ -57,8 +57,8 @@ def run_prune(argv):
     )
 
 
-RECIPE_EXAMPLE = """python -m ofa_bert recipe --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 --device cpu \\
-    --output_dir ./tmp/SST-2-fast --distil_epochs 3 --again_epochs 3
+RECIPE_EXAMPLE = """python -m ofa_bert recipe --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
+    --device cpu --output_dir ./tmp/SST-2-fast --distil_epochs 3 --again_epochs 3
 
 Stages: distil, prune, distil again, export, quantize, several instances. Each prints the command that does it alone,
 and is kept when the same command is given again. Then every stage is measured in the engine that it is for, all of

@@ -83,8 +83,8 @@ def _how(config: RecipeConfig, rows: Sequence[Row], about: dict[str, Any]) -> st
         f"{on}. {last['texts_timed']} dev texts (of the padded row {rows[0]['texts_timed']}), {last['rounds']} rounds"
         f" with all rows in turn, medians. Throughput in batches of {last['batch_size']} texts of about one length,"
         f" latency one text at a time; padded: to {config.max_seq_length} tokens. Speed-ups are of throughput. The"
-        " first two rows are PaddleNLP's model in Paddle's eager mode with this package's settings of MKL and malloc, FP32,"
-        f" on all cores; exported models run in {config.backend}."
+        " first two rows are PaddleNLP's model in Paddle's eager mode with this package's settings of MKL and malloc,"
+        f" FP32, on all cores; exported models run in {config.backend}."
     )
 
 
