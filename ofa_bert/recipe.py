@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shlex
+import sys
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
@@ -20,7 +21,7 @@ from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.commandline import to_json
 from ofa_bert.config import ExportConfig, FinetuneConfig
 from ofa_bert.config_pretrain import PretrainConfig
-from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig
+from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig, shape_in
 from ofa_bert.cut import fingerprint
 from ofa_bert.deploy import deploy
 from ofa_bert.errors import UserError
@@ -28,6 +29,7 @@ from ofa_bert.finetune import finetune
 from ofa_bert.keeper import RESULTS
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.pretrain import pretrain
+from ofa_bert.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.prune import prune
 from ofa_bert.prune import settings as prune_settings
 from ofa_bert.recipe_report import write_report
@@ -73,6 +75,20 @@ def _check(config: RecipeConfig, datasets: Datasets) -> None:
     if not meta.get("task") or not meta.get("shape"):
         raise UserError(f"--teacher {config.teacher}: was not made by run_glue.py; finetune it with that first")
     check_task(config.teacher, meta, datasets.task)
+    heads, neurons = student_size(config)
+    for flag, wanted, has in (
+        ("num_heads", config.target_num_heads, heads),
+        ("ffn_dim", config.target_ffn_dim, neurons),
+    ):
+        if wanted is not None and wanted > has:
+            raise UserError(f"--target_{flag} {wanted}: the student has {has}; ask for 1 to {has}")
+    if config.corpus and config.pretrain_teacher:
+        tokenizers = [
+            load_tokenizer(locate(best_of(name), config.model_type), config.model_type, sys.maxsize)
+            for name in (config.teacher, config.pretrain_teacher)
+        ]
+        if tokenizers[0].get_vocab() != tokenizers[1].get_vocab():
+            raise UserError(f"--pretrain_teacher {config.pretrain_teacher}: has another vocabulary than --teacher")
     onnx_graph.require(("onnx", "onnxruntime"))
     provider = "cuda" if config.device == "gpu" else "cpu"
     for precision in ("fp32", last_precision(config)):
@@ -95,7 +111,9 @@ def train_stages(config: RecipeConfig, datasets: Datasets, output: Path) -> Stag
     if "prune" in config.skip:
         return Stages(student, None, None)
     pruned, again = output / "2-pruned", output / "3-again"
-    heads, neurons = _target(config, student)
+    heads, neurons = student_size(config)
+    heads = config.target_num_heads or scaled(heads, KEPT_HEADS)
+    neurons = config.target_ffn_dim or scaled(neurons, KEPT_NEURONS)
     job = _derived(
         PruneConfig, config, model_name_or_path=str(student), output_dir=str(pruned), target_num_heads=heads,
         target_ffn_dim=neurons, resume=True,
@@ -113,11 +131,13 @@ def train_stages(config: RecipeConfig, datasets: Datasets, output: Path) -> Stag
 def _agnostic_student(config: RecipeConfig, datasets: Datasets, output: Path) -> Path:
     """Task-agnostic distillation: the shape is pre-trained on the corpus, then finetuned on the labels."""
     general, student = output / "0-pretrained", output / "1-student"
-    defaults = {field.name: field.default for field in dataclasses.fields(PretrainConfig)}
+    # Pre-training has learning rates of its own; the recipe's are for finetuned models.
+    kept = ("learning_rate", "weight_decay", "warmup_proportion")
+    own = {field.name: field.default for field in dataclasses.fields(PretrainConfig) if field.name in kept}
     job = _derived(
         PretrainConfig, config, teacher=best_of(config.pretrain_teacher or config.teacher), shape=config.student,
         corpus=config.corpus, output_dir=str(general), teacher_steps=config.pretrain_teacher_steps,
-        num_train_epochs=config.pretrain_epochs, learning_rate=defaults["learning_rate"], resume=True,
+        num_train_epochs=config.pretrain_epochs, resume=True, **own,
     )  # fmt: skip
     _stage("pretrain", job, datasets, lambda job, _: pretrain(job), to_json)
     epochs = config.distil_epochs or config.num_train_epochs
@@ -129,13 +149,17 @@ def _agnostic_student(config: RecipeConfig, datasets: Datasets, output: Path) ->
     return student
 
 
-def _target(config: RecipeConfig, student: Path) -> tuple[int, int]:
-    """(heads, neurons) that pruning keeps in every layer."""
-    meta = read_json(Path(best_of(str(student)), MODEL_META))
-    sub_model, shape = meta.get("sub_model"), meta["shape"]
-    heads = min(sub_model["heads"]) if sub_model else shape["num_heads"]
-    neurons = min(sub_model["ffn"]) if sub_model else shape["ffn_size"]
-    return config.target_num_heads or scaled(heads, KEPT_HEADS), config.target_ffn_dim or scaled(neurons, KEPT_NEURONS)
+def student_size(config: RecipeConfig) -> tuple[int, int]:
+    """(heads, neurons) of the student's narrowest layer."""
+    shape = shape_in(config.student)
+    if shape is not None:
+        return shape.heads, shape.ffn
+    source = locate(best_of(config.student), config.model_type)
+    sub_model = source.meta.get("sub_model")
+    if sub_model:
+        return min(sub_model["heads"]), min(sub_model["ffn"])
+    built = build_config(source, config.model_type, None, {})
+    return built.num_attention_heads, built.intermediate_size
 
 
 def _derived(cls: Any, config: RecipeConfig, **own: Any) -> Any:
