@@ -71,10 +71,18 @@ class DistilWeights:
     attention_weight: float = option("weight of 1 - cosine between the attention maps of those layers", 0.0, number)
     label_weight: float = option("weight of the loss on the true labels", 0.0, number)
     student_dropout: Optional[float] = option("dropout of the student; default: its own", None, number)
+    augment: int = option(
+        "also train on N copies of every text in which words are replaced by near ones, which the teacher answers; an"
+        " epoch then has N + 1 times the steps",
+        0,
+        whole,
+    )
 
     def weight_problems(self) -> list[str]:
         names = ("logit_weight", "state_weight", "attention_weight", "label_weight")
-        found = not_negative(self, *names)
+        found = not_negative(self, *names, "augment")
+        if self.augment and self.label_weight:
+            found.append(f"--augment {self.augment} makes texts without true labels: --label_weight must be 0")
         if not any(getattr(self, name) for name in names):
             found.append("all loss weights are 0, which leaves no loss; give --logit_weight 1")
         if self.student_dropout is not None and not 0 <= self.student_dropout < 1:

@@ -69,9 +69,9 @@ def check_vocabulary(config: DistilConfig, theirs: Any, own: Any, examples: Sequ
         other = sorted(token for token in {*teacher, *student} if teacher.get(token) != student.get(token))
         raise UserError(
             f"--student {config.student}: has another vocabulary than the teacher {config.teacher}"
-            f" ({len(student)} and {len(teacher)} tokens; {other[0]!r} is {student.get(other[0])} and"
-            f" {teacher.get(other[0])}); take a student with the teacher's vocab.txt, or cut one from the teacher with"
-            " --student layers,heads,hidden,ffn"
+            f" ({len(student)} and {len(teacher)} tokens; {other[0]!r} is number {student.get(other[0], 'none')} and"
+            f" {teacher.get(other[0], 'none')}); take a student with the teacher's vocab.txt, or cut one from the"
+            " teacher with --student layers,heads,hidden,ffn"
         )
     ids = [encode(examples, tokenizer, config.max_seq_length, progress=False).input_ids for tokenizer in (theirs, own)]
     for example, first, second in zip(examples, *ids):

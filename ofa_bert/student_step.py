@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, NamedTuple, Optional, Sequence
 
-import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.batches import Batch, Encoded
+from ofa_bert.batches import Batch
 from ofa_bert.encoder import attention_mask, backbone, encoder_layers
-from ofa_bert.evaluate import predict
 from ofa_bert.importance import task_loss
 from ofa_bert.losses import attention_loss, hidden_loss, logit_loss, spread_layers, token_weights
 from ofa_bert.operators import linear, softmax
 from ofa_bert.supernet import embed, encode, whole
+from ofa_bert.teacher_logits import TeacherLogits
 from ofa_bert.train import Step
 
 
@@ -104,24 +103,3 @@ def state_loss(
     """`losses.hidden_loss` of the embeddings' output and of every layer beside the teacher's layer `matched` names."""
     states = own.states if projection is None else [projection(states) for states in own.states]
     return hidden_loss(states, [wanted.states[0], *(wanted.states[layer + 1] for layer in matched)], weights)
-
-
-class TeacherLogits:
-    """The teacher's logits of the whole training set [N, C], computed by all processes before the first use."""
-
-    def __init__(self, teacher: nn.Layer, encoded: Encoded, num_labels: int, pad_id: int):
-        self._arguments = teacher, encoded, num_labels, pad_id
-        self._logits: Optional[np.ndarray] = None
-
-    def of(self, batch: Batch) -> paddle.Tensor:
-        """[B, C] for a batch of the training set."""
-        if self._logits is None:
-            teacher, encoded, num_labels, pad_id = self._arguments
-            everything = whole(teacher)
-
-            def forward(part: Batch) -> paddle.Tensor:
-                mask = attention_mask(teacher, part.input_ids)
-                return encode(teacher, embed(teacher, part.input_ids, part.token_type_ids), mask, everything).logits
-
-            self._logits = predict(forward, encoded, num_labels, pad_id, label="teacher on train")
-        return paddle.to_tensor(self._logits[batch.index])

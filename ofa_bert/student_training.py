@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 from pathlib import Path
@@ -11,18 +12,20 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel, train
+from ofa_bert.augment import augment
 from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.commandline import to_json
 from ofa_bert.config_recipe import DistilConfig, as_training
 from ofa_bert.cut import fingerprint
-from ofa_bert.encoder import set_dropout
+from ofa_bert.encoder import backbone, set_dropout
 from ofa_bert.evaluate import score
 from ofa_bert.finetune import stock_forward
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe, peak_memory_mib, versions
 from ofa_bert.student import Pair, load_pair
-from ofa_bert.student_step import StudentObjective, TeacherLogits, student_step
+from ofa_bert.student_step import StudentObjective, student_step
 from ofa_bert.tasks import Datasets
+from ofa_bert.teacher_logits import TeacherLogits
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +54,7 @@ def distil(config: DistilConfig, datasets: Datasets) -> dict[str, Any]:
     """Train the student; best/ is the best on dev. Returns what results.json in the output directory says."""
     output = Path(config.output_dir)
     check_output_dir(output, settings(config), config.resume, KIND)
-    pair = load_pair(config, datasets)
+    pair = _augmented(config, load_pair(config, datasets))
     prepared, task, student = pair.prepared, pair.prepared.task, pair.student
     pad_id = prepared.tokenizer.pad_token_id
     if config.student_dropout is not None:
@@ -97,6 +100,17 @@ def distil(config: DistilConfig, datasets: Datasets) -> dict[str, Any]:
     return results
 
 
+def _augmented(config: DistilConfig, pair: Pair) -> Pair:
+    """With the copies of --augment among the training texts."""
+    if not config.augment:
+        return pair
+    prepared = pair.prepared
+    embeddings = backbone(pair.teacher).embeddings.word_embeddings.weight.numpy()
+    more = augment(prepared.train, prepared.tokenizer, embeddings, config.augment, config.seed)
+    logger.info("train: %d texts with their copies", len(more))
+    return pair._replace(prepared=dataclasses.replace(prepared, train=more))
+
+
 def _projection(config: DistilConfig, pair: Pair) -> Optional[nn.Linear]:
     """To the teacher's hidden size, when that differs and hidden states are compared."""
     own, wanted = pair.student.config.hidden_size, pair.teacher.config.hidden_size
@@ -115,7 +129,8 @@ def _step(config: DistilConfig, pair: Pair, projection: Optional[nn.Layer]) -> t
     known = None
     if not objective.needs_states:
         pad_id = pair.prepared.tokenizer.pad_token_id
-        known = TeacherLogits(pair.teacher, pair.prepared.train, task.num_labels, pad_id)
+        cache = Path(config.output_dir, "token_cache")
+        known = TeacherLogits(pair.teacher, pair.prepared.train, task.num_labels, pad_id, cache)
     return student_step(pair.student, pair.teacher, objective, known)
 
 

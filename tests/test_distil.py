@@ -11,6 +11,7 @@ from test_training import free_port, launch
 import run_glue
 from ofa_bert import __main__ as commands
 from ofa_bert import keeper, student_step
+from ofa_bert.batches import Encoded
 from ofa_bert.checkpoint import load_model
 from ofa_bert.commandline import parse
 from ofa_bert.config_recipe import DistilConfig
@@ -19,6 +20,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.losses import attention_loss, spread_layers, token_weights
 from ofa_bert.student_step import StudentObjective, attention_maps, run_states, state_loss
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
+from ofa_bert.teacher_logits import TeacherLogits
 from ofa_bert.weights import read_weights
 
 COMMON = "--task_name SST-2 --device cpu --max_seq_length 32 --logging_steps 20 --adam_epsilon 1e-3".split()
@@ -234,6 +236,25 @@ def test_for_logits_alone_the_teacher_reads_train_once(models, glue_dir, tmp_pat
         np.testing.assert_allclose(ours[name], array, atol=2e-5, err_msg=name)
 
 
+def test_what_the_teacher_answered_is_kept_and_a_damaged_file_is_not_believed(tmp_path, monkeypatch):
+    model, batch = build(), batch_of(size=4)
+    wanted = model(batch.input_ids, batch.token_type_ids).numpy()
+    rows = [np.trim_zeros(row, "b") for row in batch.input_ids.numpy()]
+    types = [row[: len(ids)] for ids, row in zip(rows, batch.token_type_ids.numpy())]
+    arguments = Encoded(rows, types, batch.labels.numpy()), 3, 0, tmp_path / "cache"
+    asked = []
+    real = TeacherLogits._compute
+    monkeypatch.setattr(TeacherLogits, "_compute", lambda self: asked.append(1) or real(self))
+    for _ in range(2):
+        np.testing.assert_allclose(TeacherLogits(model, *arguments).of(batch).numpy(), wanted, atol=1e-5)
+    assert len(asked) == 1
+    (path,) = (tmp_path / "cache").iterdir()
+    path.write_bytes(path.read_bytes()[:40])
+    np.testing.assert_allclose(TeacherLogits(model, *arguments).of(batch).numpy(), wanted, atol=1e-5)
+    TeacherLogits(build(seed=1), *arguments).of(batch)
+    assert len(asked) == 3 and len(list((tmp_path / "cache").iterdir())) == 2
+
+
 def test_two_processes_train_as_one_with_twice_the_batch(models, glue_dir, tmp_path):
     shared = "--max_steps 4 --save_steps 4 --learning_rate 1e-3 --student_dropout 0".split()
     one = arguments(models, glue_dir, models / "narrow", tmp_path / "one", *shared, "--batch_size", "16")
@@ -279,7 +300,7 @@ def test_mistakes_are_said_in_one_line(models, glue_dir, tmp_path, tiny_bert_dir
         assert line.startswith("error: ")
         return line
 
-    assert "has another vocabulary" in refused(other) and "',' is None and 25" in refused(other)
+    assert "has another vocabulary" in refused(other) and "',' is number none and 26" in refused(other)
     assert "do_lower_case" in refused(cased, data=loud)
     assert "5 heads" in refused("2,5,32,64") and "has 4" in refused("2,5,32,64")
     assert "python -m ofa_bert pretrain" in refused("2,4,48,64")
