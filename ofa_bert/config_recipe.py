@@ -91,7 +91,7 @@ class DistilWeights:
 
 
 @dataclass(frozen=True)
-class Pair(DataConfig):
+class PairConfig(DataConfig):
     """Two models, the task, and where the outcome goes."""
 
     teacher: str = option("finetuned model to learn from: output directory of run_glue.py, or its best/")
@@ -101,7 +101,7 @@ class Pair(DataConfig):
 
 
 @dataclass(frozen=True)
-class DistilConfig(LoopConfig, DistilWeights, Pair):
+class DistilConfig(LoopConfig, DistilWeights, PairConfig):
     """python -m ofa_bert distil."""
 
     held_out_share: Optional[float] = option(
@@ -161,7 +161,7 @@ class PruneConfig(DataConfig):
 
 
 @dataclass(frozen=True)
-class RecipeConfig(LoopConfig, DistilWeights, Pair):
+class RecipeConfig(LoopConfig, DistilWeights, PairConfig):
     """python -m ofa_bert recipe."""
 
     output_dir: str = option("where the stages, the bundles, table.md, rows.json and waterfall.png go")

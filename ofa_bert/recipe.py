@@ -223,7 +223,9 @@ def _bundles(config: RecipeConfig, stages: Stages, output: Path) -> dict[str, Pa
     bundles = {}
     for name, source in sources.items():
         bundles[name] = output / "bundles" / name
-        own: dict[str, Any] = {"precision": ("fp32",)}
+        # Its operators are what ONNX Runtime is fast with on a GPU.
+        fused = config.device == "gpu" and config.backend == "onnx_runtime"
+        own: dict[str, Any] = {"precision": ("fp32",), "fused": fused}
         if name == names[-1] and last != "fp32":
             own["precision"] = ("fp32", last)
         else:  # its score is measured later, with the others'

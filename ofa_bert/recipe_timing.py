@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterable, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
 
 import numpy as np
 import paddle
@@ -60,7 +60,6 @@ class Opened(NamedTuple):
     answer: Callable[[Sequence[Inputs]], list[np.ndarray]]
     parameters: int
     mebibytes: float
-    rate: Any = None
 
 
 class Texts(NamedTuple):
@@ -76,15 +75,15 @@ def measure(config: RecipeConfig, datasets: Datasets, contenders: Sequence[Conte
     texts = _texts(config, datasets, contenders[0].path)
     size = config.timing_batch_size or config.batch_size
     with ExitStack() as stack:
-        opened = {c: stack.enter_context(_open(c, config)) for c in tqdm(contenders, desc="open", leave=False)}
+        found = {c: stack.enter_context(opened(c, config)) for c in tqdm(contenders, desc="open", leave=False)}
         scores = {}
-        for contender, model in opened.items():
+        for contender, model in found.items():
             scores[contender] = _score(config, datasets, texts, contender, model, size)
             logger.info("%s: dev %s", contender.name, scores[contender])
-        rates, counts = _throughput(config, texts, opened, size)
-        latencies = _latencies(config, texts, opened)
+        rates, counts = _throughput(config, texts, found, size)
+        latencies = _latencies(config, texts, found)
     rows = []
-    for contender, model in opened.items():
+    for contender, model in found.items():
         milliseconds = latencies[contender]
         rows.append(
             {
@@ -150,11 +149,11 @@ def _score(
 
 
 def _throughput(
-    config: RecipeConfig, texts: Texts, opened: dict[Contender, Opened], size: int
+    config: RecipeConfig, texts: Texts, models: dict[Contender, Opened], size: int
 ) -> tuple[dict[Contender, float], dict[Contender, int]]:
     """(texts per second, texts in a round) of each contender."""
     runs, counts = {}, {}
-    for contender, model in opened.items():
+    for contender, model in models.items():
         inputs, _ = batches_of(texts.timed, size, texts.pad_id, _length(config, contender))
         if contender.padded:
             inputs = inputs[: max(1, len(inputs) // PADDED_SHARE)]
@@ -164,11 +163,11 @@ def _throughput(
     return {key: counts[key] * 1e3 / float(np.median(values)) for key, values in times.items()}, counts
 
 
-def _latencies(config: RecipeConfig, texts: Texts, opened: dict[Contender, Opened]) -> dict[Contender, np.ndarray]:
+def _latencies(config: RecipeConfig, texts: Texts, models: dict[Contender, Opened]) -> dict[Contender, np.ndarray]:
     """Milliseconds of every text in every timed round, one text at a time."""
     few = texts.timed.select(range(min(LATENCY_TEXTS, len(texts.timed))))
-    runs, found = {}, {contender: [] for contender in opened}
-    for contender, model in opened.items():
+    runs, found = {}, {contender: [] for contender in models}
+    for contender, model in models.items():
         singles, _ = batches_of(few, 1, texts.pad_id, _length(config, contender))
         if contender.padded:
             singles = singles[: max(1, len(singles) // PADDED_SHARE)]
@@ -190,32 +189,27 @@ def _settle(previous: Contender, following: Contender) -> None:
     time.sleep(PAUSE_SECONDS)
 
 
-class _open:
-    """A context in which a contender is loaded."""
-
-    def __init__(self, contender: Contender, config: RecipeConfig):
-        self.contender, self.config = contender, config
-        self.pool: Optional[WorkerPool] = None
-
-    def __enter__(self) -> Opened:
-        contender = self.contender
-        if contender.engine == EAGER:
-            return _open_eager(contender, self.config.model_type)
-        manifest = read_manifest(contender.path)
-        device = "gpu" if self.config.device == "gpu" else "cpu"
-        arguments = {
-            "bundle": contender.path, "backend": contender.engine, "precision": contender.precision, "device": device,
-        }  # fmt: skip
-        size = _file_bytes(manifest, contender) / 2**20
-        if contender.workers:
-            self.pool = WorkerPool(contender.workers, arguments, contender.threads)
-            return Opened(_pool_answers(self.pool), manifest["parameters"], size)
+@contextmanager
+def opened(contender: Contender, config: RecipeConfig) -> Iterator[Opened]:
+    """The contender's model, loaded; its processes end on leaving."""
+    if contender.engine == EAGER:
+        yield _open_eager(contender, config.model_type)
+        return
+    manifest = read_manifest(contender.path)
+    parameters, mebibytes = manifest["parameters"], _file_bytes(manifest, contender) / 2**20
+    arguments = {
+        "bundle": contender.path, "backend": contender.engine, "precision": contender.precision,
+        "device": config.device,
+    }  # fmt: skip
+    if not contender.workers:
         run = open_model(**arguments, threads=contender.threads).run
-        return Opened(lambda inputs: [run(*item) for item in inputs], manifest["parameters"], size)
-
-    def __exit__(self, *error: Any) -> None:
-        if self.pool is not None:
-            self.pool.close()
+        yield Opened(lambda inputs: [run(*item) for item in inputs], parameters, mebibytes)
+        return
+    pool = WorkerPool(contender.workers, arguments, contender.threads)
+    try:
+        yield Opened(_pool_answers(pool), parameters, mebibytes)
+    finally:
+        pool.close()
 
 
 def _pool_answers(pool: WorkerPool) -> Callable[[Sequence[Inputs]], list[np.ndarray]]:
@@ -243,11 +237,9 @@ def _open_eager(contender: Contender, model_type: str) -> Opened:
 
 def _file_bytes(manifest: dict[str, Any], contender: Contender) -> int:
     """Of the model that is opened; bf16 is computed from the fp32 files, int8 by some from the static form."""
-    held = {m["precision"]: m for m in models(manifest) if m["format"] == format_of(contender.engine)}
-    for precision in (contender.precision, "int8-static", "fp32"):
-        if precision in held and (precision != "int8-static" or contender.precision.startswith("int8")):
-            return held[precision]["bytes"]
-    raise KeyError(contender.precision)
+    held = {m["precision"]: m["bytes"] for m in models(manifest) if m["format"] == format_of(contender.engine)}
+    instead = "int8-static" if contender.precision == "int8" else "fp32"
+    return held.get(contender.precision) or held[instead]
 
 
 def _add_speedups(rows: list[dict[str, Any]]) -> None:
