@@ -16,15 +16,21 @@ commands:
   trtexec         the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
 
+import os
 import sys
 
-from ofa_bert.cli import run, show
-from ofa_bert.commandline import parse
-from ofa_bert.config import DemoConfig
-from ofa_bert.config_exits import ExitChoiceConfig
-from ofa_bert.errors import UserError
-from ofa_bert.recipe_commands import run_distil, run_prune, run_recipe
-from ofa_bert.search_commands import run_latency, run_pretrain, run_search, run_tune
+if not __package__:
+    # Run by its path, as Paddle's launcher does, which knows no -m: Python then looks for every module in this folder
+    # first, and would give PaddleNLP ours for another of that name.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+from ofa_bert.cli import run, show  # noqa: E402
+from ofa_bert.commandline import parse  # noqa: E402
+from ofa_bert.config import DemoConfig  # noqa: E402
+from ofa_bert.config_exits import ExitChoiceConfig  # noqa: E402
+from ofa_bert.errors import UserError  # noqa: E402
+from ofa_bert.recipe_commands import run_distil, run_prune, run_recipe  # noqa: E402
+from ofa_bert.search_commands import run_latency, run_pretrain, run_search, run_tune  # noqa: E402
 
 
 def run_demo(argv):

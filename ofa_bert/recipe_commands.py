@@ -8,7 +8,7 @@ DISTIL_EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./
 python -m ofa_bert distil --teacher ./tmp/SST-2 --student 6,12,768,1536 --task_name SST-2 \\
     --output_dir ./tmp/SST-2-cut
 
-Several processes: python -m paddle.distributed.launch --nproc_per_node 2 -m ofa_bert distil ... --device cpu
+Several processes: python -m paddle.distributed.launch --nproc_per_node 2 ofa_bert/__main__.py distil ... --device cpu
 
 best/ is the best on dev, as run_glue.py's. With --state_weight 0 and --attention_weight 0 the teacher runs over train
 only once. Then: export_model.py, python -m ofa_bert prune, or all of it at once: python -m ofa_bert recipe

@@ -260,9 +260,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(models, glue_dir, tmp_p
     one = arguments(models, glue_dir, models / "narrow", tmp_path / "one", *shared, "--batch_size", "16")
     assert commands.main(one) == 0
     two = arguments(models, glue_dir, models / "narrow", tmp_path / "two", *shared, "--batch_size", "8")
-    starter = tmp_path / "start.py"
-    starter.write_text("import sys\nfrom ofa_bert.__main__ import main\nsys.exit(main())\n", encoding="utf-8")
-    launch(str(starter), 2, two, tmp_path / "log", free_port())
+    launch("ofa_bert/__main__.py", 2, two, tmp_path / "log", free_port())
     ours, theirs = (read_weights(tmp_path / name / "checkpoint-4" / "model.safetensors") for name in ("two", "one"))
     for name, array in theirs.items():
         np.testing.assert_allclose(ours[name], array, atol=2e-5, err_msg=name)
