@@ -8,19 +8,29 @@ commands:
   latency         measure what layers cost on this device, so that the latency of any sub-model can be predicted
   search          find uneven sub-models of a supernet under a latency, size or FLOP budget (NSGA-II, or Bort's FPTAS)
   pretrain        train a small shape from a large masked-LM on a text file, by distillation
+  distil          train a small student from a finetuned teacher
+  prune           keep the most important heads and FFN neurons of every layer
+  recipe          distil, prune, distil again, quantize, several instances: what each stage costs and brings
   tune            finetune with many hyper-parameters, stopping the bad runs early; for shapes that are hard to finetune
   export_serving  bundles as a Triton model repository and as Paddle Serving's and FastDeploy's input
   trtexec         the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
 
+import os
 import sys
 
-from ofa_bert.cli import run, show
-from ofa_bert.commandline import parse
-from ofa_bert.config import DemoConfig
-from ofa_bert.config_exits import ExitChoiceConfig
-from ofa_bert.errors import UserError
-from ofa_bert.search_commands import run_latency, run_pretrain, run_search, run_tune
+if not __package__:
+    # Run by its path, as Paddle's launcher does, which knows no -m: Python then looks for every module in this folder
+    # first, and would give PaddleNLP ours for another of that name.
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+from ofa_bert.cli import run, show  # noqa: E402
+from ofa_bert.commandline import parse  # noqa: E402
+from ofa_bert.config import DemoConfig  # noqa: E402
+from ofa_bert.config_exits import ExitChoiceConfig  # noqa: E402
+from ofa_bert.errors import UserError  # noqa: E402
+from ofa_bert.recipe_commands import run_distil, run_prune, run_recipe  # noqa: E402
+from ofa_bert.search_commands import run_latency, run_pretrain, run_search, run_tune  # noqa: E402
 
 
 def run_demo(argv):
@@ -120,11 +130,14 @@ def run_exits(argv):
 COMMANDS = {
     "bench": run_bench,
     "demo": run_demo,
+    "distil": run_distil,
     "exits": run_exits,
     "export_serving": run_export_serving,
     "latency": run_latency,
     "predict": run_predict,
     "pretrain": run_pretrain,
+    "prune": run_prune,
+    "recipe": run_recipe,
     "search": run_search,
     "trtexec": run_trtexec,
     "tune": run_tune,

@@ -129,7 +129,7 @@ def open_model(
     problems = []
     for name in names:
         try:
-            _check_choice(name, precision, provider)
+            check_choice(name, precision, provider)
             files, held = _pick(Path(bundle), models(manifest), name, precision, provider)
             return _open(files, name, _computed(precision, held), provider, threads, profile)
         except _Damaged:
@@ -157,7 +157,7 @@ def open_files(
     provider = _resolve(backend, precision, device, provider)
     if backend == "auto":
         raise UserError(f"backend auto: name one for files without a manifest: {', '.join(BACKENDS)}")
-    _check_choice(backend, precision, provider)
+    check_choice(backend, precision, provider)
     return _open([Path(path) for path in files], backend, precision, provider, threads, profile or Profile())
 
 
@@ -179,7 +179,7 @@ def open_exit_parts(
     problems = []
     for name in BACKENDS if backend == "auto" else (backend,):
         try:
-            _check_choice(name, precision, provider)
+            check_choice(name, precision, provider)
             wanted = _SERVED_BY[name, provider][precision]
             files = pick_parts(Path(bundle), entry, format_of(name), wanted, _forms(name, provider))
         except UserError as error:
@@ -244,7 +244,7 @@ def _known(what: str, value: str, allowed: Sequence[str]) -> None:
         raise UserError(f"{what} {value}: must be one of {', '.join(allowed)}")
 
 
-def _check_choice(backend: str, precision: str, provider: str) -> None:
+def check_choice(backend: str, precision: str, provider: str) -> None:
     """The back end is installed, knows the provider and computes in the precision there."""
     if (backend, provider) not in _SERVED_BY:
         raise UserError(

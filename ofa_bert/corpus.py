@@ -102,8 +102,10 @@ class Corpus:
             )
         self.words = Words.of(tokenizer)
         self.texts = sum(1 for _ in read_lines(self.path))
-        if self.texts < 2 or held_out >= self.texts:
-            raise UserError(f"--corpus {path}: has {self.texts} texts; {held_out} of them cannot be held out")
+        if self.texts < 2 or 2 * held_out > self.texts:
+            raise UserError(
+                f"--corpus {path}: has {self.texts} texts; {held_out} of them cannot be held out, at most half"
+            )
         self.hold_every = self.texts // held_out if held_out else 0
         held = -(-self.texts // self.hold_every) if self.hold_every else 0
         self.size = self.texts - held

@@ -41,7 +41,7 @@ def finetune(
     plan = train.make_plan(config, batches.steps_per_epoch)
     optimizer = train.make_optimizer(config, model, plan)
     state = restore(output, model, optimizer) if config.resume else {}
-    meta = describe(task, config, **_what_it_is(prepared))
+    meta = describe(task, config, **what_it_is(prepared))
     keeper = Keeper(output, model, prepared.tokenizer, meta, state)
     started = time.monotonic() - state.get("seconds", 0.0)
 
@@ -71,7 +71,7 @@ def finetune(
     return results
 
 
-def _what_it_is(prepared: Prepared) -> dict[str, Any]:
+def what_it_is(prepared: Prepared) -> dict[str, Any]:
     """The full model's shape; of a sub-model that is finetuned further, what it was cut from and how."""
     if prepared.meta.get("sub_model"):
         return {"kind": "sub_model", "shape": prepared.meta["shape"], "sub_model": prepared.meta["sub_model"]}

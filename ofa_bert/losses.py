@@ -51,3 +51,24 @@ def match_layers(kept: Sequence[int], num_layers: int) -> tuple[int, ...]:
     """
     following = [*kept[1:], num_layers]
     return tuple(layer - 1 for layer in following)
+
+
+def spread_layers(own: int, teacher: int) -> tuple[int, ...]:
+    """For each of a student's `own` layers, the layer of its teacher at the same share of the depth; last to last."""
+    return tuple(max(0, (index + 1) * teacher // own - 1) for index in range(own))
+
+
+def attention_loss(
+    student: Sequence[paddle.Tensor], teacher: Sequence[paddle.Tensor], weights: paddle.Tensor
+) -> paddle.Tensor:
+    """Sum over matched layers of 1 - cosine between the attention [B, heads, T, T] of each real token, mean over heads.
+
+    Where the two have different numbers of heads, their means over heads are compared. `weights` as in `hidden_loss`.
+    """
+    total = 0.0
+    for own, wanted in zip(student, teacher):
+        if own.shape[1] != wanted.shape[1]:
+            own, wanted = own.mean(1, keepdim=True), wanted.mean(1, keepdim=True)  # [B, 1, T, T]
+        apart = (1.0 - F.cosine_similarity(own, wanted, axis=-1)).mean(1)  # [B, T]
+        total = total + (apart * weights.squeeze(-1)).sum()
+    return total

@@ -33,7 +33,7 @@ def run_pretrain(argv):
         "python -m ofa_bert pretrain --teacher bert-base-uncased --shape 4,8,768,1024 --corpus texts.txt\n"
         "    --output_dir ./tmp/small --max_steps 100000 --device gpu\n"
         "python run_glue.py --model_name_or_path ./tmp/small --task_name SST-2 ...\n\n"
-        'On several GPUs: python -m paddle.distributed.launch --gpus "0,1" -m ofa_bert pretrain ...'
+        'On several GPUs: python -m paddle.distributed.launch --gpus "0,1" ofa_bert/__main__.py pretrain ...'
     )
     from ofa_bert.config_pretrain import PretrainConfig
 

@@ -338,7 +338,7 @@ def test_mistakes_are_told_in_one_line(tiny_bert_dir, corpus_file, tmp_path, cap
         ([*good, "--max_seq_length", 65], "64 tokens"),
         ([*good, "--corpus", tmp_path / "none.txt"], "no such file"),
         ([*good, "--corpus", tmp_path / "latin.txt"], "line 2"),
-        ([*good, "--held_out", 260], "cannot be held out"),
+        ([*good, "--held_out", 200], "cannot be held out"),
         ([*good, "--kd_weight", 0, "--initialise", "teacher", "--shape", "9,4,32,64"], "9 layers"),
     ]
     for number, (more, words) in enumerate(cases):

@@ -1,0 +1,71 @@
+"""Structured pruning: every layer keeps its most important heads and FFN neurons. python -m ofa_bert prune."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+from ofa_bert.atomic import write_json_atomic
+from ofa_bert.checkpoint import check_output_dir, save_model
+from ofa_bert.commandline import to_json
+from ofa_bert.config_recipe import PruneConfig, as_training
+from ofa_bert.cut import check_size, cut, fingerprint
+from ofa_bert.evaluate import score
+from ofa_bert.finetune import stock_forward
+from ofa_bert.keeper import RESULTS
+from ofa_bert.meta import describe, versions
+from ofa_bert.prepare import prepare
+from ofa_bert.student import held_out_importance
+from ofa_bert.student_training import text
+from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
+from ofa_bert.tasks import Datasets
+
+logger = logging.getLogger(__name__)
+
+KIND = "prune"
+
+
+def settings(config: PruneConfig) -> dict[str, Any]:
+    """What a run in the same directory must share."""
+    return {**to_json(config), "weights": fingerprint(config.model_name_or_path, config.model_type)}
+
+
+def prune(config: PruneConfig, datasets: Datasets) -> dict[str, Any]:
+    """Write best/, the pruned model, not trained again. Returns what results.json says."""
+    output, started = Path(config.output_dir), time.monotonic()
+    check_output_dir(output, settings(config), config.resume, KIND)
+    prepared = prepare(
+        as_training(config, config.model_name_or_path), datasets, config.held_out_share, fresh_head=False
+    )
+    model, task, pad_id = prepared.model, prepared.task, prepared.tokenizer.pad_token_id
+    flags = {
+        "heads": (config.target_num_heads, "--target_num_heads"),
+        "ffn": (config.target_ffn_dim, "--target_ffn_dim"),
+    }
+    check_size(model, config.model_name_or_path, flags)
+    model.eval()
+    before = score(task, stock_forward(model), prepared.dev, pad_id, label="before")
+    importance = held_out_importance(prepared, output)
+    small, about = cut(model, prepared.meta, importance, config.target_num_heads, config.target_ffn_dim)
+    after = score(task, stock_forward(small), prepared.dev, pad_id, label="after")
+    logger.info("before  dev %s", text(before))
+    logger.info("pruned  dev %s", text(after))
+    meta = describe(task, config, **about, scores=after, score=after["score"], before=before)
+    save_model(output / "best", small, prepared.tokenizer, meta)
+    shape, sub_model = ModelShape.from_json(about["shape"]), SubModelConfig.from_json(about["sub_model"])
+    results = {
+        "task": task.name,
+        "before": before,
+        "after": after,
+        "parameters_before": sum(parameter.size for parameter in model.parameters()),
+        "parameters": count_parameters(shape, sub_model),
+        "sub_model": sub_model.to_json(),
+        "measured_on": len(prepared.held_out),
+        "seconds": round(time.monotonic() - started, 1),
+        "config": to_json(config),
+        "versions": versions(),
+    }
+    write_json_atomic(output / RESULTS, results)
+    return results

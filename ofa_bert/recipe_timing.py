@@ -1,0 +1,254 @@
+"""What the recipe's stages are worth: each model in the engine that it is for, all of them timed in turn in one run.
+
+Everybody answers the same dev texts, as token ids, in batches of texts of about one length; so rows differ by their
+model, engine and padding alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterable, Iterator, NamedTuple, Sequence
+
+import numpy as np
+import paddle
+from tqdm import tqdm
+
+from ofa_bert.backends import format_of, open_model
+from ofa_bert.batches import Encoded, encode, eval_batches
+from ofa_bert.bundle import models, read_manifest
+from ofa_bert.checkpoint import WEIGHTS, load_model
+from ofa_bert.config_recipe import RecipeConfig
+from ofa_bert.evaluate import score_logits
+from ofa_bert.latency import in_turn
+from ofa_bert.tasks import Datasets
+from ofa_bert.workers import Batch as Request
+from ofa_bert.workers import WorkerPool
+
+logger = logging.getLogger(__name__)
+
+EAGER = "paddle_eager"
+LATENCY_TEXTS = 100  # answered one by one in every round
+# Inputs are all as long as each other there, so a part of the texts says as much as all of them.
+PADDED_SHARE = 4
+WARMUP = 1
+# MKL's threads keep their cores busy for 200 ms after their work, and would slow down whatever is measured next.
+PAUSE_SECONDS = 0.25
+
+Inputs = tuple[np.ndarray, np.ndarray]  # input_ids and token_type_ids, int64 [B, T]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of the table. `path` is a model directory for EAGER, a bundle for the others."""
+
+    name: str
+    path: str
+    engine: str
+    precision: str
+    threads: int
+    workers: int = 0  # processes; 0: this one computes
+    padded: bool = False  # to max_seq_length
+
+
+class Opened(NamedTuple):
+    """answer: batches -> their logits [B, C], in order."""
+
+    answer: Callable[[Sequence[Inputs]], list[np.ndarray]]
+    parameters: int
+    mebibytes: float
+
+
+class Texts(NamedTuple):
+    """The dev texts as ids: every split for scores, and the drawn ones that are timed."""
+
+    dev: dict[str, Encoded]
+    timed: Encoded
+    pad_id: int
+
+
+def measure(config: RecipeConfig, datasets: Datasets, contenders: Sequence[Contender]) -> list[dict[str, Any]]:
+    """One row per contender, the baselines first."""
+    texts = _texts(config, datasets, contenders[0].path)
+    size = config.timing_batch_size or config.batch_size
+    with ExitStack() as stack:
+        found = {c: stack.enter_context(opened(c, config)) for c in tqdm(contenders, desc="open", leave=False)}
+        scores = {}
+        for contender, model in found.items():
+            scores[contender] = _score(config, datasets, texts, contender, model, size)
+            logger.info("%s: dev %s", contender.name, scores[contender])
+        rates, counts = _throughput(config, texts, found, size)
+        latencies = _latencies(config, texts, found)
+    rows = []
+    for contender, model in found.items():
+        milliseconds = latencies[contender]
+        rows.append(
+            {
+                "stage": contender.name,
+                "engine": contender.engine,
+                "precision": contender.precision,
+                "threads": contender.threads,
+                "instances": max(1, contender.workers),
+                "padded": contender.padded,
+                "scores": scores[contender],
+                "score": scores[contender]["score"],
+                "parameters": model.parameters,
+                "file_mib": model.mebibytes,
+                "latency_p50_ms": float(np.percentile(milliseconds, 50)),
+                "latency_p95_ms": float(np.percentile(milliseconds, 95)),
+                "texts_per_second": rates[contender],
+                "texts_timed": counts[contender],
+                "batch_size": size,
+                "rounds": config.repeats,
+            }
+        )
+    _add_speedups(rows)
+    return rows
+
+
+def _texts(config: RecipeConfig, datasets: Datasets, teacher: str) -> Texts:
+    _, tokenizer, _ = load_model(teacher, config.model_type)
+    dev = {name: encode(rows, tokenizer, config.max_seq_length) for name, rows in datasets.dev.items()}
+    every = Encoded(
+        [ids for split in dev.values() for ids in split.input_ids],
+        [types for split in dev.values() for types in split.token_type_ids],
+        np.concatenate([split.labels for split in dev.values()]),
+    )
+    drawn = np.random.default_rng(config.seed).permutation(len(every))[: config.samples]
+    return Texts(dev, every.select(drawn), tokenizer.pad_token_id)
+
+
+def batches_of(encoded: Encoded, size: int, pad_id: int, padded_to: int = 0) -> tuple[list[Inputs], list[np.ndarray]]:
+    """(inputs, which texts they hold), texts of about one length together, each batch as long as its longest text."""
+    inputs, places = [], []
+    for batch in eval_batches(encoded, size, pad_id):
+        more = ((0, 0), (0, max(0, padded_to - batch.input_ids.shape[1])))
+        ids = np.pad(batch.input_ids, more, constant_values=pad_id)
+        inputs.append((ids, np.pad(batch.token_type_ids, more)))
+        places.append(batch.index)
+    return inputs, places
+
+
+def _length(config: RecipeConfig, contender: Contender) -> int:
+    return config.max_seq_length if contender.padded else 0
+
+
+def _score(
+    config: RecipeConfig, datasets: Datasets, texts: Texts, contender: Contender, model: Opened, size: int
+) -> dict[str, float]:
+    logits = {}
+    for name, encoded in texts.dev.items():
+        inputs, places = batches_of(encoded, size, texts.pad_id, _length(config, contender))
+        logits[name] = np.zeros([len(encoded), datasets.task.num_labels], np.float32)
+        for place, found in zip(places, model.answer(inputs)):
+            logits[name][place] = found
+    return score_logits(datasets.task, logits, {name: encoded.labels for name, encoded in texts.dev.items()})
+
+
+def _throughput(
+    config: RecipeConfig, texts: Texts, models: dict[Contender, Opened], size: int
+) -> tuple[dict[Contender, float], dict[Contender, int]]:
+    """(texts per second, texts in a round) of each contender."""
+    runs, counts = {}, {}
+    for contender, model in models.items():
+        inputs, _ = batches_of(texts.timed, size, texts.pad_id, _length(config, contender))
+        if contender.padded:
+            inputs = inputs[: max(1, len(inputs) // PADDED_SHARE)]
+        counts[contender] = sum(len(ids) for ids, _ in inputs)
+        runs[contender] = lambda model=model, inputs=inputs: model.answer(inputs)
+    times = in_turn(runs, config.repeats, WARMUP, settle=_settle, label="throughput")
+    return {key: counts[key] * 1e3 / float(np.median(values)) for key, values in times.items()}, counts
+
+
+def _latencies(config: RecipeConfig, texts: Texts, models: dict[Contender, Opened]) -> dict[Contender, np.ndarray]:
+    """Milliseconds of every text in every timed round, one text at a time."""
+    few = texts.timed.select(range(min(LATENCY_TEXTS, len(texts.timed))))
+    runs, found = {}, {contender: [] for contender in models}
+    for contender, model in models.items():
+        singles, _ = batches_of(few, 1, texts.pad_id, _length(config, contender))
+        if contender.padded:
+            singles = singles[: max(1, len(singles) // PADDED_SHARE)]
+        runs[contender] = lambda c=contender, m=model, s=singles: found[c].append(_one_by_one(m, s))
+    in_turn(runs, config.repeats, WARMUP, settle=_settle, label="latency")
+    return {contender: np.concatenate(rounds[WARMUP:]) for contender, rounds in found.items()}
+
+
+def _one_by_one(model: Opened, singles: Iterable[Inputs]) -> np.ndarray:
+    times = []
+    for inputs in singles:
+        started = time.perf_counter()
+        model.answer([inputs])
+        times.append((time.perf_counter() - started) * 1e3)
+    return np.asarray(times)
+
+
+def _settle(previous: Contender, following: Contender) -> None:
+    time.sleep(PAUSE_SECONDS)
+
+
+@contextmanager
+def opened(contender: Contender, config: RecipeConfig) -> Iterator[Opened]:
+    """The contender's model, loaded; its processes end on leaving."""
+    if contender.engine == EAGER:
+        yield _open_eager(contender, config.model_type)
+        return
+    manifest = read_manifest(contender.path)
+    parameters, mebibytes = manifest["parameters"], _file_bytes(manifest, contender) / 2**20
+    arguments = {
+        "bundle": contender.path, "backend": contender.engine, "precision": contender.precision,
+        "device": config.device,
+    }  # fmt: skip
+    if not contender.workers:
+        run = open_model(**arguments, threads=contender.threads).run
+        yield Opened(lambda inputs: [run(*item) for item in inputs], parameters, mebibytes)
+        return
+    pool = WorkerPool(contender.workers, arguments, contender.threads)
+    try:
+        yield Opened(_pool_answers(pool), parameters, mebibytes)
+    finally:
+        pool.close()
+
+
+def _pool_answers(pool: WorkerPool) -> Callable[[Sequence[Inputs]], list[np.ndarray]]:
+    def answer(inputs: Sequence[Inputs]) -> list[np.ndarray]:
+        found = dict(pool.run(Request(number, *item) for number, item in enumerate(inputs)))
+        return [found[number] for number in range(len(inputs))]
+
+    return answer
+
+
+def _open_eager(contender: Contender, model_type: str) -> Opened:
+    """PaddleNLP's own model and forward, as it was before any of this."""
+    model, _, _ = load_model(contender.path, model_type)
+    model.eval()
+
+    def answer(inputs: Sequence[Inputs]) -> list[np.ndarray]:
+        if paddle.get_device() == "cpu":
+            paddle.base.core.set_num_threads(contender.threads)  # other models in this process may have set it
+        with paddle.no_grad():
+            return [model(*map(paddle.to_tensor, item)).numpy() for item in inputs]
+
+    parameters = sum(parameter.size for parameter in model.parameters())
+    return Opened(answer, int(parameters), Path(contender.path, WEIGHTS).stat().st_size / 2**20)
+
+
+def _file_bytes(manifest: dict[str, Any], contender: Contender) -> int:
+    """Of the model that is opened; bf16 is computed from the fp32 files, int8 by some from the static form."""
+    held = {m["precision"]: m["bytes"] for m in models(manifest) if m["format"] == format_of(contender.engine)}
+    instead = "int8-static" if contender.precision == "int8" else "fp32"
+    return held.get(contender.precision) or held[instead]
+
+
+def _add_speedups(rows: list[dict[str, Any]]) -> None:
+    """By throughput, and by median latency: over the stage before, and over both baselines."""
+    for measured, prefix in (("texts_per_second", "speedup"), ("latency_p50_ms", "latency_speedup")):
+        for place, row in enumerate(rows):
+            bases = {"previous": rows[place - 1] if place else None, "padded": rows[0], "dynamic": rows[1]}
+            for name, base in bases.items():
+                ratio = row[measured] / base[measured] if base else None
+                if ratio is not None and prefix == "latency_speedup":
+                    ratio = 1 / ratio
+                row[f"{prefix}_to_{name}"] = ratio
