@@ -52,11 +52,11 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
     small = model if meta.get("sub_model") else extract(model, sub_model)
     small.eval()
     data = _data(config, Task.from_json(meta["task"])) if config.has_data() else None
-    before = None
+    before = kept_tokens = None
     if config.trim_vocab:
         before = _score(small, tokenizer, config, data) if data else None
-        tokenizer, count = trim_vocabulary(small, tokenizer, config.trim_vocab)
-        shape = dataclasses.replace(shape, vocab_size=count)
+        tokenizer, kept_tokens = trim_vocabulary(small, tokenizer, config.trim_vocab)
+        shape = dataclasses.replace(shape, vocab_size=len(kept_tokens))
     scores = None if config.trim_vocab else _scores(meta, sub_model, shape)
     kept = {key: meta[key] for key in ("format", "task", "model_type", "max_seq_length", "seed")}
     own = {**kept, "shape": shape.to_json(), "kind": "sub_model", "sub_model": sub_model.to_json()}
@@ -90,6 +90,7 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
             max_drop=config.max_drop,
             exits=exits,
             exit_policy=config.exit_policy,
+            kept_tokens=kept_tokens,
         )
         models = [*manifest["models"], *manifest["computed"]]
         summary.update(static=str(config.static_sub_model), models=models, files=manifest["files"])

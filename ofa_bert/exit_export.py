@@ -36,8 +36,13 @@ class Chosen(NamedTuple):
     table: Optional[TokenTable]
 
 
-def read_policy(where: str, meta: Mapping[str, Any], model: nn.Layer, exits: Exits) -> Chosen:
-    """The policy of a directory or file; UserError unless it was chosen for this sub-model and these exits."""
+def read_policy(
+    where: str, meta: Mapping[str, Any], model: nn.Layer, exits: Exits, kept_tokens: Optional[np.ndarray] = None
+) -> Chosen:
+    """The policy of a directory or file; UserError unless it was chosen for this sub-model and these exits.
+
+    kept_tokens: of a trimmed vocabulary, the ids that its tokens had; the token table keeps their rows.
+    """
     path = Path(where) / EXIT_POLICY if Path(where).is_dir() else Path(where)
     about = read_json(path)
     layers = list(depths(model, exits))
@@ -56,10 +61,19 @@ def read_policy(where: str, meta: Mapping[str, Any], model: nn.Layer, exits: Exi
                 " model with python -m ofa_bert exits and the same --width_mult and --depth_mult"
             )
     table = path.with_name(TABLE)
-    found = read_table(table, layers, model.config.vocab_size) if table.is_file() else None
+    found = _table(table, layers, model.config.vocab_size, kept_tokens) if table.is_file() else None
     if found is None and about["mode"] == "predicted":
         raise UserError(f"--exit_policy {path}: predicts exits, and {TABLE} does not lie beside it; make it anew")
     return Chosen({key: value for key, value in about.items() if key != "model"}, found)
+
+
+def _table(path: Path, layers: list[int], vocab_size: int, kept_tokens: Optional[np.ndarray]) -> TokenTable:
+    if kept_tokens is None:
+        return read_table(path, layers, vocab_size)
+    found = read_table(path, layers)
+    if kept_tokens.max() >= len(found.counts):
+        raise UserError(f"{path}: knows {len(found.counts)} tokens, the model has more; make it anew")
+    return TokenTable(found.counts[kept_tokens], found.layers, found.cuts)
 
 
 def add_exits(

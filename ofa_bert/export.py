@@ -49,6 +49,7 @@ def export_bundle(
     max_drop: float = 1.0,
     exits: Optional[Exits] = None,
     exit_policy: Optional[str] = None,
+    kept_tokens: Optional[np.ndarray] = None,
 ) -> dict[str, Any]:
     """Write the bundle of `model` (a full model or an extracted sub-model) and return its manifest.
 
@@ -58,13 +59,14 @@ def export_bundle(
     other precisions one as large as the logits' spread, or a score lower by more than `max_drop` points is a
     RunError; `directory` then stays as it was. `model` is compared in evaluation mode and gets its mode back.
     `exits` hang on `model`: they are written beside it, with the policy that `exit_policy` names, and each is compared.
+    `kept_tokens`: the ids that the model's tokens had before its vocabulary was trimmed; that policy knows them so.
     UserError for an impossible length, labels that do not fit the classifier, a missing package or data, and a
     directory that holds something else.
     """
     _check(model, meta, max_seq_length)
     names = plan(precisions, onnx, fused)
     check_plan(model, names, data is not None)
-    policy = read_policy(exit_policy, meta, model, exits) if exits and exit_policy else None
+    policy = read_policy(exit_policy, meta, model, exits, kept_tokens) if exits and exit_policy else None
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
         probes = _probes(model, max_seq_length) + _sentences(model, data)
         judge = Judge(model, probes, tolerance, data, max_drop)

@@ -17,11 +17,11 @@ from ofa_bert.errors import UserError
 logger = logging.getLogger(__name__)
 
 
-def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path) -> tuple[Any, int]:
+def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path) -> tuple[Any, np.ndarray]:
     """Keep the embedding rows of the tokens in the file `path`, one a line, and of the special tokens.
 
-    Changes `model`; returns (the tokenizer over what was kept, the number of tokens). The kept tokens stay in their
-    order. UserError for a file that cannot be read or knows none of the model's tokens, and for a tokenizer
+    Changes `model`; returns (the tokenizer over what was kept, the ids that its tokens had). The kept tokens stay in
+    their order. UserError for a file that cannot be read or knows none of the model's tokens, and for a tokenizer
     without a vocab.txt.
     """
     wanted = _read(path)
@@ -42,7 +42,7 @@ def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path) -> tuple[
     smaller = _smaller_tokenizer(tokenizer, kept)
     _keep_rows(model, rows, smaller.pad_token_id)
     logger.info("vocabulary trimmed from %d to %d tokens", len(vocabulary), len(kept))
-    return smaller, len(kept)
+    return smaller, rows
 
 
 def _read(path: str | Path) -> set[str]:

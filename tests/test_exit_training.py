@@ -302,6 +302,15 @@ def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, c
             found = predictor.answers(texts)
         np.testing.assert_array_equal(found.layers, expected.layers)
         np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
+    # A trimmed vocabulary has other ids, for the token table too.
+    (tmp_path / "kept.txt").write_text("\n".join({word for text in texts for word in tokenizer.tokenize(text)}) + "\n")
+    export[export.index(str(tmp_path / "static"))] = str(tmp_path / "trimmed")
+    assert export_model.main([*export, *policy, *width, "--trim_vocab", str(tmp_path / "kept.txt")]) == 0
+    with Predictor(tmp_path / "trimmed", threads=1, exit_threshold="policy") as predictor:
+        found = predictor.answers(texts)
+        assert len(predictor._model.plan.table.counts) < model.config.vocab_size
+    np.testing.assert_array_equal(found.layers, wanted[None].layers)
+    np.testing.assert_allclose(found.logits, wanted[None].logits, atol=1e-4)
 
 
 def test_regression_exits_by_certainty_and_patience(runs, tiny_bert_dir, tmp_path):

@@ -89,7 +89,10 @@ def test_a_trimmed_model_answers_as_before(model_type, tmp_path):
 
     before = answers(tokenizer)
     wanted = model(*map(paddle.to_tensor, before)).numpy()
-    smaller, count = trim_vocabulary(model, tokenizer, words(tmp_path / "kept.txt", *kept, "unheard-of"))
+    vocabulary = tokenizer.get_vocab()
+    smaller, rows = trim_vocabulary(model, tokenizer, words(tmp_path / "kept.txt", *kept, "unheard-of"))
+    assert {token: rows[place] for token, place in smaller.get_vocab().items()}.items() <= vocabulary.items()
+    count = len(rows)
     assert count == len(kept) + 5 == model.config.vocab_size == len(smaller.get_vocab())
     after = answers(smaller)
     assert after[0].max() < count
