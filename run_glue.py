@@ -9,23 +9,17 @@ Writes best/ (best on dev), last/, the newest checkpoint and results.json to --o
 
 import sys
 
-from ofa_bert.cli import run, show
+from ofa_bert.cli import begin, run, show
 from ofa_bert.commandline import parse
 from ofa_bert.config import FinetuneConfig
 
 
 def work(argv=None):
     config = parse(FinetuneConfig, argv, *__doc__.split("\n\n", 1))
-    # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.environment import select_device
-    from ofa_bert.readers import load_datasets
-
-    datasets = load_datasets(**config.data_arguments())
-    select_device(config.device)
+    datasets = begin(config)
     from ofa_bert import parallel
     from ofa_bert.finetune import finetune
 
-    parallel.start(config.device)
     results = finetune(config, datasets)
     if parallel.is_main():
         best = results["best"]

@@ -17,7 +17,7 @@ Early exits:        python -u ./run_glue_ofa.py --exits deebert --model_name_or_
 
 import sys
 
-from ofa_bert.cli import run, show
+from ofa_bert.cli import begin, run, show
 from ofa_bert.commandline import parse
 from ofa_bert.config import OfaConfig
 from ofa_bert.config_exits import ExitTrainConfig
@@ -39,17 +39,11 @@ def work(argv=None):
     if any(word.startswith(("--exit", "--geep")) for word in given):
         return work_on_exits(given)
     config = parse(OfaConfig, argv, *__doc__.split("\n\n", 1))
-    # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.environment import select_device
-    from ofa_bert.readers import load_datasets
-
-    datasets = load_datasets(**config.data_arguments())
-    select_device(config.device)
+    datasets = begin(config)
     from ofa_bert import parallel
     from ofa_bert.elastic import printable, train_supernet
     from ofa_bert.report import table
 
-    parallel.start(config.device)
     results = train_supernet(config, datasets)
     if parallel.is_main():
         last_step = results["history"][-1]["step"]
@@ -65,17 +59,11 @@ def work(argv=None):
 
 def work_on_exits(argv):
     config = parse(ExitTrainConfig, argv, *EXITS_DOC.split("\n\n", 1))
-    # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.environment import select_device
-    from ofa_bert.readers import load_datasets
-
-    datasets = load_datasets(**config.data_arguments())
-    select_device(config.device)
+    datasets = begin(config)
     from ofa_bert import parallel
     from ofa_bert.exit_training import printable, train_exits
     from ofa_bert.report import table
 
-    parallel.start(config.device)
     results = train_exits(config, datasets)
     if parallel.is_main():
         best = results["best"]

@@ -6,7 +6,7 @@ import errno
 import logging
 import os
 import sys
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -43,6 +43,19 @@ def run(
             return _fail(f"{error.filename or 'a file'}: {error.strerror}", 1)
         raise
     return _done()
+
+
+def begin(config: Any) -> Any:
+    """The Datasets that a command names, after which its device is set and launched processes know each other."""
+    # Not at the top: --help and a mistyped flag need not wait for Paddle.
+    from ofa_bert.readers import load_datasets
+
+    datasets = load_datasets(**config.data_arguments())
+    environment.select_device(config.device)
+    from ofa_bert import parallel
+
+    parallel.start(config.device)
+    return datasets
 
 
 def _done() -> int:

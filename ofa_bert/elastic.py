@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import time
 from pathlib import Path
 from typing import Any, Callable, Mapping
 
@@ -26,7 +25,7 @@ from ofa_bert.evaluate import score, to_tensors
 from ofa_bert.finetune import stock_forward
 from ofa_bert.importance import Importance, measure, reorder
 from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe, peak_memory_mib, versions
+from ofa_bert.meta import describe
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.report import importance_plot, millions
 from ofa_bert.submodel import SearchSpace, SubModelConfig, count_flops, count_parameters
@@ -62,7 +61,6 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
     logger.info("teacher  dev %s", _text(teacher_scores))
     meta = describe(prepared.task, config, kind="supernet", shape=space.shape.to_json(), space=space.to_json())
     keeper = Keeper(output, model, prepared.tokenizer, {**meta, "teacher": teacher_scores}, state)
-    started = time.monotonic() - state.get("seconds", 0.0)
 
     def checkpoint(step: int) -> None:
         scores = evaluate_sub_models(prepared, model, space)
@@ -72,28 +70,21 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
         if config.keep_best_sub_models:
             for name, values in scores.items():
                 keeper.consider(f"best_{name}", step, values["score"], scores)
-        keeper.checkpoint(step, optimizer, time.monotonic() - started, scores, last=step == plan.total_steps)
+        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
     objective = Objective(prepared.task.is_regression, config.lambda_logit, config.lambda_rep)
     step = supernet_step(model, teacher, objective, _schedule(config, space, plan))
     model.train()
     train.fit(config, model, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "supernet")
-    results = {
+    own = {
         "task": prepared.task.name,
         "teacher": teacher_scores,
         "best": result_rows(space, teacher_scores, keeper.best["best"]["scores"]),
         "last": result_rows(space, teacher_scores, keeper.history[-1]["scores"]),
         "best_step": keeper.best["best"]["step"],
         "best_of_each": {name: value for name, value in keeper.best.items() if name != "best"},
-        "history": keeper.history,
-        "seconds": round(time.monotonic() - started, 1),
-        "processes": parallel.world_size(),
-        "peak_memory_mib": peak_memory_mib(),
-        "config": to_json(config),
-        "versions": versions(),
     }
-    keeper.write_results(results)
-    return results
+    return keeper.write_results(config, own)
 
 
 def _search_space(config: OfaConfig, prepared: Prepared) -> SearchSpace:

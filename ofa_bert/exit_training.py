@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional
 
@@ -23,7 +22,7 @@ from ofa_bert.exit_features import Frozen, collect, freeze
 from ofa_bert.exit_steps import ExitObjective, frozen_step, geep_step, joint_step
 from ofa_bert.exits import EXITS, ExitLayout, Exits, whole
 from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe, peak_memory_mib, versions
+from ofa_bert.meta import describe
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.submodel import SearchSpace, SubModelConfig
 from ofa_bert.tasks import Datasets
@@ -71,7 +70,6 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
     )
     model.eval()
     frozen = _frozen(config, prepared, sub_models, layout)
-    started = time.monotonic() - state.get("seconds", 0.0)
 
     def checkpoint(step: int) -> None:
         model.eval()
@@ -82,7 +80,7 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
         scores = {"held_out": held_out, "exits": rows}
         keeper.meta.update(scores=_own_scores(rows, space), exit_scores=rows)
         keeper.consider("best", step, held_out, scores)
-        keeper.checkpoint(step, optimizer, time.monotonic() - started, scores, last=step == plan.total_steps)
+        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
         trained.train()
 
     choose = _schedule(config, space, sub_models)
@@ -90,20 +88,13 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
     trained.train()
     batches = prepared.train_batches(config)
     train.fit(config, trained, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "exits")
-    results = {
+    own = {
         "task": prepared.task.name,
         "exits": layout.to_json(),
         "best": keeper.best["best"],
         "last": keeper.history[-1],
-        "history": keeper.history,
-        "seconds": round(time.monotonic() - started, 1),
-        "processes": parallel.world_size(),
-        "peak_memory_mib": peak_memory_mib(),
-        "config": to_json(config),
-        "versions": versions(),
     }
-    keeper.write_results(results)
-    return results
+    return keeper.write_results(config, own)
 
 
 def _space(prepared: Prepared) -> Optional[SearchSpace]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -18,7 +17,7 @@ from ofa_bert.encoder import shape_of
 from ofa_bert.evaluate import score
 from ofa_bert.importance import task_loss
 from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe, peak_memory_mib, versions
+from ofa_bert.meta import describe
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.supernet import forward, whole
 from ofa_bert.tasks import Datasets
@@ -43,7 +42,6 @@ def finetune(
     state = restore(output, model, optimizer) if config.resume else {}
     meta = describe(task, config, **what_it_is(prepared))
     keeper = Keeper(output, model, prepared.tokenizer, meta, state)
-    started = time.monotonic() - state.get("seconds", 0.0)
 
     def checkpoint(step: int) -> None:
         model.eval()
@@ -51,24 +49,18 @@ def finetune(
         model.train()
         logger.info("step %d  dev %s", step, "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
         keeper.consider("best", step, scores["score"], scores)
-        keeper.checkpoint(step, optimizer, time.monotonic() - started, scores, last=step == plan.total_steps)
+        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
         observe(step, scores["score"])
 
     model.train()
     step = finetune_step(model, task.is_regression)
     train.fit(config, model, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "finetune")
-    results = {
+    own = {
         "task": task.name,
         "best": keeper.best["best"],
         "last": keeper.history[-1],
-        "history": keeper.history,
-        "seconds": round(time.monotonic() - started, 1),
-        "peak_memory_mib": peak_memory_mib(),
-        "config": to_json(config),
-        "versions": versions(),
     }
-    keeper.write_results(results)
-    return results
+    return keeper.write_results(config, own)
 
 
 def what_it_is(prepared: Prepared) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
@@ -12,6 +13,8 @@ from paddle import nn
 from ofa_bert import parallel
 from ofa_bert.atomic import write_json_atomic
 from ofa_bert.checkpoint import latest_checkpoint, restore_checkpoint, save_checkpoint, save_model
+from ofa_bert.commandline import to_json
+from ofa_bert.meta import peak_memory_mib, versions
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ class Keeper:
         beside: Optional[Mapping[str, nn.Layer]] = None,
         trained: Optional[nn.Layer] = None,
     ) -> None:
+        self._started = time.monotonic() - state.get("seconds", 0.0)
         self.output = output
         self.model = model
         self.tokenizer = tokenizer
@@ -53,9 +57,10 @@ class Keeper:
         return True
 
     def checkpoint(
-        self, step: int, optimizer: paddle.optimizer.Optimizer, seconds: float, scores: Mapping[str, Any], last: bool
+        self, step: int, optimizer: paddle.optimizer.Optimizer, scores: Mapping[str, Any], last: bool
     ) -> None:
         """Write what resuming needs; at the end of the run also last/."""
+        seconds = self._seconds()
         self.history.append({"step": step, "seconds": round(seconds, 1), "scores": dict(scores)})
         if last:
             self._save("last", step, scores)
@@ -69,9 +74,24 @@ class Keeper:
             meta = {"scores": dict(scores), **self.meta, "step": step}
             save_model(self.output / name, self.model, self.tokenizer, meta, self.beside)
 
-    def write_results(self, results: Mapping[str, Any]) -> None:
+    def _seconds(self) -> float:
+        """Of this run and of those that it continues."""
+        return time.monotonic() - self._started
+
+    def write_results(self, config: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+        """results.json: `own`, and what every run says. Returns it."""
+        results = {
+            **own,
+            "history": self.history,
+            "seconds": round(self._seconds(), 1),
+            "processes": parallel.world_size(),
+            "peak_memory_mib": peak_memory_mib(),
+            "config": to_json(config),
+            "versions": versions(),
+        }
         if parallel.is_main():
             write_json_atomic(self.output / RESULTS, results)
+        return results
 
 
 def restore(output: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
@@ -27,7 +26,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.evaluate import to_tensors
 from ofa_bert.fptas import Shape
 from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import FORMAT, peak_memory_mib, versions
+from ofa_bert.meta import FORMAT, versions
 from ofa_bert.mlm import Loaded, MaskedLM, copy_leading, kd_loss, load, masked_of, mlm_loss, student_of
 
 logger = logging.getLogger(__name__)
@@ -60,31 +59,24 @@ def pretrain(config: PretrainConfig) -> dict[str, Any]:
     optimizer = train.make_optimizer(config, student, plan)
     state = restore(output, student, optimizer) if config.resume else {}
     keeper = Keeper(output, student, source.tokenizer, _meta(config, shape), state)
-    started = time.monotonic() - state.get("seconds", 0.0)
 
     def checkpoint(step: int) -> None:
         scores = evaluate(student, held_out)
         logger.info("step %d  held out %s", step, _text(scores))
         keeper.consider("best", step, scores["score"], scores)
-        keeper.checkpoint(step, optimizer, time.monotonic() - started, scores, last=step == plan.total_steps)
+        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
     student.train()
     step = pretrain_step(student, teacher, config)
     train.fit(config, student, optimizer, corpus, plan, step, checkpoint, state.get("step", 0), "pretrain")
-    results = {
+    own = {
         "shape": shape.to_json(),
         "parameters": sum(parameter.size for parameter in student.parameters()),
         "teacher": teacher_scores,
         "best": keeper.best["best"],
         "last": keeper.history[-1],
-        "history": keeper.history,
-        "seconds": round(time.monotonic() - started, 1),
-        "peak_memory_mib": peak_memory_mib(),
-        "config": to_json(config),
-        "versions": versions(),
     }
-    keeper.write_results(results)
-    return results
+    return keeper.write_results(config, own)
 
 
 def pretrain_step(student: MaskedLM, teacher: Optional[MaskedLM], config: Any) -> train.Step:

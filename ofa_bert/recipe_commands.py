@@ -1,6 +1,6 @@
 """Commands that make one small fast model: distil, prune, recipe."""
 
-from ofa_bert.cli import show
+from ofa_bert.cli import begin, show
 from ofa_bert.commandline import parse
 
 DISTIL_EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
@@ -20,11 +20,10 @@ def run_distil(argv):
     from ofa_bert.config_recipe import DistilConfig
 
     config = parse(DistilConfig, argv, about, DISTIL_EXAMPLE, prog="python -m ofa_bert distil")
-    datasets = _ready(config)
+    datasets = begin(config)
     from ofa_bert import parallel
     from ofa_bert.student_training import distil, text
 
-    parallel.start(config.device)
     results = distil(config, datasets)
     if parallel.is_main():
         best = results["best"]
@@ -45,7 +44,7 @@ def run_prune(argv):
     from ofa_bert.config_recipe import PruneConfig
 
     config = parse(PruneConfig, argv, about, example, prog="python -m ofa_bert prune")
-    datasets = _ready(config)
+    datasets = begin(config)
     from ofa_bert.prune import prune
     from ofa_bert.student_training import text
 
@@ -71,17 +70,7 @@ def run_recipe(argv):
     from ofa_bert.config_recipe import RecipeConfig
 
     config = parse(RecipeConfig, argv, about, RECIPE_EXAMPLE, prog="python -m ofa_bert recipe")
-    datasets = _ready(config)
+    datasets = begin(config)
     from ofa_bert.recipe import recipe
 
     show(recipe(config, datasets, argv))
-
-
-def _ready(config):
-    # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.environment import select_device
-    from ofa_bert.readers import load_datasets
-
-    datasets = load_datasets(**config.data_arguments())
-    select_device(config.device)
-    return datasets

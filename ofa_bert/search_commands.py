@@ -1,6 +1,6 @@
 """Commands that search for a shape or train one: latency, search, pretrain, tune."""
 
-from ofa_bert.cli import show
+from ofa_bert.cli import begin, show
 from ofa_bert.commandline import parse
 
 
@@ -108,11 +108,7 @@ def run_tune(argv):
     from ofa_bert.config_pretrain import TuneConfig
 
     config = parse(TuneConfig, argv, about, example, prog="python -m ofa_bert tune")
-    from ofa_bert.environment import select_device
-    from ofa_bert.readers import load_datasets
-
-    datasets = load_datasets(**config.data_arguments())
-    select_device(config.device)
+    datasets = begin(config)
     from ofa_bert.report import table
     from ofa_bert.tune import printable, tune
 

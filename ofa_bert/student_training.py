@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import time
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
@@ -21,7 +20,7 @@ from ofa_bert.encoder import backbone, set_dropout
 from ofa_bert.evaluate import score
 from ofa_bert.finetune import stock_forward
 from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe, peak_memory_mib, versions
+from ofa_bert.meta import describe
 from ofa_bert.student import Pair, load_pair
 from ofa_bert.student_step import StudentObjective, student_step
 from ofa_bert.tasks import Datasets
@@ -69,7 +68,6 @@ def distil(config: DistilConfig, datasets: Datasets) -> dict[str, Any]:
     logger.info("teacher  dev %s", text(teacher_scores))
     meta = describe(task, config, **pair.about, teacher=teacher_scores)
     keeper = Keeper(output, student, prepared.tokenizer, meta, state, trained=trained)
-    started = time.monotonic() - state.get("seconds", 0.0)
 
     def checkpoint(step: int) -> None:
         student.eval()
@@ -77,27 +75,20 @@ def distil(config: DistilConfig, datasets: Datasets) -> dict[str, Any]:
         student.train()
         logger.info("step %d  dev %s", step, text(scores))
         keeper.consider("best", step, scores["score"], scores)
-        keeper.checkpoint(step, optimizer, time.monotonic() - started, scores, last=step == plan.total_steps)
+        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
     trained.train()
     step = _step(config, pair, getattr(trained, "projection", None))
     train.fit(config, trained, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "distil")
-    results = {
+    own = {
         "task": task.name,
         "teacher": teacher_scores,
         "best": keeper.best["best"],
         "last": keeper.history[-1],
         "parameters": sum(parameter.size for parameter in student.parameters()),
         "teacher_parameters": sum(parameter.size for parameter in pair.teacher.parameters()),
-        "history": keeper.history,
-        "seconds": round(time.monotonic() - started, 1),
-        "processes": parallel.world_size(),
-        "peak_memory_mib": peak_memory_mib(),
-        "config": to_json(config),
-        "versions": versions(),
     }
-    keeper.write_results(results)
-    return results
+    return keeper.write_results(config, own)
 
 
 def _augmented(config: DistilConfig, pair: Pair) -> Pair:
