@@ -44,9 +44,11 @@ def check_size(model: nn.Layer, where: str, wanted: Mapping[str, tuple[int, str]
     """UserError when more is wanted than the model has. wanted: "layers", "heads", "ffn" -> (number, its flag)."""
     full = whole(model)
     has = {"layers": full.depth, "heads": min(full.heads), "ffn": min(full.ffn)}
-    nouns = {"layers": "layers", "heads": "heads in its narrowest layer", "ffn": "FFN neurons in its narrowest layer"}
+    nouns = {"layers": "layers", "heads": "heads", "ffn": "FFN neurons"}
     problems = [
-        f"{flag}: {number} {name}: {where} has {has[name]} {nouns[name]}; ask for 1 to {has[name]}"
+        f"{flag}: {number} {nouns[name]}, and {where} has {has[name]}"
+        + ("" if name == "layers" else " in its narrowest layer")
+        + f"; ask for 1 to {has[name]}"
         for name, (number, flag) in wanted.items()
         if not 1 <= number <= has[name]
     ]

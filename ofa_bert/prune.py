@@ -41,8 +41,8 @@ def prune(config: PruneConfig, datasets: Datasets) -> dict[str, Any]:
     )
     model, task, pad_id = prepared.model, prepared.task, prepared.tokenizer.pad_token_id
     flags = {
-        "heads": (config.target_num_heads, "--target_num_heads"),
-        "ffn": (config.target_ffn_dim, "--target_ffn_dim"),
+        "heads": (config.target_num_heads, f"--target_num_heads {config.target_num_heads}"),
+        "ffn": (config.target_ffn_dim, f"--target_ffn_dim {config.target_ffn_dim}"),
     }
     check_size(model, config.model_name_or_path, flags)
     model.eval()

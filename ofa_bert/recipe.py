@@ -71,6 +71,8 @@ def _check(config: RecipeConfig, datasets: Datasets) -> None:
             " paddle.distributed.launch, and give the recipe the same --batch_size: it keeps stages that are finished"
         )
     teacher = best_of(config.teacher)
+    if not Path(teacher).is_dir():
+        raise UserError(f"--teacher {config.teacher}: no such directory; give an output directory of run_glue.py")
     meta = read_json(Path(teacher, MODEL_META)) if Path(teacher, MODEL_META).is_file() else {}
     if not meta.get("task") or not meta.get("shape"):
         raise UserError(f"--teacher {config.teacher}: was not made by run_glue.py; finetune it with that first")
