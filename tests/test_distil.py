@@ -302,7 +302,7 @@ def test_mistakes_are_said_in_one_line(models, glue_dir, tmp_path, tiny_bert_dir
     assert "do_lower_case" in refused(cased, data=loud)
     assert "5 heads" in refused("2,5,32,64") and "has 4" in refused("2,5,32,64")
     assert "python -m ofa_bert pretrain" in refused("2,4,48,64")
-    assert "9 layers" in refused("9,4,32,64") and "65 ffn" in refused("2,4,32,65")
+    assert "9 layers" in refused("9,4,32,64") and "65 FFN neurons" in refused("2,4,32,65")
     assert "four numbers above 0" in refused("2,4,32") and "four numbers above 0" in refused("2,0,32,64")
     assert "nowhere" in refused(models / "small", teacher=tmp_path / "nowhere")
     assert "without a classifier" in refused(models / "small", teacher=tiny_bert_dir)

@@ -192,6 +192,8 @@ def test_without_the_cure_paddle_2_breaks_zlib():
     paddle = environment.require_paddle()
     if not paddle.__version__.startswith("2.") or sys.platform != "linux":
         pytest.skip("only libpaddle 2.x on Linux exports an old zlib")
+    if "zlib" in sys.builtin_module_names:
+        pytest.skip("this Python has its zlib inside, where libpaddle cannot reach it")
     status, _, _ = run_python("import paddle, zlib; zlib.decompress(zlib.compress(b'x'))")
     assert status != 0
 

@@ -147,7 +147,7 @@ def test_mistakes_are_said_in_one_line(teacher, glue_dir, tmp_path, tiny_bert_di
     run = tmp_path / "run"
     line = refused(teacher, glue_dir, run, 5, 999)
     assert (
-        "--target_num_heads: 5 heads" in line and "ask for 1 to 4" in line and "999 ffn" in line and "1 to 64" in line
+        "--target_num_heads 5: 5 heads" in line and "ask for 1 to 4" in line and "999 FFN" in line and "1 to 64" in line
     )
     assert "must be above 0" in refused(teacher, glue_dir, run, 0, 8)
     assert "without a classifier" in refused(tiny_bert_dir, glue_dir, run, 2, 8)
