@@ -25,12 +25,12 @@ from ofa_bert.exit_inference import Answers, answer, answer_at
 from ofa_bert.exit_policy import FOR_REGRESSION, Policy, check_threshold
 from ofa_bert.exit_prediction import TokenTable, calibrate, error_histogram, learn
 from ofa_bert.exit_sweep import choose, plot, policies, row, run_length, taken, worth_asking
-from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits, whole
+from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits
 from ofa_bert.latency import in_turn
 from ofa_bert.meta import versions
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.submodel import SearchSpace, SubModelConfig
-from ofa_bert.supernet import extract
+from ofa_bert.supernet import extract, whole
 from ofa_bert.tasks import Datasets, Task
 from ofa_bert.weights import write_weights
 

@@ -20,11 +20,12 @@ from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
 from ofa_bert.exit_features import Frozen, collect, freeze
 from ofa_bert.exit_steps import ExitObjective, frozen_step, geep_step, joint_step
-from ofa_bert.exits import EXITS, ExitLayout, Exits, whole
+from ofa_bert.exits import EXITS, ExitLayout, Exits
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.submodel import SearchSpace, SubModelConfig
+from ofa_bert.supernet import whole
 from ofa_bert.tasks import Datasets
 
 logger = logging.getLogger(__name__)

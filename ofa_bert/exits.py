@@ -144,13 +144,6 @@ def _own_head(model: nn.Layer) -> tuple[nn.Linear, nn.Linear, tuple[str, ...]]:
     return pooler.dense, model.classifier, activations
 
 
-def whole(model: nn.Layer) -> SubModelConfig:
-    """All of the model at hand, as a sub-model of itself: uneven where it was extracted so."""
-    layers = encoder_layers(model)
-    heads = tuple(layer.self_attn.num_heads for layer in layers)
-    return SubModelConfig(tuple(range(len(layers))), heads, tuple(layer.linear1.weight.shape[1] for layer in layers))
-
-
 def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> Exits:
     """Copies of the heads that a sub-model keeps, for the model `small` that was extracted of it."""
     points = exits.layout.points(sub_model)

@@ -33,8 +33,9 @@ def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, poli
     from ofa_bert import encoder
     from ofa_bert.batches import encode
     from ofa_bert.exit_features import Frozen, collect
-    from ofa_bert.exits import ExitLayout, Exits, whole
+    from ofa_bert.exits import ExitLayout, Exits
     from ofa_bert.export import export_bundle
+    from ofa_bert.supernet import whole
     from ofa_bert.tasks import Example, Task
 
     path.mkdir(parents=True, exist_ok=True)

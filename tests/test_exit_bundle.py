@@ -19,8 +19,8 @@ from ofa_bert.exit_bundle import ExitPlan, plan_of
 from ofa_bert.exit_merge import merge
 from ofa_bert.exit_policy import Policy, first_exits
 from ofa_bert.exit_runtime import ExitModel, Limits, open_exits
-from ofa_bert.exits import whole
 from ofa_bert.runtime import Predictor
+from ofa_bert.supernet import whole
 
 COUNT = 45
 BACKENDS = ("onnx_runtime", "paddle_inference", "openvino")

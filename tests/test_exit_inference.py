@@ -13,7 +13,8 @@ from ofa_bert.exit_features import Frozen, collect
 from ofa_bert.exit_graphs import Entry, Segment, UpTo, depths
 from ofa_bert.exit_inference import answer, answer_at
 from ofa_bert.exit_policy import Policy, first_exits, uncertainty
-from ofa_bert.exits import ExitLayout, Exits, whole
+from ofa_bert.exits import ExitLayout, Exits
+from ofa_bert.supernet import whole
 
 COUNT = 45
 CRITERIA = ["entropy", "normalised", "certainty"]

@@ -26,11 +26,12 @@ from ofa_bert.exit_policy import Policy, first_exits, saving
 from ofa_bert.exit_prediction import TokenTable
 from ofa_bert.exit_sweep import choose, policies, row, taken, worth_asking
 from ofa_bert.exit_training import choose_layout
-from ofa_bert.exits import load_exits, whole
+from ofa_bert.exits import load_exits
 from ofa_bert.finetune import stock_forward
 from ofa_bert.readers import load_datasets
 from ofa_bert.runtime import Predictor
 from ofa_bert.submodel import SearchSpace, SubModelConfig, uniform
+from ofa_bert.supernet import whole
 from ofa_bert.tasks import glue_task
 from ofa_bert.weights import read_weights
 

@@ -14,9 +14,9 @@ from ofa_bert.errors import UserError
 from ofa_bert.exit_features import Frozen, collect, freeze
 from ofa_bert.exit_losses import certainty_loss, distance, exit_loss, weights
 from ofa_bert.exit_steps import ExitObjective, frozen_step, geep_step, joint_step
-from ofa_bert.exits import ExitLayout, Exits, extract_exits, load_exits, whole
+from ofa_bert.exits import ExitLayout, Exits, extract_exits, load_exits
 from ofa_bert.submodel import SearchSpace, SubModelConfig, uniform
-from ofa_bert.supernet import extract, forward
+from ofa_bert.supernet import extract, forward, whole
 
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))
 
