@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -35,6 +36,15 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError among them
         raise UserError(f"{path}: not a JSON file ({error})") from error
+
+
+def file_sha256(path: str | Path) -> str:
+    """The digest of a file's content, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_json_atomic(path: str | Path, value: Any) -> None:

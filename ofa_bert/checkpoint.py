@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import logging
 import re
@@ -20,6 +19,7 @@ from ofa_bert.atomic import (
     CHECKPOINT_MANIFEST,
     MODEL_META,
     atomic_directory,
+    file_sha256,
     read_json,
     recover,
     remove,
@@ -137,7 +137,9 @@ def save_checkpoint(
         write_weights(new / WEIGHTS, arrays_of(model))
         write_weights(new / _OPTIMIZER, moments)
         write_json_atomic(new / _STATE, {"step": step, "state": dict(state), "schedule": schedule})
-        files = {file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)} for file in sorted(new.iterdir())}
+        files = {
+            file.name: {"bytes": file.stat().st_size, "sha256": file_sha256(file)} for file in sorted(new.iterdir())
+        }
         write_json_atomic(new / CHECKPOINT_MANIFEST, {"step": step, "files": files})
     older = [other for other in _checkpoints(output_dir) if other != path and _step(other) < step]
     kept = {path, *older[: max(0, keep - 1)]}
@@ -165,7 +167,7 @@ def _damage(path: Path) -> str | None:
             file = path / name
             if not file.is_file() or file.stat().st_size != expected["bytes"]:
                 return f"{name} is missing or cut off"
-            if _sha256(file) != expected["sha256"]:
+            if file_sha256(file) != expected["sha256"]:
                 return f"{name} is damaged"
         return None if {WEIGHTS, _OPTIMIZER, _STATE} <= set(files) else "incomplete manifest"
     except (UserError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -302,11 +304,3 @@ def _checkpoints(output_dir: str | Path) -> list[Path]:
 
 def _step(path: Path) -> int:
     return int(_CHECKPOINT_NAME.fullmatch(path.name)[1])
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

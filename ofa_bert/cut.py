@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from paddle import nn
 
+from ofa_bert.atomic import file_sha256
 from ofa_bert.encoder import shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.importance import Importance, reorder
@@ -61,8 +61,4 @@ def fingerprint(name_or_path: str, model_type: str) -> str:
     where = best_of(name_or_path)
     if not Path(where).is_dir():
         return ""
-    digest = hashlib.sha256()
-    with open(locate(where, model_type).weights, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()[:16]
+    return file_sha256(locate(where, model_type).weights)[:16]

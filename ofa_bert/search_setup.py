@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Callable, Mapping, Optional
 import numpy as np
 from paddle import nn
 
+from ofa_bert.atomic import file_sha256
 from ofa_bert.batches import Encoded, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config_search import SearchConfig
@@ -115,9 +115,9 @@ def space_of(config: SearchConfig, space: SearchSpace) -> UnevenSpace:
 def fingerprint(config: SearchConfig, supernet: Supernet) -> dict[str, Any]:
     """What the value of a sub-model depends on; a search that is continued must agree in it."""
     weights = locate(supernet.where, config.model_type).weights
-    found = {"model": _digest(weights), "held_out": len(supernet.held_out), "task": supernet.task.name}
+    found = {"model": file_sha256(weights)[:16], "held_out": len(supernet.held_out), "task": supernet.task.name}
     if config.latency_table:
-        found["latency_table"] = _digest(Path(config.latency_table))
+        found["latency_table"] = file_sha256(config.latency_table)[:16]
     names = ("examples", "loss_weight", "min_width", "min_depth", "seed", "population", "min_score")
     return {
         **found,
@@ -125,11 +125,3 @@ def fingerprint(config: SearchConfig, supernet: Supernet) -> dict[str, Any]:
         **config.limits(),
         **{name: getattr(config, name) for name in names},
     }
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()[:16]
