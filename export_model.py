@@ -25,12 +25,13 @@ def work(argv=None):
 
     select_device("cpu" if config.n_gpu == 0 else config.device)
     from ofa_bert.deploy import deploy
+    from ofa_bert.metrics import as_text
     from ofa_bert.report import millions
 
     summary = deploy(config)
     show(f"sub-model: {millions(summary['parameters'])} parameters, {summary['flops'] / 1e9:.2f} GFLOPs at 128 tokens")
     if summary["scores"]:
-        show("dev: " + "  ".join(f"{name} {value:.4f}" for name, value in summary["scores"].items()))
+        show(f"dev: {as_text(summary['scores'])}")
     show(f"dynamic model: {summary['dynamic']}")
     for model in summary["models"]:
         show(

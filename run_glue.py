@@ -19,12 +19,12 @@ def work(argv=None):
     datasets = begin(config)
     from ofa_bert import parallel
     from ofa_bert.finetune import finetune
+    from ofa_bert.metrics import as_text
 
     results = finetune(config, datasets)
     if parallel.is_main():
         best = results["best"]
-        scores = "  ".join(f"{name} {value:.4f}" for name, value in best["scores"].items())
-        show(f"best on dev after step {best['step']}: {scores}\nwritten to {config.output_dir}")
+        show(f"best on dev after step {best['step']}: {as_text(best['scores'])}\nwritten to {config.output_dir}")
 
 
 def main(argv=None):

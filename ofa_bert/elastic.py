@@ -26,6 +26,7 @@ from ofa_bert.finetune import stock_forward
 from ofa_bert.importance import Importance, measure, reorder
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
+from ofa_bert.metrics import as_text
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.report import importance_plot, millions
 from ofa_bert.submodel import SearchSpace, SubModelConfig, count_flops, count_parameters
@@ -58,14 +59,14 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
     optimizer = train.make_optimizer(config, model, plan)
     state = restore(output, model, optimizer) if config.resume else {}
     teacher_scores = _score(prepared, stock_forward(teacher), "teacher on dev")
-    logger.info("teacher  dev %s", _text(teacher_scores))
+    logger.info("teacher  dev %s", as_text(teacher_scores))
     meta = describe(prepared.task, config, kind="supernet", shape=space.shape.to_json(), space=space.to_json())
     keeper = Keeper(output, model, prepared.tokenizer, {**meta, "teacher": teacher_scores}, state)
 
     def checkpoint(step: int) -> None:
         scores = evaluate_sub_models(prepared, model, space)
         for name, values in scores.items():
-            logger.info("step %d  %-16s dev %s", step, name, _text(values))
+            logger.info("step %d  %-16s dev %s", step, name, as_text(values))
         keeper.consider("best", step, float(np.mean([values["score"] for values in scores.values()])), scores)
         if config.keep_best_sub_models:
             for name, values in scores.items():
@@ -139,10 +140,6 @@ def _sub_model_forward(model: nn.Layer, sub_model: SubModelConfig) -> Callable[[
 
 def _score(prepared: Prepared, run: Callable[[Batch], paddle.Tensor], label: str) -> dict[str, float]:
     return score(prepared.task, run, prepared.dev, prepared.tokenizer.pad_token_id, label=label)
-
-
-def _text(scores: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
 def result_rows(

@@ -34,14 +34,6 @@ HELD_OUT = "held_out"
 MODEL = "model"  # what a model that is no supernet is called among its sub-models
 
 
-class Together(nn.Layer):
-    """Model and exits as one set of parameters, for an optimizer that trains both."""
-
-    def __init__(self, model: nn.Layer, exits: Exits):
-        super().__init__()
-        self.model, self.exits = model, exits
-
-
 def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
     """Train the heads, and the model too but for deebert; best/ is the best on the held-out part of train."""
     config = config.resolved()
@@ -56,7 +48,7 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
     paddle.seed(config.seed)
     exits = Exits(model, layout)
     parallel.same_start(exits.parameters())
-    trained = exits if alone else Together(model, exits)
+    trained = exits if alone else train.Together(model=model, exits=exits)
     if alone:
         for parameter in model.parameters():
             parameter.stop_gradient = True

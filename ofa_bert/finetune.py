@@ -18,6 +18,7 @@ from ofa_bert.evaluate import score
 from ofa_bert.importance import task_loss
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
+from ofa_bert.metrics import as_text
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.supernet import forward, whole
 from ofa_bert.tasks import Datasets
@@ -47,7 +48,7 @@ def finetune(
         model.eval()
         scores = score(task, stock_forward(model), prepared.dev, pad_id, label="dev")
         model.train()
-        logger.info("step %d  dev %s", step, "  ".join(f"{name} {value:.4f}" for name, value in scores.items()))
+        logger.info("step %d  dev %s", step, as_text(scores))
         keeper.consider("best", step, scores["score"], scores)
         keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
         observe(step, scores["score"])

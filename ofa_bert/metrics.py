@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Mapping
+
 import numpy as np
 
 from ofa_bert.errors import RunError
@@ -34,6 +36,11 @@ def compute(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, flo
 def main_score(task: Task, scores: dict[str, float]) -> float:
     """The number that chooses the best model: the task's first metric."""
     return scores[task.metrics[0]]
+
+
+def as_text(scores: Mapping[str, float]) -> str:
+    """Scores for a line of a log."""
+    return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
 # scikit-learn and SciPy are imported where they are used: they take seconds, and many commands score nothing.

@@ -16,9 +16,9 @@ from ofa_bert.evaluate import score
 from ofa_bert.finetune import stock_forward
 from ofa_bert.keeper import RESULTS
 from ofa_bert.meta import describe, versions
+from ofa_bert.metrics import as_text
 from ofa_bert.prepare import prepare
 from ofa_bert.student import held_out_importance
-from ofa_bert.student_training import text
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
 from ofa_bert.tasks import Datasets
 
@@ -50,8 +50,8 @@ def prune(config: PruneConfig, datasets: Datasets) -> dict[str, Any]:
     importance = held_out_importance(prepared, output)
     small, about = cut(model, prepared.meta, importance, config.target_num_heads, config.target_ffn_dim)
     after = score(task, stock_forward(small), prepared.dev, pad_id, label="after")
-    logger.info("before  dev %s", text(before))
-    logger.info("pruned  dev %s", text(after))
+    logger.info("before  dev %s", as_text(before))
+    logger.info("pruned  dev %s", as_text(after))
     meta = describe(task, config, **about, scores=after, score=after["score"], before=before)
     save_model(output / "best", small, prepared.tokenizer, meta)
     shape, sub_model = ModelShape.from_json(about["shape"]), SubModelConfig.from_json(about["sub_model"])

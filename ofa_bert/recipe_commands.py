@@ -22,13 +22,14 @@ def run_distil(argv):
     config = parse(DistilConfig, argv, about, DISTIL_EXAMPLE, prog="python -m ofa_bert distil")
     datasets = begin(config)
     from ofa_bert import parallel
-    from ofa_bert.student_training import distil, text
+    from ofa_bert.metrics import as_text
+    from ofa_bert.student_training import distil
 
     results = distil(config, datasets)
     if parallel.is_main():
-        best = results["best"]
-        show(f"teacher, {results['teacher_parameters']} parameters, on dev: {text(results['teacher'])}")
-        show(f"student, {results['parameters']} parameters, on dev: {text(best['scores'])} (best, step {best['step']})")
+        best, sizes = results["best"], (results["teacher_parameters"], results["parameters"])
+        show(f"teacher, {sizes[0]} parameters, on dev: {as_text(results['teacher'])}")
+        show(f"student, {sizes[1]} parameters, on dev: {as_text(best['scores'])} (best, step {best['step']})")
         show(f"written to {config.output_dir}")
 
 
@@ -45,12 +46,12 @@ def run_prune(argv):
 
     config = parse(PruneConfig, argv, about, example, prog="python -m ofa_bert prune")
     datasets = begin(config)
+    from ofa_bert.metrics import as_text
     from ofa_bert.prune import prune
-    from ofa_bert.student_training import text
 
     results = prune(config, datasets)
-    show(f"before, {results['parameters_before']} parameters, on dev: {text(results['before'])}")
-    show(f"pruned, {results['parameters']} parameters, on dev: {text(results['after'])}")
+    show(f"before, {results['parameters_before']} parameters, on dev: {as_text(results['before'])}")
+    show(f"pruned, {results['parameters']} parameters, on dev: {as_text(results['after'])}")
     show(
         f"written to {config.output_dir}; distil again into it: python -m ofa_bert distil --student {config.output_dir}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any, Optional
 
 import paddle
 from paddle import nn
@@ -21,6 +21,7 @@ from ofa_bert.evaluate import score
 from ofa_bert.finetune import stock_forward
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
+from ofa_bert.metrics import as_text
 from ofa_bert.student import Pair, load_pair
 from ofa_bert.student_step import StudentObjective, student_step
 from ofa_bert.tasks import Datasets
@@ -29,16 +30,6 @@ from ofa_bert.teacher_logits import TeacherLogits
 logger = logging.getLogger(__name__)
 
 KIND = "distil"
-
-
-class Together(nn.Layer):
-    """Student and projection as one set of parameters; only the student is what a run leaves behind."""
-
-    def __init__(self, student: nn.Layer, projection: Optional[nn.Layer]):
-        super().__init__()
-        self.student = student
-        if projection is not None:
-            self.projection = projection
 
 
 def settings(config: DistilConfig) -> dict[str, Any]:
@@ -58,14 +49,14 @@ def distil(config: DistilConfig, datasets: Datasets) -> dict[str, Any]:
     pad_id = prepared.tokenizer.pad_token_id
     if config.student_dropout is not None:
         set_dropout(student, config.student_dropout)
-    trained = Together(student, _projection(config, pair))
+    trained = train.Together(student=student, projection=_projection(config, pair))
     parallel.same_start(trained.parameters())
     batches = prepared.train_batches(as_training(config, config.student))
     plan = train.make_plan(config, batches.steps_per_epoch)
     optimizer = train.make_optimizer(config, trained, plan)
     state = restore(output, trained, optimizer) if config.resume else {}
     teacher_scores = score(task, stock_forward(pair.teacher), prepared.dev, pad_id, label="teacher on dev")
-    logger.info("teacher  dev %s", text(teacher_scores))
+    logger.info("teacher  dev %s", as_text(teacher_scores))
     meta = describe(task, config, **pair.about, teacher=teacher_scores)
     keeper = Keeper(output, student, prepared.tokenizer, meta, state, trained=trained)
 
@@ -73,7 +64,7 @@ def distil(config: DistilConfig, datasets: Datasets) -> dict[str, Any]:
         student.eval()
         scores = score(task, stock_forward(student), prepared.dev, pad_id, label="dev")
         student.train()
-        logger.info("step %d  dev %s", step, text(scores))
+        logger.info("step %d  dev %s", step, as_text(scores))
         keeper.consider("best", step, scores["score"], scores)
         keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
@@ -123,7 +114,3 @@ def _step(config: DistilConfig, pair: Pair, projection: Optional[nn.Layer]) -> t
         cache = Path(config.output_dir, "token_cache")
         known = TeacherLogits(pair.teacher, pair.prepared.train, task.num_labels, pad_id, cache)
     return student_step(pair.student, pair.teacher, objective, known)
-
-
-def text(scores: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())

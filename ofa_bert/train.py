@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
-from typing import Callable, Iterator, Sequence
+from typing import Callable, Iterator, Optional, Sequence
 
 import paddle
 from paddle import nn
@@ -56,6 +56,16 @@ def make_plan(config: TrainConfig, batches_per_epoch: int, stage_shares: Sequenc
     shortest = min(b - a for a, b in zip([0, *ends], [*ends, total]))
     warmup = config.warmup_steps or int(config.warmup_proportion * shortest)
     return Plan(total, warmup, (*ends, total))
+
+
+class Together(nn.Layer):
+    """Several layers as one set of parameters, for an optimizer and a checkpoint of all of them; None is left out."""
+
+    def __init__(self, **parts: Optional[nn.Layer]) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            if part is not None:
+                setattr(self, name, part)
 
 
 def make_optimizer(config: TrainConfig, model: nn.Layer, plan: Plan) -> paddle.optimizer.AdamW:
