@@ -13,6 +13,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.tasks import Example
 
 POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled
+MOST_HELD_OUT = 1024
 _CHUNK = 500  # examples per tokenizer call, between two moves of the progress bar
 
 
@@ -71,6 +72,11 @@ def encode(examples: Sequence[Example], tokenizer, max_seq_length: int, progress
     regression = any(isinstance(example.label, float) for example in examples)
     labels = np.asarray([example.label for example in examples], dtype=np.float32 if regression else np.int64)
     return Encoded(input_ids, token_type_ids, labels)
+
+
+def held_out_count(n: int, share: float) -> int:
+    """How many of n training examples a share holds out: at least one, at most what measuring needs."""
+    return min(MOST_HELD_OUT, max(1, int(n * share)))
 
 
 def split_holdout(n: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert import parallel, train
-from ofa_bert.atomic import write_json_atomic
-from ofa_bert.batches import Batch, eval_batches
+from ofa_bert import train
+from ofa_bert.batches import Batch
 from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.commandline import to_json
 from ofa_bert.config import OfaConfig
@@ -21,21 +20,19 @@ from ofa_bert.depth import layers_by_importance
 from ofa_bert.distil import Choice, Objective, supernet_step
 from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.errors import UserError
-from ofa_bert.evaluate import score, to_tensors
+from ofa_bert.evaluate import score
 from ofa_bert.finetune import stock_forward
-from ofa_bert.importance import Importance, measure, reorder
+from ofa_bert.importance import reorder
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
 from ofa_bert.metrics import as_text
-from ofa_bert.prepare import Prepared, prepare
-from ofa_bert.report import importance_plot, millions
+from ofa_bert.prepare import Prepared, held_out_importance, prepare
+from ofa_bert.report import millions
 from ofa_bert.submodel import SearchSpace, SubModelConfig, count_flops, count_parameters
 from ofa_bert.supernet import forward
 from ofa_bert.tasks import Datasets
 
 logger = logging.getLogger(__name__)
-
-IMPORTANCE_BATCH = 32
 
 
 def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
@@ -49,7 +46,7 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
     teacher = copy.deepcopy(model)
     teacher.eval()
     space = _search_space(config, prepared)
-    reorder(model, _importance(config, prepared, output))
+    reorder(model, held_out_importance(prepared, output))
     if config.supernet_dropout is not None:
         set_dropout(model, config.supernet_dropout)
 
@@ -99,17 +96,6 @@ def _search_space(config: OfaConfig, prepared: Prepared) -> SearchSpace:
     for depth, layers in zip(depths, kept):
         logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
     return SearchSpace(shape, config.width_mult_list, depths, kept)
-
-
-def _importance(config: OfaConfig, prepared: Prepared, output: Path) -> Importance:
-    """Measured on the held-out part of train by every process alike; saved with its picture by one."""
-    batches = eval_batches(prepared.held_out, IMPORTANCE_BATCH, prepared.tokenizer.pad_token_id)
-    importance = measure(prepared.model, map(to_tensors, batches), prepared.task.is_regression)
-    if parallel.is_main():
-        write_json_atomic(output / "importance.json", importance.to_json())
-        title = f"{prepared.task.name}: importance on {len(prepared.held_out)} held-out training examples"
-        importance_plot(importance, output / "importance.png", title)
-    return importance
 
 
 def _schedule(config: OfaConfig, space: SearchSpace, plan: train.Plan) -> Callable[[int], tuple[SubModelConfig, ...]]:

@@ -11,15 +11,21 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel
-from ofa_bert.batches import Encoded, TrainBatches, split_holdout
+from ofa_bert.atomic import write_json_atomic
+from ofa_bert.batches import Encoded, TrainBatches, eval_batches, held_out_count, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config import TrainConfig
 from ofa_bert.encoder import longest_input
 from ofa_bert.errors import UserError
+from ofa_bert.evaluate import to_tensors
+from ofa_bert.importance import Importance, measure
+from ofa_bert.report import importance_plot
 from ofa_bert.tasks import Datasets, Task
 from ofa_bert.token_cache import encode_once
 
 logger = logging.getLogger(__name__)
+
+IMPORTANCE_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,6 @@ def prepare(
     config: TrainConfig,
     datasets: Datasets,
     held_out_share: float = 0.0,
-    held_out_most: int = 1024,
     fresh_head: bool = True,
 ) -> Prepared:
     """Load the model and turn the data into ids; a share of train is held out when asked for.
@@ -78,13 +83,23 @@ def prepare(
     dev = dict(zip(datasets.dev, others))
     held_out = None
     if held_out_share > 0:
-        count = min(held_out_most, max(1, int(len(train) * held_out_share)))
-        rest, held = split_holdout(len(train), count, config.seed)
+        rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), config.seed)
         train, held_out = train.select(rest), train.select(held)
     sizes = ", ".join(f"{name} {len(split)}" for name, split in dev.items())
     held_text = f", held out {len(held_out)}" if held_out is not None else ""
     logger.info("%s: train %d%s, dev %s examples", task.name, len(train), held_text, sizes)
     return Prepared(task, train, held_out, dev, model, tokenizer, meta)
+
+
+def held_out_importance(prepared: Prepared, output: Optional[Path]) -> Importance:
+    """Measured on the held-out part of train by every process alike; saved with its picture by one."""
+    batches = eval_batches(prepared.held_out, IMPORTANCE_BATCH, prepared.tokenizer.pad_token_id)
+    importance = measure(prepared.model, map(to_tensors, batches), prepared.task.is_regression)
+    if output is not None and parallel.is_main():
+        write_json_atomic(output / "importance.json", importance.to_json())
+        title = f"{prepared.task.name}: importance on {len(prepared.held_out)} held-out training examples"
+        importance_plot(importance, output / "importance.png", title)
+    return importance
 
 
 def best_of(name_or_path: str) -> str:

@@ -17,8 +17,7 @@ from ofa_bert.finetune import stock_forward
 from ofa_bert.keeper import RESULTS
 from ofa_bert.meta import describe, versions
 from ofa_bert.metrics import as_text
-from ofa_bert.prepare import prepare
-from ofa_bert.student import held_out_importance
+from ofa_bert.prepare import held_out_importance, prepare
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
 from ofa_bert.tasks import Datasets
 

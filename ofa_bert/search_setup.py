@@ -11,7 +11,7 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.atomic import file_sha256
-from ofa_bert.batches import Encoded, split_holdout
+from ofa_bert.batches import Encoded, held_out_count, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.errors import UserError
@@ -28,7 +28,6 @@ from ofa_bert.token_cache import encode_once
 logger = logging.getLogger(__name__)
 
 Costs = Callable[[SubModelConfig], "dict[str, float]"]
-MOST_HELD_OUT = 1024
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def load_supernet(config: SearchConfig) -> Supernet:
     datasets = load_datasets(**data.data_arguments(), labels=tuple(meta["task"]["labels"]))
     check_task(where, meta, datasets.task)
     encoded = encode_once(datasets.train, tokenizer, meta["max_seq_length"], Path(config.output_dir, "token_cache"))
-    count = min(MOST_HELD_OUT, max(1, int(len(encoded) * trained["held_out_share"])))
+    count = held_out_count(len(encoded), trained["held_out_share"])
     # The split of the supernet's training, so that nothing is judged on what it was trained on.
     rest, held = split_holdout(len(encoded), count, trained["seed"])
     logger.info("%s: %d held-out training examples", datasets.task.name, len(held))

@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from paddle import nn
 
-from ofa_bert import parallel
-from ofa_bert.atomic import write_json_atomic
-from ofa_bert.batches import encode, eval_batches
+from ofa_bert.batches import encode
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config_recipe import CutShape, DistilConfig, as_training
 from ofa_bert.cut import check_size, cut
 from ofa_bert.encoder import longest_input
 from ofa_bert.errors import UserError
-from ofa_bert.evaluate import to_tensors
 from ofa_bert.finetune import what_it_is
-from ofa_bert.importance import Importance, measure
-from ofa_bert.prepare import Prepared, best_of, check_task, prepare
-from ofa_bert.report import importance_plot
+from ofa_bert.prepare import Prepared, best_of, check_task, held_out_importance, prepare
 from ofa_bert.submodel import even_layers
 from ofa_bert.supernet import whole
 from ofa_bert.tasks import Datasets, Example
 
 logger = logging.getLogger(__name__)
 
-IMPORTANCE_BATCH = 32
 COMPARED = 32  # sentences that both tokenizers must cut alike
 
 
@@ -101,14 +95,3 @@ def _cut_out(config: DistilConfig, datasets: Datasets, shape: CutShape) -> Pair:
     logger.info("student: layers %s of the teacher", " ".join(map(str, layers)))
     teacher.eval()
     return Pair(prepared, teacher, student, about)
-
-
-def held_out_importance(prepared: Prepared, output: Optional[Path]) -> Importance:
-    """Measured on the held-out part of train by every process alike; saved with its picture by one."""
-    batches = eval_batches(prepared.held_out, IMPORTANCE_BATCH, prepared.tokenizer.pad_token_id)
-    importance = measure(prepared.model, map(to_tensors, batches), prepared.task.is_regression)
-    if output is not None and parallel.is_main():
-        write_json_atomic(output / "importance.json", importance.to_json())
-        title = f"{prepared.task.name}: importance on {len(prepared.held_out)} held-out training examples"
-        importance_plot(importance, output / "importance.png", title)
-    return importance
