@@ -25,6 +25,7 @@ from ofa_bert.atomic import (
     remove,
     write_json_atomic,
 )
+from ofa_bert.commandline import changes
 from ofa_bert.encoder import encoder_layers, model_class, resize
 from ofa_bert.errors import UserError
 from ofa_bert.pretrained import (
@@ -286,10 +287,9 @@ def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
         raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
     if what != record["what"]:
         raise UserError(f"--output_dir {path}: holds a {what} run, not a {record['what']} run; name another directory")
-    now = record["settings"]
-    changed = sorted(key for key in set(before) & set(now) - _FREE if before[key] != now[key])
-    if changed:
-        text = "; ".join(f"--{key} was {before[key]}, now {now[key]}" for key in changed)
+    both = set(before) & set(record["settings"]) - _FREE
+    text = changes({key: before[key] for key in both}, {key: record["settings"][key] for key in both}, "--")
+    if text:
         raise UserError(f"--resume in {path}: {text}. Give the same values, or name another --output_dir")
 
 

@@ -148,12 +148,24 @@ def to_json(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def arguments(config: Any) -> list[str]:
-    """The command line that `parse` makes this configuration from."""
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], mark: str = "") -> str:
+    """In words what differs between two sets of settings, "" when nothing does; `mark` goes before each name."""
+    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return "; ".join(f"{mark}{name} was {before.get(name)}, now {now.get(name)}" for name in names)
+
+
+def shared(cls: Any, config: Any) -> dict[str, Any]:
+    """The values of `config` for the flags that another configuration has too."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in names}
+
+
+def arguments(config: Any, defaults: bool = True) -> list[str]:
+    """The command line that `parse` makes this configuration from; flags at their defaults only with `defaults`."""
     words: list[str] = []
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if value is None or value is False:
+        if value is None or value is False or (not defaults and value == field.default):
             continue
         words.append(f"--{field.name}")
         if value is not True:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
 from ofa_bert.backends import BACKENDS
-from ofa_bert.commandline import not_negative, number, option, positive, whole
+from ofa_bert.commandline import not_negative, number, option, positive, shared, whole
 from ofa_bert.config import DEVICES, MODEL_TYPES, PRECISIONS, DataConfig, LoopConfig, TrainConfig
 
 HELD_OUT = 0.05
@@ -50,11 +49,7 @@ def _student_problems(student: Optional[str]) -> list[str]:
 
 def as_training(config: Any, model_name_or_path: str) -> TrainConfig:
     """The same data and loop for `prepare.prepare`, with that model."""
-    names = {field.name for field in dataclasses.fields(config)}
-    shared = {
-        field.name: getattr(config, field.name) for field in dataclasses.fields(TrainConfig) if field.name in names
-    }
-    return TrainConfig(**{**shared, "model_name_or_path": model_name_or_path})
+    return TrainConfig(**{**shared(TrainConfig, config), "model_name_or_path": model_name_or_path})
 
 
 @dataclass(frozen=True)

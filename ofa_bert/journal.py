@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Mapping, Optional
 
 from ofa_bert.atomic import cannot_write
+from ofa_bert.commandline import changes
 from ofa_bert.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -60,10 +61,8 @@ class Journal:
             ) from error
 
     def _check(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        before, now = found["settings"], wanted["settings"]
-        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-        if changed:
-            text = "; ".join(f"{name} was {before.get(name)}, now {now.get(name)}" for name in changed)
+        text = changes(found["settings"], wanted["settings"])
+        if text:
             raise UserError(f"{self.path}: holds evaluations made otherwise: {text}. Name another directory")
 
     def add(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:

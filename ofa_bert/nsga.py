@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
+from ofa_bert.commandline import changes
 from ofa_bert.errors import UserError
 from ofa_bert.search import Budget, Point, UnevenSpace, vary
 from ofa_bert.submodel import SubModelConfig
@@ -78,8 +79,7 @@ class Nsga:
         if found is None:
             study.set_user_attr("settings", wanted)
         elif found != wanted:
-            changed = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-            text = "; ".join(f"{name} was {found.get(name)}, now {wanted.get(name)}" for name in changed)
+            text = changes(found, wanted)
             raise UserError(
                 f"{self.storage}: holds another search: {text}. Give the same values or another --output_dir"
             )

@@ -18,7 +18,7 @@ from ofa_bert.atomic import MODEL_META, read_json, write_json_atomic
 from ofa_bert.backends import check_choice
 from ofa_bert.bundle import read_manifest
 from ofa_bert.checkpoint import check_output_dir
-from ofa_bert.commandline import to_json
+from ofa_bert.commandline import arguments, shared, to_json
 from ofa_bert.config import ExportConfig, FinetuneConfig
 from ofa_bert.config_pretrain import PretrainConfig
 from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig, shape_in
@@ -166,9 +166,7 @@ def student_size(config: RecipeConfig) -> tuple[int, int]:
 
 def _derived(cls: Any, config: RecipeConfig, **own: Any) -> Any:
     """A stage's configuration: the recipe's values for the fields that both have, and the stage's own."""
-    names = {field.name for field in dataclasses.fields(cls)}
-    shared = {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in names}
-    made = cls(**{**shared, **own})
+    made = cls(**{**shared(cls, config), **own})
     problems = made.problems()
     if problems:
         raise UserError("; ".join(problems))
@@ -180,13 +178,7 @@ def command_of(name: str, config: Any) -> str:
     words = {"finetune": ["python", "run_glue.py"], "export": ["python", "export_model.py"]}.get(
         name, ["python", "-m", "ofa_bert", name]
     )
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value is None or value is False or value == field.default:
-            continue
-        values = [] if value is True else value if field.metadata["many"] else [value]
-        words += [f"--{field.name}", *map(str, values)]
-    return shlex.join(words)
+    return shlex.join([*words, *arguments(config, defaults=False)])
 
 
 def _stage(

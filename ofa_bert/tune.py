@@ -7,7 +7,6 @@ below the median of the earlier ones at the same step is stopped. Dev is used on
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import shutil
 import time
@@ -17,7 +16,7 @@ from typing import Any, Mapping
 from ofa_bert.atomic import remove, write_json_atomic
 from ofa_bert.batches import split_holdout
 from ofa_bert.checkpoint import load_model, save_model
-from ofa_bert.commandline import to_json
+from ofa_bert.commandline import changes, shared, to_json
 from ofa_bert.config import FinetuneConfig
 from ofa_bert.config_pretrain import TuneConfig
 from ofa_bert.errors import RunError, UserError
@@ -82,9 +81,8 @@ def _study(optuna: Any, config: TuneConfig, output: Path) -> Any:
     )
     settings = {name: value for name, value in to_json(config).items() if name not in _LEFT_OUT}
     before = study.user_attrs.get("settings", settings)
-    changed = sorted(name for name in {*before, *settings} if before.get(name) != settings.get(name))
-    if changed:
-        text = "; ".join(f"--{name} was {before.get(name)}, now {settings.get(name)}" for name in changed)
+    text = changes(before, settings, "--")
+    if text:
         raise UserError(f"{output}: holds another search: {text}. Give the same values or another --output_dir")
     study.set_user_attr("settings", settings)
     # Seeded by what is finished, so that a continued search does not repeat its first choices.
@@ -117,9 +115,7 @@ def _one(optuna: Any, study: Any, config: TuneConfig, datasets: Datasets, output
     cache = output / "token_cache"
     cache.mkdir(exist_ok=True)
     (directory / "token_cache").symlink_to(cache.resolve())  # sentences are tokenized once for all runs
-    names = [field.name for field in dataclasses.fields(FinetuneConfig)]
-    settings = FinetuneConfig(**{name: getattr(config, name) for name in names})
-    settings = dataclasses.replace(settings, output_dir=str(directory), **chosen)
+    settings = FinetuneConfig(**{**shared(FinetuneConfig, config), "output_dir": str(directory), **chosen})
     logger.info("run %d: %s", trial.number, "  ".join(f"{name} {value:.4g}" for name, value in chosen.items()))
 
     def observe(step: int, value: float) -> None:
