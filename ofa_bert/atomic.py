@@ -11,7 +11,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, BinaryIO, Callable, Iterator
 
 from ofa_bert.errors import RunError, UserError
 
@@ -45,6 +45,20 @@ def file_sha256(path: str | Path) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def keep(path: Path, write: Callable[[BinaryIO], None]) -> None:
+    """Write a file that only saves time, the old one or the new one: when the disk refuses, that is a warning."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    except OSError as error:
+        logger.warning("%s: not kept (%s)", path, error)
+        if temporary.exists():
+            temporary.unlink()
 
 
 def write_json_atomic(path: str | Path, value: Any) -> None:

@@ -21,7 +21,7 @@ from ofa_bert.evaluate import to_tensors
 from ofa_bert.importance import Importance, measure
 from ofa_bert.report import importance_plot
 from ofa_bert.tasks import Datasets, Task
-from ofa_bert.token_cache import encode_once
+from ofa_bert.token_cache import DIRECTORY, encode_once
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def prepare(
             f"--max_seq_length {config.max_seq_length}: the model has positions for {longest_input(model)} tokens"
         )
     progress = parallel.is_main()
-    cache = Path(config.output_dir, "token_cache")
+    cache = Path(config.output_dir, DIRECTORY)
     train, *others = (
         encode_once(split, tokenizer, config.max_seq_length, cache, progress)
         for split in (datasets.train, *datasets.dev.values())

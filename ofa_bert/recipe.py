@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
-from ofa_bert import environment, onnx_graph, parallel
+from ofa_bert import environment, onnx_graph, parallel, token_cache
 from ofa_bert.atomic import MODEL_META, read_json, write_json_atomic
 from ofa_bert.backends import check_choice
 from ofa_bert.bundle import read_manifest
@@ -194,17 +194,8 @@ def _stage(
         check_output_dir(output, settings(config), True, name)
         logger.info("stage %s: kept, it is finished", output.name)
         return
-    _share_token_ids(output)
+    token_cache.share(output, output.parent / token_cache.DIRECTORY)
     job(config, datasets)
-
-
-def _share_token_ids(output: Path) -> None:
-    """Sentences are tokenized once for all stages."""
-    own, shared = output / "token_cache", output.parent / "token_cache"
-    shared.mkdir(parents=True, exist_ok=True)
-    output.mkdir(exist_ok=True)
-    if not own.exists():
-        own.symlink_to(shared.resolve())
 
 
 def _bundles(config: RecipeConfig, stages: Stages, output: Path) -> dict[str, Path]:

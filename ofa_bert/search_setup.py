@@ -23,7 +23,7 @@ from ofa_bert.search import Budget, UnevenSpace, uneven_space
 from ofa_bert.search_eval import Scorer
 from ofa_bert.submodel import ModelShape, SearchSpace, SubModelConfig, count_flops, count_parameters
 from ofa_bert.tasks import Datasets, Task
-from ofa_bert.token_cache import encode_once
+from ofa_bert.token_cache import DIRECTORY, encode_once
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def load_supernet(config: SearchConfig) -> Supernet:
     data = config.recorded_data(trained)
     datasets = load_datasets(**data.data_arguments(), labels=tuple(meta["task"]["labels"]))
     check_task(where, meta, datasets.task)
-    encoded = encode_once(datasets.train, tokenizer, meta["max_seq_length"], Path(config.output_dir, "token_cache"))
+    encoded = encode_once(datasets.train, tokenizer, meta["max_seq_length"], Path(config.output_dir, DIRECTORY))
     count = held_out_count(len(encoded), trained["held_out_share"])
     # The split of the supernet's training, so that nothing is judged on what it was trained on.
     rest, held = split_holdout(len(encoded), count, trained["seed"])

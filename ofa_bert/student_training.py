@@ -10,7 +10,7 @@ from typing import Any, Optional
 import paddle
 from paddle import nn
 
-from ofa_bert import parallel, train
+from ofa_bert import parallel, token_cache, train
 from ofa_bert.augment import augment
 from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.commandline import to_json
@@ -111,6 +111,6 @@ def _step(config: DistilConfig, pair: Pair, projection: Optional[nn.Layer]) -> t
     known = None
     if not objective.needs_states:
         pad_id = pair.prepared.tokenizer.pad_token_id
-        cache = Path(config.output_dir, "token_cache")
+        cache = Path(config.output_dir, token_cache.DIRECTORY)
         known = TeacherLogits(pair.teacher, pair.prepared.train, task.num_labels, pad_id, cache)
     return student_step(pair.student, pair.teacher, objective, known)

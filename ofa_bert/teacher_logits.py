@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
+from functools import partial
 from pathlib import Path
 from typing import Optional
 
@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel
+from ofa_bert.atomic import keep
 from ofa_bert.batches import Batch, Encoded
 from ofa_bert.checkpoint import arrays_of
 from ofa_bert.evaluate import predict
@@ -41,7 +42,7 @@ class TeacherLogits:
                 self._logits = self._compute()
                 parallel.barrier()  # nobody looks for the file any more
                 if parallel.is_main():
-                    _write(path, self._logits)
+                    keep(path, partial(np.save, arr=self._logits))
         return paddle.to_tensor(self._logits[batch.index])
 
     def _compute(self) -> np.ndarray:
@@ -75,16 +76,3 @@ class TeacherLogits:
         ):
             digest.update(np.ascontiguousarray(array))
         return digest.hexdigest()[:32]
-
-
-def _write(path: Path, logits: np.ndarray) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.save(file, logits)
-        os.replace(temporary, path)
-    except OSError as error:
-        logger.warning("%s: not kept (%s)", path, error)
-        if temporary.exists():
-            temporary.unlink()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import zipfile
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
 import numpy as np
 
+from ofa_bert.atomic import keep
 from ofa_bert.batches import Encoded, encode
 from ofa_bert.tasks import Example
 
 logger = logging.getLogger(__name__)
+
+DIRECTORY = "token_cache"  # in the output directory of a run
 
 
 def encode_once(
@@ -61,19 +63,18 @@ def _read(path: Path, count: int) -> Optional[Encoded]:
 
 
 def _write(path: Path, encoded: Encoded) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            np.savez(
-                file,
-                input_ids=np.concatenate(encoded.input_ids),
-                token_type_ids=np.concatenate(encoded.token_type_ids),
-                lengths=np.asarray([len(row) for row in encoded.input_ids]),
-                labels=encoded.labels,
-            )
-        os.replace(temporary, path)
-    except OSError as error:
-        logger.warning("%s: not cached (%s)", path, error)
-        if temporary.exists():
-            temporary.unlink()
+    arrays = {
+        "input_ids": np.concatenate(encoded.input_ids),
+        "token_type_ids": np.concatenate(encoded.token_type_ids),
+        "lengths": np.asarray([len(row) for row in encoded.input_ids]),
+        "labels": encoded.labels,
+    }
+    keep(path, lambda file: np.savez(file, **arrays))
+
+
+def share(output: Path, shared: Path) -> None:
+    """Let a run that writes into `output` keep its token ids in the directory `shared`, with other runs."""
+    shared.mkdir(parents=True, exist_ok=True)
+    output.mkdir(exist_ok=True)
+    if not (output / DIRECTORY).exists():
+        (output / DIRECTORY).symlink_to(shared.resolve())

@@ -26,7 +26,7 @@ from ofa_bert.keeper import RESULTS
 from ofa_bert.meta import versions
 from ofa_bert.nsga import require_optuna, sqlite_storage
 from ofa_bert.tasks import Datasets
-from ofa_bert.token_cache import encode_once
+from ofa_bert.token_cache import DIRECTORY, encode_once, share
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +111,7 @@ def _one(optuna: Any, study: Any, config: TuneConfig, datasets: Datasets, output
     }
     directory = _directory(output, trial.number)
     remove(directory)  # of a study that was deleted
-    directory.mkdir()
-    cache = output / "token_cache"
-    cache.mkdir(exist_ok=True)
-    (directory / "token_cache").symlink_to(cache.resolve())  # sentences are tokenized once for all runs
+    share(directory, output / DIRECTORY)
     settings = FinetuneConfig(**{**shared(FinetuneConfig, config), "output_dir": str(directory), **chosen})
     logger.info("run %d: %s", trial.number, "  ".join(f"{name} {value:.4g}" for name, value in chosen.items()))
 
@@ -147,7 +144,7 @@ def _dev_once(config: TuneConfig, datasets: Datasets, best: Path, output: Path) 
     model, tokenizer, meta = load_model(best, config.model_type)
     model.eval()
     dev = {
-        name: encode_once(part, tokenizer, config.max_seq_length, output / "token_cache")
+        name: encode_once(part, tokenizer, config.max_seq_length, output / DIRECTORY)
         for name, part in datasets.dev.items()
     }
     scores = score(datasets.task, stock_forward(model), dev, tokenizer.pad_token_id, label="best run on dev")

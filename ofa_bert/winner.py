@@ -10,7 +10,7 @@ from typing import Any, Mapping
 
 from paddle import nn
 
-from ofa_bert import train
+from ofa_bert import token_cache, train
 from ofa_bert.atomic import MODEL_META, write_json_atomic
 from ofa_bert.batches import Batch, TrainBatches
 from ofa_bert.checkpoint import load_model, save_model
@@ -49,7 +49,9 @@ def finish(config: SearchConfig, supernet: Supernet, winner: Point, results: dic
     def run(batch: Batch) -> Any:
         return forward(supernet.model, batch.input_ids, batch.token_type_ids, sub_model).logits
 
-    dev = score(supernet.task, run, supernet.dev(output / "token_cache"), supernet.pad_id, label="winner on dev")
+    dev = score(
+        supernet.task, run, supernet.dev(output / token_cache.DIRECTORY), supernet.pad_id, label="winner on dev"
+    )
     results["dev"] = dev
     # The supernet's training measured its own sub-models there; nothing is chosen by these numbers.
     names = set(supernet.space.sub_models())
