@@ -27,7 +27,7 @@ from ofa_bert import environment  # noqa: E402
 from ofa_bert.bundle import read_manifest  # noqa: E402
 from ofa_bert.cli import run  # noqa: E402
 from ofa_bert.errors import UserError  # noqa: E402
-from ofa_bert.latency import in_turn  # noqa: E402
+from ofa_bert.latency import SPIN_SECONDS, in_turn  # noqa: E402
 from ofa_bert.machine import machine  # noqa: E402
 from ofa_bert.meta import versions  # noqa: E402
 from ofa_bert.metrics import compute, main_score  # noqa: E402
@@ -37,7 +37,6 @@ from ofa_bert.tasks import Task  # noqa: E402
 
 SETTINGS = {"backend": str, "precision": str, "threads": int, "workers": int, "batch_size": int}
 SETTINGS.update(exit_threshold=str, exit_mode=str)
-PAUSE_SECONDS = 0.25  # threads of some libraries keep their cores busy for 0.2 s after their work
 
 
 def parse(argv):
@@ -87,7 +86,7 @@ def measure(chosen, ways, task):
         answers = {name: predictor.answers(texts) for name, predictor in opened.items()}
 
         def settle(previous, following):
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(SPIN_SECONDS)
 
         runs = {name: partial(predictor.logits, timed) for name, predictor in opened.items()}
         totals = in_turn(runs, chosen.repeats, warmup=1, settle=settle, label="throughput")

@@ -47,8 +47,7 @@ from ofa_bert.tasks import Datasets, Task
 logger = logging.getLogger(__name__)
 
 Key = tuple[int, int]  # threads, index of the model
-# MKL's threads keep their cores busy for 200 ms after their work, and would slow down whatever is measured next.
-SPINNING, SPIN_SECONDS = ("paddle_inference", "paddle_dynamic"), 0.25
+SPINNING = ("paddle_inference", "paddle_dynamic")  # back ends whose threads do not sleep at once
 
 
 def bench(config: BenchConfig, argv: Sequence[str] = ()) -> str:
@@ -168,7 +167,7 @@ def settler(opened: Mapping[Key, Backend], runs: Mapping[Key, Callable[[], objec
 
     def settle(previous: Key, following: Key) -> None:
         if opened[previous].name in SPINNING and opened[following].name not in SPINNING:
-            time.sleep(SPIN_SECONDS)
+            time.sleep(latency.SPIN_SECONDS)
         runs[following]()
 
     return settle

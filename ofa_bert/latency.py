@@ -12,6 +12,10 @@ Name = TypeVar("Name", bound=Hashable)
 FEWEST = 3  # rounds that are timed even when they take longer than allowed
 
 
+# MKL's and OpenMP's threads keep their cores busy for 0.2 s after their work, and would slow down whatever runs next.
+SPIN_SECONDS = 0.25
+
+
 def in_turn(
     runs: Mapping[Name, Callable[[], object]],
     repeats: int = 15,

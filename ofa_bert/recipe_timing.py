@@ -23,7 +23,7 @@ from ofa_bert.bundle import models, read_manifest
 from ofa_bert.checkpoint import WEIGHTS, load_model
 from ofa_bert.config_recipe import RecipeConfig
 from ofa_bert.evaluate import score_logits
-from ofa_bert.latency import in_turn
+from ofa_bert.latency import SPIN_SECONDS, in_turn
 from ofa_bert.tasks import Datasets
 from ofa_bert.workers import Batch as Request
 from ofa_bert.workers import WorkerPool
@@ -35,8 +35,6 @@ LATENCY_TEXTS = 100  # answered one by one in every round
 # Inputs are all as long as each other there, so a part of the texts says as much as all of them.
 PADDED_SHARE = 4
 WARMUP = 1
-# MKL's threads keep their cores busy for 200 ms after their work, and would slow down whatever is measured next.
-PAUSE_SECONDS = 0.25
 
 Inputs = tuple[np.ndarray, np.ndarray]  # input_ids and token_type_ids, int64 [B, T]
 
@@ -186,7 +184,7 @@ def _one_by_one(model: Opened, singles: Iterable[Inputs]) -> np.ndarray:
 
 
 def _settle(previous: Contender, following: Contender) -> None:
-    time.sleep(PAUSE_SECONDS)
+    time.sleep(SPIN_SECONDS)
 
 
 @contextmanager

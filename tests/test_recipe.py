@@ -52,7 +52,7 @@ def models(tmp_path_factory, tiny_bert_dir, glue_dir):
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
-    monkeypatch.setattr(recipe_timing, "PAUSE_SECONDS", 0)
+    monkeypatch.setattr(recipe_timing, "SPIN_SECONDS", 0)
     monkeypatch.setattr(recipe_timing, "LATENCY_TEXTS", 8)
 
 
@@ -65,7 +65,7 @@ def command(models, glue_dir, output, *more, student=None):
 def made(models, glue_dir):
     """The output of one whole recipe."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe_timing, "PAUSE_SECONDS", 0)
+        patch.setattr(recipe_timing, "SPIN_SECONDS", 0)
         patch.setattr(recipe_timing, "LATENCY_TEXTS", 8)
         assert commands.main(command(models, glue_dir, models / "out", "--price_per_hour", "0.5")) == 0
     return models / "out"
