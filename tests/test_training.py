@@ -14,7 +14,7 @@ from conftest import ROOT, build
 
 import run_glue
 import run_glue_ofa
-from ofa_bert import elastic, parallel
+from ofa_bert import elastic, parallel, prepare
 from ofa_bert.batches import encode
 from ofa_bert.checkpoint import load_model
 from ofa_bert.commandline import parse
@@ -182,7 +182,7 @@ def test_importance_and_layer_choice_never_see_dev(tmp_path, teacher, glue_dir):
 
 def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, monkeypatch):
     seen, held = [], []
-    real_measure, real_step = elastic.measure, elastic.supernet_step
+    real_measure, real_step = prepare.measure, elastic.supernet_step
 
     def measure(model, batches, regression):
         kept = list(batches)
@@ -198,7 +198,7 @@ def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, mon
 
         return spying
 
-    monkeypatch.setattr(elastic, "measure", measure)
+    monkeypatch.setattr(prepare, "measure", measure)
     monkeypatch.setattr(elastic, "supernet_step", supernet_step)
     options = ["--num_train_epochs", "1", "--save_steps", "99", "--batch_size", "16", "--held_out_share", "0.2"]
     assert run_glue_ofa.main(arguments(glue_dir, teacher, tmp_path / "run", *options)) == 0
