@@ -98,7 +98,14 @@ class SearchConfig(FptasFlags):
     min_score: Optional[float] = option(
         "the lowest held-out score that will do; the cheapest such is wanted", None, number
     )
-    latency_table: Optional[str] = option("table of the device, from python -m ofa_bert latency", None)
+    latency_table: Optional[tuple] = option(
+        "table of the device, from python -m ofa_bert latency; several, one for each --precision, search that too",
+        None,
+        many=True,
+    )
+    exits: bool = option(
+        "search the threshold of early exits too; for a supernet with exits, and latency tables made of it", False, bool
+    )
     cost: Optional[str] = option(
         "what to minimise beside the score; default: what the budget limits, else latency with a table, else flops",
         None,
@@ -146,13 +153,27 @@ class SearchConfig(FptasFlags):
             found.append(f"--population {self.population}: must be at least 4, two of them are parents of a child")
         if not self.latency_table and (self.max_latency_ms or self.cost == "latency_ms"):
             found.append("a search by latency needs --latency_table; python -m ofa_bert latency makes one")
-        found += self.fptas_problems()
+        found += self.fptas_problems() + self._joint_problems()
         if self.algorithm == "nsga2" and not self.limits() and self.min_score is None:
             found.append(
                 "say what is wanted: a budget (--max_latency_ms, --max_params, --max_flops) or a --min_score to keep"
             )
         if self.processes > 1 and self.device != "cpu":
             found.append(f"--processes {self.processes}: needs --device cpu; on a GPU one process is enough")
+        return found
+
+    def _joint_problems(self) -> list[str]:
+        joint = {"--exits": self.exits, "several --latency_table": len(self.latency_table or ()) > 1}
+        found = []
+        for flag in (flag for flag, given in joint.items() if given):
+            if self.algorithm == "fptas":
+                found.append(f"{flag}: --algorithm fptas knows shapes alone; use nsga2")
+            if self.finetune_steps and self.exits:
+                found.append(f"{flag}: --finetune_steps would leave the exits behind; finetune afterwards")
+            if self.searched_cost() != "latency_ms":
+                found.append(f"{flag}: is searched by latency; give --max_latency_ms, or --cost latency_ms")
+        if self.exits and not self.latency_table:
+            found.append("--exits needs --latency_table: how much an early exit saves is a latency")
         return found
 
     def limits(self) -> dict[str, float]:

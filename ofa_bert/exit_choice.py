@@ -25,7 +25,7 @@ from ofa_bert.exit_inference import Answers, answer, answer_at
 from ofa_bert.exit_policy import FOR_REGRESSION, Policy, check_threshold
 from ofa_bert.exit_prediction import TokenTable, calibrate, error_histogram, learn
 from ofa_bert.exit_sweep import choose, plot, policies, row, run_length, taken, worth_asking
-from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits
+from ofa_bert.exits import EXITS, Exits, default_criterion, extract_exits, load_exits
 from ofa_bert.latency import in_turn
 from ofa_bert.meta import versions
 from ofa_bert.prepare import best_of, check_task
@@ -178,8 +178,7 @@ def _subject(
 def _criterion(config: ExitChoiceConfig, meta: Mapping[str, Any], task: Task) -> str:
     chosen = "normalised" if config.geep_threshold is not None else config.criterion
     if chosen is None:
-        chosen = "normalised" if meta[EXITS]["training"] == "geep" else "entropy"
-        chosen = "certainty" if task.is_regression else chosen
+        chosen = default_criterion(meta, task.num_labels)
     if task.is_regression and chosen not in FOR_REGRESSION:
         raise UserError(
             f"--criterion {chosen}: {task.name} predicts a number, which has no probabilities; use"

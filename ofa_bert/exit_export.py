@@ -13,16 +13,15 @@ from paddle import nn
 from ofa_bert import onnx_write
 from ofa_bert.atomic import EXIT_POLICY, read_json, write_json_atomic
 from ofa_bert.backends import Backend, ExitParts, open_part_files
-from ofa_bert.bundle import INPUTS, KINDS, OUTPUT, PROGRAMS, Kind
+from ofa_bert.bundle import KINDS, OUTPUT, Kind
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Judge
-from ofa_bert.exit_bundle import FOLDER, HIDDEN, MODES, TABLE, ExitPlan, Parts, read_table
-from ofa_bert.exit_graphs import FirstLayers, Head, NextLayers, UpTo, depths
-from ofa_bert.exit_onnx import write_head, write_moves, write_segment
-from ofa_bert.exit_policy import FOR_REGRESSION, Policy
+from ofa_bert.exit_bundle import FOLDER, MODES, TABLE, ExitPlan, Parts, read_table
+from ofa_bert.exit_files import write_onnx_parts, write_paddle_parts
+from ofa_bert.exit_graphs import UpTo, depths
+from ofa_bert.exit_policy import Policy
 from ofa_bert.exit_prediction import TokenTable
-from ofa_bert.exits import EXITS, Exits
-from ofa_bert.onnx_write import Form
+from ofa_bert.exits import Exits, default_criterion
 from ofa_bert.precision import Exporter
 from ofa_bert.weights import write_weights
 
@@ -86,7 +85,7 @@ def add_exits(
     entry = {
         "head": exits.layout.head,
         "layers": list(depths(model, exits)),
-        "criterion": _criterion(model, meta),
+        "criterion": default_criterion(meta, model.config.num_labels),
         "chosen": chosen and chosen.about,
         "policy": None,
         "table": None,
@@ -112,20 +111,13 @@ def _possible(model: nn.Layer, name: str) -> bool:
     return not reason and kind.precision != "bf16"  # which is computed from the parts in fp32
 
 
-def _criterion(model: nn.Layer, meta: Mapping[str, Any]) -> str:
-    """What a threshold that is just a number is compared with."""
-    if model.config.num_labels == 1:
-        return FOR_REGRESSION[0]
-    return "normalised" if meta.get(EXITS, {}).get("training") == "geep" else "entropy"
-
-
 def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> dict[str, Any]:
     kind, target = KINDS[name], exporter.bundle / FOLDER / name
     target.mkdir()
     if kind.format == "paddle":
-        parts = _write_paddle(exporter.model, exits, target)
+        parts = write_paddle_parts(exporter.model, exits, target)
     else:
-        parts = _write_onnx(exporter.model, exits, exporter.form(name), target, kind.precision)
+        parts = write_onnx_parts(exporter.model, exits, exporter.forms.form(name), target, kind.precision)
 
     def names(part: list[Path]) -> list[str]:
         return [path.relative_to(exporter.bundle).as_posix() for path in part]
@@ -143,45 +135,6 @@ def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> 
         "bytes": sum(path.stat().st_size for path in target.iterdir()),
         **report,
     }
-
-
-def _write_onnx(model: nn.Layer, exits: Exits, form: Form, target: Path, precision: str) -> Parts:
-    ends = depths(model, exits)
-    parts = Parts([], [], [[target / "select.onnx"], [target / "join.onnx"]], precision)
-    write_moves(model, form, *(path for (path,) in parts.moves))
-    for place, (begin, end) in enumerate(zip([0, *ends], ends)):
-        parts.segments.append([target / f"segment{place}.onnx"])
-        write_segment(model, form, begin, end, *parts.segments[-1])
-        parts.heads.append([target / f"head{place}.onnx"])
-        write_head(model, exits, form, end, *parts.heads[-1])
-    return parts
-
-
-def _write_paddle(model: nn.Layer, exits: Exits, target: Path) -> Parts:
-    spec = paddle.static.InputSpec
-    first, second = (spec([None, None], "int64", name) for name in INPUTS)
-    hidden = spec([None, None, model.config.hidden_size], "float32", HIDDEN)
-    ends = depths(model, exits)
-    parts = Parts([], [], [], "fp32")
-    for place, (begin, end) in enumerate(zip([0, *ends], ends)):
-        layers = NextLayers(model, begin, end) if begin else FirstLayers(model, end)
-        parts.segments.append(_save(layers, target / f"segment{place}", [hidden, first] if begin else [first, second]))
-        head = Head(model, exits, end)
-        parts.heads.append(_save(head, target / f"head{place}", [hidden] if head.first_token else [hidden, first]))
-    return parts
-
-
-def _save(layer: nn.Layer, prefix: Path, spec: list[Any]) -> list[Path]:
-    layer.eval()
-    try:
-        paddle.jit.save(layer, str(prefix), input_spec=spec)
-    except Exception as error:  # Paddle's own types, and for a full disk whatever C++ threw
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{prefix.name} of the exits could not be saved: {reason}") from error
-    prefix.with_name(f"{prefix.name}.pdiparams.info").unlink(missing_ok=True)
-    suffixes = [Path(name).suffix for name in PROGRAMS]
-    (program,) = [path for path in (prefix.with_name(prefix.name + suffix) for suffix in suffixes) if path.is_file()]
-    return [program, prefix.with_name(f"{prefix.name}.pdiparams")]
 
 
 class _Reference:

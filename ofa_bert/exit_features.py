@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Mapping, NamedTuple, Optional, Sequence
+from typing import Mapping, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 import paddle
@@ -14,7 +14,7 @@ from ofa_bert.encoder import attention_mask, classify
 from ofa_bert.evaluate import predict
 from ofa_bert.exits import Exits
 from ofa_bert.submodel import SubModelConfig
-from ofa_bert.supernet import embed, encode
+from ofa_bert.supernet import Output, embed, encode
 
 logger = logging.getLogger(__name__)
 
@@ -110,11 +110,24 @@ def collect(frozen: Frozen, exits: Exits, sub_model: SubModelConfig, label: str 
 
     def everything(batch: Batch) -> paddle.Tensor:
         states = frozen.states(batch, sub_model)
-        answers = [exits.logits(layer, states.hidden[place], states.mask) for place, layer in points]
-        certain = [exits.certainty(layer, states.hidden[place]).unsqueeze(-1) for place, layer in points]
-        return paddle.concat([*answers, states.last, *certain], axis=-1)  # [B, (E + 1) * C + E]
+        return all_answers(exits, points, states, states.mask)
 
     flat = predict(everything, frozen.encoded, (count + 1) * classes + count, frozen.pad_id, label=label)
-    split = (count + 1) * classes
-    logits = flat[:, :split].reshape(len(flat), count + 1, classes).transpose(1, 0, 2)
-    return Outputs(logits, flat[:, split:].T, (*(place + 1 for place, _ in points), sub_model.depth))
+    return unpack(flat, classes, (*(place + 1 for place, _ in points), sub_model.depth))
+
+
+def all_answers(
+    exits: Optional[Exits], points: Sequence[tuple[int, int]], states: Union[States, Output], mask: paddle.Tensor
+) -> paddle.Tensor:
+    """[B, (E + 1) * C + E]: every exit's logits, the model's own, every exit's certainty. Without points [B, C]."""
+    last = states.last if isinstance(states, States) else states.logits
+    answers = [exits.logits(layer, states.hidden[place], mask) for place, layer in points]
+    certain = [exits.certainty(layer, states.hidden[place]).unsqueeze(-1) for place, layer in points]
+    return paddle.concat([*answers, last, *certain], axis=-1)
+
+
+def unpack(flat: np.ndarray, classes: int, layers: tuple[int, ...]) -> Outputs:
+    """From `all_answers` of a data set [N, (E + 1) * C + E]; `layers` run until each of the E + 1 exits."""
+    split = len(layers) * classes
+    logits = flat[:, :split].reshape(len(flat), len(layers), classes).transpose(1, 0, 2)
+    return Outputs(logits, flat[:, split:].T, layers)

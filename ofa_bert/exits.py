@@ -16,6 +16,7 @@ from paddle import nn
 
 from ofa_bert.encoder import backbone, encoder_layers, model_type_of
 from ofa_bert.errors import UserError
+from ofa_bert.exit_policy import FOR_REGRESSION
 from ofa_bert.pretrained import check_shapes, put_weights
 from ofa_bert.submodel import SubModelConfig
 from ofa_bert.weights import read_weights
@@ -157,6 +158,13 @@ def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> E
         own.certain[str(place)].set_state_dict(exits.certain[str(layer)].state_dict())
     own.eval()
     return own
+
+
+def default_criterion(meta: Mapping[str, Any], num_labels: int) -> str:
+    """What a threshold is compared with unless the user says: by how the exits were trained, and for what."""
+    if num_labels == 1:
+        return FOR_REGRESSION[0]
+    return "normalised" if meta.get(EXITS, {}).get("training") == "geep" else "entropy"
 
 
 def load_exits(directory: str | Path, meta: Mapping[str, Any], model: nn.Layer) -> Exits:

@@ -36,7 +36,7 @@ from ofa_bert.losses import logit_loss
 from ofa_bert.meta import versions
 from ofa_bert.report import millions
 from ofa_bert.search_report import WINNER
-from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet, space_of
+from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
 from ofa_bert.submodel import SubModelConfig
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelCon
     for layers, heads, ffn in itertools.product(kept, config.heads or uneven.heads, config.ffn or uneven.ffn):
         candidates.append(SubModelConfig(layers, [heads] * len(layers), [ffn] * len(layers)))
         candidates[-1].check_fits(shape)
-    costs = costs_of(config, shape)
+    costs = costs_of(ways_of(config, supernet), shape)
     cost = "latency_ms" if config.latency_table else "flops"
 
     def error(sub_model: SubModelConfig, theta: Mapping[str, Any], counter: StepCounter) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -9,9 +10,11 @@ from ofa_bert.checkpoint import load_model
 from ofa_bert.config_search import LatencyConfig
 from ofa_bert.encoder import longest_input, shape_of
 from ofa_bert.errors import UserError
-from ofa_bert.latency_measure import Device, measure_sub_models
+from ofa_bert.exits import EXITS, load_exits
+from ofa_bert.latency_measure import Device, measure_exits, measure_sub_models
 from ofa_bert.latency_model import LatencyTable, calibrate
 from ofa_bert.prepare import best_of
+from ofa_bert.pretrained import locate
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +23,10 @@ GOAL_ERROR, GOAL_RANKS = 0.05, 0.95
 
 def measure_table(config: LatencyConfig) -> LatencyTable:
     """Measure, write --output, and warn when the table predicts its held-out sub-models badly."""
-    model, _, meta = load_model(best_of(config.model), config.model_type, num_labels=2)
+    where = best_of(config.model)
+    # What lacks a classifier gets one: its width hardly costs time.
+    fresh = None if locate(where, config.model_type).meta.get("task") else 2
+    model, _, meta = load_model(where, config.model_type, num_labels=fresh)
     if meta.get("sub_model"):
         raise UserError(f"--model {config.model}: is an exported sub-model; a table is made for a full model")
     if config.length > longest_input(model):
@@ -34,6 +40,9 @@ def measure_table(config: LatencyConfig) -> LatencyTable:
         return measure_sub_models(device, config.model_type, model.config, shape, models)
 
     table = calibrate(shape, measure, config.min_width, device.setting(), config.models, config.check)
+    if meta.get(EXITS):
+        model.eval()
+        table = dataclasses.replace(table, exits=measure_exits(device, model, load_exits(where, meta, model)))
     table.save(config.output)
     error = table.error
     if error["median_error"] > GOAL_ERROR or error["rank_correlation"] < GOAL_RANKS:

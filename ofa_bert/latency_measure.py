@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -13,22 +13,30 @@ from paddle import nn
 from tqdm import tqdm
 
 from ofa_bert import environment, onnx_graph, onnx_write
-from ofa_bert.backends import Backend, format_of, open_files
+from ofa_bert.backends import Backend, ExitParts, format_of, open_files, open_part_files
 from ofa_bert.bundle import INPUTS, PARAMETERS, program_path
-from ofa_bert.encoder import model_class, resize
+from ofa_bert.encoder import model_class, resize, shape_of
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.exit_bundle import ExitPlan, Parts
+from ofa_bert.exit_files import write_onnx_parts, write_paddle_parts
+from ofa_bert.exit_graphs import depths
+from ofa_bert.exit_policy import Policy
+from ofa_bert.exits import Exits, extract_exits
 from ofa_bert.latency import in_turn
+from ofa_bert.latency_model import ExitCost
 from ofa_bert.machine import processor
 from ofa_bert.meta import versions
 from ofa_bert.onnx_graph import first_line
 from ofa_bert.onnx_write import Form, linear_inputs
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters, uniform
+from ofa_bert.supernet import extract
 
 logger = logging.getLogger(__name__)
 
 VOCABULARY = 4096  # tokens of a measured model: looking one up takes no longer in a larger table
 GROUP_BYTES = 2**31  # models that are held in memory side by side
 
+_SETTING = ("device", "backend", "precision", "threads", "batch", "length", "repeats")
 Build = Callable[[], nn.Layer]
 
 
@@ -47,15 +55,34 @@ class Device:
         self.threads = threads or environment.cores()
         self.batch, self.length, self.repeats = batch, length, repeats
 
+    @classmethod
+    def of(cls, setting: Mapping[str, Any]) -> Device:
+        """The device that a latency table's setting describes."""
+        return cls(*(setting[name] for name in _SETTING))
+
     def setting(self) -> dict[str, Any]:
-        names = ("device", "backend", "precision", "threads", "batch", "length", "repeats")
-        return {**{name: getattr(self, name) for name in names}, "processor": processor(), "versions": versions()}
+        return {**{name: getattr(self, name) for name in _SETTING}, "processor": processor(), "versions": versions()}
+
+    @property
+    def file_precision(self) -> str:
+        """OpenVINO runs the static form of int8 fast."""
+        return "int8-static" if (self.backend, self.precision) == ("openvino", "int8") else self.precision
 
     def open(self, files: Sequence[Path]) -> Backend:
-        precision = self.precision
-        if (self.backend, precision) == ("openvino", "int8"):
-            precision = "int8-static"  # the form that it runs fast
-        return open_files(files, self.backend, precision, self.device, self.threads)
+        return open_files(files, self.backend, self.file_precision, self.device, self.threads)
+
+    def open_parts(self, parts: Parts, layers: Sequence[int]) -> ExitParts:
+        """All parts of a model with exits, every head among them. `layers` run until each exit."""
+        plan = ExitPlan(tuple(layers), Policy("entropy", 0.0), tuple(range(len(layers) - 1)))
+        provider = "cuda" if self.device == "gpu" else "cpu"
+        return open_part_files(
+            parts._replace(precision=self.file_precision), self.backend, plan, provider, self.threads
+        )
+
+    def inputs(self, vocabulary: int) -> tuple[np.ndarray, np.ndarray]:
+        """Token ids and types int64 [B, T]; ids from the upper half, for among the first are padding and marks."""
+        ids = np.random.default_rng(0).integers(vocabulary // 2, vocabulary, (self.batch, self.length))
+        return ids, np.zeros_like(ids)
 
     def form(self, model: nn.Layer) -> Form:
         """How the ONNX graph is written. Scales of int8 change what a model answers, not how fast."""
@@ -90,22 +117,20 @@ class Device:
         return {name: ms for group in scaled for name, ms in group.items()}
 
     def _group(self, files: Mapping[str, Sequence[Path]], vocabulary: int) -> dict[str, float]:
-        # From the upper half: among the first are padding and marks.
-        ids = np.random.default_rng(0).integers(vocabulary // 2, vocabulary, (self.batch, self.length))
-        types = np.zeros_like(ids)
+        ids, types = self.inputs(vocabulary)
         runs = {name: self.open(paths).bind(ids, types) for name, paths in files.items()}
         # Each runs once untimed before: then it finds the caches as its own users will, not as another model left them.
         times = in_turn(runs, self.repeats, settle=lambda _, following: runs[following]())
         return {name: typical(times[name]) for name in files}
 
 
-def write_model(model: nn.Layer, directory: Path, how: Device) -> list[Path]:
+def write_model(model: nn.Layer, directory: Path, how: Device, form: Optional[Form] = None) -> list[Path]:
     """The files that an export of the model has for this back end and precision, without the checks of a bundle."""
     if format_of(how.backend) == "paddle":
         return _write_static(model, directory)
     target, reason = directory / "model.onnx", onnx_write.obstacle(model)
     if reason is None:
-        onnx_write.write(model, target, how.form(model))
+        onnx_write.write(model, target, form or how.form(model))
     elif how.precision in ("fp32", "bf16"):
         program, parameters = _write_static(model, directory)
         names = {parameter.name: name for name, parameter in model.named_parameters()}
@@ -113,6 +138,18 @@ def write_model(model: nn.Layer, directory: Path, how: Device) -> list[Path]:
     else:
         raise UserError(f"--precision {how.precision}: cannot be written for this model: {reason}; measure it in fp32")
     return [target]
+
+
+def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, form: Optional[Form] = None) -> Parts:
+    """As write_model, for the parts of a model with exits. UserError when this back end has none in this precision."""
+    if format_of(how.backend) == "paddle":
+        if how.precision != "fp32":
+            raise UserError(f"--precision {how.precision}: paddle_inference runs exits in fp32 alone")
+        return write_paddle_parts(model, exits, directory)
+    reason = onnx_write.obstacle(model)
+    if reason:
+        raise UserError(f"the exits of this model cannot be written: {reason}")
+    return write_onnx_parts(model, exits, form or how.form(model), directory, how.precision)
 
 
 def _write_static(model: nn.Layer, directory: Path) -> list[Path]:
@@ -162,3 +199,56 @@ def _fresh(model_type: str, config: Any, sub_model: SubModelConfig) -> nn.Layer:
     resize(model, sub_model.heads, sub_model.ffn)
     model.eval()
     return model
+
+
+def measure_exits(device: Device, model: nn.Layer, exits: Exits) -> ExitCost:
+    """What a part more and a head more cost: models of full and half width, in one piece, in parts, with all heads."""
+    shape, found = shape_of(model), []
+    for width in (1.0, 0.5):
+        sub_model = uniform(shape, width)
+        small = extract(model, sub_model)
+        small.eval()
+        runs = exit_runs(device, small, extract_exits(exits, small, sub_model))
+        times = {name: typical(each) for name, each in in_turn(runs, device.repeats).items()}
+        count = len(exits.layout.layers)
+        found.append(((times["parts"] - times["whole"]) / (count + 1), (times["heads"] - times["parts"]) / count))
+    call_ms, head_ms = (max(0.0, float(value)) for value in np.mean(found, axis=0))
+    return ExitCost(exits.layout.head, call_ms, head_ms)
+
+
+def exit_runs(device: Device, model: nn.Layer, exits: Exits) -> dict[str, Callable[[], object]]:
+    """The whole model; its parts one after the other with the last head alone; and with every head."""
+    ids, types = device.inputs(model.config.vocab_size)
+    with tempfile.TemporaryDirectory(prefix="ofa-exits-") as folder:
+        whole = device.open(write_model(model, Path(folder), device)).bind(ids, types)
+    parts, last = _opened(device, model, exits), len(exits.layout.layers)
+    return {
+        "whole": whole,
+        "parts": lambda: through(parts, ids, types, (last,)),
+        "heads": lambda: through(parts, ids, types, range(last + 1)),
+    }
+
+
+def mean_ms(device: Device, model: nn.Layer, exits: Exits, ask: Sequence[int], shares: Sequence[float]) -> float:
+    """Milliseconds of a call when the exits at places `ask` are asked and `shares` [E + 1] leave at each exit."""
+    parts = _opened(device, model, exits)
+    ids, types = device.inputs(model.config.vocab_size)
+    every = (*ask, len(shares) - 1)
+    runs = {end: (lambda end=end: through(parts, ids, types, [p for p in every if p <= end])) for end in every}
+    times = in_turn(runs, device.repeats)
+    return float(sum(shares[end] * typical(times[end]) for end in every))
+
+
+def _opened(device: Device, model: nn.Layer, exits: Exits) -> ExitParts:
+    with tempfile.TemporaryDirectory(prefix="ofa-exits-") as folder:
+        return device.open_parts(write_parts(model, exits, Path(folder), device), depths(model, exits))
+
+
+def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[int]) -> dict[int, list[np.ndarray]]:
+    """What the heads at places `ask` say, logits [B, C] and certainty [B]; no part after the last of them is run."""
+    answers, hidden = {}, None
+    for place, segment in enumerate(parts.segments[: max(ask) + 1]):
+        (hidden,) = segment(ids, types) if place == 0 else segment(hidden, ids)
+        if place in ask:
+            answers[place] = parts.heads[place](hidden, ids)
+    return answers

@@ -8,9 +8,9 @@ All are fitted to whole models that were measured from end to end, so nothing is
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -20,6 +20,15 @@ from ofa_bert.submodel import ModelShape, SubModelConfig, scaled, uniform
 
 FORMAT = 1
 KNOTS = 4
+
+
+@dataclass(frozen=True)
+class ExitCost:
+    """What early exits cost beside layers: `call_ms` for every part that is run, `head_ms` for every exit asked."""
+
+    head: str  # the kind of head, as exits.HEADS names it
+    call_ms: float
+    head_ms: float
 
 
 @dataclass(frozen=True)
@@ -37,13 +46,30 @@ class LatencyTable:
     setting: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] = field(default_factory=dict)
     measured: Sequence[Mapping[str, Any]] = ()
+    exits: Optional[ExitCost] = None  # None: measured for a model without exits
 
     def predict(self, sub_model: SubModelConfig) -> float:
         """Milliseconds of one call."""
+        return float(self.after_layers(sub_model)[-1])
+
+    def after_layers(self, sub_model: SubModelConfig) -> np.ndarray:
+        """Milliseconds [depth] of a call that ends after 1, 2, ... of the sub-model's layers."""
         sub_model.check_fits(self.shape)
         heads = np.interp(sub_model.heads, list(self.heads), list(self.heads.values()))
         ffn = np.interp(sub_model.ffn, list(self.ffn), list(self.ffn.values()))
-        return float(self.base + sub_model.depth * self.layer + heads.sum() + ffn.sum())
+        return self.base + np.cumsum(self.layer + heads + ffn)
+
+    def after_exits(self, sub_model: SubModelConfig, layers: Sequence[int], ask: Sequence[int]) -> np.ndarray:
+        """Milliseconds [E + 1] until the exit after each of `layers` has answered; those at places `ask` are asked.
+
+        ValueError when the table was made without exits.
+        """
+        if self.exits is None:
+            raise ValueError("a latency table without exits")
+        places = np.arange(len(layers))
+        asked = np.searchsorted(np.asarray(ask), places, side="right")
+        ends = self.after_layers(sub_model)[np.asarray(layers) - 1]
+        return ends + (places + 1) * self.exits.call_ms + asked * self.exits.head_ms
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -56,6 +82,7 @@ class LatencyTable:
             "heads_ms": {str(count): ms for count, ms in self.heads.items()},
             "ffn_ms": {str(count): ms for count, ms in self.ffn.items()},
             "measured": [dict(row) for row in self.measured],
+            "exits": self.exits and asdict(self.exits),
         }
 
     @classmethod
@@ -66,7 +93,8 @@ class LatencyTable:
         ]
         shape = ModelShape.from_json(value["shape"])
         base, layer = float(value["base_ms"]), float(value["layer_ms"])
-        return cls(shape, base, layer, *tables, value["setting"], value["error"], tuple(value["measured"]))
+        exits = ExitCost(**value["exits"]) if value.get("exits") else None
+        return cls(shape, base, layer, *tables, value["setting"], value["error"], tuple(value["measured"]), exits)
 
     def save(self, path: str | Path) -> None:
         write_json_atomic(path, self.to_json())
@@ -213,4 +241,4 @@ def calibrate(
         {"sub_model": model.to_json(), "ms": value, "predicted_ms": table.predict(model), "held_out": model in others}
         for model, value in zip([*fitted, *others], ms)
     )
-    return LatencyTable(shape, table.base, table.layer, table.heads, table.ffn, setting, error, rows)
+    return replace(table, setting=setting, error=error, measured=rows)

@@ -12,6 +12,7 @@ from paddle import nn
 
 from ofa_bert import onnx_graph, onnx_write, paddle_int8
 from ofa_bert.backends import open_files
+from ofa_bert.batches import Batch
 from ofa_bert.bundle import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.calibration import Traffic, choose_scales, observe
 from ofa_bert.errors import RunError, UserError
@@ -63,13 +64,59 @@ def check_plan(model: nn.Layer, names: Sequence[str], has_data: bool) -> None:
     onnx_graph.require_converter()
 
 
+class Forms:
+    """How the ONNX graphs of one model are written. INT8's scales and FP16's exceptions follow from `batches`."""
+
+    def __init__(self, model: nn.Layer, batches: Callable[[], Sequence[Batch]], folder: Optional[Path] = None):
+        self.model, self.batches, self.folder = model, batches, folder
+        self._traffic: Optional[Traffic] = None
+        self._scales: Optional[dict[str, float]] = None
+
+    def form(self, name: str) -> Form:
+        """How the ONNX graph of that name is written."""
+        kind = KINDS[name]
+        if kind.precision == "int8":
+            return Form(weights="dynamic")
+        if kind.precision == "int8-static":
+            return Form(weights="static", scales=self.scales())
+        if kind.precision == "fp16":
+            return Form(half=True, fused=kind.fused, wide_norms=self._wide_norms(name))
+        return Form(fused=kind.fused)
+
+    def _wide_norms(self, name: str) -> frozenset:
+        """The residual sums that half precision may not hold."""
+        peaks = self.traffic().peaks
+        sums = set(onnx_write.residual_sums(self.model))
+        beyond = {tensor for tensor, peak in peaks.items() if not peak <= HALF_LIMIT}
+        if beyond - sums:
+            tensor = sorted(beyond - sums)[0]
+            raise RunError(
+                f"{name}: {tensor} reaches {peaks[tensor]:.0f}, too near to 65504 where half precision ends;"
+                " try --precision bf16. Nothing was written"
+            )
+        return frozenset(beyond)
+
+    def traffic(self) -> Traffic:
+        """What the calibration sentences, or else the probes, send through the model in fp32."""
+        if self._traffic is None:
+            with tempfile.TemporaryDirectory(dir=self.folder) as name:
+                graph = Path(name, "model.onnx")
+                onnx_write.write(self.model, graph)
+                self._traffic = observe(self.model, graph, self.batches())
+        return self._traffic
+
+    def scales(self) -> dict[str, float]:
+        if self._scales is None:
+            self._scales = choose_scales(self.model, self.traffic())
+        return self._scales
+
+
 class Exporter:
     """Writes the models of one bundle, the static one in fp32 being there already."""
 
     def __init__(self, model: nn.Layer, bundle: Path, judge: Judge):
         self.model, self.bundle, self.judge = model, bundle, judge
-        self._traffic: Optional[Traffic] = None
-        self._scales: Optional[dict[str, float]] = None
+        self.forms = Forms(model, judge.batches, bundle.parent)
 
     def add(self, name: str) -> dict[str, Any]:
         """Write and judge one model; returns its entry in the manifest."""
@@ -101,48 +148,10 @@ class Exporter:
         target = self.bundle / kind.place
         if name == "paddle-int8-static":
             target.mkdir()
-            paddle_int8.write(self.model, target, self.scales(), self.traffic(), self.judge.batches()[0])
+            paddle_int8.write(self.model, target, self.forms.scales(), self.forms.traffic(), self.judge.batches()[0])
         elif name == "onnx-fp32" and onnx_write.obstacle(self.model):
             names = {parameter.name: name for name, parameter in self.model.named_parameters()}
             outputs = self.model.config.num_labels
             onnx_graph.write_onnx(program_path(self.bundle), self.bundle / PARAMETERS, target, names, outputs)
         elif kind.format == "onnx" and kind.precision != "bf16":
-            onnx_write.write(self.model, target, self.form(name))
-
-    def form(self, name: str) -> Form:
-        """How the ONNX graph of that name is written."""
-        kind = KINDS[name]
-        if kind.precision == "int8":
-            return Form(weights="dynamic")
-        if kind.precision == "int8-static":
-            return Form(weights="static", scales=self.scales())
-        if kind.precision == "fp16":
-            return Form(half=True, fused=kind.fused, wide_norms=self._wide_norms(name))
-        return Form(fused=kind.fused)
-
-    def _wide_norms(self, name: str) -> frozenset:
-        """The residual sums that half precision may not hold."""
-        peaks = self.traffic().peaks
-        sums = set(onnx_write.residual_sums(self.model))
-        beyond = {tensor for tensor, peak in peaks.items() if not peak <= HALF_LIMIT}
-        if beyond - sums:
-            tensor = sorted(beyond - sums)[0]
-            raise RunError(
-                f"{name}: {tensor} reaches {peaks[tensor]:.0f}, too near to 65504 where half precision ends;"
-                " try --precision bf16. Nothing was written"
-            )
-        return frozenset(beyond)
-
-    def traffic(self) -> Traffic:
-        """What the calibration sentences, or else the probes, send through the model in fp32."""
-        if self._traffic is None:
-            with tempfile.TemporaryDirectory(dir=self.bundle.parent) as name:
-                graph = Path(name, "model.onnx")
-                onnx_write.write(self.model, graph)
-                self._traffic = observe(self.model, graph, self.judge.batches())
-        return self._traffic
-
-    def scales(self) -> dict[str, float]:
-        if self._scales is None:
-            self._scales = choose_scales(self.model, self.traffic())
-        return self._scales
+            onnx_write.write(self.model, target, self.forms.form(name))

@@ -60,7 +60,9 @@ def run_search(argv):
     example = (
         "python -m ofa_bert search --model ./tmp/SST-2-ofa --max_latency_ms 8 --latency_table cpu.json --device cpu\n"
         "    --output_dir ./tmp/SST-2-search\n"
-        "python export_model.py --model_name_or_path ./tmp/SST-2-search/sub_model ...\n\n"
+        "With early exits, and the fastest precision that keeps the score:\n"
+        "python -m ofa_bert search --model ./tmp/SST-2-exits --exits --max_latency_ms 2 --device cpu\n"
+        "    --latency_table cpu.json cpu-int8.json --output_dir ./tmp/SST-2-search\n\n"
         "The data are those the supernet was trained on, unless data flags say otherwise. The same command resumes."
     )
     from ofa_bert.config_search import SearchConfig
@@ -74,7 +76,7 @@ def run_search(argv):
     if config.algorithm == "fptas":
         return show_fptas(config, table)
     from ofa_bert.search_job import search_sub_models
-    from ofa_bert.search_report import described, printable
+    from ofa_bert.search_report import described, printable, way_of
     from ofa_bert.winner import printed
 
     results = search_sub_models(config)
@@ -82,8 +84,26 @@ def run_search(argv):
         return
     show(table(printable(results)))
     show(f"\nwinner: {described(results['winner']['sub_model'])}")
+    way = way_of(results["winner"])
+    if way is not None:
+        show(f"to be run in {way.described()}")
     show(printed(results))
-    show(f"written to {config.output_dir}: front.json, front.png, winner.json, sub_model/; export with export_model.py")
+    show(f"written to {config.output_dir}: front.json, front.png, winner.json, sub_model/")
+    show(exported_by(config, results))
+
+
+def exported_by(config, results):
+    """The command that makes the winner's bundle."""
+    from ofa_bert.search_report import way_of
+
+    way, output = way_of(results["winner"]), config.output_dir
+    words = ["python export_model.py --model_name_or_path", f"{output}/sub_model --sub_model_output_dir"]
+    words.append(f"{output}/dynamic --static_sub_model {output}/static --onnx")
+    if way is not None and way.precision != "fp32":
+        words.append(f"--precision {way.precision}")
+    if "exit_policy" in results:
+        words.append(f"--exit_policy {results['exit_policy']}")
+    return "export it: " + " ".join(words)
 
 
 def show_fptas(config, table):

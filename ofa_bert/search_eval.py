@@ -12,6 +12,8 @@ from ofa_bert.batches import Encoded, eval_batches
 from ofa_bert.depth import distance
 from ofa_bert.encoder import attention_mask
 from ofa_bert.evaluate import to_tensors
+from ofa_bert.exit_features import Outputs, all_answers, unpack
+from ofa_bert.exits import Exits
 from ofa_bert.metrics import compute, main_score
 from ofa_bert.search import UnevenSpace
 from ofa_bert.submodel import SubModelConfig
@@ -27,8 +29,11 @@ class Scorer:
     mean KL divergence for classes, mean squared difference for regression. Embeddings are computed once.
     """
 
-    def __init__(self, model: nn.Layer, encoded: Encoded, task: Task, pad_id: int, reference: SubModelConfig) -> None:
-        self.model, self.task, self.labels = model, task, encoded.labels
+    def __init__(
+        self, model: nn.Layer, encoded: Encoded, task: Task, pad_id: int, reference: SubModelConfig,
+        exits: Optional[Exits] = None,
+    ) -> None:  # fmt: skip
+        self.model, self.task, self.labels, self.exits = model, task, encoded.labels, exits
         self.batches = []
         model.eval()
         with paddle.no_grad():
@@ -42,19 +47,35 @@ class Scorer:
         """[N, C] float32, in the order of the examples."""
         return self._collect(lambda batch, mask: encode(self.model, batch, mask, sub_model).logits, self._embedded())
 
+    def outputs(self, sub_model: SubModelConfig) -> Outputs:
+        """What every exit that the sub-model has says; without exits, what the model itself does."""
+        points = self.exits.layout.points(sub_model) if self.exits else ()
+        count, classes = len(points), self.task.num_labels
+
+        def run(x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
+            return all_answers(self.exits, points, encode(self.model, x, mask, sub_model), mask)
+
+        flat = self._collect(run, self._embedded(), (count + 1) * classes + count)
+        return unpack(flat, classes, (*(place + 1 for place, _ in points), sub_model.depth))
+
     def _embedded(self) -> list[paddle.Tensor]:
         return [embedded for embedded, _, _ in self.batches]
 
-    def _collect(self, run: Callable[..., paddle.Tensor], inputs: Sequence[paddle.Tensor]) -> np.ndarray:
-        found = np.zeros([len(self.labels), self.task.num_labels], dtype=np.float32)
+    def _collect(
+        self, run: Callable[..., paddle.Tensor], inputs: Sequence[paddle.Tensor], width: int = 0
+    ) -> np.ndarray:
+        found = np.zeros([len(self.labels), width or self.task.num_labels], dtype=np.float32)
         with paddle.no_grad():
             for (_, mask, index), x in zip(self.batches, inputs):
                 found[index] = run(x, mask).astype("float32").numpy()
         return found
 
     def score(self, sub_model: SubModelConfig) -> dict[str, Any]:
-        """{"score": main metric, "loss": distance to the reference, "scores": every metric}."""
-        logits = self.logits(sub_model)
+        """As `judge`, of the sub-model's own answers."""
+        return self.judge(self.logits(sub_model))
+
+    def judge(self, logits: np.ndarray) -> dict[str, Any]:
+        """{"score": main metric, "loss": distance to the reference, "scores": every metric} of answers [N, C]."""
         scores = compute(self.task, logits, self.labels)
         return {"score": main_score(self.task, scores), "loss": self.loss(logits), "scores": scores}
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any, Iterable, Mapping, Optional
 
 from tqdm import tqdm
 
@@ -19,18 +19,21 @@ from ofa_bert.commandline import arguments, to_json
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.errors import UserError
 from ofa_bert.meta import versions
-from ofa_bert.nsga import Evaluated, Nsga
-from ofa_bert.search import Point, UnevenSpace, additive_front, choose, pareto_front
-from ofa_bert.search_eval import Scorer
+from ofa_bert.nsga import Nsga
+from ofa_bert.search import Budget, Point, UnevenSpace, additive_front, choose, pareto_front
+from ofa_bert.search_engine import Engine
+from ofa_bert.search_evaluator import Evaluator, expanded, in_one_piece, precision_of
 from ofa_bert.search_report import write_front
 from ofa_bert.search_setup import (
     Costs,
     Supernet,
     budget_of,
     costs_of,
+    engines_of,
     fingerprint,
     load_supernet,
     space_of,
+    ways_of,
 )
 from ofa_bert.submodel import SubModelConfig, uniform
 from ofa_bert.winner import finish
@@ -49,13 +52,15 @@ def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
     supernet = load_supernet(config)
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
-    costs, space = costs_of(config, supernet.space.shape), space_of(config, supernet.space)
+    ways, space = ways_of(config, supernet), space_of(config, supernet.space)
+    costs, budget = costs_of(ways, supernet.space.shape), budget_of(config)
     scorer = supernet.scorer(config.examples)
+    evaluator = Evaluator(scorer, costs, ways, config.loss_weight, budget, config.searched_cost())
     nsga = Nsga(
         space,
-        evaluator(scorer, costs, config.loss_weight),
+        evaluator,
         config.searched_cost(),
-        budget_of(config),
+        budget,
         first_guesses(config, supernet, space, costs, output / _GUESSES),
         config.population,
         config.seed,
@@ -69,8 +74,9 @@ def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
     if config.worker:
         return None
     seconds = round(time.monotonic() - started, 1)
-    front, grid = in_full(config, supernet, costs, points, scorer)
-    winner = choose(front, budget_of(config))
+    engines = engines_of(config, supernet, ways)
+    front, grid = in_full(supernet, evaluator, points, engines)
+    winner = choose(front, budget)
     results = {
         "task": supernet.task.name,
         "cost": config.searched_cost(),
@@ -82,18 +88,7 @@ def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
         "versions": versions(),
     }
     results.update(write_front(output, front, grid, winner, config.searched_cost(), supernet))
-    return finish(config, supernet, winner, results)
-
-
-def evaluator(scorer: Scorer, costs: Costs, loss_weight: float) -> Any:
-    """Sub-model -> Evaluated. The value is the score less loss_weight * loss: scores on few examples tie."""
-
-    def evaluate(sub_model: SubModelConfig) -> Evaluated:
-        found = scorer.score(sub_model)
-        value = found["score"] - loss_weight * found["loss"]
-        return Evaluated(value, found["score"], costs(sub_model), {"loss": found["loss"], "scores": found["scores"]})
-
-    return evaluate
+    return finish(config, supernet, winner, results, ways, engines)
 
 
 def first_guesses(
@@ -125,7 +120,7 @@ def first_guesses(
         hurts = scorer.hurts(base, space, len(layers) == shape.num_layers, shown)
         shaped += additive_front(space, hurts, lambda sub_model: costs(sub_model)[cost])
     limit = config.limits().get(cost)
-    if limit is not None:
+    if limit is not None and not config.exits:  # with exits a sub-model need not fit in one piece
         between = [s for s in between if costs(s)[cost] <= limit]
         shaped = [s for s in shaped if 0.5 * limit <= costs(s)[cost] <= limit]
     # At most half of the trials: the search has to have something left to do.
@@ -177,27 +172,47 @@ def _work_together(config: SearchConfig) -> None:
 
 
 def in_full(
-    config: SearchConfig, supernet: Supernet, costs: Costs, points: list[Point], scorer: Scorer
+    supernet: Supernet, evaluator: Evaluator, points: list[Point], engines: Mapping[str, Engine]
 ) -> tuple[list[Point], list[Point]]:
-    """(front, trained grid), evaluated on every held-out example."""
-    trained = supernet.space.sub_models()
-    cost, budget = config.searched_cost(), budget_of(config)
+    """(front, trained grid), evaluated on every held-out example and in the precision that each would run in."""
+    scorer, cost = evaluator.scorer, evaluator.cost
     whole = scorer if len(scorer.labels) == len(supernet.held_out) else supernet.scorer()
-    evaluate = evaluator(whole, costs, config.loss_weight)
-    known = {point.sub_model: point for point in points} if whole is scorer else {}
+    judge = dataclasses.replace(evaluator, scorer=whole)
+    tried: dict[SubModelConfig, list[Point]] = {p.sub_model: expanded(p, cost) for p in points}
+    trained = {sub_model: name for name, sub_model in supernet.space.sub_models().items()}
+    found: list[Point] = []
+    grid: list[Point] = []
+    for precision in evaluator.ways.precisions:
+        engine = engines.get(precision)
 
-    def point(sub_model: SubModelConfig) -> Point:
-        return known.get(sub_model) or evaluate(sub_model).point(sub_model, cost)
+        def every(sub_model: SubModelConfig, precision: str = precision, engine: Optional[Engine] = engine) -> Any:
+            if engine is None and whole is scorer and sub_model in tried:
+                return [p for p in tried[sub_model] if precision_of(p) == precision]
+            outputs = whole.outputs(sub_model) if engine is None else engine.outputs(sub_model, supernet.held_out)
+            return [each.point(sub_model, cost) for each in judge.every(sub_model, outputs, (precision,))]
 
+        promising = _promising(
+            [p for several in tried.values() for p in several if precision_of(p) == precision], judge.budget
+        )
+        chosen = list(dict.fromkeys([*trained, *promising]))
+        for sub_model in tqdm(chosen, desc=f"front on all held-out examples, {precision}", unit="sub-model"):
+            points_of = every(sub_model)
+            if sub_model in trained:
+                (entire,) = [p for p in points_of if in_one_piece(p)]
+                grid.append(_named(entire, trained[sub_model], precision))
+                points_of = [grid[-1], *(p for p in points_of if p is not entire)]
+            found += points_of
+    return pareto_front(found), grid
+
+
+def _promising(points: list[Point], budget: Budget) -> list[SubModelConfig]:
+    """The sub-models of the front: half the dearest that keep the budget, among which the winner is, half spread."""
     front = pareto_front(points)
     within = [p for p in front if budget.admits(p.costs, p.score)]
-    # Half of them the dearest that keep the budget, among which the winner is, half spread over the whole front.
     taken = [*within[-_FINAL // 2 :], *front[:: 1 + 2 * len(front) // _FINAL]]
-    chosen = dict.fromkeys(p.sub_model for p in taken)
-    named = [_named(point(sub_model), name) for name, sub_model in trained.items()]
-    bar = tqdm(list(chosen), desc="front on all held-out examples", unit="sub-model", disable=whole is scorer)
-    return pareto_front([*map(point, bar), *named]), named
+    return [p.sub_model for p in taken]
 
 
-def _named(point: Point, name: str) -> Point:
-    return dataclasses.replace(point, more={**point.more, "name": name})
+def _named(point: Point, name: str, precision: str) -> Point:
+    shown = name if precision == "fp32" else f"{name} {precision}"
+    return dataclasses.replace(point, more={**point.more, "name": shown})

@@ -9,6 +9,7 @@ from ofa_bert.atomic import write_json_atomic
 from ofa_bert.report import millions
 from ofa_bert.search import Point
 from ofa_bert.search_setup import Supernet
+from ofa_bert.ways import Way
 
 FRONT = "front.json"
 WINNER = "winner.json"
@@ -91,6 +92,21 @@ def described(sub_model: Mapping[str, Any]) -> str:
     return f"{len(parts)} layers (layer:heads/neurons) " + " ".join(parts)
 
 
+def way_of(found: Mapping[str, Any]) -> Optional[Way]:
+    """How a row of front.json runs its sub-model; None when there was nothing to choose."""
+    return Way.from_json(found["way"]) if "way" in found else None
+
+
+def _kinds(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """The points by precision, and by whether samples leave early; all under "" when there was nothing to choose."""
+    found: dict[str, list[Point]] = {}
+    for point in points:
+        way = way_of(point.more)
+        kind = "" if way is None else f", {way.precision}" + (" with exits" if way.policy else "")
+        found.setdefault(kind, []).append(point)
+    return found
+
+
 def plot(
     front: Sequence[Point], grid: Sequence[Point], winner: Optional[Point], cost: str, path: Path, title: str
 ) -> None:
@@ -108,7 +124,9 @@ def plot(
         def value(point: Point, name: str = name) -> float:
             return point.score if name == "score" else point.more["loss"]
 
-        axis.plot([p.cost / scale for p in front], [value(p) for p in front], ".-", label="searched front")
+        axis.plot([p.cost / scale for p in front], [value(p) for p in front], "-", color="grey", linewidth=0.8)
+        for kind, points in _kinds(front).items():
+            axis.plot([p.cost / scale for p in points], [value(p) for p in points], ".", label=f"front{kind}")
         axis.plot([p.cost / scale for p in grid], [value(p) for p in grid], "s", mfc="none", label="uniform grid")
         for point in grid:
             where = (point.cost / scale, value(point))

@@ -11,21 +11,28 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.atomic import file_sha256
-from ofa_bert.batches import Encoded, held_out_count, split_holdout
+from ofa_bert.batches import Encoded, eval_batches, held_out_count, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.errors import UserError
+from ofa_bert.exits import Exits, default_criterion, load_exits
+from ofa_bert.latency_measure import Device
 from ofa_bert.latency_model import LatencyTable
+from ofa_bert.machine import processor
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.pretrained import locate
 from ofa_bert.readers import load_datasets
 from ofa_bert.search import Budget, UnevenSpace, uneven_space
-from ofa_bert.search_eval import Scorer
+from ofa_bert.search_engine import Engine
+from ofa_bert.search_eval import BATCH, Scorer
 from ofa_bert.submodel import ModelShape, SearchSpace, SubModelConfig, count_flops, count_parameters
 from ofa_bert.tasks import Datasets, Task
 from ofa_bert.token_cache import DIRECTORY, encode_once
+from ofa_bert.ways import Ways, thresholds
 
 logger = logging.getLogger(__name__)
+
+_CALIBRATION = 64  # training sentences that static INT8 is calibrated on
 
 Costs = Callable[[SubModelConfig], "dict[str, float]"]
 
@@ -42,6 +49,7 @@ class Supernet:
     datasets: Datasets
     train: Encoded
     held_out: Encoded
+    exits: Optional[Exits] = None  # when they are searched
 
     @property
     def task(self) -> Task:
@@ -56,7 +64,7 @@ class Supernet:
         encoded = self.held_out
         if examples is not None and examples < len(encoded):
             encoded = encoded.select(range(examples))
-        return Scorer(self.model, encoded, self.task, self.pad_id, self.space.largest)
+        return Scorer(self.model, encoded, self.task, self.pad_id, self.space.largest, self.exits)
 
     def dev(self, cache: Path) -> dict[str, Encoded]:
         length = self.meta["max_seq_length"]
@@ -80,23 +88,76 @@ def load_supernet(config: SearchConfig) -> Supernet:
     logger.info("%s: %d held-out training examples", datasets.task.name, len(held))
     shuffled = encoded.select(held).select(_shuffled(len(held), trained["seed"]))
     space = SearchSpace.from_json(meta["space"])
-    return Supernet(where, model, tokenizer, meta, space, datasets, encoded.select(rest), shuffled)
+    exits = load_exits(where, meta, model) if config.exits else None
+    return Supernet(where, model, tokenizer, meta, space, datasets, encoded.select(rest), shuffled, exits)
 
 
 def _shuffled(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, count]).permutation(count)
 
 
-def costs_of(config: SearchConfig, shape: ModelShape) -> Costs:
-    """All costs of a sub-model by name; latency only with a table."""
-    table = None
-    if config.latency_table:
-        table = LatencyTable.load(config.latency_table)
-        table.check_shape(shape, f"--latency_table {config.latency_table}")
+def ways_of(config: SearchConfig, supernet: Supernet) -> Ways:
+    """The latency tables by precision, and the thresholds to try. UserError when they do not belong together."""
+    tables: dict[str, LatencyTable] = {}
+    for path in config.latency_table or ():
+        table = LatencyTable.load(path)
+        table.check_shape(supernet.space.shape, f"--latency_table {path}")
+        precision = table.setting["precision"]
+        if precision in tables:
+            raise UserError(f"--latency_table {path}: is a second one in {precision}; give one for each precision")
+        tables[precision] = table
+        _check_setting(path, table, next(iter(tables.values())))
+        _check_exits(path, table, supernet.exits)
+    if supernet.exits is None:
+        return Ways(tables)
+    criterion = default_criterion(supernet.meta, supernet.task.num_labels)
+    count = len(supernet.exits.layout.layers)
+    return Ways(tables, tuple(thresholds(criterion, supernet.task.num_labels, count)))
+
+
+def engines_of(config: SearchConfig, supernet: Supernet, ways: Ways) -> dict[str, Engine]:
+    """What answers in each precision but fp32, where the supernet's own answers are an export's.
+
+    None on another kind of machine than the tables are of: there the supernet answers for all.
+    """
+    engines: dict[str, Engine] = {}
+    drawn = np.random.default_rng(config.seed).permutation(len(supernet.train))[:_CALIBRATION]
+    calibration = list(eval_batches(supernet.train.select(np.sort(drawn)), BATCH, supernet.pad_id))
+    for precision, table in ways.tables.items():
+        if precision == "fp32":
+            continue
+        if table.setting["processor"] != processor():
+            logger.warning("the %s table is of %s: scores are fp32's", precision, table.setting["processor"])
+            continue
+        device = Device.of(table.setting)
+        engines[precision] = Engine(device, supernet.model, supernet.exits, supernet.pad_id, calibration)
+    return engines
+
+
+def _check_setting(path: str, table: LatencyTable, first: LatencyTable) -> None:
+    for name in ("processor", "device", "backend", "threads", "batch", "length"):
+        if table.setting[name] != first.setting[name]:
+            raise UserError(
+                f"--latency_table {path}: is of {name} {table.setting[name]}, the first one of {first.setting[name]};"
+                " their latencies cannot be compared"
+            )
+
+
+def _check_exits(path: str, table: LatencyTable, exits: Optional[Exits]) -> None:
+    if exits is not None and (table.exits is None or table.exits.head != exits.layout.head):
+        raise UserError(
+            f"--latency_table {path}: does not say what a {exits.layout.head} exit costs; measure it again with"
+            " python -m ofa_bert latency --model and this supernet"
+        )
+
+
+def costs_of(ways: Ways, shape: ModelShape) -> Costs:
+    """All costs of a sub-model by name; latency only with a table, in one piece and in the fastest precision."""
 
     def costs(sub_model: SubModelConfig) -> dict[str, float]:
         found = {"parameters": count_parameters(shape, sub_model), "flops": count_flops(shape, sub_model)}
-        return {**found, "latency_ms": table.predict(sub_model)} if table else found
+        fastest = min((table.predict(sub_model) for table in ways.tables.values()), default=None)
+        return found if fastest is None else {**found, "latency_ms": fastest}
 
     return costs
 
@@ -116,7 +177,8 @@ def fingerprint(config: SearchConfig, supernet: Supernet) -> dict[str, Any]:
     weights = locate(supernet.where, config.model_type).weights
     found = {"model": file_sha256(weights)[:16], "held_out": len(supernet.held_out), "task": supernet.task.name}
     if config.latency_table:
-        found["latency_table"] = file_sha256(config.latency_table)[:16]
+        found["latency_table"] = [file_sha256(path)[:16] for path in config.latency_table]
+        found["exits"] = config.exits
     names = ("examples", "loss_weight", "min_width", "min_depth", "seed", "population", "min_score")
     return {
         **found,

@@ -6,77 +6,143 @@ import copy
 import logging
 import time
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any, Mapping, Optional, Sequence
 
+import numpy as np
 from paddle import nn
 
 from ofa_bert import token_cache, train
-from ofa_bert.atomic import MODEL_META, write_json_atomic
-from ofa_bert.batches import Batch, TrainBatches
+from ofa_bert.atomic import EXIT_POLICY, MODEL_META, atomic_directory, write_json_atomic
+from ofa_bert.batches import Batch, Encoded, TrainBatches
 from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.config import OfaConfig
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.distil import Objective, supernet_step
 from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.errors import UserError
-from ofa_bert.evaluate import score
+from ofa_bert.evaluate import predict, score_logits
+from ofa_bert.exit_features import Frozen, Outputs, collect, unpack
+from ofa_bert.exit_graphs import depths
+from ofa_bert.exits import EXITS, Exits, extract_exits
 from ofa_bert.keeper import RESULTS
-from ofa_bert.latency_measure import Device
+from ofa_bert.latency_measure import Device, mean_ms
 from ofa_bert.latency_model import LatencyTable
 from ofa_bert.machine import processor
 from ofa_bert.meta import FORMAT, versions
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.search import Point
+from ofa_bert.search_engine import Engine
 from ofa_bert.search_setup import Supernet
 from ofa_bert.submodel import SubModelConfig
 from ofa_bert.supernet import extract, forward
+from ofa_bert.ways import Way, Ways
 
 logger = logging.getLogger(__name__)
 
+POLICY = "exit_policy"
 DIRECTORY = "sub_model"  # the winner as a model that export_model.py and run_glue.py take
 
 
-def finish(config: SearchConfig, supernet: Supernet, winner: Point, results: dict[str, Any]) -> dict[str, Any]:
+def finish(
+    config: SearchConfig,
+    supernet: Supernet,
+    winner: Point,
+    results: dict[str, Any],
+    ways: Ways,
+    engines: Mapping[str, Engine],
+) -> dict[str, Any]:
     """Finetune the winner when asked to, write it, score it on dev, write results.json."""
     output, sub_model = Path(config.output_dir), winner.sub_model
+    way = Way.from_json(winner.more["way"]) if "way" in winner.more else Way("fp32")
     if config.finetune_steps:
         started = time.monotonic()
         where = finetune(config, supernet, sub_model)
         results["finetune"] = {"steps": config.finetune_steps, "teacher": where}
         results["finetune"]["seconds"] = round(time.monotonic() - started, 1)
     supernet.model.eval()
-
-    def run(batch: Batch) -> Any:
-        return forward(supernet.model, batch.input_ids, batch.token_type_ids, sub_model).logits
-
-    dev = score(
-        supernet.task, run, supernet.dev(output / token_cache.DIRECTORY), supernet.pad_id, label="winner on dev"
-    )
+    splits = supernet.dev(output / token_cache.DIRECTORY)
+    outputs = {name: _outputs(supernet, sub_model, engines.get(way.precision), each) for name, each in splits.items()}
+    answers = {name: way.logits(found) for name, found in outputs.items()}
+    dev = score_logits(supernet.task, answers, {name: each.labels for name, each in splits.items()})
     results["dev"] = dev
+    results["dev_layers"] = _mean_layers(way, outputs)
     # The supernet's training measured its own sub-models there; nothing is chosen by these numbers.
     names = set(supernet.space.sub_models())
     results["dev_of_grid"] = {name: found for name, found in supernet.meta.get("scores", {}).items() if name in names}
     kept = {key: supernet.meta[key] for key in ("task", "model_type", "max_seq_length", "seed", "shape")}
     own = {"format": FORMAT, **kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
-    own.update(scores=dev, score=dev["score"])
+    if way == Way("fp32"):
+        own.update(scores=dev, score=dev["score"])
     small = extract(supernet.model, sub_model)
-    save_model(output / DIRECTORY, small, supernet.tokenizer, own)
-    if config.latency_table:
-        results["latency"] = checked_latency(LatencyTable.load(config.latency_table), small, sub_model)
+    small.eval()
+    exits = None
+    if supernet.exits is not None and supernet.exits.layout.points(sub_model):
+        exits = extract_exits(supernet.exits, small, sub_model)
+        own[EXITS] = {**supernet.meta[EXITS], **exits.layout.to_json()}
+    save_model(output / DIRECTORY, small, supernet.tokenizer, own, {} if exits is None else {EXITS: exits})
+    if exits is not None and way.policy is not None:
+        results["exit_policy"] = _write_policy(output / POLICY, supernet, sub_model, small, exits, way)
+    if ways.tables:
+        predicted, shares = winner.costs["latency_ms"], winner.more["shares"]
+        results["latency"] = checked_latency(ways.tables[way.precision], small, exits, way, predicted, shares)
     write_json_atomic(output / RESULTS, results)
     return results
 
 
-def checked_latency(table: LatencyTable, model: nn.Layer, sub_model: SubModelConfig) -> dict[str, Any]:
-    """predicted_ms, and measured_ms of the model itself; None when the table was made on another kind of machine."""
-    setting, predicted = table.setting, table.predict(sub_model)
-    if setting["processor"] != processor():
-        logger.warning("the latency table is of %s, so the winner cannot be measured here", setting["processor"])
+def _outputs(supernet: Supernet, sub_model: SubModelConfig, engine: Optional[Engine], encoded: Encoded) -> Outputs:
+    if engine is not None:
+        return engine.outputs(sub_model, encoded)
+    if supernet.exits is not None:
+        frozen = Frozen(supernet.model, encoded, {"winner on dev": sub_model}, supernet.pad_id)
+        return collect(frozen, supernet.exits, sub_model, "winner on dev")
+
+    def run(batch: Batch) -> Any:
+        return forward(supernet.model, batch.input_ids, batch.token_type_ids, sub_model).logits
+
+    logits = predict(run, encoded, supernet.task.num_labels, supernet.pad_id, label="winner on dev")
+    return unpack(logits, supernet.task.num_labels, (sub_model.depth,))
+
+
+def _mean_layers(way: Way, outputs: Mapping[str, Outputs]) -> float:
+    layers = [np.asarray(found.layers)[way.places(found)] for found in outputs.values()]
+    return float(np.concatenate(layers).mean())
+
+
+def _write_policy(
+    path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: Way
+) -> str:
+    """The file that export_model.py --exit_policy takes, in its directory; returns the directory."""
+    about = {
+        "policy": way.policy.to_json(),
+        "mode": "threshold",
+        "sub_model": sub_model.to_json(),
+        "exits": exits.layout.to_json(),
+        "layers": list(depths(small, exits)),
+        "ask": list(way.ask),
+        "task": supernet.task.to_json(),
+        "model": supernet.where,
+    }
+    with atomic_directory(path) as new:
+        write_json_atomic(new / EXIT_POLICY, about)
+    return str(path)
+
+
+def checked_latency(
+    table: LatencyTable, model: nn.Layer, exits: Optional[Exits], way: Way, predicted: float, shares: Sequence[float]
+) -> dict[str, Any]:
+    """predicted_ms, and measured_ms of the model itself; None when the table was made on another kind of machine.
+
+    With early exits both are means: what it takes until each exit, by the share of held-out examples that left there.
+    """
+    if table.setting["processor"] != processor():
+        logger.warning("the latency table is of %s, so the winner cannot be measured here", table.setting["processor"])
         return {"predicted_ms": predicted, "measured_ms": None}
-    names = ("device", "backend", "precision", "threads", "batch", "length", "repeats")
-    device, tokens = Device(*(setting[name] for name in names)), model.config.vocab_size
-    measured = device.measure({"winner": lambda: model}, {"winner": 0}, "winner", tokens)
-    return {"predicted_ms": predicted, "measured_ms": measured["winner"]}
+    device = Device.of(table.setting)
+    if exits is not None and way.policy is not None:
+        measured = mean_ms(device, model, exits, way.ask, shares)
+    else:
+        measured = device.measure({"winner": lambda: model}, {"winner": 0}, "winner", model.config.vocab_size)["winner"]
+    return {"predicted_ms": predicted, "measured_ms": measured}
 
 
 def finetune(config: SearchConfig, supernet: Supernet, sub_model: SubModelConfig) -> str:
@@ -127,10 +193,12 @@ def _teacher(config: SearchConfig, supernet: Supernet) -> tuple[nn.Layer, str]:
 
 
 def printed(results: Mapping[str, Any]) -> str:
-    """The winner on dev beside the uniform sub-models there."""
+    """How the winner runs, its scores on dev, its latency."""
     own = "  ".join(f"{name} {value:.4f}" for name, value in results["dev"].items() if name != "score")
     tuned = f" after {results['finetune']['steps']} steps of its own" if "finetune" in results else ""
     lines = [f"winner on dev{tuned}: {own}"]
+    if "exit_policy" in results:
+        lines[0] += f"  after {results['dev_layers']:.2f} layers on average"
     latency = results.get("latency")
     if latency and latency["measured_ms"]:
         predicted, measured = latency["predicted_ms"], latency["measured_ms"]

@@ -24,6 +24,7 @@ from ofa_bert.search_eval import Scorer
 from ofa_bert.submodel import SearchSpace, SubModelConfig, count_flops, uniform
 from ofa_bert.supernet import forward
 from ofa_bert.tasks import Task
+from ofa_bert.ways import Way
 from ofa_bert.winner import checked_latency
 
 TASK = Task("made-up", ("a", "b", "c"), ("accuracy",), ("text",))
@@ -191,7 +192,7 @@ def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     assert 0 < results["latency"]["measured_ms"] < 5  # really run: the table's milliseconds are made up
     assert results["finetune"]["steps"] == 6
     elsewhere = dataclasses.replace(table, setting={**setting, "processor": "another"})
-    assert checked_latency(elsewhere, None, sub_model)["measured_ms"] is None
+    assert checked_latency(elsewhere, None, None, Way("fp32"), 1.0, ())["measured_ms"] is None
     small, _, _ = load_model(tmp_path / "out" / "sub_model")
     model, _, _ = load_model(supernet_dir / "best")
     batch = batch_of(vocab_size=20)

@@ -1,0 +1,56 @@
+"""A model with exits as files: the layers between its exits and the head of each, graphs of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import paddle
+from paddle import nn
+
+from ofa_bert.bundle import INPUTS, PROGRAMS
+from ofa_bert.errors import RunError
+from ofa_bert.exit_bundle import HIDDEN, Parts
+from ofa_bert.exit_graphs import FirstLayers, Head, NextLayers, depths
+from ofa_bert.exit_onnx import write_head, write_moves, write_segment
+from ofa_bert.exits import Exits
+from ofa_bert.onnx_write import Form
+
+
+def write_onnx_parts(model: nn.Layer, exits: Exits, form: Form, target: Path, precision: str) -> Parts:
+    ends = depths(model, exits)
+    parts = Parts([], [], [[target / "select.onnx"], [target / "join.onnx"]], precision)
+    write_moves(model, form, *(path for (path,) in parts.moves))
+    for place, (begin, end) in enumerate(zip([0, *ends], ends)):
+        parts.segments.append([target / f"segment{place}.onnx"])
+        write_segment(model, form, begin, end, *parts.segments[-1])
+        parts.heads.append([target / f"head{place}.onnx"])
+        write_head(model, exits, form, end, *parts.heads[-1])
+    return parts
+
+
+def write_paddle_parts(model: nn.Layer, exits: Exits, target: Path) -> Parts:
+    spec = paddle.static.InputSpec
+    first, second = (spec([None, None], "int64", name) for name in INPUTS)
+    hidden = spec([None, None, model.config.hidden_size], "float32", HIDDEN)
+    ends = depths(model, exits)
+    parts = Parts([], [], [], "fp32")
+    for place, (begin, end) in enumerate(zip([0, *ends], ends)):
+        layers = NextLayers(model, begin, end) if begin else FirstLayers(model, end)
+        parts.segments.append(_save(layers, target / f"segment{place}", [hidden, first] if begin else [first, second]))
+        head = Head(model, exits, end)
+        parts.heads.append(_save(head, target / f"head{place}", [hidden] if head.first_token else [hidden, first]))
+    return parts
+
+
+def _save(layer: nn.Layer, prefix: Path, spec: list[Any]) -> list[Path]:
+    layer.eval()
+    try:
+        paddle.jit.save(layer, str(prefix), input_spec=spec)
+    except Exception as error:  # Paddle's own types, and for a full disk whatever C++ threw
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise RunError(f"{prefix.name} of the exits could not be saved: {reason}") from error
+    prefix.with_name(f"{prefix.name}.pdiparams.info").unlink(missing_ok=True)
+    suffixes = [Path(name).suffix for name in PROGRAMS]
+    (program,) = [path for path in (prefix.with_name(prefix.name + suffix) for suffix in suffixes) if path.is_file()]
+    return [program, prefix.with_name(f"{prefix.name}.pdiparams")]

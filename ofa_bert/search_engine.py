@@ -1,0 +1,68 @@
+"""Sub-models answering held-out examples in the engine and precision they would be deployed in."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Optional, Sequence
+
+import numpy as np
+from paddle import nn
+
+from ofa_bert.batches import Batch, Encoded, eval_batches
+from ofa_bert.exit_features import Outputs, unpack
+from ofa_bert.exit_graphs import depths
+from ofa_bert.exits import Exits, extract_exits
+from ofa_bert.latency_measure import Device, through, write_model, write_parts
+from ofa_bert.precision import Forms
+from ofa_bert.submodel import SubModelConfig
+from ofa_bert.supernet import extract
+
+
+class Engine:
+    """Writes a sub-model's graphs as an export does and runs them. `calibration` is for INT8's static scales."""
+
+    def __init__(
+        self, device: Device, model: nn.Layer, exits: Optional[Exits], pad_id: int, calibration: Sequence[Batch]
+    ) -> None:
+        self.device, self.model, self.exits, self.pad_id = device, model, exits, pad_id
+        self.calibration = calibration
+
+    def outputs(self, sub_model: SubModelConfig, encoded: Encoded) -> Outputs:
+        """What every exit says of the examples, in batches of the device's size."""
+        small = extract(self.model, sub_model)
+        small.eval()
+        exits = None
+        if self.exits is not None and self.exits.layout.points(sub_model):
+            exits = extract_exits(self.exits, small, sub_model)
+        layers = (sub_model.depth,) if exits is None else depths(small, exits)
+        classes = small.config.num_labels
+        flat = np.zeros([len(encoded), len(layers) * (classes + 1) - 1], dtype=np.float32)
+        with tempfile.TemporaryDirectory(prefix="ofa-engine-") as folder:
+            form = Forms(small, lambda: list(self.calibration), Path(folder)).form(self._name())
+            graphs = Path(folder, "graphs")
+            graphs.mkdir()
+            if exits is None:
+                backend = self.device.open(write_model(small, graphs, self.device, form))
+
+                def run(batch: Batch) -> list[np.ndarray]:
+                    return [backend.run(batch.input_ids, batch.token_type_ids)]
+            else:
+                parts = self.device.open_parts(write_parts(small, exits, graphs, self.device, form), layers)
+
+                def run(batch: Batch) -> list[np.ndarray]:
+                    found = through(parts, batch.input_ids, batch.token_type_ids, range(len(layers)))
+                    certain = [found[place][1][:, None] for place in range(len(layers) - 1)]
+                    return [*(found[place][0] for place in range(len(layers))), *certain]
+
+            for batch in eval_batches(encoded, self.device.batch, self.pad_id):
+                flat[batch.index] = np.concatenate(run(batch), axis=1)
+        return unpack(flat, classes, layers)
+
+    def _name(self) -> str:
+        """bundle.KINDS' name of the graph."""
+        fused = "-fused" if self.device.device == "gpu" else ""
+        precision = self.device.file_precision
+        if precision in ("int8", "int8-static"):
+            return f"onnx-{precision}"
+        return f"onnx-{'fp16' if precision == 'fp16' else 'fp32'}{fused}"

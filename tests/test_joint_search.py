@@ -1,0 +1,148 @@
+"""The search over sub-models, precisions and early exits together, on a tiny supernet, up to the bundle it leads to."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from conftest import randomise
+
+from ofa_bert.__main__ import main
+from ofa_bert.checkpoint import load_model, save_model
+from ofa_bert.encoder import shape_of
+from ofa_bert.exits import ExitLayout, Exits
+from ofa_bert.latency_measure import Device
+from ofa_bert.latency_model import ExitCost, LatencyTable, calibrate
+from ofa_bert.readers import load_datasets
+from ofa_bert.submodel import SearchSpace, SubModelConfig
+from ofa_bert.ways import Way
+
+
+@pytest.fixture(scope="module")
+def supernet_dir(tmp_path_factory, tiny_bert_dir, glue_dir):
+    """A supernet with exits as run_glue_ofa.py --exits writes it, random weights in the place of trained ones."""
+    directory = tmp_path_factory.mktemp("exits") / "best"
+    task = load_datasets(task_name="SST-2", data_dir=glue_dir).task
+    model, tokenizer, _ = load_model(tiny_bert_dir, num_labels=2)
+    randomise(model, 4)
+    exits = randomise(Exits(model, ExitLayout("ramp", (0, 1, 2))), 6)
+    for head in exits.heads.values():  # sure of themselves, or nobody would leave
+        head.classifier.weight.set_value(8 * head.classifier.weight.numpy())
+    space = SearchSpace(shape_of(model), (1.0, 0.5), (1.0, 0.5))
+    trained = {"task_name": "SST-2", "data_dir": str(glue_dir), "held_out_share": 0.2, "seed": 42, "label_kind": "auto"}
+    meta = {
+        "format": 1, "kind": "supernet", "task": task.to_json(), "model_type": "bert", "max_seq_length": 32, "seed": 42,
+        "shape": space.shape.to_json(), "space": space.to_json(), "config": trained, "scores": {},
+        "exits": {**exits.layout.to_json(), "training": "joint", "held_out": {"count": 8, "seed": 42}},
+    }  # fmt: skip
+    save_model(directory, model, tokenizer, meta, {"exits": exits})
+    return directory.parent
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory, supernet_dir):
+    """A layer costs 1 ms and its heads and neurons as much again; INT8 is twice as fast; made up, so the same each run."""
+    folder, paths = tmp_path_factory.mktemp("tables"), []
+    meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
+    shape = SearchSpace.from_json(meta["space"]).shape
+    for precision, factor in (("fp32", 1.0), ("int8", 0.5)):
+        setting = Device("cpu", "onnx_runtime", precision, 1, 4, 12, 3).setting()
+
+        def measure(models, factor=factor):
+            return [factor * sum(1 + h / 8 + n / 128 for h, n in zip(m.heads, m.ffn)) for m in models]
+
+        made = calibrate(shape, measure, 0.25, setting)
+        paths.append(folder / f"{precision}.json")
+        dataclasses.replace(made, exits=ExitCost("ramp", 0.01 * factor, 0.02 * factor)).save(paths[-1])
+    return paths
+
+
+def command(supernet_dir, output, *more):
+    base = ["search", "--model", supernet_dir, "--output_dir", output, "--device", "cpu", "--trials", 20]
+    return main(list(map(str, [*base, "--population", 8, "--examples", 40, *more])))
+
+
+def test_the_winner_is_the_bundle_that_its_command_exports(supernet_dir, tables, tmp_path, capsys, glue_dir):
+    import export_model
+    from ofa_bert.runtime import Predictor
+
+    more = ["--exits", "--latency_table", *tables, "--max_latency_ms", 1.2]
+    assert command(supernet_dir, tmp_path, *more) == 0
+    printed = capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_text())
+    winner, way = results["winner"], Way.from_json(results["winner"]["way"])
+    assert winner["latency_ms"] <= 1.2 and results["latency"]["predicted_ms"] == winner["latency_ms"]
+    assert 0 < results["latency"]["measured_ms"] < 20
+    kinds = {(row["way"]["precision"], bool(row["way"]["policy"])) for row in results["front"]}
+    assert len(kinds) >= 2 and all(row["latency_ms"] >= 0.2 for row in results["front"])
+    names = [row["name"] for row in results["grid"]]
+    uniform = ["w1_d1", "w0.5_d1", "w1_d0.5", "w0.5_d0.5"]
+    assert names == [*uniform, *(f"{name} int8" for name in uniform)]
+    assert way.precision == "int8" and way.described() in printed  # only int8 keeps so small a budget at a good value
+    export = printed[printed.index("export_model.py") :].split()[1:]
+    assert export_model.main([*export, "--device", "cpu", "--max_seq_length", "32"]) == 0
+    dev = load_datasets(task_name="SST-2", data_dir=glue_dir).dev
+    (examples,) = dev.values()
+    how = {"exit_threshold": "policy"} if way.policy else {}
+    with Predictor(tmp_path / "static", backend="onnx_runtime", precision="int8", batch_size=4, **how) as predictor:
+        found = predictor.predict([example.text for example in examples])
+    right = np.mean([int(answer.label) == example.label for answer, example in zip(found, examples)])
+    # int8 takes the range of activations from each batch, and the two do not make the same batches.
+    assert right == pytest.approx(results["dev"]["accuracy"], abs=0.1)
+
+
+def test_a_score_is_kept_with_exits_and_the_same_command_goes_on(supernet_dir, tables, tmp_path):
+    more = ["--exits", "--latency_table", tables[0], "--min_score", 0.4]
+    assert command(supernet_dir, tmp_path, *more) == 0
+    first = json.loads((tmp_path / "results.json").read_text())
+    keeping = [row["latency_ms"] for row in first["front"] if row["score"] >= 0.4]
+    assert first["winner"]["latency_ms"] == min(keeping) and first["winner"]["score"] >= 0.4
+    assert first["winner"]["way"]["policy"]
+    about = json.loads((tmp_path / "exit_policy" / "exit_policy.json").read_text())
+    assert about["sub_model"] == first["winner"]["sub_model"] and about["ask"] == first["winner"]["way"]["ask"]
+    assert command(supernet_dir, tmp_path, *more) == 0
+    again = json.loads((tmp_path / "results.json").read_text())
+    assert again["front"] == first["front"] and again["winner"] == first["winner"]
+
+
+def test_latency_of_a_supernet_with_exits_says_what_they_cost(supernet_dir, tmp_path):
+    words = ["latency", "--model", supernet_dir, "--output", tmp_path / "t.json", "--backend", "onnx_runtime"]
+    assert main(list(map(str, [*words, "--length", 12, "--models", 4, "--repeats", 5, "--check", 3]))) == 0
+    table = LatencyTable.load(tmp_path / "t.json")
+    assert table.exits.head == "ramp" and 0 <= table.exits.call_ms < 5 and 0 <= table.exits.head_ms < 5
+    assert table.exits.call_ms + table.exits.head_ms > 0
+    sub_model = SubModelConfig((0, 1), (1, 1), (8, 8))
+    assert table.after_exits(sub_model, (1, 2), (0,))[-1] >= table.predict(sub_model)
+
+
+def test_mistakes_are_told(supernet_dir, tables, tmp_path, capsys):
+    plain = dataclasses.replace(LatencyTable.load(tables[0]), exits=None)
+    plain.save(tmp_path / "plain.json")
+    table = LatencyTable.load(tables[1])
+    dataclasses.replace(table, setting={**table.setting, "batch": 9}).save(tmp_path / "other.json")
+    cases = [
+        (["--exits", "--max_flops", 1e9], "--exits needs --latency_table"),
+        (["--exits", "--max_flops", 1e9, "--latency_table", tables[0]], "is searched by latency"),
+        (["--exits", "--max_latency_ms", 3, "--latency_table", tables[0], "--finetune_steps", 5], "leave the exits"),
+        (["--exits", "--max_latency_ms", 3, "--latency_table", tmp_path / "plain.json"], "what a ramp exit costs"),
+        (["--max_latency_ms", 3, "--latency_table", tables[0], tables[0]], "a second one in fp32"),
+        (["--max_latency_ms", 3, "--latency_table", tables[0], tmp_path / "other.json"], "is of batch 9"),
+        (["--algorithm", "fptas", "--latency_table", *tables], "knows shapes alone"),
+    ]
+    for number, (more, words) in enumerate(cases):
+        code = command(supernet_dir, tmp_path / str(number), *more)
+        error = capsys.readouterr().err
+        assert (code, words in error, "Traceback" in error) == (2, True, False), error
+
+
+def test_a_supernet_without_exits_has_none_to_search(supernet_dir, tables, tmp_path, capsys):
+    model, tokenizer, meta = load_model(supernet_dir / "best")
+    del meta["exits"]
+    save_model(tmp_path / "m", model, tokenizer, meta)
+    assert command(tmp_path / "m", tmp_path / "x", "--exits", "--max_latency_ms", 3, "--latency_table", tables[0]) == 2
+    assert "has no exits; train them" in capsys.readouterr().err
+    # Precisions alone.
+    more = ["--max_latency_ms", 2.5, "--latency_table", *tables, "--trials", 8]
+    assert command(tmp_path / "m", tmp_path / "y", *more) == 0
+    results = json.loads((tmp_path / "y" / "results.json").read_text())
+    assert {row["way"]["policy"] for row in results["front"]} == {None} and "exit_policy" not in results
