@@ -44,3 +44,18 @@ def test_both_sides_train_the_same_and_the_rows_say_so(tmp_path, monkeypatch):
         assert len(row["seconds_per_step"]) == 4 and row["samples_per_second"] > 0
         assert row["peak_memory_mb"] >= row["memory_before_training_mb"] > 50
         assert row["mean_padded_length"] == 8 and row["versions"]["paddlenlp"]
+
+
+def test_a_corpus_of_tasks_has_every_sentence_once_and_no_part_of_another(tmp_path, capsys):
+    import task_sentences
+
+    (tmp_path / "SST-2").mkdir()
+    phrases = ["a fine film", "fine film", "a fine", "a fine filmmaker", "dull", "not  dull at all", "a fine film"]
+    rows = "".join(f"{phrase} \t1\n" for phrase in phrases)
+    (tmp_path / "SST-2" / "train.tsv").write_text(f"sentence\tlabel\n{rows}")
+    (tmp_path / "SST-2" / "dev.tsv").write_text("sentence\tlabel\nunseen\t0\n")
+    words = ["--task_names", "SST-2", "--data_dir", str(tmp_path), "--output", str(tmp_path / "out" / "corpus.txt")]
+    task_sentences.main(words)
+    lines = (tmp_path / "out" / "corpus.txt").read_text().splitlines()
+    assert sorted(lines) == ["a fine film", "a fine filmmaker", "not dull at all"]
+    assert "3 sentences of 6 texts, 10 words" in capsys.readouterr().out
