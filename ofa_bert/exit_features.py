@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 import paddle
@@ -14,7 +14,7 @@ from ofa_bert.encoder import attention_mask, classify
 from ofa_bert.evaluate import predict
 from ofa_bert.exits import Exits
 from ofa_bert.submodel import SubModelConfig
-from ofa_bert.supernet import Output, embed, encode
+from ofa_bert.supernet import embed, encode
 
 logger = logging.getLogger(__name__)
 
@@ -110,19 +110,22 @@ def collect(frozen: Frozen, exits: Exits, sub_model: SubModelConfig, label: str 
 
     def everything(batch: Batch) -> paddle.Tensor:
         states = frozen.states(batch, sub_model)
-        return all_answers(exits, points, states, states.mask)
+        return all_answers(exits, points, states.hidden, states.last, states.mask)
 
     flat = predict(everything, frozen.encoded, (count + 1) * classes + count, frozen.pad_id, label=label)
     return unpack(flat, classes, (*(place + 1 for place, _ in points), sub_model.depth))
 
 
 def all_answers(
-    exits: Optional[Exits], points: Sequence[tuple[int, int]], states: Union[States, Output], mask: paddle.Tensor
-) -> paddle.Tensor:
-    """[B, (E + 1) * C + E]: every exit's logits, the model's own, every exit's certainty. Without points [B, C]."""
-    last = states.last if isinstance(states, States) else states.logits
-    answers = [exits.logits(layer, states.hidden[place], mask) for place, layer in points]
-    certain = [exits.certainty(layer, states.hidden[place]).unsqueeze(-1) for place, layer in points]
+    exits: Optional[Exits], points: Sequence[tuple[int, int]], hidden: Sequence[paddle.Tensor], last: paddle.Tensor,
+    mask: paddle.Tensor,
+) -> paddle.Tensor:  # fmt: skip
+    """[B, (E + 1) * C + E]: every exit's logits, the model's own `last` [B, C], every exit's certainty.
+
+    hidden: [B, T, H] after each kept layer; points: as of ExitLayout, none without exits.
+    """
+    answers = [exits.logits(layer, hidden[place], mask) for place, layer in points]
+    certain = [exits.certainty(layer, hidden[place]).unsqueeze(-1) for place, layer in points]
     return paddle.concat([*answers, last, *certain], axis=-1)
 
 

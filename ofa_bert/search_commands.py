@@ -1,5 +1,7 @@
 """Commands that search for a shape or train one: latency, search, pretrain, tune."""
 
+import shlex
+
 from ofa_bert.cli import begin, show
 from ofa_bert.commandline import parse
 
@@ -89,21 +91,7 @@ def run_search(argv):
         show(f"to be run in {way.described()}")
     show(printed(results))
     show(f"written to {config.output_dir}: front.json, front.png, winner.json, sub_model/")
-    show(exported_by(config, results))
-
-
-def exported_by(config, results):
-    """The command that makes the winner's bundle."""
-    from ofa_bert.search_report import way_of
-
-    way, output = way_of(results["winner"]), config.output_dir
-    words = ["python export_model.py --model_name_or_path", f"{output}/sub_model --sub_model_output_dir"]
-    words.append(f"{output}/dynamic --static_sub_model {output}/static --onnx")
-    if way is not None and way.precision != "fp32":
-        words.append(f"--precision {way.precision}")
-    if "exit_policy" in results:
-        words.append(f"--exit_policy {results['exit_policy']}")
-    return "export it: " + " ".join(words)
+    show(f"export it: python export_model.py {shlex.join(results['export'])}")
 
 
 def show_fptas(config, table):

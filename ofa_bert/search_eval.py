@@ -53,7 +53,8 @@ class Scorer:
         count, classes = len(points), self.task.num_labels
 
         def run(x: paddle.Tensor, mask: paddle.Tensor) -> paddle.Tensor:
-            return all_answers(self.exits, points, encode(self.model, x, mask, sub_model), mask)
+            output = encode(self.model, x, mask, sub_model)
+            return all_answers(self.exits, points, output.hidden, output.logits, mask)
 
         flat = self._collect(run, self._embedded(), (count + 1) * classes + count)
         return unpack(flat, classes, (*(place + 1 for place, _ in points), sub_model.depth))

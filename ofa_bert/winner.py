@@ -15,7 +15,8 @@ from ofa_bert import token_cache, train
 from ofa_bert.atomic import EXIT_POLICY, MODEL_META, atomic_directory, write_json_atomic
 from ofa_bert.batches import Batch, Encoded, TrainBatches
 from ofa_bert.checkpoint import load_model, save_model
-from ofa_bert.config import OfaConfig
+from ofa_bert.commandline import arguments, shared
+from ofa_bert.config import DataConfig, OfaConfig
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.distil import Objective, supernet_step
 from ofa_bert.encoder import set_dropout, shape_of
@@ -82,6 +83,7 @@ def finish(
     save_model(output / DIRECTORY, small, supernet.tokenizer, own, {} if exits is None else {EXITS: exits})
     if exits is not None and way.policy is not None:
         results["exit_policy"] = _write_policy(output / POLICY, supernet, sub_model, small, exits, way)
+    results["export"] = _export(config, supernet, ways, way, exits)
     if ways.tables:
         predicted, shares = winner.costs["latency_ms"], winner.more["shares"]
         results["latency"] = checked_latency(ways.tables[way.precision], small, exits, way, predicted, shares)
@@ -125,6 +127,26 @@ def _write_policy(
     with atomic_directory(path) as new:
         write_json_atomic(new / EXIT_POLICY, about)
     return str(path)
+
+
+def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exits: Optional[Exits]) -> list[str]:
+    """The arguments of export_model.py that make the winner's bundle."""
+    output = Path(config.output_dir)
+    words = ["--model_name_or_path", output / DIRECTORY, "--sub_model_output_dir", output / "dynamic"]
+    words += ["--static_sub_model", output / "static", "--onnx", "--device", config.device]
+    words += ["--model_type", config.model_type, "--max_seq_length", supernet.meta["max_seq_length"]]
+    table = ways.tables.get(way.precision)
+    device = Device.of(table.setting) if table else None
+    if device and device.file_precision != "fp32":
+        words += ["--precision", device.file_precision]
+    if device and device.device == "gpu":
+        words.append("--fused")
+    if device and device.file_precision == "int8-static":  # calibrated on training sentences
+        data = config.recorded_data(supernet.meta["config"])
+        words += arguments(DataConfig(**shared(DataConfig, data)), defaults=False)
+    if exits is not None and way.policy is not None:
+        words += ["--exit_policy", output / POLICY]
+    return list(map(str, words))
 
 
 def checked_latency(

@@ -41,7 +41,7 @@ def supernet_dir(tmp_path_factory, tiny_bert_dir, glue_dir):
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory, supernet_dir):
-    """A layer costs 1 ms and its heads and neurons as much again; INT8 is twice as fast; made up, so the same each run."""
+    """A layer costs 1 ms, its heads and neurons as much again; INT8 is twice as fast. Made up: the same each run."""
     folder, paths = tmp_path_factory.mktemp("tables"), []
     meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
     shape = SearchSpace.from_json(meta["space"]).shape
@@ -79,8 +79,7 @@ def test_the_winner_is_the_bundle_that_its_command_exports(supernet_dir, tables,
     uniform = ["w1_d1", "w0.5_d1", "w1_d0.5", "w0.5_d0.5"]
     assert names == [*uniform, *(f"{name} int8" for name in uniform)]
     assert way.precision == "int8" and way.described() in printed  # only int8 keeps so small a budget at a good value
-    export = printed[printed.index("export_model.py") :].split()[1:]
-    assert export_model.main([*export, "--device", "cpu", "--max_seq_length", "32"]) == 0
+    assert export_model.main(printed[printed.index("export_model.py") :].split()[1:]) == 0
     dev = load_datasets(task_name="SST-2", data_dir=glue_dir).dev
     (examples,) = dev.values()
     how = {"exit_threshold": "policy"} if way.policy else {}
@@ -89,6 +88,25 @@ def test_the_winner_is_the_bundle_that_its_command_exports(supernet_dir, tables,
     right = np.mean([int(answer.label) == example.label for answer, example in zip(found, examples)])
     # int8 takes the range of activations from each batch, and the two do not make the same batches.
     assert right == pytest.approx(results["dev"]["accuracy"], abs=0.1)
+
+
+@pytest.mark.parametrize("backend", ["onnx_runtime", "openvino"])
+def test_the_printed_export_has_the_precision_of_the_back_end(supernet_dir, tables, tmp_path, backend):
+    import export_model
+    from ofa_bert.bundle import read_manifest
+
+    pytest.importorskip(backend.replace("onnx_runtime", "onnxruntime"))
+    table = LatencyTable.load(tables[1])
+    dataclasses.replace(table, setting={**table.setting, "backend": backend}).save(tmp_path / "t.json")
+    more = ["--latency_table", tmp_path / "t.json", "--max_latency_ms", 2, "--trials", 4]
+    assert command(supernet_dir, tmp_path / "out", *more) == 0
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    wanted = {"onnx_runtime": "int8", "openvino": "int8-static"}[backend]
+    export = results["export"]
+    assert export[export.index("--precision") + 1] == wanted and "--exit_policy" not in export
+    assert export_model.main([*export, "--max_drop", "1"]) == 0
+    manifest = read_manifest(tmp_path / "out" / "static")
+    assert wanted in {model["precision"] for model in manifest["models"]}
 
 
 def test_a_score_is_kept_with_exits_and_the_same_command_goes_on(supernet_dir, tables, tmp_path):

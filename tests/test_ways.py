@@ -25,7 +25,10 @@ SUB_MODEL = SubModelConfig([0, 1, 3], [2, 4, 1], [64, 16, 32])
 TASK = Task("made-up", ("a", "b", "c"), ("accuracy",), ("text",))
 
 
-def table(scale=1.0, exits=ExitCost("ramp", 0.5, 0.25)):
+EXIT_COST = ExitCost("ramp", 0.5, 0.25)
+
+
+def table(scale=1.0, exits=EXIT_COST):
     heads, ffn = {0: 0.0, 4: 4.0 * scale}, {0: 0.0, 64: 2.0 * scale}
     return LatencyTable(SHAPE, 1.0 * scale, 3.0 * scale, heads, ffn, {"precision": "fp32"}, {}, (), exits)
 
