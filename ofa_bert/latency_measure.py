@@ -118,10 +118,15 @@ class Device:
 
     def _group(self, files: Mapping[str, Sequence[Path]], vocabulary: int) -> dict[str, float]:
         ids, types = self.inputs(vocabulary)
-        runs = {name: self.open(paths).bind(ids, types) for name, paths in files.items()}
-        # Each runs once untimed before: then it finds the caches as its own users will, not as another model left them.
+        return self.timed({name: self.open(paths).bind(ids, types) for name, paths in files.items()})
+
+    def timed(self, runs: Mapping[Any, Callable[[], object]]) -> dict[Any, float]:
+        """`typical` milliseconds of each, in turn.
+
+        Each runs once untimed before: then it finds the caches as its own users will, not as another model left them.
+        """
         times = in_turn(runs, self.repeats, settle=lambda _, following: runs[following]())
-        return {name: typical(times[name]) for name in files}
+        return {name: typical(times[name]) for name in runs}
 
 
 def write_model(model: nn.Layer, directory: Path, how: Device, form: Optional[Form] = None) -> list[Path]:
@@ -208,8 +213,7 @@ def measure_exits(device: Device, model: nn.Layer, exits: Exits) -> ExitCost:
         sub_model = uniform(shape, width)
         small = extract(model, sub_model)
         small.eval()
-        runs = exit_runs(device, small, extract_exits(exits, small, sub_model))
-        times = {name: typical(each) for name, each in in_turn(runs, device.repeats).items()}
+        times = device.timed(exit_runs(device, small, extract_exits(exits, small, sub_model)))
         count = len(exits.layout.layers)
         found.append(((times["parts"] - times["whole"]) / (count + 1), (times["heads"] - times["parts"]) / count))
     call_ms, head_ms = (max(0.0, float(value)) for value in np.mean(found, axis=0))
@@ -235,8 +239,8 @@ def mean_ms(device: Device, model: nn.Layer, exits: Exits, ask: Sequence[int], s
     ids, types = device.inputs(model.config.vocab_size)
     every = (*ask, len(shares) - 1)
     runs = {end: (lambda end=end: through(parts, ids, types, [p for p in every if p <= end])) for end in every}
-    times = in_turn(runs, device.repeats)
-    return float(sum(shares[end] * typical(times[end]) for end in every))
+    times = device.timed(runs)
+    return float(sum(shares[end] * times[end] for end in every))
 
 
 def _opened(device: Device, model: nn.Layer, exits: Exits) -> ExitParts:
