@@ -44,6 +44,7 @@ STUDY = "study.db"
 _GUESSES = "guesses.json"
 _GUESS_EXAMPLES = 128  # hurts are sums over examples, so fewer of them do
 _FINAL = 40  # points of the front that are evaluated on every held-out example, at most
+_EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
 
 
 def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
@@ -191,9 +192,8 @@ def in_full(
             outputs = whole.outputs(sub_model) if engine is None else engine.outputs(sub_model, supernet.held_out)
             return [each.point(sub_model, cost) for each in judge.every(sub_model, outputs, (precision,))]
 
-        promising = _promising(
-            [p for several in tried.values() for p in several if precision_of(p) == precision], judge.budget
-        )
+        those = [p for several in tried.values() for p in several if precision_of(p) == precision]
+        promising = _promising(those, judge.budget, _FINAL if engine is None else _EXPORTED)
         chosen = list(dict.fromkeys([*trained, *promising]))
         for sub_model in tqdm(chosen, desc=f"front on all held-out examples, {precision}", unit="sub-model"):
             points_of = every(sub_model)
@@ -205,12 +205,13 @@ def in_full(
     return pareto_front(found), grid
 
 
-def _promising(points: list[Point], budget: Budget) -> list[SubModelConfig]:
-    """The sub-models of the front: half the dearest that keep the budget, among which the winner is, half spread."""
+def _promising(points: list[Point], budget: Budget, most: int) -> list[SubModelConfig]:
+    """The sub-models of the front, each once: half next to the budget, where the winner is, half spread."""
     front = pareto_front(points)
     within = [p for p in front if budget.admits(p.costs, p.score)]
-    taken = [*within[-_FINAL // 2 :], *front[:: 1 + 2 * len(front) // _FINAL]]
-    return [p.sub_model for p in taken]
+    # The winner is the dearest that keeps a limit, or the cheapest that keeps a score.
+    near = within[: most // 2] if budget.min_score is not None else within[-(most // 2) :]
+    return list(dict.fromkeys(p.sub_model for p in [*near, *front[:: 1 + 2 * len(front) // most]]))
 
 
 def _named(point: Point, name: str, precision: str) -> Point:

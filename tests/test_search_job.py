@@ -58,7 +58,7 @@ def command(supernet_dir, output, *more):
 
 def without_time(path):
     results = json.loads((path / "results.json").read_text())
-    return {k: v for k, v in results.items() if k not in ("search_seconds", "config", "trials")}
+    return {k: v for k, v in results.items() if k not in ("search_seconds", "config", "trials", "export")}
 
 
 def scorer_of(model, count=24):
