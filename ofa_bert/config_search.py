@@ -168,8 +168,6 @@ class SearchConfig(FptasFlags):
         for flag in (flag for flag, given in joint.items() if given):
             if self.algorithm == "fptas":
                 found.append(f"{flag}: --algorithm fptas knows shapes alone; use nsga2")
-            if self.finetune_steps and self.exits:
-                found.append(f"{flag}: --finetune_steps would leave the exits behind; finetune afterwards")
             if self.searched_cost() != "latency_ms":
                 found.append(f"{flag}: is searched by latency; give --max_latency_ms, or --cost latency_ms")
         if self.exits and not self.latency_table:

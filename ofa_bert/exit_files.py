@@ -18,6 +18,7 @@ from ofa_bert.onnx_write import Form
 
 
 def write_onnx_parts(model: nn.Layer, exits: Exits, form: Form, target: Path, precision: str) -> Parts:
+    """Write the parts into the directory `target`; `precision` is what `form` writes them in."""
     ends = depths(model, exits)
     parts = Parts([], [], [[target / "select.onnx"], [target / "join.onnx"]], precision)
     write_moves(model, form, *(path for (path,) in parts.moves))
@@ -30,6 +31,7 @@ def write_onnx_parts(model: nn.Layer, exits: Exits, form: Form, target: Path, pr
 
 
 def write_paddle_parts(model: nn.Layer, exits: Exits, target: Path) -> Parts:
+    """Write the parts as static Paddle models in fp32 into the directory `target`. RunError when one cannot be saved."""
     spec = paddle.static.InputSpec
     first, second = (spec([None, None], "int64", name) for name in INPUTS)
     hidden = spec([None, None, model.config.hidden_size], "float32", HIDDEN)

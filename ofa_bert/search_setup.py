@@ -15,7 +15,7 @@ from ofa_bert.batches import Encoded, eval_batches, held_out_count, split_holdou
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.errors import UserError
-from ofa_bert.exits import Exits, default_criterion, load_exits
+from ofa_bert.exits import EXITS, Exits, default_criterion, load_exits
 from ofa_bert.latency_measure import Device
 from ofa_bert.latency_model import LatencyTable
 from ofa_bert.machine import processor
@@ -77,6 +77,11 @@ def load_supernet(config: SearchConfig) -> Supernet:
     model, tokenizer, meta = load_model(where, config.model_type)
     if not meta.get("space"):
         raise UserError(f"--model {where}: is no supernet; run_glue_ofa.py makes one")
+    if config.finetune_steps and meta.get(EXITS):
+        raise UserError(
+            f"--finetune_steps {config.finetune_steps}: would leave the exits of {where} behind; leave it out, or search"
+            " the supernet that they were trained on"
+        )
     trained = meta["config"]
     data = config.recorded_data(trained)
     datasets = load_datasets(**data.data_arguments(), labels=tuple(meta["task"]["labels"]))
