@@ -31,7 +31,7 @@ def write_onnx_parts(model: nn.Layer, exits: Exits, form: Form, target: Path, pr
 
 
 def write_paddle_parts(model: nn.Layer, exits: Exits, target: Path) -> Parts:
-    """Write the parts as static Paddle models in fp32 into the directory `target`. RunError when one cannot be saved."""
+    """Write the parts into the directory `target` as static Paddle models in fp32. RunError when that fails."""
     spec = paddle.static.InputSpec
     first, second = (spec([None, None], "int64", name) for name in INPUTS)
     hidden = spec([None, None, model.config.hidden_size], "float32", HIDDEN)

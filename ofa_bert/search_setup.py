@@ -79,8 +79,8 @@ def load_supernet(config: SearchConfig) -> Supernet:
         raise UserError(f"--model {where}: is no supernet; run_glue_ofa.py makes one")
     if config.finetune_steps and meta.get(EXITS):
         raise UserError(
-            f"--finetune_steps {config.finetune_steps}: would leave the exits of {where} behind; leave it out, or search"
-            " the supernet that they were trained on"
+            f"--finetune_steps {config.finetune_steps}: would leave the exits of {where} behind; leave it out, or"
+            " search the supernet that they were trained on"
         )
     trained = meta["config"]
     data = config.recorded_data(trained)
