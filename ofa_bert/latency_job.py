@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from typing import Any
 
@@ -42,7 +41,7 @@ def measure_table(config: LatencyConfig) -> LatencyTable:
     table = calibrate(shape, measure, config.min_width, device.setting(), config.models, config.check)
     if meta.get(EXITS):
         model.eval()
-        table = dataclasses.replace(table, exits=measure_exits(device, model, load_exits(where, meta, model)))
+        table = measure_exits(device, model, load_exits(where, meta, model), table)
     table.save(config.output)
     error = table.error
     if error["median_error"] > GOAL_ERROR or error["rank_correlation"] < GOAL_RANKS:

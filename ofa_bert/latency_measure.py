@@ -23,7 +23,7 @@ from ofa_bert.exit_graphs import depths
 from ofa_bert.exit_policy import Policy
 from ofa_bert.exits import Exits, extract_exits
 from ofa_bert.latency import in_turn
-from ofa_bert.latency_model import ExitCost
+from ofa_bert.latency_model import ExitRun, LatencyTable, with_exits
 from ofa_bert.machine import processor
 from ofa_bert.meta import versions
 from ofa_bert.onnx_graph import first_line
@@ -206,31 +206,25 @@ def _fresh(model_type: str, config: Any, sub_model: SubModelConfig) -> nn.Layer:
     return model
 
 
-def measure_exits(device: Device, model: nn.Layer, exits: Exits) -> ExitCost:
-    """What a part more and a head more cost: models of full and half width, in one piece, in parts, with all heads."""
-    shape, found = shape_of(model), []
-    for width in (1.0, 0.5):
-        sub_model = uniform(shape, width)
-        small = extract(model, sub_model)
-        small.eval()
-        times = device.timed(exit_runs(device, small, extract_exits(exits, small, sub_model)))
-        count = len(exits.layout.layers)
-        found.append(((times["parts"] - times["whole"]) / (count + 1), (times["heads"] - times["parts"]) / count))
-    call_ms, head_ms = (max(0.0, float(value)) for value in np.mean(found, axis=0))
-    return ExitCost(exits.layout.head, call_ms, head_ms)
+def measure_exits(device: Device, model: nn.Layer, exits: Exits, table: LatencyTable) -> LatencyTable:
+    """The table with what exits cost: fitted to models of full and half width, checked on one of two thirds."""
+    full, half, between = (_exit_runs(device, model, exits, width) for width in (1.0, 0.5, 2 / 3))
+    return with_exits(table, exits.layout.head, [*full, *half], between)
 
 
-def exit_runs(device: Device, model: nn.Layer, exits: Exits) -> dict[str, Callable[[], object]]:
-    """The whole model; its parts one after the other with the last head alone; and with every head."""
+def _exit_runs(device: Device, model: nn.Layer, exits: Exits, width: float) -> list[ExitRun]:
+    """Calls that end at several exits, of which only that one is asked, or all before it too."""
+    sub_model = uniform(shape_of(model), width)
+    small = extract(model, sub_model)
+    small.eval()
+    own = extract_exits(exits, small, sub_model)
+    parts, layers = _opened(device, small, own), depths(small, own)
     ids, types = device.inputs(model.config.vocab_size)
-    with tempfile.TemporaryDirectory(prefix="ofa-exits-") as folder:
-        whole = device.open(write_model(model, Path(folder), device)).bind(ids, types)
-    parts, last = _opened(device, model, exits), len(exits.layout.layers)
-    return {
-        "whole": whole,
-        "parts": lambda: through(parts, ids, types, (last,)),
-        "heads": lambda: through(parts, ids, types, range(last + 1)),
-    }
+    last = len(layers) - 1
+    ends = sorted({0, last // 3, 2 * last // 3, last})
+    asks = dict.fromkeys([*((end,) for end in ends), *(tuple(range(end + 1)) for end in ends)])
+    times = device.timed({ask: (lambda ask=ask: through(parts, ids, types, ask)) for ask in asks})
+    return [ExitRun(sub_model, layers, ask, ms) for ask, ms in times.items()]
 
 
 def mean_ms(device: Device, model: nn.Layer, exits: Exits, ask: Sequence[int], shares: Sequence[float]) -> float:

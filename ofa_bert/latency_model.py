@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class ExitCost:
     head: str  # the kind of head, as exits.HEADS names it
     call_ms: float
     head_ms: float
+    median_error: float = 0.0  # of predictions until an exit, for runs that the costs were not fitted to
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,35 @@ class LatencyTable:
         other = [f"{name} {own[name]}, not {wanted[name]}" for name in names if own[name] != wanted[name]]
         if other:
             raise UserError(f"{path}: was measured for a model with {'; '.join(other)}; measure one for this model")
+
+
+class ExitRun(NamedTuple):
+    """A measured call of a sub-model with exits after `layers`: places `ask` were asked, and it ended at the last."""
+
+    sub_model: SubModelConfig
+    layers: Sequence[int]
+    ask: Sequence[int]
+    ms: float
+
+    def predicted(self, table: LatencyTable) -> float:
+        early = [place for place in self.ask if place < len(self.layers) - 1]
+        return float(table.after_exits(self.sub_model, self.layers, early)[self.ask[-1]])
+
+
+def with_exits(table: LatencyTable, head: str, runs: Sequence[ExitRun], check: Sequence[ExitRun]) -> LatencyTable:
+    """The table with the exit costs that fit `runs` best: least squares of relative errors, no negative costs."""
+    from scipy.optimize import nnls
+
+    none, unit_call, unit_head = (
+        replace(table, exits=ExitCost(head, *costs)) for costs in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))
+    )
+    rest = np.asarray([run.predicted(none) for run in runs])
+    counts = np.asarray([[run.predicted(unit) for unit in (unit_call, unit_head)] for run in runs]) - rest[:, None]
+    ms = np.asarray([run.ms for run in runs])
+    (call_ms, head_ms), _ = nnls(counts / ms[:, None], (ms - rest) / ms)
+    found = replace(table, exits=ExitCost(head, float(call_ms), float(head_ms)))
+    errors = [abs(run.predicted(found) / run.ms - 1.0) for run in check]
+    return replace(found, exits=replace(found.exits, median_error=float(np.median(errors))))
 
 
 def _knots(most: int, least: int) -> tuple[int, ...]:

@@ -27,6 +27,12 @@ def run_latency(argv):
         f"\nmedian error {found.error['median_error']:.1%}, rank correlation {found.error['rank_correlation']:.3f} on"
         f" {found.error['models']} sub-models that the table was not fitted to; written to {config.output}"
     )
+    if found.exits:
+        cost = found.exits
+        show(
+            f"early exits: {cost.call_ms:.3f} ms a part, {cost.head_ms:.3f} ms a head that is asked; median error"
+            f" {cost.median_error:.1%} until an exit"
+        )
 
 
 def run_pretrain(argv):

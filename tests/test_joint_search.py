@@ -128,7 +128,7 @@ def test_latency_of_a_supernet_with_exits_says_what_they_cost(supernet_dir, tmp_
     assert main(list(map(str, [*words, "--length", 12, "--models", 4, "--repeats", 5, "--check", 3]))) == 0
     table = LatencyTable.load(tmp_path / "t.json")
     assert table.exits.head == "ramp" and 0 <= table.exits.call_ms < 5 and 0 <= table.exits.head_ms < 5
-    assert table.exits.call_ms + table.exits.head_ms > 0
+    assert table.exits.call_ms + table.exits.head_ms > 0 and table.exits.median_error > 0
     sub_model = SubModelConfig((0, 1), (1, 1), (8, 8))
     assert table.after_exits(sub_model, (1, 2), (0,))[-1] >= table.predict(sub_model)
 

@@ -10,7 +10,7 @@ from ofa_bert.batches import Encoded
 from ofa_bert.exit_features import Frozen, Outputs, collect
 from ofa_bert.exit_policy import Policy, first_exits
 from ofa_bert.exits import ExitLayout, Exits
-from ofa_bert.latency_model import ExitCost, LatencyTable
+from ofa_bert.latency_model import ExitCost, ExitRun, LatencyTable, with_exits
 from ofa_bert.nsga import Evaluated
 from ofa_bert.search import Budget, Point
 from ofa_bert.search_engine import Engine
@@ -52,6 +52,20 @@ def test_a_call_that_ends_early_costs_the_layers_before_and_what_it_asked():
     assert again == table() and LatencyTable.from_json(table(exits=None).to_json()).exits is None
     with pytest.raises(ValueError):
         table(exits=None).after_exits(SUB_MODEL, (3,), ())
+
+
+def test_exit_costs_are_found_again_in_the_runs_they_made():
+    asks = [(0,), (1,), (2,), (0, 1), (0, 1, 2)]
+    layers, wide = (1, 2, 3), SubModelConfig([0, 1, 2], [4, 4, 4], [64, 64, 64])
+    true = table(exits=ExitCost("ramp", 0.3, 0.7))
+    runs = [ExitRun(model, layers, ask, ExitRun(model, layers, ask, 0.0).predicted(true))
+            for model in (SUB_MODEL, wide) for ask in asks]  # fmt: skip
+    assert runs[2].ms == pytest.approx(20.5 + 3 * 0.3)  # all three parts, and no early head asked
+    assert runs[3].ms == pytest.approx(15.5 + 2 * 0.3 + 2 * 0.7)
+    found = with_exits(table(exits=None), "ramp", runs[:6], runs[6:]).exits
+    assert (found.call_ms, found.head_ms) == (pytest.approx(0.3), pytest.approx(0.7)) and found.median_error < 1e-9
+    slower = [run._replace(ms=1.1 * run.ms) for run in runs[6:]]
+    assert with_exits(table(), "ramp", runs[:6], slower).exits.median_error == pytest.approx(1 - 1 / 1.1)
 
 
 def test_expected_latency_is_the_mean_over_examples():
