@@ -127,12 +127,13 @@ def plot(
         axis.plot([p.cost / scale for p in front], [value(p) for p in front], "-", color="grey", linewidth=0.8)
         for kind, points in _kinds(front).items():
             axis.plot([p.cost / scale for p in points], [value(p) for p in points], ".", label=f"front{kind}")
-        axis.plot([p.cost / scale for p in grid], [value(p) for p in grid], "s", mfc="none", label="uniform grid")
-        for point in grid:
-            where = (point.cost / scale, value(point))
-            axis.annotate(point.more["name"], where, fontsize=7, textcoords="offset points", xytext=(4, -8))
+        for marker, (kind, points) in zip("sD^v", _kinds(grid).items()):
+            places = [(p.cost / scale, value(p)) for p in points]
+            axis.plot(*zip(*places), marker, mfc="none", color="dimgrey", label=f"uniform grid{kind}")
+            for point, where in zip(points, places) if marker == "s" else ():  # names of all would hide each other
+                axis.annotate(point.more["name"], where, fontsize=7, textcoords="offset points", xytext=(4, -8))
         if winner is not None:
-            axis.plot(winner.cost / scale, value(winner), "*", markersize=14, label="winner")
+            axis.plot(winner.cost / scale, value(winner), "*", markersize=14, color="black", label="winner")
         axis.set(xlabel=unit, ylabel="score" if name == "score" else "distance to the supernet's outputs")
         axis.grid(alpha=0.3)
     axes[0].legend()
