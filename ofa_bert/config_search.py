@@ -25,7 +25,7 @@ class LatencyConfig:
     batch: int = option("sentences per call", 1, whole)
     length: int = option("tokens per sentence", 128, whole)
     min_width: float = option("narrowest layer that the table is for, as a share of heads and neurons", 0.25, number)
-    repeats: int = option("timed runs of each model; the median of the faster half counts", 30, whole)
+    repeats: int = option("timed runs of each model; the median of the faster half counts", 20, whole)
     models: int = option("uneven sub-models to fit the table to, besides 6 fixed ones", 16, whole)
     check: int = option("further sub-models to measure its error on", 10, whole)
 
