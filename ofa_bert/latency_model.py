@@ -2,6 +2,7 @@
 
 An encoder runs one layer after another, so its latency is a sum: a base (embeddings, head, start of the call), a
 constant per layer, a cost of its heads and a cost of its neurons. Both costs are linear between knots and never fall.
+What outgrows a processor's caches costs more: that is a cost of the weights beyond some shares of the full encoder's.
 All are fitted to whole models that were measured from end to end, so nothing is lost between blocks.
 """
 
@@ -20,6 +21,7 @@ from ofa_bert.submodel import ModelShape, SubModelConfig, scaled, uniform
 
 FORMAT = 1
 KNOTS = 4
+OUTGROWN = (0.25, 0.5)  # shares of the full encoder's weights, beyond which more of them may cost more
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class LatencyTable:
     error: Mapping[str, Any] = field(default_factory=dict)
     measured: Sequence[Mapping[str, Any]] = ()
     exits: Optional[ExitCost] = None  # None: measured for a model without exits
+    outgrown: Mapping[float, float] = field(default_factory=dict)  # share of the weights -> ms per share beyond it
 
     def predict(self, sub_model: SubModelConfig) -> float:
         """Milliseconds of one call."""
@@ -58,7 +61,8 @@ class LatencyTable:
         sub_model.check_fits(self.shape)
         heads = np.interp(sub_model.heads, list(self.heads), list(self.heads.values()))
         ffn = np.interp(sub_model.ffn, list(self.ffn), list(self.ffn.values()))
-        return self.base + np.cumsum(self.layer + heads + ffn)
+        beyond = _beyond(self.shape, sub_model, tuple(self.outgrown))  # [depth, shares]
+        return self.base + np.cumsum(self.layer + heads + ffn) + beyond @ np.asarray([*self.outgrown.values()])
 
     def after_exits(self, sub_model: SubModelConfig, layers: Sequence[int], ask: Sequence[int]) -> np.ndarray:
         """Milliseconds [E + 1] until the exit after each of `layers` has answered; those at places `ask` are asked.
@@ -84,6 +88,7 @@ class LatencyTable:
             "ffn_ms": {str(count): ms for count, ms in self.ffn.items()},
             "measured": [dict(row) for row in self.measured],
             "exits": self.exits and asdict(self.exits),
+            "outgrown_ms": {str(share): ms for share, ms in self.outgrown.items()},
         }
 
     @classmethod
@@ -95,7 +100,9 @@ class LatencyTable:
         shape = ModelShape.from_json(value["shape"])
         base, layer = float(value["base_ms"]), float(value["layer_ms"])
         exits = ExitCost(**value["exits"]) if value.get("exits") else None
-        return cls(shape, base, layer, *tables, value["setting"], value["error"], tuple(value["measured"]), exits)
+        outgrown = {float(share): float(ms) for share, ms in value.get("outgrown_ms", {}).items()}
+        measured = tuple(value["measured"])
+        return cls(shape, base, layer, *tables, value["setting"], value["error"], measured, exits, outgrown)
 
     def save(self, path: str | Path) -> None:
         write_json_atomic(path, self.to_json())
@@ -159,13 +166,23 @@ def fit(shape: ModelShape, models: Sequence[SubModelConfig], ms: Sequence[float]
     from scipy.optimize import nnls
 
     knots = [_knots(most, scaled(most, min_width)) for most in (shape.num_heads, shape.ffn_size)]
-    rows = np.asarray([_features(model, knots) for model in models])  # [models, unknowns]
+    rows = np.asarray([[*_features(model, knots), *_beyond(shape, model, OUTGROWN)[-1]] for model in models])
     ms = np.asarray(ms, dtype=np.float64)
     solution, _ = nnls(rows / ms[:, None], np.ones(len(ms)))
     base, layer, *slopes = solution
     first = len(knots[0]) - 1 or 1
+    slopes, spilled = slopes[: -len(OUTGROWN)], slopes[-len(OUTGROWN) :]
     heads, ffn = _costs(knots[0], slopes[:first]), _costs(knots[1], slopes[first:])
-    return LatencyTable(shape, float(base), float(layer), heads, ffn)
+    outgrown = {share: float(ms) for share, ms in zip(OUTGROWN, spilled)}
+    return LatencyTable(shape, float(base), float(layer), heads, ffn, outgrown=outgrown)
+
+
+def _beyond(shape: ModelShape, model: SubModelConfig, shares: Sequence[float]) -> np.ndarray:
+    """By how much the weights [depth] of 1, 2, ... layers exceed each of these shares of the full encoder's."""
+    hidden = shape.hidden_size
+    full = shape.num_layers * (4 * shape.num_heads * shape.head_dim + 2 * shape.ffn_size) * hidden
+    own = (4 * np.asarray(model.heads) * shape.head_dim + 2 * np.asarray(model.ffn)) * hidden
+    return np.maximum(0.0, np.cumsum(own)[:, None] / full - np.asarray(shares).reshape(1, -1))
 
 
 def _features(model: SubModelConfig, knots: Sequence[tuple[int, ...]]) -> list[float]:
