@@ -40,6 +40,27 @@ def test_an_additive_device_is_predicted_within_its_steps():
         assert assess(found, others, device()(others))["median_error"] < 0.01
 
 
+def test_weights_beyond_a_cache_cost_more_and_a_call_that_ends_early_does_not_pay_for_them():
+    full = 12 * (12 + 1536 / 64)  # in heads: one has as many weights as 64 neurons
+
+    def weights(model, layers):
+        return sum(h + n / 64 for h, n in zip(model.heads[:layers], model.ffn[:layers]))
+
+    def ms(model, layers=12):
+        layers = min(layers, model.depth)
+        return 0.1 + 0.01 * weights(model, layers) + 0.02 * max(0.0, weights(model, layers) - 0.5 * full)
+
+    found = calibrate(SHAPE, lambda models: [ms(model) for model in models], 0.25, {})
+    assert found.error["median_error"] < 0.02 and found.error["largest_error"] < 0.08
+    assert sum(found.outgrown.values()) > 0
+    whole = uniform(SHAPE, 1.0)
+    early = found.after_layers(whole)
+    assert early[2] == pytest.approx(ms(whole, 3), rel=0.05) and early[-1] == pytest.approx(ms(whole), rel=0.05)
+    assert LatencyTable.from_json(json.loads(json.dumps(found.to_json()))) == found
+    plain = {name: value for name, value in found.to_json().items() if name != "outgrown_ms"}  # as older ones are
+    assert LatencyTable.from_json(plain).predict(whole) < found.predict(whole)
+
+
 def test_noise_is_averaged_and_shows_in_the_error_that_is_reported():
     found = table(noise=0.2)
     others = held_out(SHAPE, 0.25, 40, 77, [])
