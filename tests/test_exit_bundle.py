@@ -11,7 +11,7 @@ import pytest
 from exit_case import ENDS, between, make_case, write_policy
 
 from ofa_bert import __main__ as commands
-from ofa_bert import exit_export
+from ofa_bert import exit_export, exit_files
 from ofa_bert.backends import open_exit_parts
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exit_arrays import OnDevice
@@ -402,12 +402,12 @@ def test_damaged_files_are_refused(case, tmp_path):
 
 
 def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
-    right = exit_export.write_head
+    right = exit_files.write_head
 
     def wrong(model, exits, form, depth, target):
         right(model, exits, form, ENDS[0] if depth == ENDS[1] else depth, target)
 
-    monkeypatch.setattr(exit_export, "write_head", wrong)
+    monkeypatch.setattr(exit_files, "write_head", wrong)
     with pytest.raises(RunError, match="onnx-fp32, exit after 3 layers"):
         make_case(tmp_path / "case", count=8)
     assert not (tmp_path / "case" / "bundle").exists()
