@@ -10,7 +10,8 @@ from ofa_bert.config_search import LatencyConfig
 from ofa_bert.encoder import longest_input, shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.exits import EXITS, load_exits
-from ofa_bert.latency_measure import Device, measure_exits, measure_sub_models
+from ofa_bert.latency_exits import measure_exits
+from ofa_bert.latency_measure import Device, measure_sub_models
 from ofa_bert.latency_model import LatencyTable, calibrate
 from ofa_bert.prepare import best_of
 from ofa_bert.pretrained import locate

@@ -13,7 +13,8 @@ from ofa_bert.batches import Batch, Encoded, eval_batches
 from ofa_bert.exit_features import Outputs, unpack
 from ofa_bert.exit_graphs import depths
 from ofa_bert.exits import Exits, extract_exits
-from ofa_bert.latency_measure import Device, through, write_model, write_parts
+from ofa_bert.latency_exits import open_parts, through, write_parts
+from ofa_bert.latency_measure import Device, write_model
 from ofa_bert.precision import Forms
 from ofa_bert.submodel import SubModelConfig
 from ofa_bert.supernet import extract
@@ -48,7 +49,7 @@ class Engine:
                 def run(batch: Batch) -> list[np.ndarray]:
                     return [backend.run(batch.input_ids, batch.token_type_ids)]
             else:
-                parts = self.device.open_parts(write_parts(small, exits, graphs, self.device, form), layers)
+                parts = open_parts(self.device, write_parts(small, exits, graphs, self.device, form), layers)
 
                 def run(batch: Batch) -> list[np.ndarray]:
                     found = through(parts, batch.input_ids, batch.token_type_ids, range(len(layers)))

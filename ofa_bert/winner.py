@@ -26,7 +26,8 @@ from ofa_bert.exit_features import Frozen, Outputs, collect, unpack
 from ofa_bert.exit_graphs import depths
 from ofa_bert.exits import EXITS, Exits, extract_exits
 from ofa_bert.keeper import RESULTS
-from ofa_bert.latency_measure import Device, mean_ms
+from ofa_bert.latency_exits import mean_ms
+from ofa_bert.latency_measure import Device
 from ofa_bert.latency_model import LatencyTable
 from ofa_bert.machine import processor
 from ofa_bert.meta import FORMAT, versions

@@ -1,0 +1,92 @@
+"""Measure what early exits cost on this device: the parts of a model with exits, run until some of them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Optional, Sequence
+
+import numpy as np
+from paddle import nn
+
+from ofa_bert import onnx_write
+from ofa_bert.backends import ExitParts, format_of, open_part_files
+from ofa_bert.encoder import shape_of
+from ofa_bert.errors import UserError
+from ofa_bert.exit_bundle import ExitPlan, Parts
+from ofa_bert.exit_files import write_onnx_parts, write_paddle_parts
+from ofa_bert.exit_graphs import depths
+from ofa_bert.exit_policy import Policy
+from ofa_bert.exits import Exits, extract_exits
+from ofa_bert.latency_measure import Device
+from ofa_bert.latency_model import ExitRun, LatencyTable, with_exits
+from ofa_bert.onnx_write import Form
+from ofa_bert.submodel import uniform
+from ofa_bert.supernet import extract
+
+
+def measure_exits(device: Device, model: nn.Layer, exits: Exits, table: LatencyTable) -> LatencyTable:
+    """The table with what exits cost: fitted to models of full and half width, checked on one of two thirds."""
+    full, half, between = (_exit_runs(device, model, exits, width) for width in (1.0, 0.5, 2 / 3))
+    return with_exits(table, exits.layout.head, [*full, *half], between)
+
+
+def _exit_runs(device: Device, model: nn.Layer, exits: Exits, width: float) -> list[ExitRun]:
+    """Calls that end at several exits, of which only that one is asked, or all before it too."""
+    sub_model = uniform(shape_of(model), width)
+    small = extract(model, sub_model)
+    small.eval()
+    own = extract_exits(exits, small, sub_model)
+    parts, layers = _opened(device, small, own), depths(small, own)
+    ids, types = device.inputs(model.config.vocab_size)
+    last = len(layers) - 1
+    ends = sorted({0, last // 3, 2 * last // 3, last})
+    asks = dict.fromkeys([*((end,) for end in ends), *(tuple(range(end + 1)) for end in ends)])
+    times = device.timed({ask: (lambda ask=ask: through(parts, ids, types, ask)) for ask in asks})
+    return [ExitRun(sub_model, layers, ask, ms) for ask, ms in times.items()]
+
+
+def mean_ms(device: Device, model: nn.Layer, exits: Exits, ask: Sequence[int], shares: Sequence[float]) -> float:
+    """Milliseconds of a call when the exits at places `ask` are asked and `shares` [E + 1] leave at each exit."""
+    parts = _opened(device, model, exits)
+    ids, types = device.inputs(model.config.vocab_size)
+    every = (*ask, len(shares) - 1)
+    runs = {end: (lambda end=end: through(parts, ids, types, [p for p in every if p <= end])) for end in every}
+    times = device.timed(runs)
+    return float(sum(shares[end] * times[end] for end in every))
+
+
+def _opened(device: Device, model: nn.Layer, exits: Exits) -> ExitParts:
+    with tempfile.TemporaryDirectory(prefix="ofa-exits-") as folder:
+        return open_parts(device, write_parts(model, exits, Path(folder), device), depths(model, exits))
+
+
+def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[int]) -> dict[int, list[np.ndarray]]:
+    """What the heads at places `ask` say, logits [B, C] and certainty [B]; no part after the last of them is run."""
+    answers, hidden = {}, None
+    for place, segment in enumerate(parts.segments[: max(ask) + 1]):
+        (hidden,) = segment(ids, types) if place == 0 else segment(hidden, ids)
+        if place in ask:
+            answers[place] = parts.heads[place](hidden, ids)
+    return answers
+
+
+def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, form: Optional[Form] = None) -> Parts:
+    """As write_model, for the parts of a model with exits. UserError when this back end has none in this precision."""
+    if format_of(how.backend) == "paddle":
+        if how.precision != "fp32":
+            raise UserError(f"--precision {how.precision}: paddle_inference runs exits in fp32 alone")
+        return write_paddle_parts(model, exits, directory)
+    reason = onnx_write.obstacle(model)
+    if reason:
+        raise UserError(f"the exits of this model cannot be written: {reason}")
+    return write_onnx_parts(model, exits, form or how.form(model), directory, how.precision)
+
+
+def open_parts(device: Device, parts: Parts, layers: Sequence[int]) -> ExitParts:
+    """All parts of a model with exits, every head among them. `layers` run until each exit."""
+    plan = ExitPlan(tuple(layers), Policy("entropy", 0.0), tuple(range(len(layers) - 1)))
+    provider = "cuda" if device.device == "gpu" else "cpu"
+    return open_part_files(
+        parts._replace(precision=device.file_precision), device.backend, plan, provider, device.threads
+    )
