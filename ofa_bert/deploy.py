@@ -19,7 +19,7 @@ from ofa_bert.encoder import backbone
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score
 from ofa_bert.evidence import Data
-from ofa_bert.exits import EXITS, Exits, extract_exits, load_exits
+from ofa_bert.exits import EXITS, Exits, exits_of_sub_model, load_exits
 from ofa_bert.export import export_bundle
 from ofa_bert.meta import versions
 from ofa_bert.prepare import best_of, check_task
@@ -109,10 +109,10 @@ def _exits(
     exits = load_exits(where, meta, model)
     if small is model:
         return exits
-    if not exits.layout.points(sub_model):
+    own = exits_of_sub_model(exits, small, sub_model)
+    if own is None:
         logger.warning("none of the exits hangs after layers %s: exported without", list(sub_model.layers[:-1]))
-        return None
-    return extract_exits(exits, small, sub_model)
+    return own
 
 
 def _data(config: ExportConfig, task: Task) -> Datasets:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping, Optional, Sequence
 
 import paddle
 import paddle.nn.functional as F
@@ -158,6 +158,11 @@ def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> E
         own.certain[str(place)].set_state_dict(exits.certain[str(layer)].state_dict())
     own.eval()
     return own
+
+
+def exits_of_sub_model(exits: Optional[Exits], small: nn.Layer, sub_model: SubModelConfig) -> Optional[Exits]:
+    """As extract_exits; None when there are no exits, or the sub-model keeps none of them."""
+    return extract_exits(exits, small, sub_model) if exits and exits.layout.points(sub_model) else None
 
 
 def default_criterion(meta: Mapping[str, Any], num_labels: int) -> str:

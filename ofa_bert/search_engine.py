@@ -12,7 +12,7 @@ from paddle import nn
 from ofa_bert.batches import Batch, Encoded, eval_batches
 from ofa_bert.exit_features import Outputs, unpack
 from ofa_bert.exit_graphs import depths
-from ofa_bert.exits import Exits, extract_exits
+from ofa_bert.exits import Exits, exits_of_sub_model
 from ofa_bert.latency_exits import open_parts, through, write_parts
 from ofa_bert.latency_measure import Device, write_model
 from ofa_bert.precision import Forms
@@ -33,9 +33,7 @@ class Engine:
         """What every exit says of the examples, in batches of the device's size."""
         small = extract(self.model, sub_model)
         small.eval()
-        exits = None
-        if self.exits is not None and self.exits.layout.points(sub_model):
-            exits = extract_exits(self.exits, small, sub_model)
+        exits = exits_of_sub_model(self.exits, small, sub_model)
         layers = (sub_model.depth,) if exits is None else depths(small, exits)
         classes = small.config.num_labels
         flat = np.zeros([len(encoded), len(layers) * (classes + 1) - 1], dtype=np.float32)

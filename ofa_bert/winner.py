@@ -24,7 +24,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict, score_logits
 from ofa_bert.exit_features import Frozen, Outputs, collect, unpack
 from ofa_bert.exit_graphs import depths
-from ofa_bert.exits import EXITS, Exits, extract_exits
+from ofa_bert.exits import EXITS, Exits, exits_of_sub_model
 from ofa_bert.keeper import RESULTS
 from ofa_bert.latency_exits import mean_ms
 from ofa_bert.latency_measure import Device
@@ -77,9 +77,8 @@ def finish(
         own.update(scores=dev, score=dev["score"])
     small = extract(supernet.model, sub_model)
     small.eval()
-    exits = None
-    if supernet.exits is not None and supernet.exits.layout.points(sub_model):
-        exits = extract_exits(supernet.exits, small, sub_model)
+    exits = exits_of_sub_model(supernet.exits, small, sub_model)
+    if exits is not None:
         own[EXITS] = {**supernet.meta[EXITS], **exits.layout.to_json()}
     save_model(output / DIRECTORY, small, supernet.tokenizer, own, {} if exits is None else {EXITS: exits})
     if exits is not None and way.policy is not None:
