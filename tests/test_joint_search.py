@@ -164,3 +164,37 @@ def test_a_supernet_without_exits_has_none_to_search(supernet_dir, tables, tmp_p
     assert command(tmp_path / "m", tmp_path / "y", *more) == 0
     results = json.loads((tmp_path / "y" / "results.json").read_text())
     assert {row["way"]["policy"] for row in results["front"]} == {None} and "exit_policy" not in results
+
+
+def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkeypatch):
+    from ofa_bert.exits import load_exits
+    from ofa_bert.latency_exits import mean_ms
+
+    model, _, meta = load_model(supernet_dir / "best")
+    model.eval()
+    exits = load_exits(supernet_dir / "best", meta, model)
+    ran = {}
+
+    def timed(self, runs):
+        ran.update({end: sorted(run()) for end, run in runs.items()})
+        return {end: 10.0 * (end + 1) for end in runs}
+
+    monkeypatch.setattr(Device, "timed", timed)
+    device = Device("cpu", "onnx_runtime", "fp32", 1, 2, 8, 3)
+    found = mean_ms(device, model, exits, (0, 2), (0.5, 0.0, 0.3, 0.2))
+    assert found == pytest.approx(0.5 * 10 + 0.3 * 30 + 0.2 * 40)
+    assert ran == {0: [0], 2: [0, 2], 3: [0, 2, 3]}  # the heads that were asked on the way
+
+
+def test_the_points_that_are_exported_are_those_next_to_what_was_asked():
+    from ofa_bert.search import Budget, Point
+    from ofa_bert.search_job import _promising
+
+    points = [
+        Point(SubModelConfig([0], [1 + n], [8]), float(n), float(n), n / 100, {"latency_ms": float(n)})
+        for n in range(40)
+    ]
+    heads = {sub_model.heads[0] - 1 for sub_model in _promising(points, Budget({"latency_ms": 30.0}), 8)}
+    assert {27, 28, 29, 30} <= heads and len(heads) <= 9
+    heads = {sub_model.heads[0] - 1 for sub_model in _promising(points, Budget(min_score=0.2), 8)}
+    assert {20, 21, 22, 23} <= heads and len(heads) <= 9
