@@ -19,6 +19,7 @@ from ofa_bert.config_exits import ExitChoiceConfig
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
 from ofa_bert.exit_bundle import TABLE
+from ofa_bert.exit_export import policy_json
 from ofa_bert.exit_features import Frozen, Outputs, collect
 from ofa_bert.exit_graphs import depths
 from ofa_bert.exit_inference import Answers, answer, answer_at
@@ -110,16 +111,8 @@ def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]
     report = _report(subject, way)
     if table is not None:
         report["prediction"] = _prediction_errors(subject, way, table)
-    about = {
-        "policy": way.policy.to_json(),
-        "mode": "threshold" if way.table is None else "predicted",
-        "sub_model": sub_model.to_json(),
-        "exits": exits.layout.to_json(),
-        "layers": list(held_out.layers),
-        "ask": list(way.ask),
-        "task": datasets.task.to_json(),
-        "model": str(where),
-    }
+    mode = "threshold" if way.table is None else "predicted"
+    about = policy_json(way.policy, mode, way.ask, sub_model, model, exits, datasets.task, str(where))
     results = {
         "task": datasets.task.name,
         "name": name,

@@ -23,6 +23,8 @@ from ofa_bert.exit_policy import Policy
 from ofa_bert.exit_prediction import TokenTable
 from ofa_bert.exits import Exits, default_criterion
 from ofa_bert.precision import Exporter
+from ofa_bert.submodel import SubModelConfig
+from ofa_bert.tasks import Task
 from ofa_bert.weights import write_weights
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,23 @@ class Chosen(NamedTuple):
 
     about: dict[str, Any]
     table: Optional[TokenTable]
+
+
+def policy_json(
+    policy: Policy, mode: str, ask: Sequence[int], sub_model: SubModelConfig, model: nn.Layer, exits: Exits, task: Task,
+    where: str,
+) -> dict[str, Any]:  # fmt: skip
+    """The content of an exit_policy.json: what `read_policy` checks, and `where` it was chosen."""
+    return {
+        "policy": policy.to_json(),
+        "mode": mode,
+        "sub_model": sub_model.to_json(),
+        "exits": exits.layout.to_json(),
+        "layers": list(depths(model, exits)),
+        "ask": list(ask),
+        "task": task.to_json(),
+        "model": where,
+    }
 
 
 def read_policy(

@@ -22,8 +22,8 @@ from ofa_bert.distil import Objective, supernet_step
 from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict, score_logits
+from ofa_bert.exit_export import policy_json
 from ofa_bert.exit_features import Frozen, Outputs, collect, unpack
-from ofa_bert.exit_graphs import depths
 from ofa_bert.exits import EXITS, Exits, exits_of_sub_model
 from ofa_bert.keeper import RESULTS
 from ofa_bert.latency_exits import mean_ms
@@ -114,16 +114,7 @@ def _write_policy(
     path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: Way
 ) -> str:
     """The file that export_model.py --exit_policy takes, in its directory; returns the directory."""
-    about = {
-        "policy": way.policy.to_json(),
-        "mode": "threshold",
-        "sub_model": sub_model.to_json(),
-        "exits": exits.layout.to_json(),
-        "layers": list(depths(small, exits)),
-        "ask": list(way.ask),
-        "task": supernet.task.to_json(),
-        "model": supernet.where,
-    }
+    about = policy_json(way.policy, "threshold", way.ask, sub_model, small, exits, supernet.task, supernet.where)
     with atomic_directory(path) as new:
         write_json_atomic(new / EXIT_POLICY, about)
     return str(path)
