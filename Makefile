@@ -1,4 +1,4 @@
-# make demo and make test do all the set-up themselves. Needed: Linux on x86-64, make, Python 3.9-3.12 with venv
+# make demo and make test do all the set-up themselves. Needed: Linux on x86-64, make, Python 3.10-3.12 with venv
 # or pip.
 
 .DEFAULT_GOAL := help
@@ -10,13 +10,13 @@ RUFF_VERSION := 0.17.6
 UV := .uv/bin/uv
 
 # The first Python that fits; another one: make test PYTHON=/path/to/python3.11
-FITS := import platform, sys; sys.exit(not ((3, 9) <= sys.version_info[:2] <= (3, 12) \
+FITS := import platform, sys; sys.exit(not ((3, 10) <= sys.version_info[:2] <= (3, 12) \
 	and (sys.platform, platform.machine()) == ('linux', 'x86_64')))
-PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10 python3.9 python; do \
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10 python; do \
 	$$python -c "$(FITS)" 2>/dev/null && { $$python -c 'import sys; print(sys.executable)'; break; }; done)
 
 CHECK_PYTHON = @"$(PYTHON)" -c "$(FITS)" 2>/dev/null || \
-	{ echo "no Python 3.9-3.12 for Linux x86-64 at PYTHON=$(PYTHON); name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	{ echo "no Python 3.10-3.12 for Linux x86-64 at PYTHON=$(PYTHON); name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 
 # Test processes. Each multiplies matrices on one thread: two that want all cores only wait for each other.
 JOBS ?= 2
@@ -57,7 +57,7 @@ $(UV):
 	"$(PYTHON)" -m venv .uv && .uv/bin/python -m pip install --quiet uv==$(UV_VERSION) || \
 		{ rm -rf .uv; "$(PYTHON)" -m pip install --quiet --target .uv uv==$(UV_VERSION); }
 
-COMPILE = $(UV) pip compile --quiet --upgrade --universal --python-version 3.9 --no-annotate \
+COMPILE = $(UV) pip compile --quiet --upgrade --universal --python-version 3.10 --no-annotate \
 	--custom-compile-command "make lock" --overrides requirements/overrides.txt --extra demo --extra test
 lock: $(UV)
 	$(COMPILE) setup.py --extra cpu --output-file requirements/paddle2.lock

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = Path(__file__).resolve().parent
 VERSION = re.search(r'^__version__ = "(.+)"$', (ROOT / "ofa_bert" / "__init__.py").read_text(), re.M).group(1)
@@ -64,8 +64,8 @@ setup(
     long_description=README.read_text(encoding="utf-8") if README.exists() else "",
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=["ofa_bert"],
-    python_requires=">=3.9,<3.13",
+    packages=find_packages(include=["ofa_bert", "ofa_bert.*"]),
+    python_requires=">=3.10,<3.13",
     install_requires=REQUIRES,
     extras_require=EXTRAS,
 )
