@@ -13,20 +13,20 @@ lower by more than --max_drop points.
 
 import sys
 
-from ofa_bert.cli import run, show
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import run, show
 from ofa_bert.config import ExportConfig
 
 
 def work(argv=None):
     config = parse(ExportConfig, argv, *__doc__.split("\n\n", 1))
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.environment import select_device
+    from ofa_bert.system.environment import select_device
 
     select_device("cpu" if config.n_gpu == 0 else config.device)
     from ofa_bert.deploy import deploy
     from ofa_bert.metrics import as_text
-    from ofa_bert.report import millions
+    from ofa_bert.reporting import millions
 
     summary = deploy(config)
     show(f"sub-model: {millions(summary['parameters'])} parameters, {summary['flops'] / 1e9:.2f} GFLOPs at 128 tokens")

@@ -9,8 +9,8 @@ Writes best/ (best on dev), last/, the newest checkpoint and results.json to --o
 
 import sys
 
-from ofa_bert.cli import begin, run, show
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, run, show
 from ofa_bert.config import FinetuneConfig
 
 

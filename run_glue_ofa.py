@@ -17,8 +17,8 @@ Early exits:        python -u ./run_glue_ofa.py --exits deebert --model_name_or_
 
 import sys
 
-from ofa_bert.cli import begin, run, show
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, run, show
 from ofa_bert.config import OfaConfig
 from ofa_bert.config_exits import ExitTrainConfig
 
@@ -42,7 +42,7 @@ def work(argv=None):
     datasets = begin(config)
     from ofa_bert import parallel
     from ofa_bert.elastic import printable, train_supernet
-    from ofa_bert.report import table
+    from ofa_bert.reporting import table
 
     results = train_supernet(config, datasets)
     if parallel.is_main():
@@ -62,7 +62,7 @@ def work_on_exits(argv):
     datasets = begin(config)
     from ofa_bert import parallel
     from ofa_bert.exit_training import printable, train_exits
-    from ofa_bert.report import table
+    from ofa_bert.reporting import table
 
     results = train_exits(config, datasets)
     if parallel.is_main():

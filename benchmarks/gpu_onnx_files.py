@@ -20,8 +20,8 @@ from typing import Any, Iterator, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ofa_bert import environment  # noqa: E402
 from ofa_bert.submodel import ModelShape, SubModelConfig, even_layers, uniform  # noqa: E402
+from ofa_bert.system import environment  # noqa: E402
 
 SHAPES = ("12x768x12x3072", "12x384x12x1536")
 SUB_MODELS = ("w1", "w0.6667", "w0.6667_d0.5")

@@ -17,10 +17,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ofa_bert import environment, report  # noqa: E402
+from ofa_bert import reporting  # noqa: E402
 from ofa_bert.bundle import read_manifest  # noqa: E402
-from ofa_bert.latency import in_turn  # noqa: E402
 from ofa_bert.runtime import Predictor  # noqa: E402
+from ofa_bert.system import environment
+from ofa_bert.system.timing import in_turn  # noqa: E402
 from ofa_bert.tables import read_table  # noqa: E402
 
 
@@ -81,7 +82,7 @@ def main(argv=None) -> int:
     texts = texts_of(options.bundle, options.input, options.texts)
     rows = [row for p in options.precision for b in options.batch for row in measure(options, p, b, texts)]
     print(f"{len(texts)} texts, {options.cores} cores, backend {options.backend}, median of {options.repeats} rounds")
-    print(report.table(rows))
+    print(reporting.table(rows))
     return 0
 
 

@@ -27,10 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import turns  # noqa: E402
 
-from ofa_bert import environment  # noqa: E402
-from ofa_bert.machine import processor  # noqa: E402
 from ofa_bert.meta import versions  # noqa: E402
 from ofa_bert.submodel import ModelShape, count_flops, uniform  # noqa: E402
+from ofa_bert.system import environment  # noqa: E402
+from ofa_bert.system.machine import processor  # noqa: E402
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 

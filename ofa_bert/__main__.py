@@ -24,7 +24,7 @@ if not __package__:
     # first, and would give PaddleNLP ours for another of that name.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from ofa_bert.cli import run, show  # noqa: E402
+from ofa_bert.cli.process import run, show  # noqa: E402
 from ofa_bert.commands import (  # noqa: E402
     run_bench,
     run_demo,

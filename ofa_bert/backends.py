@@ -16,7 +16,6 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ofa_bert import environment
 from ofa_bert.bundle import models, read_manifest
 from ofa_bert.engines import ENGINES, PARTS, Part, Settings
 from ofa_bert.errors import UserError
@@ -24,6 +23,7 @@ from ofa_bert.exit_arrays import on_device, on_host
 from ofa_bert.exit_bundle import ExitPlan, Parts, exits_of, pick_parts
 from ofa_bert.exit_loop import Library
 from ofa_bert.exit_merge import merge
+from ofa_bert.system import environment
 from ofa_bert.tensorrt import Profile
 
 BACKENDS = ("onnx_runtime", "openvino", "paddle_inference")  # in the order in which "auto" tries them

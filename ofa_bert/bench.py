@@ -15,8 +15,6 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from tqdm import tqdm
 
-from ofa_bert import latency
-from ofa_bert.atomic import write_text_atomic
 from ofa_bert.backends import Backend, format_of
 from ofa_bert.bench_plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
 from ofa_bert.bench_plots import LATENCY, TRADE_OFF, latency_plot, trade_off_plot
@@ -37,11 +35,13 @@ from ofa_bert.bench_rows import (
 from ofa_bert.bundle import models
 from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.machine import machine
+from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.meta import versions
 from ofa_bert.metrics import compute, main_score
 from ofa_bert.readers import load_datasets
 from ofa_bert.runtime import Predictor
+from ofa_bert.system import timing as system_timing
+from ofa_bert.system.machine import machine
 from ofa_bert.tasks import Datasets, Task
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def measured(
             for key, backend in opened.items():
                 pad = bundles[found[key[1]].candidate.bundle][1]["pad_token_id"]
                 runs[key] = backend.bind(*tokens(batch, length, pad, config.seed))
-            times = latency.in_turn(
+            times = system_timing.in_turn(
                 runs, config.repeats, config.warmup, config.seconds, settler(opened, runs), f"batch {batch} x {length}"
             )
             for (threads, number), milliseconds in times.items():
@@ -167,7 +167,7 @@ def settler(opened: Mapping[Key, Backend], runs: Mapping[Key, Callable[[], objec
 
     def settle(previous: Key, following: Key) -> None:
         if opened[previous].name in SPINNING and opened[following].name not in SPINNING:
-            time.sleep(latency.SPIN_SECONDS)
+            time.sleep(system_timing.SPIN_SECONDS)
         runs[following]()
 
     return settle

@@ -19,10 +19,10 @@ from typing import Any, Mapping, Sequence
 
 import numpy as np
 
-from ofa_bert import bench_child, environment
 from ofa_bert.backends import Backend
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.submodel import ModelShape, SubModelConfig, uniform
+from ofa_bert.system import child_process, environment
 
 NEEDED = ("torch", "transformers", "onnx", "onnxruntime")
 PRECISIONS = ("fp32", "fp16", "int8")  # of hugging_face
@@ -61,7 +61,7 @@ def export_hugging_face(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
     if missing:
         raise UserError(f"peer hugging_face: needs {', '.join(missing)}: pip install {' '.join(missing)}")
-    answer = bench_child.ask("ofa_bert.bench_peers", {"jobs": [asdict(job) for job in jobs]})
+    answer = child_process.ask("ofa_bert.bench_peers", {"jobs": [asdict(job) for job in jobs]})
     if "error" in answer:
         raise RunError(f"peer hugging_face: its export failed: {answer['error']}")
     return answer["exported"]
@@ -208,4 +208,4 @@ def open_paddle_dynamic(manifest: Mapping[str, Any], device: str, threads: int) 
 
 
 if __name__ == "__main__":
-    sys.exit(bench_child.answer(_export_all))
+    sys.exit(child_process.answer(_export_all))

@@ -15,11 +15,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ofa_bert import bench_child
 from ofa_bert.backends import Backend, open_model
 from ofa_bert.bundle import read_manifest
 from ofa_bert.errors import RunError
-from ofa_bert.machine import host_peak_mib
+from ofa_bert.system import child_process
+from ofa_bert.system.machine import host_peak_mib
 from ofa_bert.tensorrt import Profile
 
 
@@ -93,7 +93,7 @@ def tokens(batch: int, length: int, pad_token_id: int, seed: int = 0) -> tuple[n
 def probe(candidate: Candidate, setup: Setup, pad_token_id: int) -> dict[str, Any]:
     """peak_memory_mib, open_seconds and the precision it computes in; or "error" alone, saying why it cannot run."""
     request = {"candidate": asdict(candidate), "setup": asdict(setup), "pad_token_id": pad_token_id}
-    return bench_child.ask("ofa_bert.bench_probe", request)
+    return child_process.ask("ofa_bert.bench_probe", request)
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:
@@ -118,4 +118,4 @@ def with_precision(candidate: Candidate, found: dict[str, Any]) -> Candidate:
 
 
 if __name__ == "__main__":
-    sys.exit(bench_child.answer(measure))
+    sys.exit(child_process.answer(measure))

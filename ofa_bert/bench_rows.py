@@ -10,8 +10,8 @@ from typing import Any, Iterable, Mapping, Optional, Sequence
 
 import numpy as np
 
-from ofa_bert.atomic import write_text_atomic
-from ofa_bert.report import table
+from ofa_bert.files.atomic import write_text_atomic
+from ofa_bert.reporting import table
 
 Row = dict[str, Any]  # flat: every value is text, a number, a truth value or None
 

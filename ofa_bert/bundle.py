@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Mapping, NamedTuple
 
-from ofa_bert.atomic import finish_replacement, read_json
 from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import finish_replacement, read_json
 
 FORMAT = 2
 MANIFEST = "manifest.json"

@@ -14,11 +14,11 @@ from typing import Iterable, Mapping, Sequence
 import numpy as np
 from paddle import nn
 
-from ofa_bert import environment
 from ofa_bert.batches import Batch
 from ofa_bert.bundle import INPUTS
 from ofa_bert.encoder import backbone, encoder_layers
 from ofa_bert.onnx_write import linear_inputs, quantize, residual_sums
+from ofa_bert.system import environment
 
 ROWS = 512  # tokens per tensor that a scale is chosen with
 _CLIPS = 0.87 ** np.arange(20)  # shares of the largest value: 1 down to 0.07

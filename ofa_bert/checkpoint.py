@@ -15,7 +15,9 @@ from paddle import nn
 from paddle.optimizer import Optimizer
 
 from ofa_bert import parallel
-from ofa_bert.atomic import (
+from ofa_bert.encoder import encoder_layers, model_class, resize
+from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import (
     CHECKPOINT_MANIFEST,
     MODEL_META,
     atomic_directory,
@@ -25,9 +27,8 @@ from ofa_bert.atomic import (
     remove,
     write_json_atomic,
 )
-from ofa_bert.commandline import changes
-from ofa_bert.encoder import encoder_layers, model_class, resize
-from ofa_bert.errors import UserError
+from ofa_bert.files.weights import read_weights, write_weights
+from ofa_bert.options import changes
 from ofa_bert.pretrained import (
     build_config,
     check_shapes,
@@ -38,7 +39,6 @@ from ofa_bert.pretrained import (
     set_epsilon,
 )
 from ofa_bert.submodel import SubModelConfig
-from ofa_bert.weights import read_weights, write_weights
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Commands around a bundle, the choice of an exit threshold, and the demo."""
 
-from ofa_bert.cli import begin, show
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
 from ofa_bert.config import DemoConfig
 from ofa_bert.config_exits import ExitChoiceConfig
 
@@ -10,7 +10,7 @@ def run_demo(argv):
     about = "Run the whole main job on an embedded encoder and a generated task."
     config = parse(DemoConfig, argv, about, prog="python -m ofa_bert demo")
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.environment import select_device
+    from ofa_bert.system.environment import select_device
 
     select_device(config.device)
     from ofa_bert.demo import demo, printed
@@ -84,7 +84,7 @@ def run_exits(argv):
     config = parse(ExitChoiceConfig, argv, *EXITS_DOC.split("\n\n", 1), prog="python -m ofa_bert exits")
     datasets = begin(config)
     from ofa_bert.exit_choice import choose_exits, printable
-    from ofa_bert.report import table
+    from ofa_bert.reporting import table
 
     results = choose_exits(config, datasets)
     policy = results["chosen"]["policy"]

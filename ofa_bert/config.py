@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ofa_bert.commandline import multipliers, not_negative, number, option, positive, whole
+from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
 
 DEVICES = ("gpu", "cpu", "xpu")
 # Families whose encoder is paddle.nn.TransformerEncoder, whose layers the supernet slices.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ofa_bert.backends import BACKENDS, PRECISIONS, PROVIDERS
-from ofa_bert.commandline import number, option, positive, whole
 from ofa_bert.config import DataConfig
+from ofa_bert.options import number, option, positive, whole
 
 PEERS = ("hugging_face", "hugging_face_tuned", "paddle_dynamic")
 ENGINES = ("triton", "paddle_serving", "fastdeploy")

@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Optional
 
-from ofa_bert.commandline import multipliers, not_negative, number, option, positive, whole
 from ofa_bert.config import DEVICES, MODEL_TYPES, DataConfig, TrainConfig
 from ofa_bert.exit_policy import CRITERIA
+from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
 HEAD_NAMES = ("ramp", "attention")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional
 
-from ofa_bert.commandline import not_negative, number, option, positive, whole
 from ofa_bert.config import MODEL_TYPES, FinetuneConfig, LoopConfig
 from ofa_bert.errors import UserError
 from ofa_bert.fptas import Shape
+from ofa_bert.options import not_negative, number, option, positive, whole
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class PretrainConfig(LoopConfig, DistilPretraining):
 
 def shape_from(text: str) -> Shape:
     """The shape that --shape names: four numbers, or a file with them."""
-    from ofa_bert.atomic import read_json
+    from ofa_bert.files.atomic import read_json
 
     try:
         if text.endswith(".json"):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
-from ofa_bert.commandline import not_negative, option, positive, whole
 from ofa_bert.exit_bundle import MODES
 from ofa_bert.exit_policy import CRITERIA
+from ofa_bert.options import not_negative, option, positive, whole
 from ofa_bert.tables import SUFFIXES
 
 

@@ -7,8 +7,8 @@ from typing import Any, Optional
 
 from ofa_bert.backends import BACKENDS
 from ofa_bert.backends import DEVICES as ENGINE_DEVICES
-from ofa_bert.commandline import multipliers, not_negative, number, option, positive, whole
 from ofa_bert.config import DEVICES, MODEL_TYPES, DataConfig
+from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
 
 
 @dataclass(frozen=True)

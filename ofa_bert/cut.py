@@ -7,9 +7,9 @@ from typing import Any, Mapping, Sequence
 
 from paddle import nn
 
-from ofa_bert.atomic import file_sha256
 from ofa_bert.encoder import shape_of
 from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import file_sha256
 from ofa_bert.importance import Importance, reorder
 from ofa_bert.prepare import best_of
 from ofa_bert.pretrained import locate

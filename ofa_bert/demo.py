@@ -9,16 +9,16 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ofa_bert import latency
 from ofa_bert.backends import open_model
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
 from ofa_bert.config import DemoConfig, ExportConfig, FinetuneConfig, OfaConfig
 from ofa_bert.deploy import deploy
 from ofa_bert.elastic import train_supernet
 from ofa_bert.errors import UserError
 from ofa_bert.finetune import finetune
 from ofa_bert.readers import load_datasets
-from ofa_bert.report import millions, table
+from ofa_bert.reporting import millions, table
+from ofa_bert.system import timing
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def _latency(bundles: dict[str, Path], batch: int, device: str) -> dict[str, flo
     for name, bundle in bundles.items():
         backend = open_model(bundle, "paddle_inference", device="gpu" if device == "gpu" else "cpu")
         runs[name] = lambda backend=backend: backend.run(input_ids, types)
-    return {name: float(np.median(times)) for name, times in latency.in_turn(runs).items()}
+    return {name: float(np.median(times)) for name, times in timing.in_turn(runs).items()}
 
 
 def printed(rows: list[dict[str, Any]]) -> str:

@@ -11,7 +11,6 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.atomic import read_json
 from ofa_bert.batches import Batch, encode
 from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.config import ExportConfig
@@ -21,6 +20,7 @@ from ofa_bert.evaluate import score
 from ofa_bert.evidence import Data
 from ofa_bert.exits import EXITS, Exits, exits_of_sub_model, load_exits
 from ofa_bert.export import export_bundle
+from ofa_bert.files.atomic import read_json
 from ofa_bert.meta import versions
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.readers import load_datasets

@@ -14,7 +14,6 @@ from paddle import nn
 from ofa_bert import train
 from ofa_bert.batches import Batch
 from ofa_bert.checkpoint import check_output_dir
-from ofa_bert.commandline import to_json
 from ofa_bert.config import OfaConfig
 from ofa_bert.depth import layers_by_importance
 from ofa_bert.distil import Choice, Objective, supernet_step
@@ -26,8 +25,9 @@ from ofa_bert.importance import reorder
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
 from ofa_bert.metrics import as_text
+from ofa_bert.options import to_json
 from ofa_bert.prepare import Prepared, held_out_importance, prepare
-from ofa_bert.report import millions
+from ofa_bert.reporting import millions
 from ofa_bert.submodel import SearchSpace, SubModelConfig, count_flops, count_parameters
 from ofa_bert.supernet import forward
 from ofa_bert.tasks import Datasets
@@ -146,7 +146,7 @@ def result_rows(
 
 
 def printable(rows: list[dict[str, Any]], teacher: Mapping[str, float]) -> list[dict[str, str]]:
-    """The rows of `result_rows` for `report.table`, the teacher first. FLOPs are for 128 tokens."""
+    """The rows of `result_rows` for `reporting.table`, the teacher first. FLOPs are for 128 tokens."""
     full = rows[0]
     shown = [{"sub-model": "teacher", "parameters": "", "GFLOPs": "", **_rounded(teacher), "difference": ""}]
     for row in rows:

@@ -13,7 +13,7 @@ from typing import Any, Mapping, NamedTuple, Optional, Union
 from ofa_bert.errors import UserError
 from ofa_bert.exit_policy import CRITERIA, Policy, check_threshold
 from ofa_bert.exit_prediction import TokenTable
-from ofa_bert.weights import read_weights
+from ofa_bert.files.weights import read_weights
 
 FOLDER = "exits"  # inside the bundle; also the key in its manifest
 HIDDEN = "hidden"  # hidden states [B, T, H] that enter a graph

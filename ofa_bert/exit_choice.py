@@ -11,10 +11,8 @@ from typing import Any, Mapping, NamedTuple, Optional
 import numpy as np
 from paddle import nn
 
-from ofa_bert.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
 from ofa_bert.batches import Encoded, encode, split_holdout
 from ofa_bert.checkpoint import load_model
-from ofa_bert.commandline import to_json
 from ofa_bert.config_exits import ExitChoiceConfig
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
@@ -27,13 +25,15 @@ from ofa_bert.exit_policy import FOR_REGRESSION, Policy, check_threshold
 from ofa_bert.exit_prediction import TokenTable, calibrate, error_histogram, learn
 from ofa_bert.exit_sweep import choose, plot, policies, row, run_length, taken, worth_asking
 from ofa_bert.exits import EXITS, Exits, default_criterion, extract_exits, load_exits
-from ofa_bert.latency import in_turn
+from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
+from ofa_bert.files.weights import write_weights
 from ofa_bert.meta import versions
+from ofa_bert.options import to_json
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.submodel import SearchSpace, SubModelConfig
 from ofa_bert.supernet import extract, whole
+from ofa_bert.system.timing import in_turn
 from ofa_bert.tasks import Datasets, Task
-from ofa_bert.weights import write_weights
 
 logger = logging.getLogger(__name__)
 
@@ -287,7 +287,7 @@ def _write(
 
 
 def printable(results: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Full model and early exits on dev, for `report.table`."""
+    """Full model and early exits on dev, for `reporting.table`."""
     shown = []
     for name, entry in (("full", results["dev"]["full"]), ("with exits", results["dev"]["exits"])):
         scores = {k: f"{v:.4f}" for k, v in entry.items() if isinstance(v, float) and k not in _NOT_SCORES}

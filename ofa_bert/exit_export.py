@@ -11,7 +11,6 @@ import paddle
 from paddle import nn
 
 from ofa_bert import onnx_write
-from ofa_bert.atomic import EXIT_POLICY, read_json, write_json_atomic
 from ofa_bert.backends import Backend, ExitParts, open_part_files
 from ofa_bert.bundle import KINDS, OUTPUT, Kind
 from ofa_bert.errors import RunError, UserError
@@ -22,10 +21,11 @@ from ofa_bert.exit_graphs import UpTo, depths
 from ofa_bert.exit_policy import Policy
 from ofa_bert.exit_prediction import TokenTable
 from ofa_bert.exits import Exits, default_criterion
+from ofa_bert.files.atomic import EXIT_POLICY, read_json, write_json_atomic
+from ofa_bert.files.weights import write_weights
 from ofa_bert.precision import Exporter
 from ofa_bert.submodel import SubModelConfig
 from ofa_bert.tasks import Task
-from ofa_bert.weights import write_weights
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,6 @@ from paddle import nn
 
 from ofa_bert import parallel, train
 from ofa_bert.checkpoint import check_output_dir
-from ofa_bert.commandline import to_json
 from ofa_bert.config_exits import ExitTrainConfig
 from ofa_bert.distil import Choice
 from ofa_bert.encoder import shape_of
@@ -23,6 +22,7 @@ from ofa_bert.exit_steps import ExitObjective, frozen_step, geep_step, joint_ste
 from ofa_bert.exits import EXITS, ExitLayout, Exits
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
+from ofa_bert.options import to_json
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.submodel import SearchSpace, SubModelConfig
 from ofa_bert.supernet import whole
@@ -205,7 +205,7 @@ def _text(rows: list[dict[str, Any]]) -> str:
 
 
 def printable(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The rows of `evaluate_exits` for `report.table`: a column for each number of layers run."""
+    """The rows of `evaluate_exits` for `reporting.table`: a column for each number of layers run."""
     columns = sorted({entry["layers"] for row in rows for entry in row["exits"]})
     shown = []
     for row in rows:

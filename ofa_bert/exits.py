@@ -17,9 +17,9 @@ from paddle import nn
 from ofa_bert.encoder import backbone, encoder_layers, model_type_of
 from ofa_bert.errors import UserError
 from ofa_bert.exit_policy import FOR_REGRESSION
+from ofa_bert.files.weights import read_weights
 from ofa_bert.pretrained import check_shapes, put_weights
 from ofa_bert.submodel import SubModelConfig
-from ofa_bert.weights import read_weights
 
 EXITS = "exits"  # the key in ofa_config.json, and exits.safetensors
 HEADS = ("ramp", "attention")

@@ -11,7 +11,6 @@ import paddle
 from ofa_bert import train
 from ofa_bert.batches import Batch
 from ofa_bert.checkpoint import check_output_dir
-from ofa_bert.commandline import to_json
 from ofa_bert.config import FinetuneConfig
 from ofa_bert.encoder import shape_of
 from ofa_bert.evaluate import score
@@ -19,6 +18,7 @@ from ofa_bert.importance import task_loss
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
 from ofa_bert.metrics import as_text
+from ofa_bert.options import to_json
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.supernet import forward, whole
 from ofa_bert.tasks import Datasets

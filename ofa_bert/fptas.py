@@ -19,7 +19,7 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any, Callable, Generic, Iterable, Mapping, Optional, Sequence, TypeVar
 
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.journal import Journal
+from ofa_bert.files.journal import Journal
 
 C = TypeVar("C")
 

@@ -18,23 +18,23 @@ from paddle import nn
 from tqdm import tqdm
 
 from ofa_bert import fptas, train
-from ofa_bert.atomic import write_json_atomic
 from ofa_bert.batches import Batch, TrainBatches
-from ofa_bert.commandline import to_json
 from ofa_bert.config import OfaConfig
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.depth import layers_by_importance, log_softmax
 from ofa_bert.encoder import model_class
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict, to_tensors
+from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.files.journal import Journal
 from ofa_bert.finetune import stock_forward
 from ofa_bert.fptas import Problem, Shape, StepCounter, Surroundings
-from ofa_bert.journal import Journal
 from ofa_bert.keeper import RESULTS
 from ofa_bert.latency_measure import VOCABULARY, Device
 from ofa_bert.losses import logit_loss
 from ofa_bert.meta import versions
-from ofa_bert.report import millions
+from ofa_bert.options import to_json
+from ofa_bert.reporting import millions
 from ofa_bert.search_report import WINNER
 from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
 from ofa_bert.submodel import SubModelConfig
@@ -246,7 +246,7 @@ def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) 
 
 
 def printable(results: Mapping[str, Any], most: int = 10) -> list[dict[str, str]]:
-    """The candidates with the highest W, for `report.table`."""
+    """The candidates with the highest W, for `reporting.table`."""
     return [
         {
             "candidate": record["name"],

@@ -11,10 +11,10 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel
-from ofa_bert.atomic import write_json_atomic
 from ofa_bert.checkpoint import latest_checkpoint, restore_checkpoint, save_checkpoint, save_model
-from ofa_bert.commandline import to_json
+from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.meta import peak_memory_mib, versions
+from ofa_bert.options import to_json
 
 logger = logging.getLogger(__name__)
 

@@ -12,17 +12,18 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ofa_bert import environment, onnx_graph, onnx_write
+from ofa_bert import onnx_graph, onnx_write
 from ofa_bert.backends import Backend, format_of, open_files
 from ofa_bert.bundle import INPUTS, PARAMETERS, program_path
 from ofa_bert.encoder import model_class, resize
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.latency import in_turn
-from ofa_bert.machine import processor
 from ofa_bert.meta import versions
 from ofa_bert.onnx_graph import first_line
 from ofa_bert.onnx_write import Form, linear_inputs
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters, uniform
+from ofa_bert.system import environment
+from ofa_bert.system.machine import processor
+from ofa_bert.system.timing import in_turn
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ofa_bert.atomic import read_json, write_json_atomic
 from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import read_json, write_json_atomic
 from ofa_bert.submodel import ModelShape, SubModelConfig, scaled, uniform
 
 FORMAT = 1

@@ -9,8 +9,8 @@ from importlib import metadata
 from typing import Any
 
 import ofa_bert
-from ofa_bert.commandline import to_json
-from ofa_bert.machine import host_peak_mib
+from ofa_bert.options import to_json
+from ofa_bert.system.machine import host_peak_mib
 from ofa_bert.tasks import Task
 
 FORMAT = 1

@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
-from ofa_bert.commandline import changes
 from ofa_bert.errors import UserError
+from ofa_bert.options import changes
 from ofa_bert.search import Budget, Point, UnevenSpace, vary
 from ofa_bert.submodel import SubModelConfig
 

@@ -13,20 +13,20 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
-from ofa_bert import environment, onnx_graph, parallel, token_cache
-from ofa_bert.atomic import MODEL_META, read_json, write_json_atomic
+from ofa_bert import onnx_graph, parallel, token_cache
 from ofa_bert.backends import check_choice
 from ofa_bert.bundle import read_manifest
 from ofa_bert.checkpoint import check_output_dir
-from ofa_bert.commandline import arguments, shared, to_json
 from ofa_bert.config import ExportConfig, FinetuneConfig
 from ofa_bert.config_pretrain import PretrainConfig
 from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig, shape_in
 from ofa_bert.cut import fingerprint
 from ofa_bert.deploy import deploy
 from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
 from ofa_bert.finetune import finetune
 from ofa_bert.keeper import RESULTS
+from ofa_bert.options import arguments, shared, to_json
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.pretrain import pretrain
 from ofa_bert.pretrained import build_config, load_tokenizer, locate
@@ -37,6 +37,7 @@ from ofa_bert.recipe_timing import EAGER, Contender, measure
 from ofa_bert.student_training import distil
 from ofa_bert.student_training import settings as distil_settings
 from ofa_bert.submodel import scaled
+from ofa_bert.system import environment
 from ofa_bert.tasks import Datasets
 
 logger = logging.getLogger(__name__)

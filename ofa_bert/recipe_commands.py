@@ -1,7 +1,7 @@
 """Commands that make one small fast model: distil, prune, recipe."""
 
-from ofa_bert.cli import begin, show
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
 
 DISTIL_EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
     --output_dir ./tmp/SST-2-student

@@ -23,7 +23,7 @@ from ofa_bert.bundle import models, read_manifest
 from ofa_bert.checkpoint import WEIGHTS, load_model
 from ofa_bert.config_recipe import RecipeConfig
 from ofa_bert.evaluate import score_logits
-from ofa_bert.latency import SPIN_SECONDS, in_turn
+from ofa_bert.system.timing import SPIN_SECONDS, in_turn
 from ofa_bert.tasks import Datasets
 from ofa_bert.workers import Batch as Request
 from ofa_bert.workers import WorkerPool

@@ -17,7 +17,6 @@ from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 import numpy as np
 from tqdm import tqdm
 
-from ofa_bert import environment
 from ofa_bert.backends import open_model
 from ofa_bert.batches import plan_batches
 from ofa_bert.bundle import read_manifest
@@ -25,6 +24,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.exit_bundle import plan_of
 from ofa_bert.exit_loop import POOL_BATCHES, Answers
 from ofa_bert.exit_runtime import open_exits
+from ofa_bert.system import environment
 from ofa_bert.tensorrt import Profile
 from ofa_bert.tokens import Text, check_texts, load_text_encoder
 from ofa_bert.workers import Batch, WorkerPool

@@ -2,8 +2,8 @@
 
 import shlex
 
-from ofa_bert.cli import begin, show
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
 
 
 def run_latency(argv):
@@ -15,11 +15,11 @@ def run_latency(argv):
     from ofa_bert.config_search import LatencyConfig
 
     config = parse(LatencyConfig, argv, about, example, prog="python -m ofa_bert latency")
-    from ofa_bert.environment import select_device
+    from ofa_bert.system.environment import select_device
 
     select_device(config.device)
     from ofa_bert.latency_job import measure_table, printable
-    from ofa_bert.report import table
+    from ofa_bert.reporting import table
 
     found = measure_table(config)
     show(table(printable(found)))
@@ -46,7 +46,7 @@ def run_pretrain(argv):
     from ofa_bert.config_pretrain import PretrainConfig
 
     config = parse(PretrainConfig, argv, about, example, prog="python -m ofa_bert pretrain")
-    from ofa_bert.environment import select_device
+    from ofa_bert.system.environment import select_device
 
     select_device(config.device)
     from ofa_bert import parallel
@@ -76,10 +76,10 @@ def run_search(argv):
     from ofa_bert.config_search import SearchConfig
 
     config = parse(SearchConfig, argv, about, example, prog="python -m ofa_bert search")
-    from ofa_bert.environment import select_device
+    from ofa_bert.system.environment import select_device
 
     select_device(config.device)
-    from ofa_bert.report import table
+    from ofa_bert.reporting import table
 
     if config.algorithm == "fptas":
         return show_fptas(config, table)
@@ -123,7 +123,7 @@ def run_tune(argv):
 
     config = parse(TuneConfig, argv, about, example, prog="python -m ofa_bert tune")
     datasets = begin(config)
-    from ofa_bert.report import table
+    from ofa_bert.reporting import table
     from ofa_bert.tune import printable, tune
 
     results = tune(config, datasets)

@@ -13,13 +13,12 @@ from typing import Any, Iterable, Mapping, Optional
 
 from tqdm import tqdm
 
-from ofa_bert import environment
-from ofa_bert.atomic import read_json, write_json_atomic
-from ofa_bert.commandline import arguments, to_json
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import read_json, write_json_atomic
 from ofa_bert.meta import versions
 from ofa_bert.nsga import Nsga
+from ofa_bert.options import arguments, to_json
 from ofa_bert.search import Budget, Point, UnevenSpace, additive_front, choose, pareto_front
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_evaluator import Evaluator, expanded, in_one_piece, precision_of
@@ -36,6 +35,7 @@ from ofa_bert.search_setup import (
     ways_of,
 )
 from ofa_bert.submodel import SubModelConfig, uniform
+from ofa_bert.system import environment
 from ofa_bert.winner import finish
 
 logger = logging.getLogger(__name__)

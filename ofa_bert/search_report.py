@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
-from ofa_bert.atomic import write_json_atomic
-from ofa_bert.report import millions
+from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.reporting import millions
 from ofa_bert.search import Point
 from ofa_bert.search_setup import Supernet
 from ofa_bert.ways import Way
@@ -69,7 +69,7 @@ def compare(front: Sequence[Point], grid: Sequence[Point]) -> list[dict[str, Any
 
 
 def printable(results: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The uniform grid against the front, for `report.table`."""
+    """The uniform grid against the front, for `reporting.table`."""
     cost = results["cost"]
     return [
         {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Sequence
 
-from ofa_bert.report import millions, table
+from ofa_bert.reporting import millions, table
 from ofa_bert.serving_configs import Serving
 
 _TRITON = """## Triton Inference Server

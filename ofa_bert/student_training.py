@@ -13,7 +13,6 @@ from paddle import nn
 from ofa_bert import parallel, token_cache, train
 from ofa_bert.augment import augment
 from ofa_bert.checkpoint import check_output_dir
-from ofa_bert.commandline import to_json
 from ofa_bert.config_recipe import DistilConfig, as_training
 from ofa_bert.cut import fingerprint
 from ofa_bert.encoder import backbone, set_dropout
@@ -22,6 +21,7 @@ from ofa_bert.finetune import stock_forward
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
 from ofa_bert.metrics import as_text
+from ofa_bert.options import to_json
 from ofa_bert.student import Pair, load_pair
 from ofa_bert.student_step import StudentObjective, student_step
 from ofa_bert.tasks import Datasets

@@ -11,8 +11,8 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
-from ofa_bert.atomic import keep
 from ofa_bert.batches import Encoded, encode
+from ofa_bert.files.atomic import keep
 from ofa_bert.tasks import Example
 
 logger = logging.getLogger(__name__)

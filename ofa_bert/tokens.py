@@ -99,7 +99,7 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
 def _paddlenlp_encoder(bundle: Path, manifest: Mapping[str, Any]) -> TextEncoder:
     try:
         # Costs seconds and the training stack: only for the families that have no tokenizer.json.
-        from ofa_bert import environment
+        from ofa_bert.system import environment
 
         environment.require_paddle()
         from paddlenlp.transformers import AutoTokenizer

@@ -13,18 +13,18 @@ import time
 from pathlib import Path
 from typing import Any, Mapping
 
-from ofa_bert.atomic import remove, write_json_atomic
 from ofa_bert.batches import split_holdout
 from ofa_bert.checkpoint import load_model, save_model
-from ofa_bert.commandline import changes, shared, to_json
 from ofa_bert.config import FinetuneConfig
 from ofa_bert.config_pretrain import TuneConfig
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evaluate import score
+from ofa_bert.files.atomic import remove, write_json_atomic
 from ofa_bert.finetune import finetune, stock_forward
 from ofa_bert.keeper import RESULTS
 from ofa_bert.meta import versions
 from ofa_bert.nsga import require_optuna, sqlite_storage
+from ofa_bert.options import changes, shared, to_json
 from ofa_bert.tasks import Datasets
 from ofa_bert.token_cache import DIRECTORY, encode_once, share
 
@@ -159,7 +159,7 @@ def _row(trial: Any) -> dict[str, Any]:
 
 
 def printable(results: Mapping[str, Any], most: int = 8) -> list[dict[str, str]]:
-    """The best runs that came to their end, for `report.table`."""
+    """The best runs that came to their end, for `reporting.table`."""
     whole = sorted((r for r in results["trials"] if r["state"] == "complete"), key=lambda r: -r["score"])
     return [
         {

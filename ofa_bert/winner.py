@@ -12,10 +12,8 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert import token_cache, train
-from ofa_bert.atomic import EXIT_POLICY, MODEL_META, atomic_directory, write_json_atomic
 from ofa_bert.batches import Batch, Encoded, TrainBatches
 from ofa_bert.checkpoint import load_model, save_model
-from ofa_bert.commandline import arguments, shared
 from ofa_bert.config import DataConfig, OfaConfig
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.distil import Objective, supernet_step
@@ -25,18 +23,20 @@ from ofa_bert.evaluate import predict, score_logits
 from ofa_bert.exit_export import policy_json
 from ofa_bert.exit_features import Frozen, Outputs, collect, unpack
 from ofa_bert.exits import EXITS, Exits, exits_of_sub_model
+from ofa_bert.files.atomic import EXIT_POLICY, MODEL_META, atomic_directory, write_json_atomic
 from ofa_bert.keeper import RESULTS
 from ofa_bert.latency_exits import mean_ms
 from ofa_bert.latency_measure import Device
 from ofa_bert.latency_model import LatencyTable
-from ofa_bert.machine import processor
 from ofa_bert.meta import FORMAT, versions
+from ofa_bert.options import arguments, shared
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.search import Point
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_setup import Supernet
 from ofa_bert.submodel import SubModelConfig
 from ofa_bert.supernet import extract, forward
+from ofa_bert.system.machine import processor
 from ofa_bert.ways import Way, Ways
 
 logger = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from ofa_bert import environment
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.system import environment
 
 logger = logging.getLogger(__name__)
 

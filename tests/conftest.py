@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from ofa_bert import environment  # noqa: E402
+from ofa_bert.system import environment  # noqa: E402
 
 environment.prepare()
 

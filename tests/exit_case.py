@@ -66,7 +66,7 @@ def write_policy(path, model, exits, meta, data, outputs, share, mode="threshold
     from ofa_bert.exit_policy import Policy
     from ofa_bert.exit_prediction import calibrate, learn
     from ofa_bert.exit_sweep import taken
-    from ofa_bert.weights import write_weights
+    from ofa_bert.files.weights import write_weights
 
     path.mkdir()
     policy = Policy("entropy", between(outputs, share))

@@ -12,13 +12,14 @@ from conftest import WORDS
 from handmade_bundle import LABELS, expected, make_bundle
 
 from ofa_bert import __main__ as program
-from ofa_bert import backends, bench, bench_peers, bench_plan, bench_probe, bench_rows, latency
+from ofa_bert import backends, bench, bench_peers, bench_plan, bench_probe, bench_rows
 from ofa_bert.bench_probe import Candidate, Setup
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
 from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import UserError
-from ofa_bert.machine import host_peak_mib
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
+from ofa_bert.system import timing
+from ofa_bert.system.machine import host_peak_mib
 
 FAST = ["--repeats", "2", "--warmup", "0", "--length", "8"]
 
@@ -130,13 +131,13 @@ def test_models_take_turns_with_every_thread_count(bundles, tmp_path, here, monk
 
 def test_in_turn_stops_in_time_but_not_before_three_rounds(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(latency.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
 
     def slow():
         now[0] += 1.0
 
-    assert [len(latency.in_turn({"a": slow}, 10, 1, seconds)["a"]) for seconds in (0.5, 5.5, 100)] == [3, 4, 10]
-    np.testing.assert_array_equal(latency.in_turn({"a": slow}, 4, 0)["a"], [1000.0] * 4)
+    assert [len(timing.in_turn({"a": slow}, 10, 1, seconds)["a"]) for seconds in (0.5, 5.5, 100)] == [3, 4, 10]
+    np.testing.assert_array_equal(timing.in_turn({"a": slow}, 4, 0)["a"], [1000.0] * 4)
 
 
 def test_pauses_only_after_paddle(monkeypatch):
@@ -145,7 +146,7 @@ def test_pauses_only_after_paddle(monkeypatch):
     names = {0: "paddle_inference", 1: "paddle_inference", 2: "onnx_runtime", 3: "openvino"}
     opened = {(1, n): backends.Backend(None, "", "cpu", name, "fp32", "cpu", None) for n, name in names.items()}
     runs = {key: lambda key=key: seen.append(key[1]) for key in opened}
-    latency.in_turn(runs, 2, 0, settle=bench.settler(opened, runs))
+    timing.in_turn(runs, 2, 0, settle=bench.settler(opened, runs))
     assert seen == [0, 0, 1, 1, 2, 2, 3, 3] * 2 and paused == [4, 12]
 
 

@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT, batch_of, build, randomise
 from handmade import fingerprint, tokenizer_for
 
-from ofa_bert import atomic, checkpoint
+from ofa_bert import checkpoint
 from ofa_bert.checkpoint import (
     check_output_dir,
     latest_checkpoint,
@@ -25,7 +25,8 @@ from ofa_bert.checkpoint import (
 )
 from ofa_bert.encoder import model_class, resize
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.weights import read_weights
+from ofa_bert.files import atomic
+from ofa_bert.files.weights import read_weights
 
 
 def logits(model, seed=0):
@@ -79,7 +80,7 @@ def test_a_full_disk_loses_no_model(tmp_path, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ofa_bert.weights.os.fsync", full)
+    monkeypatch.setattr("ofa_bert.files.weights.os.fsync", full)
     with pytest.raises(RunError, match="best: cannot be written: No space left on device") as error:
         save_model(tmp_path / "out" / "best", randomise(model, 9), tokenizer, {"step": 2})
     assert error.value.exit_code == 1
@@ -221,7 +222,7 @@ def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, trained, monkeypatch):
     def full(_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ofa_bert.weights.os.fsync", full)
+    monkeypatch.setattr("ofa_bert.files.weights.os.fsync", full)
     with pytest.raises(RunError, match="No space left"):
         save_checkpoint(tmp_path, 2, *trained, {})
     assert names(tmp_path) == ["checkpoint-1"] and latest_checkpoint(tmp_path).name == "checkpoint-1"

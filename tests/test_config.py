@@ -5,7 +5,7 @@ import pytest
 import export_model
 import run_glue
 import run_glue_ofa
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
 from ofa_bert.config import ExportConfig, FinetuneConfig, OfaConfig
 from ofa_bert.errors import UserError
 

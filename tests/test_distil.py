@@ -13,15 +13,15 @@ from ofa_bert import __main__ as commands
 from ofa_bert import keeper, student_step
 from ofa_bert.batches import Encoded
 from ofa_bert.checkpoint import load_model
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
 from ofa_bert.config_recipe import DistilConfig
 from ofa_bert.encoder import attention_mask, encoder_layers
 from ofa_bert.errors import UserError
+from ofa_bert.files.weights import read_weights
 from ofa_bert.losses import attention_loss, spread_layers, token_weights
 from ofa_bert.student_step import StudentObjective, attention_maps, run_states, state_loss
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
 from ofa_bert.teacher_logits import TeacherLogits
-from ofa_bert.weights import read_weights
 
 COMMON = "--task_name SST-2 --device cpu --max_seq_length 32 --logging_steps 20 --adam_epsilon 1e-3".split()
 SHORT = "--batch_size 8 --max_steps 6 --save_steps 2 --learning_rate 1e-3".split()

@@ -8,13 +8,15 @@ import numpy as np
 import paddle
 import pytest
 
-from ofa_bert import cli, latency
 from ofa_bert.batches import Encoded
+from ofa_bert.cli import process
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evaluate import predict, score
 from ofa_bert.importance import Importance
-from ofa_bert.report import importance_plot, table
+from ofa_bert.reporting import table
+from ofa_bert.system import timing
 from ofa_bert.tasks import glue_task
+from ofa_bert.training.supernet.importance_plot import importance_plot
 
 
 def encoded(labels, seed=0):
@@ -66,7 +68,7 @@ def test_importance_plot_is_a_picture_of_the_scores(tmp_path):
 def test_alternatives_run_in_turn_and_warm_ups_are_not_timed():
     order = []
     runs = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
-    times = latency.in_turn(runs, repeats=4, warmup=2)
+    times = timing.in_turn(runs, repeats=4, warmup=2)
     assert order == ["a", "b"] * 6 and all(len(values) == 4 and (values >= 0).all() for values in times.values())
 
 
@@ -84,7 +86,7 @@ def test_errors_become_one_line_and_an_exit_code(error, code, words, capsys):
     def work(argv):
         raise error
 
-    assert cli.run(work, []) == code
+    assert process.run(work, []) == code
     shown = capsys.readouterr().err
     assert shown.count("error:") == 1 and words in shown and "Traceback" not in shown
 
@@ -94,7 +96,7 @@ def test_our_own_bugs_keep_their_stack_trace():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        cli.run(work, [])
+        process.run(work, [])
 
 
 def test_only_the_first_process_logs(monkeypatch, capsys):
@@ -102,8 +104,8 @@ def test_only_the_first_process_logs(monkeypatch, capsys):
         logging.getLogger("ofa_bert.test").info("hello")
 
     monkeypatch.setenv("PADDLE_TRAINER_ID", "1")
-    cli.run(work, [])
+    process.run(work, [])
     assert "hello" not in capsys.readouterr().err
     monkeypatch.setenv("PADDLE_TRAINER_ID", "0")
-    cli.run(work, [])
+    process.run(work, [])
     assert "hello" in capsys.readouterr().err

@@ -15,7 +15,7 @@ import run_glue_ofa
 from ofa_bert import __main__ as commands
 from ofa_bert.batches import encode, split_holdout
 from ofa_bert.checkpoint import load_model
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
 from ofa_bert.config_exits import ExitChoiceConfig, ExitTrainConfig
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict
@@ -27,13 +27,13 @@ from ofa_bert.exit_prediction import TokenTable
 from ofa_bert.exit_sweep import choose, policies, row, taken, worth_asking
 from ofa_bert.exit_training import choose_layout
 from ofa_bert.exits import load_exits
+from ofa_bert.files.weights import read_weights
 from ofa_bert.finetune import stock_forward
 from ofa_bert.readers import load_datasets
 from ofa_bert.runtime import Predictor
 from ofa_bert.submodel import SearchSpace, SubModelConfig, uniform
 from ofa_bert.supernet import whole
 from ofa_bert.tasks import glue_task
-from ofa_bert.weights import read_weights
 
 COMMON = "--task_name SST-2 --device cpu --batch_size 16 --max_seq_length 32 --logging_steps 20".split()
 EXIT_STEPS = "--max_steps 40 --save_steps 20 --learning_rate 3e-3".split()

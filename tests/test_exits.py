@@ -107,7 +107,7 @@ def test_exits_of_a_sub_model_equal_those_of_the_extracted_model(head):
 
 def test_loading_refuses_what_does_not_fit(tmp_path):
     from ofa_bert.checkpoint import arrays_of
-    from ofa_bert.weights import write_weights
+    from ofa_bert.files.weights import write_weights
 
     model = build()
     exits = with_exits(model)

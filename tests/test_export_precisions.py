@@ -11,7 +11,7 @@ from ofa_bert.backends import open_model
 from ofa_bert.batches import Encoded, encode
 from ofa_bert.bundle import model_files
 from ofa_bert.calibration import Traffic, best_scale, choose_scales, observe
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
 from ofa_bert.config import ExportConfig
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Data, Judge

@@ -7,6 +7,7 @@ import random
 import pytest
 
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files.journal import Journal
 from ofa_bert.fptas import (
     Problem,
     Shape,
@@ -21,7 +22,6 @@ from ofa_bert.fptas import (
     w_coefficient,
     walk,
 )
-from ofa_bert.journal import Journal
 from ofa_bert.submodel import ModelShape, count_parameters, uniform
 
 TOP = Shape(24, 16, 1024, 4096)

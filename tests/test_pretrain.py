@@ -15,10 +15,10 @@ from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.corpus import NOT_MASKED, Corpus, Words, mask_words
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import to_tensors
+from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.fptas import Shape, Surroundings, parameters
 from ofa_bert.mlm import build, copy_leading, kd_loss, load, masked_of, mlm_loss, student_of
 from ofa_bert.pretrain import pretrain_step
-from ofa_bert.weights import read_weights, write_weights
 
 PIECES = [*VOCABULARY, "##s", "##ing", "##ly", "act", "like"]
 

@@ -12,10 +12,10 @@ from ofa_bert import __main__ as commands
 from ofa_bert.checkpoint import load_model
 from ofa_bert.cut import cut
 from ofa_bert.encoder import encoder_layers
+from ofa_bert.files.weights import read_weights
 from ofa_bert.importance import Importance, measure
 from ofa_bert.runtime import Predictor
 from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
-from ofa_bert.weights import read_weights
 
 DATA = "--task_name SST-2 --device cpu --max_seq_length 32".split()
 

@@ -12,12 +12,13 @@ from conftest import batch_of, build, randomise
 from ofa_bert.__main__ import main
 from ofa_bert.batches import Encoded
 from ofa_bert.checkpoint import load_model, save_model
-from ofa_bert.commandline import arguments, parse
+from ofa_bert.cli.parser import parse
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.depth import distance
 from ofa_bert.encoder import shape_of
 from ofa_bert.latency_measure import Device
 from ofa_bert.latency_model import calibrate
+from ofa_bert.options import arguments
 from ofa_bert.readers import load_datasets
 from ofa_bert.search import uneven_space
 from ofa_bert.search_eval import Scorer

@@ -17,7 +17,7 @@ from handmade_bundle import LABELS, expected, make_bundle, write_onnx
 
 from ofa_bert import __main__ as program
 from ofa_bert import serving, serving_configs
-from ofa_bert.commandline import parse
+from ofa_bert.cli.parser import parse
 from ofa_bert.config_bench import ServingConfig
 from ofa_bert.errors import RunError, UserError
 

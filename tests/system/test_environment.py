@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bert import environment
+from ofa_bert.system import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")

@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any, Mapping, Optional
 
-from ofa_bert.atomic import cannot_write
-from ofa_bert.commandline import changes
 from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import cannot_write
+from ofa_bert.options import changes
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Callable, Mapping
 
 import numpy as np
 
-from ofa_bert import unpickle
 from ofa_bert.errors import UserError
+from ofa_bert.files import pickles
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _SAFETENSORS_DTYPES = {
 }
 # Everything that unpickling damaged bytes is known to raise; a MemoryError comes from a damaged length.
 _DAMAGE = (
-    unpickle.Malformed,
+    pickles.Malformed,
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     EOFError,
@@ -131,7 +131,7 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     size = os.fstat(file.fileno()).st_size
     (length,) = struct.unpack("<Q", file.read(8))
     if length > size - 8:
-        raise unpickle.Malformed("its header is longer than the file")
+        raise pickles.Malformed("its header is longer than the file")
     header = json.loads(file.read(length).decode("utf-8"))
     header.pop("__metadata__", None)
     data = memoryview(file.read())
@@ -139,29 +139,29 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
         if begin != position or end < begin or end > len(data):
-            raise unpickle.Malformed(f"tensor {name} lies outside the data")
+            raise pickles.Malformed(f"tensor {name} lies outside the data")
         arrays[name] = _tensor(name, entry, data[begin:end])
         position = end
     if position != len(data):
-        raise unpickle.Malformed(f"{len(data) - position} bytes belong to no tensor")
+        raise pickles.Malformed(f"{len(data) - position} bytes belong to no tensor")
     return arrays
 
 
 def _tensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
     if entry["dtype"] == "BF16":
-        return unpickle.bfloat16_to_float32(np.frombuffer(data, "<u2").reshape(entry["shape"]))
+        return pickles.bfloat16_to_float32(np.frombuffer(data, "<u2").reshape(entry["shape"]))
     if entry["dtype"] not in _SAFETENSORS_DTYPES:
-        raise unpickle.Malformed(f"tensor {name} has the unknown type {entry['dtype']}")
+        raise pickles.Malformed(f"tensor {name} has the unknown type {entry['dtype']}")
     return np.frombuffer(data, _SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
 _READERS: dict[str, Callable[[BinaryIO], Any]] = {
     ".safetensors": _read_safetensors,
-    ".pdparams": unpickle.load_paddle,
-    ".pdopt": unpickle.load_paddle,
-    ".bin": unpickle.load_torch,
-    ".pt": unpickle.load_torch,
-    ".pth": unpickle.load_torch,
+    ".pdparams": pickles.load_paddle,
+    ".pdopt": pickles.load_paddle,
+    ".bin": pickles.load_torch,
+    ".pt": pickles.load_torch,
+    ".pth": pickles.load_torch,
 }
 
 

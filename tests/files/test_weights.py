@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ofa_bert.errors import UserError
-from ofa_bert.weights import find_weights, read_weights, write_weights
+from ofa_bert.files.weights import find_weights, read_weights, write_weights
 
 WEIGHTS = {
     "a.weight": np.arange(12, dtype="f4").reshape(3, 4) / 8,

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Optional
 
-from ofa_bert import environment
+from ofa_bert.system import environment
 
 
 def machine(device: str, cpuinfo: str = "/proc/cpuinfo") -> dict[str, Any]:

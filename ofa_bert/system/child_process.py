@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import ofa_bert
-from ofa_bert import environment
 from ofa_bert.errors import UserError
+from ofa_bert.system import environment
 
 
 def ask(module: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bert import atomic
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files import atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 OLD = {atomic.MODEL_META: "old", "weights": "old" * 1000}

@@ -1,37 +1,14 @@
-"""Tables to read and pictures to look at."""
+"""Heads and FFN neurons by importance, as a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
     from ofa_bert.importance import Importance  # it brings Paddle, which a runtime need not have
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as a Markdown table; the first row's keys are the columns, numbers stand to the right."""
-    columns = list(rows[0])
-    cells = [[str(row[column]) for column in columns] for row in rows]
-    widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
-    right = [not isinstance(rows[0][column], str) or _numeric(rows[0][column]) for column in columns]
-
-    def line(values: Iterable[str]) -> str:
-        padded = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right)]
-        return "| " + " | ".join(padded) + " |"
-
-    rule = "|" + "|".join("-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right)) + "|"
-    return "\n".join([line(columns), rule, *map(line, cells)])
-
-
-def _numeric(text: str) -> bool:
-    return text.replace(".", "").replace("-", "").replace("+", "").replace("%", "").replace(" M", "").isdigit()
-
-
-def millions(count: int) -> str:
-    return f"{count / 1e6:.2f} M"
 
 
 FAINTEST = 1e-3  # the lowest end of the colour scale

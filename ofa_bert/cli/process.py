@@ -10,8 +10,8 @@ from typing import Any, Callable, Optional, Sequence
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ofa_bert import environment
 from ofa_bert.errors import UserError
+from ofa_bert.system import environment
 
 logger = logging.getLogger(__name__)
 
