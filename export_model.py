@@ -25,8 +25,8 @@ def work(argv=None):
 
     select_device("cpu" if config.n_gpu == 0 else config.device)
     from ofa_bert.deploy import deploy
-    from ofa_bert.metrics import as_text
     from ofa_bert.reporting import millions
+    from ofa_bert.tasks.metrics import as_text
 
     summary = deploy(config)
     show(f"sub-model: {millions(summary['parameters'])} parameters, {summary['flops'] / 1e9:.2f} GFLOPs at 128 tokens")

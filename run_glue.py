@@ -19,7 +19,7 @@ def work(argv=None):
     datasets = begin(config)
     from ofa_bert import parallel
     from ofa_bert.finetune import finetune
-    from ofa_bert.metrics import as_text
+    from ofa_bert.tasks.metrics import as_text
 
     results = finetune(config, datasets)
     if parallel.is_main():

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ofa_bert import demo_data  # noqa: E402
+from ofa_bert.data import demo_task  # noqa: E402
 
 
 def bag_of_words(data):
@@ -34,7 +34,7 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0, help="seed of the demo data")
     seed = parser.parse_args(argv).seed
-    data = demo_data.generate(seed)
+    data = demo_task.generate(seed)
     model = bag_of_words(data)
     dev = data.dev["dev"]
     print(f"seed {seed}, {len(data.train)} train, {len(dev)} dev sentences")
@@ -42,9 +42,9 @@ def main(argv=None) -> int:
     print(f"words and word pairs, logistic regression: {score:.3f}")
     # More sentences of the same making as dev, which remember their template.
     by_kind = defaultdict(list)
-    stream = demo_data.sentences(random.Random(seed + 1), for_dev=True)
+    stream = demo_task.sentences(random.Random(seed + 1), for_dev=True)
     for sentence, label, number, _ in (next(stream) for _ in range(3000)):
-        by_kind[demo_data.TEMPLATES[number][0]].append((sentence, label))
+        by_kind[demo_task.TEMPLATES[number][0]].append((sentence, label))
     for kind, pairs in by_kind.items():
         print(f"  {kind:15} {model.score(*zip(*pairs)):.3f} of {len(pairs)}")
     return 0

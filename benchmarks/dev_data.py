@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ofa_bert.readers import load_datasets
+from ofa_bert.data.sources import load_datasets
 
 
 def add_arguments(parser):

@@ -34,11 +34,11 @@ from ofa_bert.exit_loop import POOL_BATCHES, Answers  # noqa: E402
 from ofa_bert.exit_policy import CRITERIA, Policy, saving  # noqa: E402
 from ofa_bert.exit_runtime import ExitModel, Limits  # noqa: E402
 from ofa_bert.meta import versions  # noqa: E402
-from ofa_bert.metrics import compute, main_score  # noqa: E402
 from ofa_bert.reporting import table  # noqa: E402
 from ofa_bert.system import environment  # noqa: E402
 from ofa_bert.system.timing import in_turn  # noqa: E402
-from ofa_bert.tasks import Task  # noqa: E402
+from ofa_bert.tasks.metrics import compute, main_score  # noqa: E402
+from ofa_bert.tasks.task import Task  # noqa: E402
 from ofa_bert.tokens import load_text_encoder  # noqa: E402
 
 ANY_LENGTH = 2**62  # tokens of a batch: only its texts are counted

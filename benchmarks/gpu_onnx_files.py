@@ -20,7 +20,7 @@ from typing import Any, Iterator, Optional
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ofa_bert.submodel import ModelShape, SubModelConfig, even_layers, uniform  # noqa: E402
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, uniform  # noqa: E402
 from ofa_bert.system import environment  # noqa: E402
 
 SHAPES = ("12x768x12x3072", "12x384x12x1536")
@@ -55,7 +55,7 @@ def supernet(shape: ModelShape, directory: Path) -> None:
 
     from ofa_bert.checkpoint import save_model
     from ofa_bert.encoder import model_class
-    from ofa_bert.tasks import Task
+    from ofa_bert.tasks.task import Task
 
     config = BertConfig(
         vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, num_hidden_layers=shape.num_layers,

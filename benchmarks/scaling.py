@@ -23,7 +23,8 @@ import numpy as np  # noqa: E402
 import train_step  # noqa: E402
 import turns  # noqa: E402
 
-from ofa_bert.submodel import ModelShape, SubModelConfig, count_flops  # noqa: E402
+from ofa_bert.submodels.counting import count_flops  # noqa: E402
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 COUNTS = (1, 2, 4, 8)
 

@@ -91,7 +91,7 @@ def load_batches(spec: dict, bucket: bool, rank: int, world: int) -> list:
     """One round's batches of this process: arrays, padded."""
     import numpy as np
 
-    from ofa_bert.batches import Encoded, TrainBatches
+    from ofa_bert.data.batches import Encoded, TrainBatches
 
     size = spec["batch"] // world
     rng = np.random.default_rng(spec["seed"])
@@ -106,9 +106,9 @@ def load_batches(spec: dict, bucket: bool, rank: int, world: int) -> list:
 
 def sst2(spec: dict, rng):
     """`sentences` of SST-2's training sentences drawn by chance: the same ones for every side."""
-    from ofa_bert import batches
+    from ofa_bert.data import batches
+    from ofa_bert.data.sources import load_datasets
     from ofa_bert.pretrained import load_tokenizer, locate
-    from ofa_bert.readers import load_datasets
 
     examples = load_datasets(task_name="SST-2", data_dir=spec["sst2"]).train
     drawn = [examples[i] for i in rng.choice(len(examples), spec["sentences"], replace=False)]
@@ -121,7 +121,7 @@ def run_ours(spec: dict, port: int) -> None:
     from ofa_bert import parallel, train
     from ofa_bert.config import OfaConfig
     from ofa_bert.distil import Objective, supernet_step
-    from ofa_bert.submodel import SubModelConfig
+    from ofa_bert.submodels.values import SubModelConfig
 
     parallel.start("cpu")
     model = build(spec)

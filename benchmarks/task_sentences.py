@@ -12,8 +12,8 @@ import random
 import sys
 from pathlib import Path
 
+from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
-from ofa_bert.readers import load_datasets
 
 
 def main(argv=None):

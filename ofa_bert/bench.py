@@ -34,15 +34,15 @@ from ofa_bert.bench_rows import (
 )
 from ofa_bert.bundle import models
 from ofa_bert.config_bench import BenchConfig
+from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.meta import versions
-from ofa_bert.metrics import compute, main_score
-from ofa_bert.readers import load_datasets
 from ofa_bert.runtime import Predictor
 from ofa_bert.system import timing as system_timing
 from ofa_bert.system.machine import machine
-from ofa_bert.tasks import Datasets, Task
+from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.task import Datasets, Task
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from ofa_bert.backends import Backend
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.submodel import ModelShape, SubModelConfig, uniform
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.system import child_process, environment
 
 NEEDED = ("torch", "transformers", "onnx", "onnxruntime")

@@ -38,7 +38,7 @@ from ofa_bert.pretrained import (
     put_weights,
     set_epsilon,
 )
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 
 logger = logging.getLogger(__name__)
 

@@ -60,7 +60,7 @@ class DataConfig:
         return problems
 
     def data_arguments(self) -> dict[str, Any]:
-        """The fields that say where sentences come from, as `readers.load_datasets` takes them."""
+        """The fields that say where sentences come from, as `sources.load_datasets` takes them."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(DataConfig)}
         regression = {"auto": None, "classes": False, "numbers": True}[values.pop("label_kind")]
         return {**values, "regression": regression}

@@ -7,8 +7,8 @@ from typing import Optional
 
 from ofa_bert.config import MODEL_TYPES, FinetuneConfig, LoopConfig
 from ofa_bert.errors import UserError
-from ofa_bert.fptas import Shape
 from ofa_bert.options import not_negative, number, option, positive, whole
+from ofa_bert.submodels.shape import Shape
 
 
 @dataclass(frozen=True)

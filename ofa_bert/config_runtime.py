@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, Optional
 
 from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
+from ofa_bert.data.table_files import SUFFIXES
 from ofa_bert.exit_bundle import MODES
 from ofa_bert.exit_policy import CRITERIA
 from ofa_bert.options import not_negative, option, positive, whole
-from ofa_bert.tables import SUFFIXES
 
 
 @dataclass(frozen=True)

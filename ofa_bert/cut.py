@@ -13,7 +13,7 @@ from ofa_bert.files.atomic import file_sha256
 from ofa_bert.importance import Importance, reorder
 from ofa_bert.prepare import best_of
 from ofa_bert.pretrained import locate
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.supernet import extract, whole
 
 

@@ -8,10 +8,10 @@ from paddle import nn
 from tqdm import tqdm
 
 from ofa_bert import parallel
-from ofa_bert.batches import Batch, Encoded
+from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.encoder import shape_of
 from ofa_bert.evaluate import predict
-from ofa_bert.submodel import scaled, uniform
+from ofa_bert.submodels.values import scaled, uniform
 from ofa_bert.supernet import forward
 
 

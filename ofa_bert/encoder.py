@@ -9,7 +9,7 @@ from paddle import nn
 
 from ofa_bert.config import MODEL_TYPES
 from ofa_bert.errors import UserError
-from ofa_bert.submodel import ModelShape
+from ofa_bert.submodels.values import ModelShape
 
 # model_type -> (classification model, tokenizer), both names in paddlenlp.transformers.
 _FAMILIES = {

@@ -9,9 +9,9 @@ import paddle
 from tqdm import tqdm
 
 from ofa_bert import parallel
-from ofa_bert.batches import Batch, Encoded, eval_batches
-from ofa_bert.metrics import compute, main_score
-from ofa_bert.tasks import Task
+from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.task import Task
 
 # Batch -> logits [B, C].
 Forward = Callable[[Batch], paddle.Tensor]

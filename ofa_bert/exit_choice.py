@@ -11,9 +11,9 @@ from typing import Any, Mapping, NamedTuple, Optional
 import numpy as np
 from paddle import nn
 
-from ofa_bert.batches import Encoded, encode, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config_exits import ExitChoiceConfig
+from ofa_bert.data.batches import Encoded, encode, split_holdout
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
 from ofa_bert.exit_bundle import TABLE
@@ -30,10 +30,11 @@ from ofa_bert.files.weights import write_weights
 from ofa_bert.meta import versions
 from ofa_bert.options import to_json
 from ofa_bert.prepare import best_of, check_task
-from ofa_bert.submodel import SearchSpace, SubModelConfig
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.supernet import extract, whole
 from ofa_bert.system.timing import in_turn
-from ofa_bert.tasks import Datasets, Task
+from ofa_bert.tasks.task import Datasets, Task
 
 logger = logging.getLogger(__name__)
 

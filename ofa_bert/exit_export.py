@@ -24,8 +24,8 @@ from ofa_bert.exits import Exits, default_criterion
 from ofa_bert.files.atomic import EXIT_POLICY, read_json, write_json_atomic
 from ofa_bert.files.weights import write_weights
 from ofa_bert.precision import Exporter
-from ofa_bert.submodel import SubModelConfig
-from ofa_bert.tasks import Task
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 

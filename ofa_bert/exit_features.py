@@ -9,11 +9,11 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.batches import Batch, Encoded
+from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.encoder import attention_mask, classify
 from ofa_bert.evaluate import predict
 from ofa_bert.exits import Exits
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.supernet import embed, encode
 
 logger = logging.getLogger(__name__)

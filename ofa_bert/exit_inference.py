@@ -8,7 +8,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.batches import Encoded, eval_batches
+from ofa_bert.data.batches import Encoded, eval_batches
 from ofa_bert.evaluate import to_tensors
 from ofa_bert.exit_graphs import Entry, Segment, UpTo, depths, segments
 from ofa_bert.exit_loop import POOL_BATCHES, Answer, Answers, Kind, Library, Stage, Work, advance, groups

@@ -13,7 +13,7 @@ from typing import Iterator, Sequence
 
 import numpy as np
 
-from ofa_bert.batches import Batch, Encoded, eval_batches
+from ofa_bert.data.batches import Batch, Encoded, eval_batches
 
 SMOOTHING = 4.0  # a token seen that often is believed half, the rest is what all tokens together say
 

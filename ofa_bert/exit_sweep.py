@@ -10,8 +10,8 @@ import numpy as np
 from ofa_bert.errors import UserError
 from ofa_bert.exit_features import Outputs
 from ofa_bert.exit_policy import Policy, first_exits, saving, uncertainty
-from ofa_bert.metrics import compute, main_score
-from ofa_bert.tasks import Task
+from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.task import Task
 
 _CANDIDATES = 400
 _WORTH = 0.01  # of the samples; a head costs about so much of a layer's time, more when batches are small

@@ -24,9 +24,10 @@ from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
 from ofa_bert.options import to_json
 from ofa_bert.prepare import Prepared, prepare
-from ofa_bert.submodel import SearchSpace, SubModelConfig
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.supernet import whole
-from ofa_bert.tasks import Datasets
+from ofa_bert.tasks.task import Datasets
 
 logger = logging.getLogger(__name__)
 

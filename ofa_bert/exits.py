@@ -19,7 +19,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exit_policy import FOR_REGRESSION
 from ofa_bert.files.weights import read_weights
 from ofa_bert.pretrained import check_shapes, put_weights
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 
 EXITS = "exits"  # the key in ofa_config.json, and exits.safetensors
 HEADS = ("ramp", "attention")

@@ -16,8 +16,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.batches import eval_batches
 from ofa_bert.bundle import FORMAT, INPUTS, MANIFEST
+from ofa_bert.data.batches import eval_batches
 from ofa_bert.encoder import backbone, longest_input, model_type_of
 from ofa_bert.errors import UserError
 from ofa_bert.evidence import BATCH, Data, Judge, Probe
@@ -28,7 +28,7 @@ from ofa_bert.files.atomic import atomic_directory, write_json_atomic
 from ofa_bert.meta import versions
 from ofa_bert.precision import Exporter, check_plan, plan
 from ofa_bert.static import save_static
-from ofa_bert.tasks import Task
+from ofa_bert.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 

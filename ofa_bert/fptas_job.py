@@ -17,10 +17,10 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ofa_bert import fptas, train
-from ofa_bert.batches import Batch, TrainBatches
+from ofa_bert import train
 from ofa_bert.config import OfaConfig
 from ofa_bert.config_search import SearchConfig
+from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.depth import layers_by_importance, log_softmax
 from ofa_bert.encoder import model_class
 from ofa_bert.errors import UserError
@@ -28,16 +28,19 @@ from ofa_bert.evaluate import predict, to_tensors
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
 from ofa_bert.finetune import stock_forward
-from ofa_bert.fptas import Problem, Shape, StepCounter, Surroundings
 from ofa_bert.keeper import RESULTS
 from ofa_bert.latency_measure import VOCABULARY, Device
 from ofa_bert.losses import logit_loss
 from ofa_bert.meta import versions
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
+from ofa_bert.search import fptas
+from ofa_bert.search.fptas import Problem, StepCounter
 from ofa_bert.search_report import WINNER
 from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels import shape as submodels_shape
+from ofa_bert.submodels.shape import Shape, Surroundings
+from ofa_bert.submodels.values import SubModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -150,9 +153,9 @@ def _kept_layers(config: SearchConfig, supernet: Supernet, depths: Sequence[int]
 def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Problem[Shape]:
     full = supernet.space.shape
     ranges = {name: getattr(config, name) or default for name, default in (
-        ("depths", fptas.DEPTHS), ("heads", fptas.HEADS), ("hidden", fptas.HIDDEN), ("ffn", fptas.FFN)
+        ("depths", submodels_shape.DEPTHS), ("heads", submodels_shape.HEADS), ("hidden", submodels_shape.HIDDEN), ("ffn", submodels_shape.FFN)
     )}  # fmt: skip
-    candidates = fptas.shapes(**ranges)
+    candidates = submodels_shape.shapes(**ranges)
     top = Shape(full.num_layers, full.num_heads, full.hidden_size, full.ffn_size)
     around = Surroundings(full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels)
     trainer = Trainer.of(config, supernet, seed)
@@ -160,8 +163,8 @@ def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Proble
     return Problem(
         candidates,
         top,
-        lambda shape: fptas.parameters(shape, around),
-        (lambda shape: times[shape]) if times else (lambda shape: fptas.operations(shape, around)),
+        lambda shape: submodels_shape.parameters(shape, around),
+        (lambda shape: times[shape]) if times else (lambda shape: submodels_shape.operations(shape, around)),
         trainer.error,
         config.max_steps,
         [{"learning_rate": rate} for rate in config.learning_rates],
@@ -233,7 +236,7 @@ def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) 
     kinds = dict.fromkeys((s.heads, s.hidden, s.ffn) for s in every)
     ends = {str(s): s for kind in kinds for s in (Shape(low, *kind), Shape(high, *kind))}
     around = Surroundings(VOCABULARY)
-    sizes = {name: 4 * fptas.parameters(shape, around) for name, shape in ends.items()}
+    sizes = {name: 4 * submodels_shape.parameters(shape, around) for name, shape in ends.items()}
     found = device.measure({name: build(shape) for name, shape in ends.items()}, sizes, min(sizes, key=sizes.get))
 
     def time(shape: Shape) -> float:

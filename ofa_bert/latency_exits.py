@@ -21,7 +21,7 @@ from ofa_bert.exits import Exits, extract_exits
 from ofa_bert.latency_measure import Device
 from ofa_bert.latency_model import ExitRun, LatencyTable, with_exits
 from ofa_bert.onnx_write import Form
-from ofa_bert.submodel import uniform
+from ofa_bert.submodels.values import uniform
 from ofa_bert.supernet import extract
 
 

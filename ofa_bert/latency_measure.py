@@ -20,7 +20,8 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.meta import versions
 from ofa_bert.onnx_graph import first_line
 from ofa_bert.onnx_write import Form, linear_inputs
-from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters, uniform
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.system import environment
 from ofa_bert.system.machine import processor
 from ofa_bert.system.timing import in_turn

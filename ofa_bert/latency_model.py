@@ -17,7 +17,7 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import read_json, write_json_atomic
-from ofa_bert.submodel import ModelShape, SubModelConfig, scaled, uniform
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, scaled, uniform
 
 FORMAT = 1
 KNOTS = 4

@@ -11,7 +11,7 @@ from typing import Any
 import ofa_bert
 from ofa_bert.options import to_json
 from ofa_bert.system.machine import host_peak_mib
-from ofa_bert.tasks import Task
+from ofa_bert.tasks.task import Task
 
 FORMAT = 1
 _PACKAGES = (

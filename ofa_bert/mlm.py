@@ -10,14 +10,14 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ofa_bert.corpus import NOT_MASKED
+from ofa_bert.data.corpus import NOT_MASKED
 from ofa_bert.encoder import attention_mask, backbone, encoder_layers, model_class
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
-from ofa_bert.fptas import Shape
 from ofa_bert.layouts import is_hugging_face, to_paddle
 from ofa_bert.pretrained import Source, build_config, load_tokenizer, locate, put_weights, set_epsilon
-from ofa_bert.submodel import even_layers
+from ofa_bert.submodels.shape import Shape
+from ofa_bert.submodels.values import even_layers
 from ofa_bert.supernet import embed
 
 # PaddleNLP's class of the family, as config.json names it.

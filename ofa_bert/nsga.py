@@ -13,8 +13,9 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ofa_bert.errors import UserError
 from ofa_bert.options import changes
-from ofa_bert.search import Budget, Point, UnevenSpace, vary
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.search.front import Budget, Point
+from ofa_bert.submodels.uneven import UnevenSpace, vary
+from ofa_bert.submodels.values import SubModelConfig
 
 logger = logging.getLogger(__name__)
 

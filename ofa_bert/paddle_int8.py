@@ -21,9 +21,9 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.batches import Batch
 from ofa_bert.bundle import PARAMETERS, STATIC_PREFIX, program_path
 from ofa_bert.calibration import Traffic
+from ofa_bert.data.batches import Batch
 from ofa_bert.encoder import encoder_layers
 from ofa_bert.errors import RunError
 from ofa_bert.static import save_static

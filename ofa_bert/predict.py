@@ -12,10 +12,10 @@ from typing import Any, Sequence
 
 from ofa_bert.bundle import model_files, read_manifest
 from ofa_bert.config_runtime import PredictConfig, TrtexecConfig
+from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.runtime import Prediction, Predictor
-from ofa_bert.tables import Table, read_table
 from ofa_bert.tensorrt import Profile, trtexec_command
 from ofa_bert.tokens import Text
 

@@ -15,11 +15,12 @@ from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.finetune import stock_forward
 from ofa_bert.keeper import RESULTS
 from ofa_bert.meta import describe, versions
-from ofa_bert.metrics import as_text
 from ofa_bert.options import to_json
 from ofa_bert.prepare import held_out_importance, prepare
-from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
-from ofa_bert.tasks import Datasets
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.tasks.metrics import as_text
+from ofa_bert.tasks.task import Datasets
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
-from ofa_bert import onnx_graph, parallel, token_cache
+from ofa_bert import onnx_graph, parallel
 from ofa_bert.backends import check_choice
 from ofa_bert.bundle import read_manifest
 from ofa_bert.checkpoint import check_output_dir
@@ -21,6 +21,7 @@ from ofa_bert.config import ExportConfig, FinetuneConfig
 from ofa_bert.config_pretrain import PretrainConfig
 from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig, shape_in
 from ofa_bert.cut import fingerprint
+from ofa_bert.data import token_ids
 from ofa_bert.deploy import deploy
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
@@ -36,9 +37,9 @@ from ofa_bert.recipe_report import write_report
 from ofa_bert.recipe_timing import EAGER, Contender, measure
 from ofa_bert.student_training import distil
 from ofa_bert.student_training import settings as distil_settings
-from ofa_bert.submodel import scaled
+from ofa_bert.submodels.values import scaled
 from ofa_bert.system import environment
-from ofa_bert.tasks import Datasets
+from ofa_bert.tasks.task import Datasets
 
 logger = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ def _stage(
         check_output_dir(output, settings(config), True, name)
         logger.info("stage %s: kept, it is finished", output.name)
         return
-    token_cache.share(output, output.parent / token_cache.DIRECTORY)
+    token_ids.share(output, output.parent / token_ids.DIRECTORY)
     job(config, datasets)
 
 

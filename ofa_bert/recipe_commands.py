@@ -22,8 +22,8 @@ def run_distil(argv):
     config = parse(DistilConfig, argv, about, DISTIL_EXAMPLE, prog="python -m ofa_bert distil")
     datasets = begin(config)
     from ofa_bert import parallel
-    from ofa_bert.metrics import as_text
     from ofa_bert.student_training import distil
+    from ofa_bert.tasks.metrics import as_text
 
     results = distil(config, datasets)
     if parallel.is_main():
@@ -46,8 +46,8 @@ def run_prune(argv):
 
     config = parse(PruneConfig, argv, about, example, prog="python -m ofa_bert prune")
     datasets = begin(config)
-    from ofa_bert.metrics import as_text
     from ofa_bert.prune import prune
+    from ofa_bert.tasks.metrics import as_text
 
     results = prune(config, datasets)
     show(f"before, {results['parameters_before']} parameters, on dev: {as_text(results['before'])}")

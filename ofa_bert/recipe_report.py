@@ -11,7 +11,7 @@ from ofa_bert.meta import versions
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions, table
 from ofa_bert.system.machine import machine
-from ofa_bert.tasks import Task
+from ofa_bert.tasks.task import Task
 
 TABLE_FILE, JSON_FILE, PLOT = "table.md", "rows.json", "waterfall.png"
 TEXTS = 100_000_000

@@ -18,13 +18,13 @@ import paddle
 from tqdm import tqdm
 
 from ofa_bert.backends import format_of, open_model
-from ofa_bert.batches import Encoded, encode, eval_batches
 from ofa_bert.bundle import models, read_manifest
 from ofa_bert.checkpoint import WEIGHTS, load_model
 from ofa_bert.config_recipe import RecipeConfig
+from ofa_bert.data.batches import Encoded, encode, eval_batches
 from ofa_bert.evaluate import score_logits
 from ofa_bert.system.timing import SPIN_SECONDS, in_turn
-from ofa_bert.tasks import Datasets
+from ofa_bert.tasks.task import Datasets
 from ofa_bert.workers import Batch as Request
 from ofa_bert.workers import WorkerPool
 

@@ -18,8 +18,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ofa_bert.backends import open_model
-from ofa_bert.batches import plan_batches
 from ofa_bert.bundle import read_manifest
+from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exit_bundle import plan_of
 from ofa_bert.exit_loop import POOL_BATCHES, Answers

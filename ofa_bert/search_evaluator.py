@@ -8,10 +8,10 @@ from typing import Sequence
 
 from ofa_bert.exit_features import Outputs
 from ofa_bert.nsga import Evaluated
-from ofa_bert.search import Budget, Point
+from ofa_bert.search.front import Budget, Point
 from ofa_bert.search_eval import Scorer
 from ofa_bert.search_setup import Costs
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.ways import Ways
 
 _OTHERS = "others"

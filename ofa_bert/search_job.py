@@ -19,7 +19,8 @@ from ofa_bert.files.atomic import read_json, write_json_atomic
 from ofa_bert.meta import versions
 from ofa_bert.nsga import Nsga
 from ofa_bert.options import arguments, to_json
-from ofa_bert.search import Budget, Point, UnevenSpace, additive_front, choose, pareto_front
+from ofa_bert.search.front import Budget, Point, choose, pareto_front
+from ofa_bert.search.guesses import additive_front
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_evaluator import Evaluator, expanded, in_one_piece, precision_of
 from ofa_bert.search_report import write_front
@@ -34,7 +35,8 @@ from ofa_bert.search_setup import (
     space_of,
     ways_of,
 )
-from ofa_bert.submodel import SubModelConfig, uniform
+from ofa_bert.submodels.uneven import UnevenSpace
+from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.system import environment
 from ofa_bert.winner import finish
 

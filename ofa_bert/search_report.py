@@ -7,7 +7,7 @@ from typing import Any, Mapping, Optional, Sequence
 
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.reporting import millions
-from ofa_bert.search import Point
+from ofa_bert.search.front import Point
 from ofa_bert.search_setup import Supernet
 from ofa_bert.ways import Way
 

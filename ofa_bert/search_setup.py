@@ -10,9 +10,11 @@ from typing import Any, Callable, Mapping, Optional
 import numpy as np
 from paddle import nn
 
-from ofa_bert.batches import Encoded, eval_batches, held_out_count, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.config_search import SearchConfig
+from ofa_bert.data.batches import Encoded, eval_batches, held_out_count, split_holdout
+from ofa_bert.data.sources import load_datasets
+from ofa_bert.data.token_ids import DIRECTORY, encode_once
 from ofa_bert.errors import UserError
 from ofa_bert.exits import EXITS, Exits, default_criterion, load_exits
 from ofa_bert.files.atomic import file_sha256
@@ -20,14 +22,15 @@ from ofa_bert.latency_measure import Device
 from ofa_bert.latency_model import LatencyTable
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.pretrained import locate
-from ofa_bert.readers import load_datasets
-from ofa_bert.search import Budget, UnevenSpace, uneven_space
+from ofa_bert.search.front import Budget
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_eval import BATCH, Scorer
-from ofa_bert.submodel import ModelShape, SearchSpace, SubModelConfig, count_flops, count_parameters
+from ofa_bert.submodels.counting import count_flops, count_parameters
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system.machine import processor
-from ofa_bert.tasks import Datasets, Task
-from ofa_bert.token_cache import DIRECTORY, encode_once
+from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.ways import Ways, thresholds
 
 logger = logging.getLogger(__name__)

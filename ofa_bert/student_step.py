@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple, Optional, Sequence
 import paddle
 from paddle import nn
 
-from ofa_bert.batches import Batch
+from ofa_bert.data.batches import Batch
 from ofa_bert.encoder import attention_mask, backbone, encoder_layers
 from ofa_bert.importance import task_loss
 from ofa_bert.losses import attention_loss, hidden_loss, logit_loss, spread_layers, token_weights

@@ -10,21 +10,22 @@ from typing import Any, Optional
 import paddle
 from paddle import nn
 
-from ofa_bert import parallel, token_cache, train
-from ofa_bert.augment import augment
+from ofa_bert import parallel, train
 from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config_recipe import DistilConfig, as_training
 from ofa_bert.cut import fingerprint
+from ofa_bert.data import token_ids
+from ofa_bert.data.augmentation import augment
 from ofa_bert.encoder import backbone, set_dropout
 from ofa_bert.evaluate import score
 from ofa_bert.finetune import stock_forward
 from ofa_bert.keeper import Keeper, restore
 from ofa_bert.meta import describe
-from ofa_bert.metrics import as_text
 from ofa_bert.options import to_json
 from ofa_bert.student import Pair, load_pair
 from ofa_bert.student_step import StudentObjective, student_step
-from ofa_bert.tasks import Datasets
+from ofa_bert.tasks.metrics import as_text
+from ofa_bert.tasks.task import Datasets
 from ofa_bert.teacher_logits import TeacherLogits
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,6 @@ def _step(config: DistilConfig, pair: Pair, projection: Optional[nn.Layer]) -> t
     known = None
     if not objective.needs_states:
         pad_id = pair.prepared.tokenizer.pad_token_id
-        cache = Path(config.output_dir, token_cache.DIRECTORY)
+        cache = Path(config.output_dir, token_ids.DIRECTORY)
         known = TeacherLogits(pair.teacher, pair.prepared.train, task.num_labels, pad_id, cache)
     return student_step(pair.student, pair.teacher, objective, known)

@@ -14,7 +14,7 @@ from paddle import nn
 
 from ofa_bert.encoder import attention_mask, backbone, classify, encoder_layers, model_class, model_type_of, resize
 from ofa_bert.operators import dropout, layer_norm, linear, softmax
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 
 
 class Output(NamedTuple):

@@ -108,8 +108,8 @@ def _paddlenlp_encoder(bundle: Path, manifest: Mapping[str, Any]) -> TextEncoder
             f"{bundle}: has no {TOKENIZER}, its tokenizer needs PaddleNLP, which does not load ({error}):"
             ' pip install "ofa_bert[cpu]"'
         ) from error
-    from ofa_bert.batches import encode
-    from ofa_bert.tasks import Example
+    from ofa_bert.data.batches import encode
+    from ofa_bert.tasks.task import Example
 
     tokenizer = AutoTokenizer.from_pretrained(str(bundle))
 

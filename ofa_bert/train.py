@@ -13,8 +13,8 @@ from paddle import nn
 from tqdm import tqdm
 
 from ofa_bert import parallel
-from ofa_bert.batches import Batch, TrainBatches
 from ofa_bert.config import TrainConfig
+from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.errors import RunError
 from ofa_bert.evaluate import to_tensors
 

@@ -16,7 +16,7 @@ from ofa_bert.exit_features import Outputs
 from ofa_bert.exit_policy import Policy
 from ofa_bert.exit_sweep import answers_at, taken, worth_asking
 from ofa_bert.latency_model import LatencyTable
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 
 # Shares of the largest uncertainty that are tried as thresholds.
 _SHARES = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)

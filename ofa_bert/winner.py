@@ -11,11 +11,12 @@ from typing import Any, Mapping, Optional, Sequence
 import numpy as np
 from paddle import nn
 
-from ofa_bert import token_cache, train
-from ofa_bert.batches import Batch, Encoded, TrainBatches
+from ofa_bert import train
 from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.config import DataConfig, OfaConfig
 from ofa_bert.config_search import SearchConfig
+from ofa_bert.data import token_ids
+from ofa_bert.data.batches import Batch, Encoded, TrainBatches
 from ofa_bert.distil import Objective, supernet_step
 from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.errors import UserError
@@ -31,10 +32,10 @@ from ofa_bert.latency_model import LatencyTable
 from ofa_bert.meta import FORMAT, versions
 from ofa_bert.options import arguments, shared
 from ofa_bert.prepare import best_of, check_task
-from ofa_bert.search import Point
+from ofa_bert.search.front import Point
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_setup import Supernet
-from ofa_bert.submodel import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.supernet import extract, forward
 from ofa_bert.system.machine import processor
 from ofa_bert.ways import Way, Ways
@@ -62,7 +63,7 @@ def finish(
         results["finetune"] = {"steps": config.finetune_steps, "teacher": where}
         results["finetune"]["seconds"] = round(time.monotonic() - started, 1)
     supernet.model.eval()
-    splits = supernet.dev(output / token_cache.DIRECTORY)
+    splits = supernet.dev(output / token_ids.DIRECTORY)
     outputs = {name: _outputs(supernet, sub_model, engines.get(way.precision), each) for name, each in splits.items()}
     answers = {name: way.logits(found) for name, found in outputs.items()}
     dev = score_logits(supernet.task, answers, {name: each.labels for name, each in splits.items()})

@@ -31,12 +31,12 @@ def texts_of(count, seed=0, longest=20):
 
 def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, policy=None, onnx=True, **how):
     from ofa_bert import encoder
-    from ofa_bert.batches import encode
+    from ofa_bert.data.batches import encode
     from ofa_bert.exit_features import Frozen, collect
     from ofa_bert.exits import ExitLayout, Exits
     from ofa_bert.export import export_bundle
     from ofa_bert.supernet import whole
-    from ofa_bert.tasks import Example, Task
+    from ofa_bert.tasks.task import Example, Task
 
     path.mkdir(parents=True, exist_ok=True)
     model = build(model_type, layers=5, seed=1, num_labels=num_labels)

@@ -17,7 +17,8 @@ from ofa_bert.bench_probe import Candidate, Setup
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import UserError
-from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system import timing
 from ofa_bert.system.machine import host_peak_mib
 

@@ -5,13 +5,14 @@ import json
 
 import pytest
 
-from ofa_bert import __main__, demo, demo_data
+from ofa_bert import __main__, demo
+from ofa_bert.data import demo_task
 from ofa_bert.errors import UserError
 
 
 def test_demo_goes_from_encoder_to_bundles_and_continues(tmp_path, tiny_bert_dir, monkeypatch, capsys):
-    generate = demo_data.generate
-    monkeypatch.setattr(demo_data, "generate", lambda: generate(train=200, dev=60))
+    generate = demo_task.generate
+    monkeypatch.setattr(demo_task, "generate", lambda: generate(train=200, dev=60))
     monkeypatch.setattr(demo, "embedded_encoder", lambda: tiny_bert_dir)
     monkeypatch.setattr(demo, "LENGTH", 16)
     monkeypatch.setattr(demo.latency.in_turn, "__defaults__", (2, 1, float("inf"), None, ""))

@@ -11,16 +11,17 @@ from test_training import free_port, launch
 import run_glue
 from ofa_bert import __main__ as commands
 from ofa_bert import keeper, student_step
-from ofa_bert.batches import Encoded
 from ofa_bert.checkpoint import load_model
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_recipe import DistilConfig
+from ofa_bert.data.batches import Encoded
 from ofa_bert.encoder import attention_mask, encoder_layers
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
 from ofa_bert.losses import attention_loss, spread_layers, token_weights
 from ofa_bert.student_step import StudentObjective, attention_maps, run_states, state_loss
-from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.teacher_logits import TeacherLogits
 
 COMMON = "--task_name SST-2 --device cpu --max_seq_length 32 --logging_steps 20 --adam_epsilon 1e-3".split()

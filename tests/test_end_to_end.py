@@ -11,11 +11,13 @@ import export_model
 import run_glue
 import run_glue_ofa
 from ofa_bert.backends import open_model
-from ofa_bert.batches import encode, eval_batches
 from ofa_bert.checkpoint import load_model
+from ofa_bert.data.batches import encode, eval_batches
+from ofa_bert.data.sources import load_datasets
 from ofa_bert.evaluate import to_tensors
-from ofa_bert.readers import load_datasets
-from ofa_bert.submodel import ModelShape, SearchSpace, count_parameters
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import ModelShape
 from ofa_bert.supernet import forward
 
 COMMON = "--task_name SST-2 --device cpu --batch_size 16 --max_seq_length 32 --logging_steps 20".split()

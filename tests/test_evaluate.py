@@ -8,14 +8,14 @@ import numpy as np
 import paddle
 import pytest
 
-from ofa_bert.batches import Encoded
 from ofa_bert.cli import process
+from ofa_bert.data.batches import Encoded
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evaluate import predict, score
 from ofa_bert.importance import Importance
 from ofa_bert.reporting import table
 from ofa_bert.system import timing
-from ofa_bert.tasks import glue_task
+from ofa_bert.tasks.glue import glue_task
 from ofa_bert.training.supernet.importance_plot import importance_plot
 
 

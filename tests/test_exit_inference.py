@@ -6,7 +6,7 @@ import pytest
 from conftest import build, randomise
 
 from ofa_bert import exit_graphs
-from ofa_bert.batches import Encoded, eval_batches
+from ofa_bert.data.batches import Encoded, eval_batches
 from ofa_bert.encoder import encoder_layers
 from ofa_bert.evaluate import to_tensors
 from ofa_bert.exit_features import Frozen, collect

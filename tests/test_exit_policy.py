@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from ofa_bert.batches import Encoded
+from ofa_bert.data.batches import Encoded
 from ofa_bert.errors import UserError
 from ofa_bert.exit_policy import (
     CRITERIA,

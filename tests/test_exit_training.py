@@ -13,10 +13,11 @@ import export_model
 import run_glue
 import run_glue_ofa
 from ofa_bert import __main__ as commands
-from ofa_bert.batches import encode, split_holdout
 from ofa_bert.checkpoint import load_model
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_exits import ExitChoiceConfig, ExitTrainConfig
+from ofa_bert.data.batches import encode, split_holdout
+from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict
 from ofa_bert.exit_bundle import TABLE
@@ -29,11 +30,11 @@ from ofa_bert.exit_training import choose_layout
 from ofa_bert.exits import load_exits
 from ofa_bert.files.weights import read_weights
 from ofa_bert.finetune import stock_forward
-from ofa_bert.readers import load_datasets
 from ofa_bert.runtime import Predictor
-from ofa_bert.submodel import SearchSpace, SubModelConfig, uniform
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.supernet import whole
-from ofa_bert.tasks import glue_task
+from ofa_bert.tasks.glue import glue_task
 
 COMMON = "--task_name SST-2 --device cpu --batch_size 16 --max_seq_length 32 --logging_steps 20".split()
 EXIT_STEPS = "--max_steps 40 --save_steps 20 --learning_rate 3e-3".split()

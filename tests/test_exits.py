@@ -15,7 +15,8 @@ from ofa_bert.exit_features import Frozen, collect, freeze
 from ofa_bert.exit_losses import certainty_loss, distance, exit_loss, weights
 from ofa_bert.exit_steps import ExitObjective, frozen_step, geep_step, joint_step
 from ofa_bert.exits import ExitLayout, Exits, extract_exits, load_exits
-from ofa_bert.submodel import SearchSpace, SubModelConfig, uniform
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.supernet import extract, forward, whole
 
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))
@@ -199,7 +200,7 @@ def test_ramps_train_on_a_model_that_gets_no_gradient(head):
 
 
 def encoded_of(batch):
-    from ofa_bert.batches import Encoded
+    from ofa_bert.data.batches import Encoded
 
     lengths = (batch.input_ids != 0).astype("int64").sum(1).numpy()
     ids = [row[:n] for row, n in zip(batch.input_ids.numpy(), lengths)]

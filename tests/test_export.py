@@ -16,8 +16,9 @@ from ofa_bert import encoder, export, onnx_write
 from ofa_bert.backends import open_model
 from ofa_bert.bundle import program_path, read_manifest
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.submodel import SubModelConfig, count_parameters
-from ofa_bert.tasks import Task
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.task import Task
 
 HEADS, FFN = (1, 4, 3), (10, 64, 33)
 TASK = Task("topic", ("a", "b", "c"), ("accuracy",), ("text",))

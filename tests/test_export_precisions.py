@@ -8,16 +8,16 @@ from conftest import SHARED, build, randomise
 
 from ofa_bert import calibration, encoder, onnx_write, paddle_int8, precision
 from ofa_bert.backends import open_model
-from ofa_bert.batches import Encoded, encode
 from ofa_bert.bundle import model_files
 from ofa_bert.calibration import Traffic, best_scale, choose_scales, observe
 from ofa_bert.cli.parser import parse
 from ofa_bert.config import ExportConfig
+from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Data, Judge
 from ofa_bert.export import export_bundle
 from ofa_bert.onnx_write import Form, write
-from ofa_bert.tasks import Task
+from ofa_bert.tasks.task import Task
 
 TASK = Task("topic", ("a", "b", "c"), ("accuracy",), ("text",))
 PADDLE2 = paddle.__version__.startswith("2.")
@@ -310,8 +310,8 @@ def last_states(path, batches, layers):
 def test_per_channel_weights_on_a_real_model(tmp_path):
     """The negative control: one scale for a whole weight costs much of the accuracy."""
     from ofa_bert.checkpoint import load_model
-    from ofa_bert.readers import load_datasets
-    from ofa_bert.submodel import uniform
+    from ofa_bert.data.sources import load_datasets
+    from ofa_bert.submodels.values import uniform
     from ofa_bert.supernet import extract
 
     source, directory = real_files()

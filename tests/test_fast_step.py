@@ -9,7 +9,7 @@ from ofa_bert import operators
 from ofa_bert.distil import Choice, Objective, supernet_step, teacher_forward
 from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.losses import token_weights
-from ofa_bert.submodel import SearchSpace
+from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.supernet import forward
 
 STEPS = 12

@@ -8,21 +8,10 @@ import pytest
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.journal import Journal
-from ofa_bert.fptas import (
-    Problem,
-    Shape,
-    StepCounter,
-    Surroundings,
-    fptas,
-    operations,
-    parameters,
-    regret,
-    regrets,
-    shapes,
-    w_coefficient,
-    walk,
-)
-from ofa_bert.submodel import ModelShape, count_parameters, uniform
+from ofa_bert.search.fptas import Problem, StepCounter, fptas, regret, regrets, w_coefficient, walk
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.shape import Shape, Surroundings, operations, parameters, shapes
+from ofa_bert.submodels.values import ModelShape, uniform
 
 TOP = Shape(24, 16, 1024, 4096)
 TINY = Surroundings(vocab_size=40, max_positions=16, outputs=3)

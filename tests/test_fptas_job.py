@@ -9,8 +9,9 @@ from conftest import VOCABULARY
 from test_search_job import supernet_dir  # noqa: F401  a fixture
 
 from ofa_bert.__main__ import main
-from ofa_bert.fptas import Surroundings, operations, parameters, shapes, w_coefficient
 from ofa_bert.fptas_job import cross_entropy
+from ofa_bert.search.fptas import w_coefficient
+from ofa_bert.submodels.shape import Surroundings, operations, parameters, shapes
 
 
 def command(directory, output, *more):

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 import gpu_onnx  # noqa: E402
 import gpu_onnx_files  # noqa: E402
 
-from ofa_bert.submodel import count_parameters  # noqa: E402
+from ofa_bert.submodels.counting import count_parameters  # noqa: E402
 
 TINY = ["--shapes", "3x48x4x96", "--vocabulary", "60"]
 NAMES = ["w1", "w0.5_d0.6667"]

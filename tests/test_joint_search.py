@@ -9,12 +9,13 @@ from conftest import randomise
 
 from ofa_bert.__main__ import main
 from ofa_bert.checkpoint import load_model, save_model
+from ofa_bert.data.sources import load_datasets
 from ofa_bert.encoder import shape_of
 from ofa_bert.exits import ExitLayout, Exits
 from ofa_bert.latency_measure import Device
 from ofa_bert.latency_model import ExitCost, LatencyTable, calibrate
-from ofa_bert.readers import load_datasets
-from ofa_bert.submodel import SearchSpace, SubModelConfig
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.ways import Way
 
 
@@ -187,7 +188,7 @@ def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkey
 
 
 def test_the_points_that_are_exported_are_those_next_to_what_was_asked():
-    from ofa_bert.search import Budget, Point
+    from ofa_bert.search.front import Budget, Point
     from ofa_bert.search_job import _promising
 
     points = [

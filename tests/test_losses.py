@@ -70,7 +70,7 @@ def test_distance_is_zero_for_itself_and_positive_otherwise():
 def test_the_layer_that_does_nothing_is_dropped_first():
     from conftest import build
 
-    from ofa_bert.batches import Encoded
+    from ofa_bert.data.batches import Encoded
     from ofa_bert.encoder import encoder_layers
 
     model = build(layers=4, num_labels=3)

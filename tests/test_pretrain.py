@@ -12,13 +12,13 @@ from handmade import hugging_face_weights, model_directory, with_prefix
 import run_glue
 from ofa_bert.__main__ import main
 from ofa_bert.checkpoint import load_model, save_model
-from ofa_bert.corpus import NOT_MASKED, Corpus, Words, mask_words
+from ofa_bert.data.corpus import NOT_MASKED, Corpus, Words, mask_words
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import to_tensors
 from ofa_bert.files.weights import read_weights, write_weights
-from ofa_bert.fptas import Shape, Surroundings, parameters
 from ofa_bert.mlm import build, copy_leading, kd_loss, load, masked_of, mlm_loss, student_of
 from ofa_bert.pretrain import pretrain_step
+from ofa_bert.submodels.shape import Shape, Surroundings, parameters
 
 PIECES = [*VOCABULARY, "##s", "##ing", "##ly", "act", "like"]
 
@@ -108,7 +108,7 @@ def test_stream_has_every_text_once_and_never_what_is_held_out(corpus_file, toke
 
 
 def test_stream_resumes_anywhere_with_the_same_masks(corpus_file, tokenizer, monkeypatch):
-    from ofa_bert import corpus as module
+    from ofa_bert.data import corpus as module
 
     monkeypatch.setattr(module, "POOL_BATCHES", 4)  # nine pools
     whole = list(corpus(corpus_file, tokenizer).epoch(2))

@@ -15,7 +15,8 @@ from ofa_bert.encoder import encoder_layers
 from ofa_bert.files.weights import read_weights
 from ofa_bert.importance import Importance, measure
 from ofa_bert.runtime import Predictor
-from ofa_bert.submodel import ModelShape, SubModelConfig, count_parameters
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 DATA = "--task_name SST-2 --device cpu --max_seq_length 32".split()
 

@@ -12,10 +12,10 @@ from conftest import WORDS
 from handmade_bundle import LABELS, expected, make_bundle
 
 from ofa_bert import runtime
-from ofa_bert.batches import encode, plan_batches
+from ofa_bert.data.batches import encode, plan_batches
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.runtime import Prediction, Predictor
-from ofa_bert.tasks import Example
+from ofa_bert.tasks.task import Example
 from ofa_bert.tokens import load_text_encoder, longest_first
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,18 +12,11 @@ from conftest import ROOT
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.nsga import Evaluated, Nsga
-from ofa_bert.search import (
-    Budget,
-    Point,
-    UnevenSpace,
-    additive_front,
-    choose,
-    hypervolume,
-    pareto_front,
-    uneven_space,
-    vary,
-)
-from ofa_bert.submodel import ModelShape, SubModelConfig, count_flops, uniform
+from ofa_bert.search.front import Budget, Point, choose, hypervolume, pareto_front
+from ofa_bert.search.guesses import additive_front
+from ofa_bert.submodels.counting import count_flops
+from ofa_bert.submodels.uneven import UnevenSpace, uneven_space, vary
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 
 SHAPE = ModelShape(
     num_layers=3, hidden_size=32, num_heads=4, head_dim=8, ffn_size=64, vocab_size=40, max_positions=48,

@@ -8,7 +8,9 @@ from conftest import batch_of, build
 from ofa_bert.distil import Choice, Objective, supernet_step, teacher_forward
 from ofa_bert.encoder import MODEL_TYPES, attention_mask, encoder_layers, set_dropout, shape_of
 from ofa_bert.importance import Importance, measure, reorder, task_loss
-from ofa_bert.submodel import SearchSpace, SubModelConfig, count_parameters, uniform
+from ofa_bert.submodels.counting import count_parameters
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.supernet import embed, encode, extract, forward
 
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from conftest import batch_of, build, randomise
 
-from ofa_bert.batches import Encoded
+from ofa_bert.data.batches import Encoded
 from ofa_bert.exit_features import Frozen, Outputs, collect
 from ofa_bert.exit_policy import Policy, first_exits
 from ofa_bert.exits import ExitLayout, Exits
 from ofa_bert.latency_model import ExitCost, ExitRun, LatencyTable, with_exits
 from ofa_bert.nsga import Evaluated
-from ofa_bert.search import Budget, Point
+from ofa_bert.search.front import Budget, Point
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_eval import Scorer
 from ofa_bert.search_evaluator import expanded, suited
-from ofa_bert.submodel import ModelShape, SubModelConfig, uniform
-from ofa_bert.tasks import Task
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
+from ofa_bert.tasks.task import Task
 from ofa_bert.ways import Way, Ways, thresholds
 
 SHAPE = ModelShape(4, 32, 4, 8, 64, 50, 40, 2, 3)

@@ -48,7 +48,7 @@ def run(
 def begin(config: Any) -> Any:
     """The Datasets that a command names, after which its device is set and launched processes know each other."""
     # Not at the top: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.readers import load_datasets
+    from ofa_bert.data.sources import load_datasets
 
     datasets = load_datasets(**config.data_arguments())
     environment.select_device(config.device)

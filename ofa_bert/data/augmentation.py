@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ofa_bert.batches import Encoded
-from ofa_bert.corpus import Words
+from ofa_bert.data.batches import Encoded
+from ofa_bert.data.corpus import Words
 
 SHARE, NEAREST = 0.4, 15  # of the words of a text, and candidates for each: the paper's p and K
 _ROWS = 512  # words whose neighbours are looked up together

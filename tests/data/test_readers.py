@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bert import demo_data
+from ofa_bert.data import demo_task
+from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
-from ofa_bert.readers import load_datasets
-from ofa_bert.tasks import Example, glue_task
+from ofa_bert.tasks.glue import glue_task
+from ofa_bert.tasks.task import Example
 
 GLUE = Path(__file__).resolve().parents[2] / "shared" / "data" / "glue"
 
@@ -208,7 +209,7 @@ def test_labels_take_the_order_of_a_trained_model(tmp_path):
 
 
 def test_demo_is_generated():
-    assert load_datasets("Demo") == demo_data.generate()
+    assert load_datasets("Demo") == demo_task.generate()
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from conftest import VOCABULARY
 from test_distil import arguments, models  # noqa: F401 (a fixture)
 
 from ofa_bert import __main__ as commands
-from ofa_bert.augment import NEAREST, SHARE, Vocabulary, augment, neighbours
-from ofa_bert.batches import Encoded
+from ofa_bert.data.augmentation import NEAREST, SHARE, Vocabulary, augment, neighbours
+from ofa_bert.data.batches import Encoded
 
 PIECES = [*VOCABULARY, "un", "##heard", "3rd"]
 

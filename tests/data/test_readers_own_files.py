@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from ofa_bert.data.sources import load_datasets
+from ofa_bert.data.table_files import read_table
 from ofa_bert.errors import UserError
-from ofa_bert.readers import load_datasets
-from ofa_bert.tables import read_table
-from ofa_bert.tasks import Example
+from ofa_bert.tasks.task import Example
 
 TNEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "zh" / "TNEWS"
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from conftest import VOCABULARY
 
-from ofa_bert import token_cache
-from ofa_bert.batches import encode
-from ofa_bert.tasks import Example
-from ofa_bert.token_cache import encode_once
+from ofa_bert.data import token_ids
+from ofa_bert.data.batches import encode
+from ofa_bert.data.token_ids import encode_once
+from ofa_bert.tasks.task import Example
 
 EXAMPLES = (Example("a film", "is not good", 1), Example("the plot was dull", "they said", 0), Example("we", "it", 1))
 
@@ -28,7 +28,7 @@ def calls(monkeypatch):
         counted.append(1)
         return encode(*arguments)
 
-    monkeypatch.setattr(token_cache, "encode", counting)
+    monkeypatch.setattr(token_ids, "encode", counting)
     return counted
 
 

@@ -3,9 +3,9 @@ from itertools import islice
 
 import pytest
 
-from ofa_bert import demo_data
-from ofa_bert.demo_data import TASK, TEMPLATES, generate, kept_for_dev, sentences, write_tsv
-from ofa_bert.readers import load_datasets
+from ofa_bert.data import demo_task
+from ofa_bert.data.demo_task import TASK, TEMPLATES, generate, kept_for_dev, sentences, write_tsv
+from ofa_bert.data.sources import load_datasets
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +50,13 @@ def test_every_template_and_dev_word_is_known_from_training_but_never_together()
 
 def test_every_template_keeps_a_word_of_every_list_and_shows_another():
     for number in range(len(TEMPLATES)):
-        for lists in demo_data._OPINIONS.values():
+        for lists in demo_task._OPINIONS.values():
             for words in lists:
                 assert {kept_for_dev(number, i) for i in range(len(words))} == {True, False}
 
 
 def test_opinion_words_stand_on_one_side():
-    for negative, positive in demo_data._OPINIONS.values():
+    for negative, positive in demo_task._OPINIONS.values():
         words = [*negative, *positive]
         assert len(set(words)) == len(words)
 
@@ -72,7 +72,7 @@ def test_labels_follow_the_sentence():
     for _, label, number, (word, *_) in islice(sentences(random.Random(3), False), 4000):
         template = TEMPLATES[number][1]
         if template in known:
-            word_is_positive = word in demo_data._ADJECTIVES[1]
+            word_is_positive = word in demo_task._ADJECTIVES[1]
             assert word_is_positive == (label == 1 if known[template] == 1 else label == 0)
             checked.add(template)
     assert checked == set(known)

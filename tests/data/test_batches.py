@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ofa_bert.batches import Encoded, TrainBatches, encode, eval_batches, split_holdout
+from ofa_bert.data.batches import Encoded, TrainBatches, encode, eval_batches, split_holdout
 from ofa_bert.errors import UserError
-from ofa_bert.tasks import Example
+from ofa_bert.tasks.task import Example
 
 PAD, PAD_TYPE = 7, 3
 

@@ -13,7 +13,7 @@ from typing import Any, Iterator, Sequence
 
 import numpy as np
 
-from ofa_bert.batches import POOL_BATCHES, Batch
+from ofa_bert.data.batches import POOL_BATCHES, Batch
 from ofa_bert.errors import UserError
 
 NOT_MASKED = -1

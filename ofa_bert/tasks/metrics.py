@@ -7,7 +7,7 @@ from typing import Mapping
 import numpy as np
 
 from ofa_bert.errors import RunError
-from ofa_bert.tasks import Task
+from ofa_bert.tasks.task import Task
 
 
 def compute(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:

@@ -11,9 +11,9 @@ from typing import Any, Optional, Sequence
 
 import numpy as np
 
-from ofa_bert.batches import Encoded, encode
+from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.files.atomic import keep
-from ofa_bert.tasks import Example
+from ofa_bert.tasks.task import Example
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Iterator
 
-from ofa_bert.tasks import CLASS_METRICS, Datasets, Example, Task
+from ofa_bert.tasks.task import CLASS_METRICS, Datasets, Example, Task
 
 TASK = Task("demo", ("negative", "positive"), CLASS_METRICS, ("sentence",))
 

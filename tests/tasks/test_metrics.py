@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from ofa_bert.errors import RunError
-from ofa_bert.metrics import compute, main_score
-from ofa_bert.tasks import Task, glue_task
+from ofa_bert.tasks.glue import glue_task
+from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.task import Task
 
 
 def one_hot(classes, width):

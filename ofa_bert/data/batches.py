@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ofa_bert.errors import UserError
-from ofa_bert.tasks import Example
+from ofa_bert.tasks.task import Example
 
 POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled
 MOST_HELD_OUT = 1024

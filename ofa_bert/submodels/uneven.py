@@ -1,20 +1,14 @@
-"""What a search over sub-models is made of: the space of uneven ones, Pareto fronts, budgets, first guesses. No Paddle.
-
-A search maximises a value (a score, or a score less a loss) and minimises one cost (latency, parameters or FLOPs). Both
-are callables of a sub-model, so everything here is proved against brute force on spaces small enough to enumerate.
-"""
+"""The space of uneven sub-models: any layers, each with its own heads and neurons. No Paddle."""
 
 from __future__ import annotations
 
 import itertools
 import random
-from dataclasses import dataclass, field
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+from dataclasses import dataclass
+from typing import Iterator, Mapping, Optional, Sequence
 
-from ofa_bert.errors import RunError, UserError
-from ofa_bert.submodel import ModelShape, SubModelConfig, scaled
-
-Cost = Callable[[SubModelConfig], float]
+from ofa_bert.errors import UserError
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, scaled
 
 
 @dataclass(frozen=True)
@@ -102,115 +96,6 @@ def uneven_space(shape: ModelShape, min_width: float, min_depth: float, steps: i
 
 def _nearest(values: Sequence[int], wanted: int) -> int:
     return min(range(len(values)), key=lambda i: (abs(values[i] - wanted), i))
-
-
-@dataclass(frozen=True)
-class Point:
-    """A sub-model that was evaluated: the value and the cost that are searched, its score and all its costs by name."""
-
-    sub_model: SubModelConfig
-    value: float
-    cost: float
-    score: float
-    costs: Mapping[str, float] = field(default_factory=dict)
-    more: Mapping[str, Any] = field(default_factory=dict)
-
-
-def pareto_front(points: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in value without costing more; cheapest first, values ascending.
-
-    Of points with the same value and cost the first one stays.
-    """
-    front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.cost, -p.value)):  # stable: the first of equals stays first
-        if not front or point.value > front[-1].value:
-            front.append(point)
-    return front
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Limits on costs by name ("latency_ms", "parameters", "flops"), and the lowest score that will do."""
-
-    limits: Mapping[str, float] = field(default_factory=dict)
-    min_score: Optional[float] = None
-
-    def violations(self, costs: Mapping[str, float], score: float) -> tuple[float, ...]:
-        """One number per limit, above 0 when it is broken: by which share, or by how much score."""
-        found = [costs[name] / most - 1.0 for name, most in self.limits.items()]
-        if self.min_score is not None:
-            found.append(self.min_score - score)
-        return tuple(found)
-
-    def admits(self, costs: Mapping[str, float], score: float) -> bool:
-        return all(violation <= 0 for violation in self.violations(costs, score))
-
-
-def choose(points: Sequence[Point], budget: Budget) -> Point:
-    """The best point within the budget: the cheapest when a score was asked for, otherwise the highest value."""
-    within = [point for point in points if budget.admits(point.costs, point.score)]
-    if not within:
-        raise RunError(_nothing_fits(points, budget))
-    if budget.min_score is not None:
-        return min(within, key=lambda point: (point.cost, -point.value))
-    return max(within, key=lambda point: (point.value, -point.cost))
-
-
-def _nothing_fits(points: Sequence[Point], budget: Budget) -> str:
-    lows = {name: min(point.costs[name] for point in points) for name in budget.limits}
-    parts = [f"--max_{name} {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()]
-    if budget.min_score is not None:
-        parts.append(f"--min_score {budget.min_score:g}: the best found has {max(p.score for p in points):.4f}")
-    return "no sub-model keeps within " + "; ".join(parts) + ". Give more room, or --min_width and --min_depth less"
-
-
-def hypervolume(front: Sequence[Point], worst_value: float, worst_cost: float) -> float:
-    """The area that a front dominates, down to the worst corner: larger is better (for comparing two fronts)."""
-    area, last = 0.0, worst_value
-    for point in pareto_front([p for p in front if p.cost <= worst_cost and p.value >= worst_value]):
-        area += (point.value - last) * (worst_cost - point.cost)
-        last = point.value
-    return area
-
-
-# What making one layer smaller was measured to hurt: hurts[layer][(heads, ffn)]; hurts[layer][None] is for dropping it.
-Hurts = Sequence[Mapping[Optional["tuple[int, int]"], float]]
-
-
-def additive_front(space: UnevenSpace, hurts: Hurts, cost: Cost, count: int = 60) -> list[SubModelConfig]:
-    """The sub-models on the convex front when hurts and costs of layers add up, dearest first, each once.
-
-    For every price a cost unit can have, each layer takes the option with the smallest hurt + price * cost; that is the
-    exact optimum of the sum (Lagrange). Prices are spread over all that change the answer.
-    """
-    options, prices = [], []
-    for layer in range(space.shape.num_layers):
-        priced = [(option, hurt, _layer_cost(space, cost, option)) for option, hurt in hurts[layer].items()]
-        dearest = max(priced, key=lambda o: o[2])
-        # The price at which an option is worth as much as the dearest one.
-        prices += [(o[1] - dearest[1]) / (dearest[2] - o[2]) for o in priced if o[1] > dearest[1] and o[2] < dearest[2]]
-        options.append(priced)
-    low, high = (min(prices) / 4, max(prices) * 4) if prices else (1.0, 1.0)
-    found: dict[SubModelConfig, None] = {}
-    for step in range(count):
-        price = low * (high / low) ** (step / max(1, count - 1))
-        chosen = [min(priced, key=lambda o: (o[1] + price * o[2], o[2]))[0] for priced in options]
-        kept = [layer for layer, option in enumerate(chosen) if option is not None]
-        if len(kept) >= space.min_depth:
-            found[SubModelConfig(kept, [chosen[k][0] for k in kept], [chosen[k][1] for k in kept])] = None
-    return list(found)
-
-
-def _layer_cost(space: UnevenSpace, cost: Cost, option: Optional[tuple[int, int]]) -> float:
-    """What one layer of these heads and neurons adds to the cost."""
-    if option is None:
-        return 0.0
-    heads, ffn = space.heads[0], space.ffn[0]
-    if space.shape.num_layers == 1:
-        return cost(SubModelConfig((0,), option[:1], option[1:]))
-    return cost(SubModelConfig((0, 1), (heads, option[0]), (ffn, option[1]))) - cost(
-        SubModelConfig((0,), (heads,), (ffn,))
-    )
 
 
 def vary(

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from ofa_bert.errors import UserError
-from ofa_bert.tasks import Task, glue_task, is_glue
+from ofa_bert.tasks.glue import glue_task, is_glue
+from ofa_bert.tasks.task import Task
 
 NAMES = ["cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli", "qnli", "rte", "wnli"]
 

@@ -8,16 +8,9 @@ from conftest import build
 
 from ofa_bert.encoder import MODEL_TYPES, shape_of
 from ofa_bert.errors import UserError
-from ofa_bert.submodel import (
-    ModelShape,
-    SearchSpace,
-    SubModelConfig,
-    count_flops,
-    count_parameters,
-    even_layers,
-    scaled,
-    uniform,
-)
+from ofa_bert.submodels.counting import count_flops, count_parameters
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, scaled, uniform
 
 BASE = ModelShape(12, 768, 12, 64, 3072, 30522, 512, 2, 2)
 

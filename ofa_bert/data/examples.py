@@ -1,0 +1,89 @@
+"""Rows of a table as examples: texts, and labels as classes or numbers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Callable, Sequence
+
+from ofa_bert.data.table_files import Table
+from ofa_bert.errors import UserError
+from ofa_bert.tasks.task import Example, Task
+
+logger = logging.getLogger(__name__)
+
+
+def check_labels(task: Task, labels: Sequence[str]) -> None:
+    if sorted(labels) != sorted(task.labels):
+        raise UserError(
+            f"the model knows the labels {list(labels)}, task {task.name} has {list(task.labels)}: "
+            "choose the task that the model was trained for"
+        )
+
+
+def label_values(table: Table, column: str) -> list[tuple[int, str]]:
+    """(line, label as text) of every row; an empty label is an error."""
+    position = table.column(column)
+    values = []
+    for line, row in table.rows:
+        value = row[position]
+        if isinstance(value, bool):
+            value = str(value).lower()
+        elif isinstance(value, (int, float)):
+            value = str(value)
+        if not isinstance(value, str) or not value.strip():
+            raise UserError(f"{table.path}:{line}: no label in column {column!r}: {shortened(row[position])}")
+        values.append((line, value.strip()))
+    return values
+
+
+def label_reader(task: Task) -> Callable[[str], int | float]:
+    """label as text -> index of its class, or the number. The function raises ValueError with the reason."""
+    index = {label: i for i, label in enumerate(task.labels)}
+
+    def read(value: str) -> int | float:
+        if not task.is_regression:
+            if value not in index:
+                shown = ", ".join(task.labels[:20]) + (", ..." if len(task.labels) > 20 else "")
+                raise ValueError(f"unknown label {shortened(value)}; task {task.name} has {shown}")
+            return index[value]
+        number = number_in(value)
+        if number is None or not math.isfinite(number):
+            raise ValueError(f"label {shortened(value)} is not a finite number, as task {task.name} needs")
+        return number
+
+    return read
+
+
+def read_examples(table: Table, text_columns: Sequence[str], label_column: str, read_label) -> tuple[Example, ...]:
+    positions = [(name, table.column(name)) for name in text_columns]
+    examples, empty = [], 0
+    for (line, label), (_, row) in zip(label_values(table, label_column), table.rows):
+        texts = []
+        for name, position in positions:
+            if not isinstance(row[position], str):
+                shown = shortened(row[position])
+                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown}")
+            texts.append(row[position].strip())
+        empty += not all(texts)
+        try:
+            examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, read_label(label)))
+        except ValueError as error:
+            raise UserError(f"{table.path}:{line}: {error}") from error
+    if not examples:
+        raise UserError(f"{table.path}: no examples")
+    if empty:
+        logger.warning("%s: %d example(s) with an empty text", table.path, empty)
+    return tuple(examples)
+
+
+def number_in(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def shortened(value) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,65 @@
+"""The data of a task, from wherever the arguments point: GLUE's official files, your own, the demo's, or a download."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Sequence
+
+from ofa_bert.data import demo_task
+from ofa_bert.data.examples import check_labels
+from ofa_bert.data.glue_files import read_glue_files
+from ofa_bert.data.own_files import read_own_files
+from ofa_bert.errors import UserError
+from ofa_bert.tasks.glue import glue_task
+from ofa_bert.tasks.task import Datasets, Example
+from ofa_bert.training.glue_download import download_glue
+
+
+def load_datasets(
+    task_name: str | None = None,
+    data_dir: str | Path | None = None,
+    train_file: str | Path | None = None,
+    dev_file: str | Path | None = None,
+    text_columns: Sequence[str] | None = None,
+    label_column: str | None = None,
+    labels: Sequence[str] | None = None,
+    regression: bool | None = None,
+) -> Datasets:
+    """The task with its training and dev examples, from wherever the arguments point.
+
+    train_file and dev_file: your own files; a GLUE task_name then gives labels and metrics.
+    data_dir: GLUE's official files, or the demo's. Neither: the demo is generated, PaddleNLP downloads a
+    GLUE task. labels: the classes in the order that a trained model knows them, empty for regression.
+    regression: True or False overrides the guess from the training labels of your own files.
+    Raises UserError, with file and line, for whatever is wrong with the data.
+    """
+    if train_file or dev_file:
+        if data_dir or not (train_file and dev_file):
+            raise UserError("give train_file and dev_file together, and without data_dir")
+        return read_own_files(task_name, (train_file, dev_file), text_columns, label_column, labels, regression)
+    if text_columns or label_column or regression is not None:
+        raise UserError("text_columns, label_column and regression describe your own train_file and dev_file")
+    if not task_name:
+        raise UserError("no data: give a task name, or train_file and dev_file")
+    demo = task_name.lower() == demo_task.TASK.name
+    task = demo_task.TASK if demo else glue_task(task_name)
+    if data_dir:
+        data = read_glue_files(task, Path(data_dir))
+    else:
+        data = demo_task.generate() if demo else download_glue(task)
+    return data if labels is None else _in_order(data, tuple(labels))
+
+
+def _in_order(data: Datasets, labels: tuple[str, ...]) -> Datasets:
+    """The same data with the classes in the order that a trained model knows them."""
+    check_labels(data.task, labels)
+    if labels == data.task.labels:
+        return data
+    place = [labels.index(label) for label in data.task.labels]
+
+    def moved(examples: tuple[Example, ...]) -> tuple[Example, ...]:
+        return tuple(replace(example, label=place[example.label]) for example in examples)
+
+    dev = {split: moved(examples) for split, examples in data.dev.items()}
+    return Datasets(replace(data.task, labels=labels), moved(data.train), dev)

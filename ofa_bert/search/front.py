@@ -1,0 +1,80 @@
+"""What a search over sub-models finds: points, the Pareto front, and the best one within a budget. No Paddle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Optional, Sequence
+
+from ofa_bert.errors import RunError
+from ofa_bert.submodels.values import SubModelConfig
+
+Cost = Callable[[SubModelConfig], float]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A sub-model that was evaluated: the value and the cost that are searched, its score and all its costs by name."""
+
+    sub_model: SubModelConfig
+    value: float
+    cost: float
+    score: float
+    costs: Mapping[str, float] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+
+def pareto_front(points: Sequence[Point]) -> list[Point]:
+    """The points that no other beats in value without costing more; cheapest first, values ascending.
+
+    Of points with the same value and cost the first one stays.
+    """
+    front: list[Point] = []
+    for point in sorted(points, key=lambda p: (p.cost, -p.value)):  # stable: the first of equals stays first
+        if not front or point.value > front[-1].value:
+            front.append(point)
+    return front
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Limits on costs by name ("latency_ms", "parameters", "flops"), and the lowest score that will do."""
+
+    limits: Mapping[str, float] = field(default_factory=dict)
+    min_score: Optional[float] = None
+
+    def violations(self, costs: Mapping[str, float], score: float) -> tuple[float, ...]:
+        """One number per limit, above 0 when it is broken: by which share, or by how much score."""
+        found = [costs[name] / most - 1.0 for name, most in self.limits.items()]
+        if self.min_score is not None:
+            found.append(self.min_score - score)
+        return tuple(found)
+
+    def admits(self, costs: Mapping[str, float], score: float) -> bool:
+        return all(violation <= 0 for violation in self.violations(costs, score))
+
+
+def choose(points: Sequence[Point], budget: Budget) -> Point:
+    """The best point within the budget: the cheapest when a score was asked for, otherwise the highest value."""
+    within = [point for point in points if budget.admits(point.costs, point.score)]
+    if not within:
+        raise RunError(_nothing_fits(points, budget))
+    if budget.min_score is not None:
+        return min(within, key=lambda point: (point.cost, -point.value))
+    return max(within, key=lambda point: (point.value, -point.cost))
+
+
+def _nothing_fits(points: Sequence[Point], budget: Budget) -> str:
+    lows = {name: min(point.costs[name] for point in points) for name in budget.limits}
+    parts = [f"--max_{name} {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()]
+    if budget.min_score is not None:
+        parts.append(f"--min_score {budget.min_score:g}: the best found has {max(p.score for p in points):.4f}")
+    return "no sub-model keeps within " + "; ".join(parts) + ". Give more room, or --min_width and --min_depth less"
+
+
+def hypervolume(front: Sequence[Point], worst_value: float, worst_cost: float) -> float:
+    """The area that a front dominates, down to the worst corner: larger is better (for comparing two fronts)."""
+    area, last = 0.0, worst_value
+    for point in pareto_front([p for p in front if p.cost <= worst_cost and p.value >= worst_value]):
+        area += (point.value - last) * (worst_cost - point.cost)
+        last = point.value
+    return area

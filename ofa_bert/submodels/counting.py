@@ -1,0 +1,35 @@
+"""How large a sub-model is."""
+
+from __future__ import annotations
+
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
+
+
+def count_parameters(shape: ModelShape, sub_model: SubModelConfig) -> int:
+    """Exact number of parameters of the extracted sub-model, embeddings and classifier included."""
+    hidden = shape.hidden_size
+    rows = shape.vocab_size + shape.max_positions + shape.type_vocab_size + shape.task_type_vocab_size
+    embeddings = rows * hidden + 2 * hidden
+    encoder = 0
+    for heads, ffn in zip(sub_model.heads, sub_model.ffn):
+        inner = heads * shape.head_dim
+        attention = 3 * (hidden * inner + inner) + inner * hidden + hidden
+        feed_forward = hidden * ffn + ffn + ffn * hidden + hidden
+        encoder += attention + feed_forward + 4 * hidden
+    pooler = hidden * hidden + hidden
+    classifier = hidden * shape.num_labels + shape.num_labels
+    fit = (sub_model.depth + 2) * (hidden + 1) * shape.fit_size
+    return embeddings + encoder + pooler + classifier + fit
+
+
+def count_flops(shape: ModelShape, sub_model: SubModelConfig, length: int = 128) -> int:
+    """Floating-point operations of the matrix products for one sequence of `length` tokens (2 per multiply-add)."""
+    hidden = shape.hidden_size
+    total = 0
+    for heads, ffn in zip(sub_model.heads, sub_model.ffn):
+        inner = heads * shape.head_dim
+        projections = 4 * hidden * inner
+        attention = 2 * length * inner
+        total += length * (projections + attention + 2 * hidden * ffn)
+    total += hidden * hidden + hidden * shape.num_labels
+    return 2 * total

@@ -1,0 +1,99 @@
+"""The sub-models that training covers: widths times depths."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Any, Iterable, Iterator, Sequence
+
+from ofa_bert.errors import UserError
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, check_mult, even_layers, uniform
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """The sub-models that training covers: every width with every depth.
+
+    `kept_layers[i]` are the layers that `depth_mults[i]` keeps. Values are descending, 1.0 among them or not.
+    """
+
+    shape: ModelShape
+    width_mults: tuple[float, ...]
+    depth_mults: tuple[float, ...] = (1.0,)
+    kept_layers: tuple[tuple[int, ...], ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("width_mults", "depth_mults"):
+            values = sorted({check_mult(name[:-1], float(v)) for v in getattr(self, name)}, reverse=True)
+            if not values:
+                raise UserError(f"{name} is empty; give at least 1.0")
+            if self.kept_layers and name == "depth_mults" and values != list(self.depth_mults):
+                raise UserError("depth_mults must be descending and distinct when kept_layers are given")
+            object.__setattr__(self, name, tuple(values))
+        kept = self.kept_layers or tuple(even_layers(self.shape.num_layers, d) for d in self.depth_mults)
+        if len(kept) != len(self.depth_mults):
+            raise UserError(f"{len(self.depth_mults)} depth_mults need as many kept_layers; got {len(kept)}")
+        object.__setattr__(self, "kept_layers", tuple(tuple(layers) for layers in kept))
+        for sub_model in self.sub_models().values():
+            sub_model.check_fits(self.shape)
+
+    def sub_model(self, width_mult: float, depth_mult: float = 1.0) -> SubModelConfig:
+        """The trained sub-model of these two multipliers; UserError with the trained list for any other."""
+        width = _nearest("width_mult", width_mult, self.width_mults)
+        depth = _nearest("depth_mult", depth_mult, self.depth_mults)
+        return uniform(self.shape, width, self.kept_layers[self.depth_mults.index(depth)])
+
+    def sub_models(self) -> dict[str, SubModelConfig]:
+        """Name -> sub-model, largest first; multipliers that round to the same sub-model appear once."""
+        found: dict[str, SubModelConfig] = {}
+        for depth, layers in zip(self.depth_mults, self.kept_layers):
+            for width in self.width_mults:
+                sub_model = uniform(self.shape, width, layers)
+                if sub_model not in found.values():
+                    found[f"w{width:.4g}_d{depth:.4g}"] = sub_model
+        return found
+
+    @property
+    def largest(self) -> SubModelConfig:
+        return next(iter(self.sub_models().values()))
+
+    @property
+    def smallest(self) -> SubModelConfig:
+        return list(self.sub_models().values())[-1]
+
+    def sandwich(self, samples: int, rng: random.Random) -> tuple[SubModelConfig, ...]:
+        """Largest, smallest and `samples` others drawn without repetition (the sandwich rule)."""
+        every = list(self.sub_models().values())
+        between = every[1:-1]
+        drawn = rng.sample(between, min(samples, len(between)))
+        return tuple(_distinct([every[0], *drawn, every[-1]]))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "shape": self.shape.to_json(),
+            "width_mults": list(self.width_mults),
+            "depth_mults": list(self.depth_mults),
+            "kept_layers": [list(layers) for layers in self.kept_layers],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "SearchSpace":
+        return cls(
+            ModelShape.from_json(value["shape"]),
+            tuple(value["width_mults"]),
+            tuple(value["depth_mults"]),
+            tuple(tuple(layers) for layers in value["kept_layers"]),
+        )
+
+
+def _nearest(name: str, value: float, allowed: Sequence[float]) -> float:
+    """The allowed value that `value` means; 0.6667 stands for 2/3."""
+    check_mult(name, value)
+    best = min(allowed, key=lambda item: abs(item - value))
+    if abs(best - value) > 1e-3:
+        raise UserError(f"{name} {value} was not trained; the supernet covers {', '.join(map(str, allowed))}")
+    return best
+
+
+def _distinct(items: Iterable[SubModelConfig]) -> Iterator[SubModelConfig]:
+    return iter(dict.fromkeys(items))

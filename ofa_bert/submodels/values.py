@@ -1,0 +1,126 @@
+"""Sub-models as values: what is kept of a full model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Sequence
+
+from ofa_bert.errors import UserError
+
+# 12 heads * (2/3) is 7.999... in floating point; the tolerance makes it the 8 that everybody means.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Dimensions of a full model: enough to count parameters and operations of any sub-model exactly."""
+
+    num_layers: int
+    hidden_size: int
+    num_heads: int
+    head_dim: int
+    ffn_size: int
+    vocab_size: int
+    max_positions: int
+    type_vocab_size: int
+    num_labels: int
+    task_type_vocab_size: int = 0  # ERNIE's task embedding
+    fit_size: int = 0  # TinyBERT keeps projections to its teacher's width, one per hidden state and one shared
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> "ModelShape":
+        return cls(**value)
+
+    def to_json(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SubModelConfig:
+    """Which layers of a full model are kept and, for each, how many of its leading heads and FFN neurons.
+
+    `layers` are ascending indices into the full model; `heads` and `ffn` have one entry per kept layer.
+    """
+
+    layers: tuple[int, ...]
+    heads: tuple[int, ...]
+    ffn: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        # Lists from JSON become tuples, so that equal sub-models hash equally.
+        for name in ("layers", "heads", "ffn"):
+            object.__setattr__(self, name, tuple(int(item) for item in getattr(self, name)))
+        problems = []
+        if not self.layers:
+            problems.append("it keeps no layer")
+        if not len(self.layers) == len(self.heads) == len(self.ffn):
+            problems.append(
+                f"layers, heads and ffn have {len(self.layers)}, {len(self.heads)} and {len(self.ffn)} entries;"
+                " give one per kept layer"
+            )
+        if list(self.layers) != sorted(set(self.layers)) or (self.layers and self.layers[0] < 0):
+            problems.append(f"layers {list(self.layers)} are not ascending indices from 0")
+        if any(count < 1 for count in self.heads + self.ffn):
+            problems.append("every kept layer needs at least one head and one FFN neuron")
+        if problems:
+            raise UserError("not a sub-model: " + "; ".join(problems))
+
+    @property
+    def depth(self) -> int:
+        return len(self.layers)
+
+    def check_fits(self, shape: ModelShape) -> None:
+        """Raise UserError when this sub-model is not part of a model of that shape."""
+        problems = []
+        if self.layers[-1] >= shape.num_layers:
+            problems.append(f"layer {self.layers[-1]}: the model has layers 0 to {shape.num_layers - 1}")
+        if max(self.heads) > shape.num_heads:
+            problems.append(f"{max(self.heads)} heads: the model has {shape.num_heads}")
+        if max(self.ffn) > shape.ffn_size:
+            problems.append(f"{max(self.ffn)} FFN neurons: the model has {shape.ffn_size}")
+        if problems:
+            raise UserError("the sub-model does not fit the model: " + "; ".join(problems))
+
+    def to_json(self) -> dict[str, list[int]]:
+        return {name: list(value) for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_json(cls, value: Any) -> "SubModelConfig":
+        """Inverse of `to_json`; raises UserError for anything else."""
+        if not isinstance(value, dict) or set(value) != {"layers", "heads", "ffn"}:
+            raise UserError(
+                'a sub-model is {"layers": [...], "heads": [...], "ffn": [...]}, one entry per kept layer;'
+                f" got {str(value)[:120]}"
+            )
+        for name, items in value.items():
+            if not isinstance(items, (list, tuple)) or any(type(item) is not int for item in items):
+                raise UserError(f"a sub-model's {name!r} must be a list of whole numbers; got {str(items)[:120]}")
+        return cls(**value)
+
+
+def scaled(count: int, mult: float) -> int:
+    """How many of `count` heads, neurons or layers a multiplier in (0, 1] keeps: rounded down, at least one."""
+    return max(1, int(count * mult + ROUNDING))
+
+
+def check_mult(name: str, mult: float) -> float:
+    """Return `mult` when it lies in (0, 1]; raise UserError otherwise (NaN included)."""
+    if not 0 < mult <= 1:
+        raise UserError(f"{name} {mult}: must be above 0 and at most 1, for example 0.6666666666666666")
+    return mult
+
+
+def even_layers(num_layers: int, depth_mult: float) -> tuple[int, ...]:
+    """Evenly spaced layers, the first and the last among them (one layer: the last, which the head reads)."""
+    keep = scaled(num_layers, check_mult("depth_mult", depth_mult))
+    if keep == 1:
+        return (num_layers - 1,)
+    return tuple(round(i * (num_layers - 1) / (keep - 1)) for i in range(keep))
+
+
+def uniform(shape: ModelShape, width_mult: float, layers: Sequence[int] | None = None) -> SubModelConfig:
+    """The sub-model with the same width in every kept layer (all layers when `layers` is None)."""
+    check_mult("width_mult", width_mult)
+    kept = tuple(range(shape.num_layers)) if layers is None else tuple(layers)
+    heads, ffn = scaled(shape.num_heads, width_mult), scaled(shape.ffn_size, width_mult)
+    return SubModelConfig(kept, (heads,) * len(kept), (ffn,) * len(kept))
