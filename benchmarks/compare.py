@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import dev_data  # noqa: E402
 
-from ofa_bert.bundle import read_manifest  # noqa: E402
+from ofa_bert.bundle.manifest import read_manifest  # noqa: E402
 from ofa_bert.cli.process import run  # noqa: E402
 from ofa_bert.errors import UserError  # noqa: E402
 from ofa_bert.meta import versions  # noqa: E402

@@ -26,13 +26,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import dev_data  # noqa: E402
 
 from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, open_exit_parts, open_model  # noqa: E402
-from ofa_bert.bundle import read_manifest  # noqa: E402
+from ofa_bert.bundle.exits import FROM_POLICY, ExitPlan, exits_of, plan_of  # noqa: E402
+from ofa_bert.bundle.manifest import read_manifest  # noqa: E402
 from ofa_bert.cli.process import run  # noqa: E402
 from ofa_bert.errors import UserError  # noqa: E402
-from ofa_bert.exit_bundle import FROM_POLICY, ExitPlan, exits_of, plan_of  # noqa: E402
-from ofa_bert.exit_loop import POOL_BATCHES, Answers  # noqa: E402
-from ofa_bert.exit_policy import CRITERIA, Policy, saving  # noqa: E402
 from ofa_bert.exit_runtime import ExitModel, Limits  # noqa: E402
+from ofa_bert.exits.loop import POOL_BATCHES, Answers  # noqa: E402
+from ofa_bert.exits.policy import CRITERIA, Policy, saving  # noqa: E402
 from ofa_bert.meta import versions  # noqa: E402
 from ofa_bert.reporting import table  # noqa: E402
 from ofa_bert.system import environment  # noqa: E402

@@ -77,7 +77,7 @@ def exported(
 ) -> Iterator[tuple[str, str, Path]]:
     """(side, precision, file) of every ONNX model that export_model.py makes; "fused" for the CUDA provider's own."""
     import export_model
-    from ofa_bert.bundle import read_manifest
+    from ofa_bert.bundle.manifest import read_manifest
 
     (scratch / "sub_model.json").write_text(json.dumps(sub_model.to_json()))
     argv = ["--model_name_or_path", str(source), "--sub_model_output_dir", str(scratch / "dynamic")]

@@ -18,7 +18,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ofa_bert import reporting  # noqa: E402
-from ofa_bert.bundle import read_manifest  # noqa: E402
+from ofa_bert.bundle.manifest import read_manifest  # noqa: E402
 from ofa_bert.data.table_files import read_table  # noqa: E402
 from ofa_bert.runtime import Predictor  # noqa: E402
 from ofa_bert.system import environment

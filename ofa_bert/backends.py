@@ -16,13 +16,13 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from ofa_bert.bundle import models, read_manifest
+from ofa_bert.bundle.exits import ExitPlan, Parts, exits_of, pick_parts
+from ofa_bert.bundle.manifest import models, read_manifest
 from ofa_bert.engines import ENGINES, PARTS, Part, Settings
 from ofa_bert.errors import UserError
 from ofa_bert.exit_arrays import on_device, on_host
-from ofa_bert.exit_bundle import ExitPlan, Parts, exits_of, pick_parts
-from ofa_bert.exit_loop import Library
 from ofa_bert.exit_merge import merge
+from ofa_bert.exits.loop import Library
 from ofa_bert.system import environment
 from ofa_bert.tensorrt import Profile
 

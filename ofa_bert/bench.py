@@ -32,7 +32,7 @@ from ofa_bert.bench_rows import (
     timing,
     write_rows,
 )
-from ofa_bert.bundle import models
+from ofa_bert.bundle.manifest import models
 from ofa_bert.config_bench import BenchConfig
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import RunError, UserError

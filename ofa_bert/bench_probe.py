@@ -16,7 +16,7 @@ from typing import Any, Optional
 import numpy as np
 
 from ofa_bert.backends import Backend, open_model
-from ofa_bert.bundle import read_manifest
+from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.errors import RunError
 from ofa_bert.system import child_process
 from ofa_bert.system.machine import host_peak_mib

@@ -14,7 +14,7 @@ from typing import Iterable, Mapping, Sequence
 import numpy as np
 from paddle import nn
 
-from ofa_bert.bundle import INPUTS
+from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.data.batches import Batch
 from ofa_bert.encoder import backbone, encoder_layers
 from ofa_bert.onnx_write import linear_inputs, quantize, residual_sums

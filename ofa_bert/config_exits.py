@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ofa_bert.config import DEVICES, MODEL_TYPES, DataConfig, TrainConfig
-from ofa_bert.exit_policy import CRITERIA
+from ofa_bert.exits.policy import CRITERIA
 from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")

@@ -8,8 +8,7 @@ from typing import Any, Optional
 
 from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
 from ofa_bert.data.table_files import SUFFIXES
-from ofa_bert.exit_bundle import MODES
-from ofa_bert.exit_policy import CRITERIA
+from ofa_bert.exits.policy import CRITERIA, MODES
 from ofa_bert.options import not_negative, option, positive, whole
 
 

@@ -19,10 +19,11 @@ from ofa_bert.encoder import backbone
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score
 from ofa_bert.evidence import Data
-from ofa_bert.exits import EXITS, Exits, exits_of_sub_model, load_exits
+from ofa_bert.exits.layout import EXITS
 from ofa_bert.export import export_bundle
 from ofa_bert.files.atomic import read_json
 from ofa_bert.meta import versions
+from ofa_bert.models.exit_heads import Exits, exits_of_sub_model, load_exits
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.grid import SearchSpace

@@ -13,10 +13,10 @@ from typing import Any, Callable, NamedTuple, Optional, Sequence
 import numpy as np
 
 from ofa_bert import tensorrt
-from ofa_bert.bundle import INPUTS, OUTPUT
+from ofa_bert.bundle.exits import HIDDEN
+from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
 from ofa_bert.exit_arrays import Array, OnDevice, Part
-from ofa_bert.exit_bundle import HIDDEN
 from ofa_bert.system import environment
 from ofa_bert.tensorrt import Profile
 

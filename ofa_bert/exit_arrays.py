@@ -10,7 +10,7 @@ from typing import Any, Callable, Sequence, Union
 
 import numpy as np
 
-from ofa_bert.exit_loop import Library
+from ofa_bert.exits.loop import Library
 
 
 class OnDevice:

@@ -12,17 +12,18 @@ from paddle import nn
 
 from ofa_bert import onnx_write
 from ofa_bert.backends import Backend, ExitParts, open_part_files
-from ofa_bert.bundle import KINDS, OUTPUT, Kind
+from ofa_bert.bundle.exits import FOLDER, ExitPlan, Parts
+from ofa_bert.bundle.manifest import KINDS, OUTPUT, Kind
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Judge
-from ofa_bert.exit_bundle import FOLDER, MODES, TABLE, ExitPlan, Parts, read_table
 from ofa_bert.exit_files import write_onnx_parts, write_paddle_parts
 from ofa_bert.exit_graphs import UpTo, depths
-from ofa_bert.exit_policy import Policy
-from ofa_bert.exit_prediction import TokenTable
-from ofa_bert.exits import Exits, default_criterion
+from ofa_bert.exits.layout import default_criterion
+from ofa_bert.exits.policy import MODES, Policy
+from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
 from ofa_bert.files.atomic import EXIT_POLICY, read_json, write_json_atomic
 from ofa_bert.files.weights import write_weights
+from ofa_bert.models.exit_heads import Exits
 from ofa_bert.precision import Exporter
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task

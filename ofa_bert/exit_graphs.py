@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.encoder import attention_mask, backbone, classify, encoder_layers
-from ofa_bert.exits import Exits
+from ofa_bert.models.exit_heads import Exits
 
 
 class Step(NamedTuple):

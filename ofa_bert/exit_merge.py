@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Sequence
 
-from ofa_bert.bundle import INPUTS, OUTPUT
+from ofa_bert.bundle.exits import HIDDEN
+from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
-from ofa_bert.exit_bundle import HIDDEN
 
 
 def merge(parts: Sequence[Path], target: Path) -> None:

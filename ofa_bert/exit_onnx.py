@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from paddle import nn
 
-from ofa_bert.bundle import INPUTS, OUTPUT
+from ofa_bert.bundle.exits import CERTAINTY, HIDDEN
+from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.encoder import backbone, encoder_layers
-from ofa_bert.exit_bundle import CERTAINTY, HIDDEN
-from ofa_bert.exits import HEAD_PARTS, HEAD_WIDTH, Exits, Ramp
+from ofa_bert.exits.layout import HEAD_PARTS, HEAD_WIDTH
+from ofa_bert.models.exit_heads import Exits, Ramp
 from ofa_bert.onnx_build import MASKED, Graph
 from ofa_bert.onnx_write import OPSET, Form, Writer, save
 

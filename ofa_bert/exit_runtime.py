@@ -12,12 +12,12 @@ from typing import NamedTuple, Sequence, Union
 import numpy as np
 
 from ofa_bert.backends import ExitParts, open_exit_parts
-from ofa_bert.bundle import read_manifest
+from ofa_bert.bundle.exits import ExitPlan, plan_of
+from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError
 from ofa_bert.exit_arrays import Array
-from ofa_bert.exit_bundle import ExitPlan, plan_of
-from ofa_bert.exit_loop import Answer, Answers, Kind, Stage, Work, advance
+from ofa_bert.exits.loop import Answer, Answers, Kind, Stage, Work, advance
 
 
 class Limits(NamedTuple):

@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Any, Sequence
 
-from ofa_bert.bundle import TOKENIZER
+from ofa_bert.bundle.manifest import TOKENIZER
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ofa_bert import onnx_graph, onnx_write
 from ofa_bert.backends import Backend, format_of, open_files
-from ofa_bert.bundle import INPUTS, PARAMETERS, program_path
+from ofa_bert.bundle.manifest import INPUTS, PARAMETERS, program_path
 from ofa_bert.encoder import model_class, resize
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.meta import versions

@@ -12,7 +12,7 @@ import importlib.metadata
 from pathlib import Path
 from typing import Any, Iterable, Mapping, Sequence
 
-from ofa_bert.bundle import OUTPUT
+from ofa_bert.bundle.manifest import OUTPUT
 from ofa_bert.errors import RunError, UserError
 
 # The first opset in which LayerNormalization is one operator; both supported paddle2onnx versions reach it.

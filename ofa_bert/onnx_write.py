@@ -15,7 +15,7 @@ from typing import Any, Mapping
 import numpy as np
 from paddle import nn
 
-from ofa_bert.bundle import INPUTS, OUTPUT
+from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.encoder import backbone, encoder_layers, model_type_of
 from ofa_bert.errors import RunError
 from ofa_bert.onnx_build import MASKED, Graph

@@ -21,7 +21,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.bundle import PARAMETERS, STATIC_PREFIX, program_path
+from ofa_bert.bundle.manifest import PARAMETERS, STATIC_PREFIX, program_path
 from ofa_bert.calibration import Traffic
 from ofa_bert.data.batches import Batch
 from ofa_bert.encoder import encoder_layers

@@ -12,7 +12,7 @@ from paddle import nn
 
 from ofa_bert import onnx_graph, onnx_write, paddle_int8
 from ofa_bert.backends import open_files
-from ofa_bert.bundle import KINDS, PARAMETERS, Kind, program_path
+from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.calibration import Traffic, choose_scales, observe
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
@@ -25,7 +25,7 @@ HALF_LIMIT = 65504 / 4  # a quarter of what half precision ends at: other senten
 
 
 def plan(precisions: Sequence[str], onnx: bool, fused: bool) -> list[str]:
-    """The names, from bundle.KINDS, of the models to write. The static model in fp32 is always the first."""
+    """The names, from manifest.KINDS, of the models to write. The static model in fp32 is always the first."""
     names = ["paddle-fp32"]
     if onnx or fused or "bf16" in precisions:
         names.append("onnx-fp32")

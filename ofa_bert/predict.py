@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Sequence
 
-from ofa_bert.bundle import model_files, read_manifest
+from ofa_bert.bundle.manifest import model_files, read_manifest
 from ofa_bert.config_runtime import PredictConfig, TrtexecConfig
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import RunError, UserError

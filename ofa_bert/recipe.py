@@ -15,7 +15,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 from ofa_bert import onnx_graph, parallel
 from ofa_bert.backends import check_choice
-from ofa_bert.bundle import read_manifest
+from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config import ExportConfig, FinetuneConfig
 from ofa_bert.config_pretrain import PretrainConfig

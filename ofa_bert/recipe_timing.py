@@ -18,7 +18,7 @@ import paddle
 from tqdm import tqdm
 
 from ofa_bert.backends import format_of, open_model
-from ofa_bert.bundle import models, read_manifest
+from ofa_bert.bundle.manifest import models, read_manifest
 from ofa_bert.checkpoint import WEIGHTS, load_model
 from ofa_bert.config_recipe import RecipeConfig
 from ofa_bert.data.batches import Encoded, encode, eval_batches

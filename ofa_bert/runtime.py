@@ -18,12 +18,12 @@ import numpy as np
 from tqdm import tqdm
 
 from ofa_bert.backends import open_model
-from ofa_bert.bundle import read_manifest
+from ofa_bert.bundle.exits import plan_of
+from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.exit_bundle import plan_of
-from ofa_bert.exit_loop import POOL_BATCHES, Answers
 from ofa_bert.exit_runtime import open_exits
+from ofa_bert.exits.loop import POOL_BATCHES, Answers
 from ofa_bert.system import environment
 from ofa_bert.tensorrt import Profile
 from ofa_bert.tokens import Text, check_texts, load_text_encoder
@@ -72,7 +72,7 @@ class Predictor:
         threads: per process; unless given, all usable cores, divided among the workers.
         batch_size, max_tokens_per_batch: a batch has at most so many texts, and so many tokens with its padding;
         unless given, as many tokens as compute fastest: few on a CPU, many on a GPU.
-        exit_threshold, exit_mode, exit_criterion: early exits, see exit_bundle.plan_of; without a threshold the whole
+        exit_threshold, exit_mode, exit_criterion: early exits, see exits.plan_of; without a threshold the whole
         model runs for every text.
         """
         numbers = {"threads": threads, "batch_size": batch_size, "max_tokens_per_batch": max_tokens_per_batch}

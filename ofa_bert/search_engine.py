@@ -10,11 +10,11 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
-from ofa_bert.exit_features import Outputs, unpack
 from ofa_bert.exit_graphs import depths
-from ofa_bert.exits import Exits, exits_of_sub_model
+from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.latency_exits import open_parts, through, write_parts
 from ofa_bert.latency_measure import Device, write_model
+from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
 from ofa_bert.precision import Forms
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.supernet import extract
@@ -59,7 +59,7 @@ class Engine:
         return unpack(flat, classes, layers)
 
     def _name(self) -> str:
-        """bundle.KINDS' name of the graph."""
+        """manifest.KINDS' name of the graph."""
         fused = "-fused" if self.device.device == "gpu" else ""
         precision = self.device.file_precision
         if precision in ("int8", "int8-static"):

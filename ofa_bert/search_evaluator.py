@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Sequence
 
-from ofa_bert.exit_features import Outputs
+from ofa_bert.exits.outputs import Outputs
 from ofa_bert.nsga import Evaluated
 from ofa_bert.search.front import Budget, Point
 from ofa_bert.search_eval import Scorer

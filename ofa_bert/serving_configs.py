@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence, Union
 
-from ofa_bert.bundle import INPUTS, OUTPUT
+from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 
 Value = Union[str, int, bool, "Word", "Message"]
 Message = Sequence[tuple[str, Any]]

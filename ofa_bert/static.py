@@ -7,7 +7,7 @@ from pathlib import Path
 import paddle
 from paddle import nn
 
-from ofa_bert.bundle import INPUTS, PARAMETERS, STATIC_PREFIX
+from ofa_bert.bundle.manifest import INPUTS, PARAMETERS, STATIC_PREFIX
 from ofa_bert.errors import RunError
 
 

@@ -15,7 +15,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ofa_bert.bundle import INPUTS
+from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.errors import UserError
 
 WORKSPACE = 1 << 30  # bytes that TensorRT may use while it compiles

@@ -7,7 +7,7 @@ from typing import Any, Callable, Mapping, Sequence, Union
 
 import numpy as np
 
-from ofa_bert.bundle import TOKENIZER
+from ofa_bert.bundle.manifest import TOKENIZER
 from ofa_bert.errors import UserError
 
 Text = Union[str, tuple[str, str]]

@@ -12,10 +12,10 @@ from typing import Any, Mapping, Optional, Sequence
 
 import numpy as np
 
-from ofa_bert.exit_features import Outputs
-from ofa_bert.exit_policy import Policy
-from ofa_bert.exit_sweep import answers_at, taken, worth_asking
-from ofa_bert.latency_model import LatencyTable
+from ofa_bert.bundle.latency_table import LatencyTable
+from ofa_bert.exits.outputs import Outputs
+from ofa_bert.exits.policy import Policy
+from ofa_bert.exits.sweep import answers_at, taken, worth_asking
 from ofa_bert.submodels.values import SubModelConfig
 
 # Shares of the largest uncertainty that are tried as thresholds.

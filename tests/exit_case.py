@@ -32,11 +32,12 @@ def texts_of(count, seed=0, longest=20):
 def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, policy=None, onnx=True, **how):
     from ofa_bert import encoder
     from ofa_bert.data.batches import encode
-    from ofa_bert.exit_features import Frozen, collect
-    from ofa_bert.exits import ExitLayout, Exits
+    from ofa_bert.exits.layout import ExitLayout
     from ofa_bert.export import export_bundle
+    from ofa_bert.models.exit_heads import Exits
     from ofa_bert.supernet import whole
     from ofa_bert.tasks.task import Example, Task
+    from ofa_bert.training.exits.states import Frozen, collect
 
     path.mkdir(parents=True, exist_ok=True)
     model = build(model_type, layers=5, seed=1, num_labels=num_labels)
@@ -62,10 +63,9 @@ def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, poli
 
 def write_policy(path, model, exits, meta, data, outputs, share, mode="threshold", ask=(0, 1, 2)):
     """What python -m ofa_bert exits writes, for a threshold of entropy at which that share of the samples leaves."""
-    from ofa_bert.exit_bundle import TABLE
-    from ofa_bert.exit_policy import Policy
-    from ofa_bert.exit_prediction import calibrate, learn
-    from ofa_bert.exit_sweep import taken
+    from ofa_bert.exits.policy import Policy
+    from ofa_bert.exits.sweep import taken
+    from ofa_bert.exits.token_table import TABLE, calibrate, learn
     from ofa_bert.files.weights import write_weights
 
     path.mkdir()
@@ -88,7 +88,7 @@ def write_policy(path, model, exits, meta, data, outputs, share, mode="threshold
 
 def between(outputs, share, criterion="entropy"):
     """A threshold at which about that share of the samples leaves, far from every uncertainty that was seen."""
-    from ofa_bert.exit_policy import uncertainty
+    from ofa_bert.exits.policy import uncertainty
 
     each = uncertainty(criterion, outputs.logits[:-1], outputs.certainty)  # [E, N]
     values = np.sort(each.ravel())

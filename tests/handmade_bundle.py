@@ -64,7 +64,7 @@ def write_paddle(directory, outputs=3, seed=0):
     """The same model as a static Paddle model; returns its [program, parameters]."""
     import paddle
 
-    from ofa_bert.bundle import program_path
+    from ofa_bert.bundle.manifest import program_path
 
     class Sum(paddle.nn.Layer):
         def __init__(self):

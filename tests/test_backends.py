@@ -73,7 +73,7 @@ def test_two_activations_in_a_row_survive_onednn(tmp_path):
     import paddle
     from conftest import build
 
-    from ofa_bert.bundle import program_path
+    from ofa_bert.bundle.manifest import program_path
 
     model = build("tinybert", layers=1)
     spec = [paddle.static.InputSpec([None, None], "int64", name) for name in ("input_ids", "token_type_ids")]

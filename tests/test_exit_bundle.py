@@ -13,12 +13,12 @@ from exit_case import ENDS, between, make_case, write_policy
 from ofa_bert import __main__ as commands
 from ofa_bert import exit_export, exit_files
 from ofa_bert.backends import open_exit_parts
+from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exit_arrays import OnDevice
-from ofa_bert.exit_bundle import ExitPlan, plan_of
 from ofa_bert.exit_merge import merge
-from ofa_bert.exit_policy import Policy, first_exits
 from ofa_bert.exit_runtime import ExitModel, Limits, open_exits
+from ofa_bert.exits.policy import Policy, first_exits
 from ofa_bert.runtime import Predictor
 from ofa_bert.supernet import whole
 

@@ -20,16 +20,15 @@ from ofa_bert.data.batches import encode, split_holdout
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict
-from ofa_bert.exit_bundle import TABLE
-from ofa_bert.exit_features import Outputs
 from ofa_bert.exit_inference import answer, answer_at
-from ofa_bert.exit_policy import Policy, first_exits, saving
-from ofa_bert.exit_prediction import TokenTable
-from ofa_bert.exit_sweep import choose, policies, row, taken, worth_asking
 from ofa_bert.exit_training import choose_layout
-from ofa_bert.exits import load_exits
+from ofa_bert.exits.outputs import Outputs
+from ofa_bert.exits.policy import Policy, first_exits, saving
+from ofa_bert.exits.sweep import choose, policies, row, taken, worth_asking
+from ofa_bert.exits.token_table import TABLE, TokenTable
 from ofa_bert.files.weights import read_weights
 from ofa_bert.finetune import stock_forward
+from ofa_bert.models.exit_heads import load_exits
 from ofa_bert.runtime import Predictor
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform

@@ -8,7 +8,7 @@ from conftest import SHARED, build, randomise
 
 from ofa_bert import calibration, encoder, onnx_write, paddle_int8, precision
 from ofa_bert.backends import open_model
-from ofa_bert.bundle import model_files
+from ofa_bert.bundle.manifest import model_files
 from ofa_bert.calibration import Traffic, best_scale, choose_scales, observe
 from ofa_bert.cli.parser import parse
 from ofa_bert.config import ExportConfig

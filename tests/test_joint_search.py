@@ -8,12 +8,14 @@ import pytest
 from conftest import randomise
 
 from ofa_bert.__main__ import main
+from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
 from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.encoder import shape_of
-from ofa_bert.exits import ExitLayout, Exits
+from ofa_bert.exits.layout import ExitLayout
+from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency_measure import Device
-from ofa_bert.latency_model import ExitCost, LatencyTable, calibrate
+from ofa_bert.models.exit_heads import Exits
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.ways import Way
@@ -94,7 +96,7 @@ def test_the_winner_is_the_bundle_that_its_command_exports(supernet_dir, tables,
 @pytest.mark.parametrize("backend", ["onnx_runtime", "openvino"])
 def test_the_printed_export_has_the_precision_of_the_back_end(supernet_dir, tables, tmp_path, backend):
     import export_model
-    from ofa_bert.bundle import read_manifest
+    from ofa_bert.bundle.manifest import read_manifest
 
     pytest.importorskip(backend.replace("onnx_runtime", "onnxruntime"))
     table = LatencyTable.load(tables[1])
@@ -168,8 +170,8 @@ def test_a_supernet_without_exits_has_none_to_search(supernet_dir, tables, tmp_p
 
 
 def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkeypatch):
-    from ofa_bert.exits import load_exits
     from ofa_bert.latency_exits import mean_ms
+    from ofa_bert.models.exit_heads import load_exits
 
     model, _, meta = load_model(supernet_dir / "best")
     model.eval()

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from conftest import build
 
+from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
-from ofa_bert.latency_model import LatencyTable, assess, calibrate, design, fit, held_out
+from ofa_bert.latency.fit import assess, calibrate, design, fit, held_out
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 
 SHAPE = ModelShape(12, 384, 12, 32, 1536, 30522, 512, 2, 2)

@@ -17,8 +17,8 @@ from ofa_bert.data.batches import Encoded
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.depth import distance
 from ofa_bert.encoder import shape_of
+from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency_measure import Device
-from ofa_bert.latency_model import calibrate
 from ofa_bert.options import arguments
 from ofa_bert.search_eval import Scorer
 from ofa_bert.submodels.counting import count_flops

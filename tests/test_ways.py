@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from conftest import batch_of, build, randomise
 
+from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
 from ofa_bert.data.batches import Encoded
-from ofa_bert.exit_features import Frozen, Outputs, collect
-from ofa_bert.exit_policy import Policy, first_exits
-from ofa_bert.exits import ExitLayout, Exits
-from ofa_bert.latency_model import ExitCost, ExitRun, LatencyTable, with_exits
+from ofa_bert.exits.layout import ExitLayout
+from ofa_bert.exits.outputs import Outputs
+from ofa_bert.exits.policy import Policy, first_exits
+from ofa_bert.latency.fit import ExitRun, with_exits
+from ofa_bert.models.exit_heads import Exits
 from ofa_bert.nsga import Evaluated
 from ofa_bert.search.front import Budget, Point
 from ofa_bert.search_engine import Engine
@@ -18,6 +20,7 @@ from ofa_bert.search_eval import Scorer
 from ofa_bert.search_evaluator import expanded, suited
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.task import Task
+from ofa_bert.training.exits.states import Frozen, collect
 from ofa_bert.ways import Way, Ways, thresholds
 
 SHAPE = ModelShape(4, 32, 4, 8, 64, 50, 40, 2, 3)
@@ -98,7 +101,7 @@ def test_without_exits_or_tables_there_is_one_way_each():
 
 
 def test_ways_survive_json_and_thresholds_are_ones_that_can_be_meant():
-    from ofa_bert.exit_policy import check_threshold
+    from ofa_bert.exits.policy import check_threshold
 
     way = Way("int8", Policy("entropy", 0.2), (0, 3))
     assert Way.from_json(json.loads(json.dumps(way.to_json()))) == way

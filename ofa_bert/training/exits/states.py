@@ -12,7 +12,8 @@ from paddle import nn
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.encoder import attention_mask, classify
 from ofa_bert.evaluate import predict
-from ofa_bert.exits import Exits
+from ofa_bert.exits.outputs import Outputs, unpack
+from ofa_bert.models.exit_heads import Exits
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.supernet import embed, encode
 
@@ -95,14 +96,6 @@ def freeze(
     return frozen
 
 
-class Outputs(NamedTuple):
-    """What all exits of a sub-model say of a data set, the last exit last; `layers` [E + 1] run until each."""
-
-    logits: np.ndarray  # [E + 1, N, C] float32
-    certainty: np.ndarray  # [E, N] float32
-    layers: tuple[int, ...]
-
-
 def collect(frozen: Frozen, exits: Exits, sub_model: SubModelConfig, label: str = "") -> Outputs:
     """Every exit's answer to every sample of the data set; model and exits are in eval mode."""
     points = exits.layout.points(sub_model)
@@ -127,10 +120,3 @@ def all_answers(
     answers = [exits.logits(layer, hidden[place], mask) for place, layer in points]
     certain = [exits.certainty(layer, hidden[place]).unsqueeze(-1) for place, layer in points]
     return paddle.concat([*answers, last, *certain], axis=-1)
-
-
-def unpack(flat: np.ndarray, classes: int, layers: tuple[int, ...]) -> Outputs:
-    """From `all_answers` of a data set [N, (E + 1) * C + E]; `layers` run until each of the E + 1 exits."""
-    split = len(layers) * classes
-    logits = flat[:, :split].reshape(len(flat), len(layers), classes).transpose(1, 0, 2)
-    return Outputs(logits, flat[:, split:].T, layers)

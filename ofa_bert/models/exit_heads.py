@@ -1,12 +1,7 @@
-"""Exits: classifiers after encoder layers, and how they lie on the disk beside the model they hang on.
-
-Exits are numbered by the layer of the model at hand, from 0 as in sub-models. The model's own classifier is the last
-exit and no part of this: there is never a head after the last layer.
-"""
+"""Exits as layers: classifiers after encoder layers, and how they are read from beside the model they hang on."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Mapping, Optional, Sequence
 
@@ -16,33 +11,10 @@ from paddle import nn
 
 from ofa_bert.encoder import backbone, encoder_layers, model_type_of
 from ofa_bert.errors import UserError
-from ofa_bert.exit_policy import FOR_REGRESSION
+from ofa_bert.exits.layout import EXITS, HEAD_PARTS, HEAD_WIDTH, HEADS, ExitLayout
 from ofa_bert.files.weights import read_weights
 from ofa_bert.pretrained import check_shapes, put_weights
 from ofa_bert.submodels.values import SubModelConfig
-
-EXITS = "exits"  # the key in ofa_config.json, and exits.safetensors
-HEADS = ("ramp", "attention")
-HEAD_WIDTH, HEAD_PARTS = 128, 2  # of an attention head
-
-
-@dataclass(frozen=True)
-class ExitLayout:
-    """Which head hangs after which layers."""
-
-    head: str
-    layers: tuple[int, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "layers": list(self.layers)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ExitLayout:
-        return cls(value["head"], tuple(value["layers"]))
-
-    def points(self, sub_model: SubModelConfig) -> tuple[tuple[int, int], ...]:
-        """(place among the sub-model's kept layers, layer) of every exit that it has before its last layer."""
-        return tuple((i, layer) for i, layer in enumerate(sub_model.layers[:-1]) if layer in self.layers)
 
 
 class Ramp(nn.Layer):
@@ -163,13 +135,6 @@ def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> E
 def exits_of_sub_model(exits: Optional[Exits], small: nn.Layer, sub_model: SubModelConfig) -> Optional[Exits]:
     """As extract_exits; None when there are no exits, or the sub-model keeps none of them."""
     return extract_exits(exits, small, sub_model) if exits and exits.layout.points(sub_model) else None
-
-
-def default_criterion(meta: Mapping[str, Any], num_labels: int) -> str:
-    """What a threshold is compared with unless the user says: by how the exits were trained, and for what."""
-    if num_labels == 1:
-        return FOR_REGRESSION[0]
-    return "normalised" if meta.get(EXITS, {}).get("training") == "geep" else "entropy"
 
 
 def load_exits(directory: str | Path, meta: Mapping[str, Any], model: nn.Layer) -> Exits:

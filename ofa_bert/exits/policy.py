@@ -161,3 +161,6 @@ def check_threshold(criterion: str, threshold: float, num_labels: int, exits: in
     if threshold == 0:
         return "threshold 0: nobody leaves early"
     return "threshold 1: everybody leaves at the first exit" if criterion != "entropy" and threshold == 1 else None
+
+
+MODES = ("threshold", "predicted")

@@ -8,8 +8,8 @@ from typing import Any, Mapping, Optional, Sequence
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.exit_features import Outputs
-from ofa_bert.exit_policy import Policy, first_exits, saving, uncertainty
+from ofa_bert.exits.outputs import Outputs
+from ofa_bert.exits.policy import Policy, first_exits, saving, uncertainty
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 

@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Optional, Union
 
 from ofa_bert.errors import UserError
-from ofa_bert.exit_policy import CRITERIA, Policy, check_threshold
-from ofa_bert.exit_prediction import TokenTable
-from ofa_bert.files.weights import read_weights
+from ofa_bert.exits.policy import CRITERIA, MODES, Policy, check_threshold
+from ofa_bert.exits.token_table import TokenTable, read_table
 
 FOLDER = "exits"  # inside the bundle; also the key in its manifest
 HIDDEN = "hidden"  # hidden states [B, T, H] that enter a graph
 CERTAINTY = "certainty"  # [B], of every head but the last
-TABLE = "exit_table.safetensors"
-MODES = ("threshold", "predicted")
 FROM_POLICY = "policy"  # in place of a threshold: what the bundle's exit_policy.json says
 _FILES = ("segments", "heads", "moves")
 _AGAIN = "export the bundle again with export_model.py"
@@ -165,18 +162,6 @@ def _table(bundle: Path, entry: Mapping[str, Any], threshold: Union[float, str])
             " above 0) and export again with --exit_policy"
         )
     return read_table(bundle / entry["table"], entry["layers"])
-
-
-def read_table(path: Path, layers: list[int], vocab_size: Optional[int] = None) -> TokenTable:
-    """The token table of a file; UserError when it belongs to other exits or another vocabulary."""
-    arrays = read_weights(path)
-    if set(arrays) != {"counts", "layers", "cuts"} or arrays["layers"].tolist() != list(layers):
-        raise UserError(f"{path}: no token table for exits after {' '.join(map(str, layers))} layers; make it anew")
-    counts, cuts = arrays["counts"], arrays["cuts"]
-    rows = counts.shape[0] if vocab_size is None else vocab_size
-    if counts.shape != (rows, len(layers)) or cuts.shape != (len(layers) - 1,):
-        raise UserError(f"{path}: its table has the shape {counts.shape}, the model needs {(rows, len(layers))}")
-    return TokenTable(counts, arrays["layers"], cuts)
 
 
 def pick_parts(

@@ -10,7 +10,7 @@ from conftest import ROOT
 
 from ofa_bert.data.batches import Encoded
 from ofa_bert.errors import UserError
-from ofa_bert.exit_policy import (
+from ofa_bert.exits.policy import (
     CRITERIA,
     Policy,
     State,
@@ -21,7 +21,7 @@ from ofa_bert.exit_policy import (
     normalised_entropy,
     saving,
 )
-from ofa_bert.exit_prediction import SMOOTHING, calibrate, depth_batches, error_histogram, learn
+from ofa_bert.exits.token_table import SMOOTHING, calibrate, depth_batches, error_histogram, learn
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 2, [6, 200, 3])  # 5 exits and the last
@@ -29,7 +29,7 @@ CERTAINTY = RNG.uniform(0, 1, [5, 200])
 
 
 def test_runtimes_need_no_paddle():
-    code = "import sys; import ofa_bert.exit_policy, ofa_bert.exit_prediction; sys.exit('paddle' in sys.modules)"
+    code = "import sys; import ofa_bert.exits.policy, ofa_bert.exits.token_table; sys.exit('paddle' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Sequ
 
 import numpy as np
 
-from ofa_bert.exit_policy import Policy, State, fresh
+from ofa_bert.exits.policy import Policy, State, fresh
 
 POOL_BATCHES = 8
 Item = TypeVar("Item")

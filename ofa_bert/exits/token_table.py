@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Iterator, Sequence
+from pathlib import Path
+from typing import Iterator, Optional, Sequence
 
 import numpy as np
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.errors import UserError
+from ofa_bert.files.weights import read_weights
 
 SMOOTHING = 4.0  # a token seen that often is believed half, the rest is what all tokens together say
 
@@ -85,3 +88,18 @@ def error_histogram(predicted_layers: np.ndarray, needed_layers: np.ndarray) -> 
     """|predicted - needed| in layers -> number of samples."""
     off, counts = np.unique(np.abs(predicted_layers - needed_layers), return_counts=True)
     return dict(zip(off.tolist(), counts.tolist()))
+
+
+TABLE = "exit_table.safetensors"
+
+
+def read_table(path: Path, layers: list[int], vocab_size: Optional[int] = None) -> TokenTable:
+    """The token table of a file; UserError when it belongs to other exits or another vocabulary."""
+    arrays = read_weights(path)
+    if set(arrays) != {"counts", "layers", "cuts"} or arrays["layers"].tolist() != list(layers):
+        raise UserError(f"{path}: no token table for exits after {' '.join(map(str, layers))} layers; make it anew")
+    counts, cuts = arrays["counts"], arrays["cuts"]
+    rows = counts.shape[0] if vocab_size is None else vocab_size
+    if counts.shape != (rows, len(layers)) or cuts.shape != (len(layers) - 1,):
+        raise UserError(f"{path}: its table has the shape {counts.shape}, the model needs {(rows, len(layers))}")
+    return TokenTable(counts, arrays["layers"], cuts)

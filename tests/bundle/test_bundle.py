@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ofa_bert import bundle
+from ofa_bert.bundle import manifest as bundle_manifest
 from ofa_bert.errors import UserError
 
 
@@ -31,11 +31,14 @@ def write(directory, **changes):
 
 def test_models_and_their_files(tmp_path):
     place = write(tmp_path / "b")
-    assert [model["name"] for model in bundle.models(bundle.read_manifest(place))] == ["onnx-fp32", "onnx-fp32-fused"]
-    assert bundle.model_files(place, "onnx", "fp32") == [place / "model.onnx"]
-    assert bundle.model_files(place, "onnx", "fp32", fused=True) == [place / "model.fused.onnx"]
+    assert [model["name"] for model in bundle_manifest.models(bundle_manifest.read_manifest(place))] == [
+        "onnx-fp32",
+        "onnx-fp32-fused",
+    ]
+    assert bundle_manifest.model_files(place, "onnx", "fp32") == [place / "model.onnx"]
+    assert bundle_manifest.model_files(place, "onnx", "fp32", fused=True) == [place / "model.fused.onnx"]
     with pytest.raises(UserError, match="no onnx model in int8, only onnx-fp32, .* --precision int8 --onnx"):
-        bundle.model_files(place, "onnx", "int8")
+        bundle_manifest.model_files(place, "onnx", "int8")
 
 
 @pytest.mark.parametrize(
@@ -58,13 +61,13 @@ def test_models_and_their_files(tmp_path):
 )
 def test_damage_is_named(changes, message, tmp_path):
     with pytest.raises(UserError, match=message) as error:
-        bundle.read_manifest(write(tmp_path / "b", **changes))
+        bundle_manifest.read_manifest(write(tmp_path / "b", **changes))
     assert error.value.exit_code == 2 and "\n" not in str(error.value)
 
 
 def test_no_manifest_and_no_json(tmp_path):
     with pytest.raises(UserError, match="no bundle, it has no manifest.json"):
-        bundle.read_manifest(tmp_path)
+        bundle_manifest.read_manifest(tmp_path)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(UserError, match="not a JSON file"):
-        bundle.read_manifest(tmp_path)
+        bundle_manifest.read_manifest(tmp_path)

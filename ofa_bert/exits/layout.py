@@ -1,0 +1,39 @@
+"""Which head hangs after which layers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Mapping
+
+from ofa_bert.exits.policy import FOR_REGRESSION
+from ofa_bert.submodels.values import SubModelConfig
+
+EXITS = "exits"  # the key in ofa_config.json, and exits.safetensors
+HEADS = ("ramp", "attention")
+HEAD_WIDTH, HEAD_PARTS = 128, 2  # of an attention head
+
+
+@dataclass(frozen=True)
+class ExitLayout:
+    """Which head hangs after which layers."""
+
+    head: str
+    layers: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "layers": list(self.layers)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ExitLayout:
+        return cls(value["head"], tuple(value["layers"]))
+
+    def points(self, sub_model: SubModelConfig) -> tuple[tuple[int, int], ...]:
+        """(place among the sub-model's kept layers, layer) of every exit that it has before its last layer."""
+        return tuple((i, layer) for i, layer in enumerate(sub_model.layers[:-1]) if layer in self.layers)
+
+
+def default_criterion(meta: Mapping[str, Any], num_labels: int) -> str:
+    """What a threshold is compared with unless the user says: by how the exits were trained, and for what."""
+    if num_labels == 1:
+        return FOR_REGRESSION[0]
+    return "normalised" if meta.get(EXITS, {}).get("training") == "geep" else "entropy"
