@@ -38,8 +38,7 @@ from ofa_bert.search import fptas
 from ofa_bert.search.fptas import Problem, StepCounter
 from ofa_bert.search_report import WINNER
 from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
-from ofa_bert.submodels import shape as submodels_shape
-from ofa_bert.submodels.shape import Shape, Surroundings
+from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import SubModelConfig
 
 logger = logging.getLogger(__name__)
@@ -152,10 +151,9 @@ def _kept_layers(config: SearchConfig, supernet: Supernet, depths: Sequence[int]
 
 def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Problem[Shape]:
     full = supernet.space.shape
-    ranges = {name: getattr(config, name) or default for name, default in (
-        ("depths", submodels_shape.DEPTHS), ("heads", submodels_shape.HEADS), ("hidden", submodels_shape.HIDDEN), ("ffn", submodels_shape.FFN)
-    )}  # fmt: skip
-    candidates = submodels_shape.shapes(**ranges)
+    defaults = {"depths": DEPTHS, "heads": HEADS, "hidden": HIDDEN, "ffn": FFN}
+    ranges = {name: getattr(config, name) or default for name, default in defaults.items()}
+    candidates = shapes(**ranges)
     top = Shape(full.num_layers, full.num_heads, full.hidden_size, full.ffn_size)
     around = Surroundings(full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels)
     trainer = Trainer.of(config, supernet, seed)
@@ -163,8 +161,8 @@ def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Proble
     return Problem(
         candidates,
         top,
-        lambda shape: submodels_shape.parameters(shape, around),
-        (lambda shape: times[shape]) if times else (lambda shape: submodels_shape.operations(shape, around)),
+        lambda shape: parameters(shape, around),
+        (lambda shape: times[shape]) if times else (lambda shape: operations(shape, around)),
         trainer.error,
         config.max_steps,
         [{"learning_rate": rate} for rate in config.learning_rates],
@@ -236,7 +234,7 @@ def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) 
     kinds = dict.fromkeys((s.heads, s.hidden, s.ffn) for s in every)
     ends = {str(s): s for kind in kinds for s in (Shape(low, *kind), Shape(high, *kind))}
     around = Surroundings(VOCABULARY)
-    sizes = {name: 4 * submodels_shape.parameters(shape, around) for name, shape in ends.items()}
+    sizes = {name: 4 * parameters(shape, around) for name, shape in ends.items()}
     found = device.measure({name: build(shape) for name, shape in ends.items()}, sizes, min(sizes, key=sizes.get))
 
     def time(shape: Shape) -> float:

@@ -1,4 +1,4 @@
-"""A device's latency table: what a layer of so many heads and FFN neurons costs there, and so any sub-model. No Paddle."""
+"""A device's latency table: what a layer of so many heads and FFN neurons costs there, and any sub-model."""
 
 from __future__ import annotations
 
