@@ -21,7 +21,7 @@ from ofa_bert.config import ExportConfig
 def work(argv=None):
     config = parse(ExportConfig, argv, *__doc__.split("\n\n", 1))
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.system.environment import select_device
+    from ofa_bert.training.device import select_device
 
     select_device("cpu" if config.n_gpu == 0 else config.device)
     from ofa_bert.deploy import deploy

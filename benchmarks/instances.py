@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from ofa_bert import reporting  # noqa: E402
 from ofa_bert.bundle.manifest import read_manifest  # noqa: E402
 from ofa_bert.data.table_files import read_table  # noqa: E402
-from ofa_bert.runtime import Predictor  # noqa: E402
+from ofa_bert.runtime.predictor import Predictor  # noqa: E402
 from ofa_bert.system import environment
 from ofa_bert.system.timing import in_turn  # noqa: E402
 

@@ -18,8 +18,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from ofa_bert.system import environment  # noqa: E402
+from ofa_bert.system import environment
 from ofa_bert.system.machine import host_peak_mib  # noqa: E402
+from ofa_bert.training import device  # noqa: E402
 
 environment.prepare()  # before Paddle loads; OFA_BERT_ENVIRONMENT=off leaves everything as installed
 
@@ -186,7 +187,7 @@ def run_paddlenlp(spec: dict, port: int) -> None:
 
 def main() -> int:
     spec, port = json.loads(sys.argv[1]), int(sys.argv[2])
-    environment.select_device("cpu")
+    device.select_device("cpu")
     try:
         {"ours": run_ours, "paddlenlp": run_paddlenlp}[spec["side"]](spec, port)
     except Stopped:

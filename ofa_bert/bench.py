@@ -15,7 +15,6 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from tqdm import tqdm
 
-from ofa_bert.backends import Backend, format_of
 from ofa_bert.bench_plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
 from ofa_bert.bench_plots import LATENCY, TRADE_OFF, latency_plot, trade_off_plot
 from ofa_bert.bench_probe import Candidate, open_candidate, tokens
@@ -38,7 +37,8 @@ from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.meta import versions
-from ofa_bert.runtime import Predictor
+from ofa_bert.runtime.opening import Backend, format_of
+from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import timing as system_timing
 from ofa_bert.system.machine import machine
 from ofa_bert.tasks.metrics import compute, main_score

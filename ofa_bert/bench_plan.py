@@ -11,12 +11,12 @@ from typing import Any, Iterator, Mapping, Sequence
 from tqdm import tqdm
 
 from ofa_bert import bench_peers
-from ofa_bert.backends import PRECISIONS, format_of
 from ofa_bert.bench_peers import Job, described, export_hugging_face
 from ofa_bert.bench_probe import Candidate, Setup, probe
 from ofa_bert.bundle.manifest import models, read_manifest
 from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import UserError
+from ofa_bert.runtime.opening import PRECISIONS, format_of
 from ofa_bert.system import environment
 
 logger = logging.getLogger(__name__)

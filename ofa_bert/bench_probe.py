@@ -15,12 +15,12 @@ from typing import Any, Optional
 
 import numpy as np
 
-from ofa_bert.backends import Backend, open_model
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.errors import RunError
+from ofa_bert.runtime.backends.tensorrt import Profile
+from ofa_bert.runtime.opening import Backend, open_model
 from ofa_bert.system import child_process
 from ofa_bert.system.machine import host_peak_mib
-from ofa_bert.tensorrt import Profile
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Candidate:
 
     bundle: str  # its short name
     path: str
-    backend: str  # of backends.BACKENDS, or of config_bench.PEERS
+    backend: str  # of opening.BACKENDS, or of config_bench.PEERS
     precision: str
     file: str = ""  # a peer's ONNX model
 

@@ -10,7 +10,7 @@ def run_demo(argv):
     about = "Run the whole main job on an embedded encoder and a generated task."
     config = parse(DemoConfig, argv, about, prog="python -m ofa_bert demo")
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.system.environment import select_device
+    from ofa_bert.training.device import select_device
 
     select_device(config.device)
     from ofa_bert.demo import demo, printed
@@ -25,10 +25,10 @@ def run_predict(argv):
         "python -m ofa_bert predict --bundle ./tmp/SST-2-small-static --input texts.tsv --output predicted.tsv\n"
         "    --precision int8 --workers 4"
     )
-    from ofa_bert.config_runtime import PredictConfig
+    from ofa_bert.runtime.config import PredictConfig
 
     config = parse(PredictConfig, argv, about, example, prog="python -m ofa_bert predict")
-    from ofa_bert.predict import predict_file
+    from ofa_bert.runtime.predict_file import predict_file
 
     summary = predict_file(config)
     counts = ", ".join(f"{label}: {count}" for label, count in summary["labels"].items())
@@ -37,10 +37,10 @@ def run_predict(argv):
 
 def run_trtexec(argv):
     about = "Print the trtexec command line for a bundle, with profiles for batch and length; run it where TensorRT is."
-    from ofa_bert.config_runtime import TrtexecConfig
+    from ofa_bert.runtime.config import TrtexecConfig
 
     config = parse(TrtexecConfig, argv, about, prog="python -m ofa_bert trtexec")
-    from ofa_bert.predict import trtexec_for
+    from ofa_bert.runtime.predict_file import trtexec_for
 
     show(trtexec_for(config))
 

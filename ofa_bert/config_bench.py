@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from ofa_bert.backends import BACKENDS, PRECISIONS, PROVIDERS
 from ofa_bert.config import DataConfig
 from ofa_bert.options import number, option, positive, whole
+from ofa_bert.runtime.opening import BACKENDS, PRECISIONS, PROVIDERS
 
 PEERS = ("hugging_face", "hugging_face_tuned", "paddle_dynamic")
 ENGINES = ("triton", "paddle_serving", "fastdeploy")

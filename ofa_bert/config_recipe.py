@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Optional
 
-from ofa_bert.backends import BACKENDS
 from ofa_bert.config import DEVICES, MODEL_TYPES, PRECISIONS, DataConfig, LoopConfig, TrainConfig
 from ofa_bert.options import not_negative, number, option, positive, shared, whole
+from ofa_bert.runtime.opening import BACKENDS
 
 HELD_OUT = 0.05
 STUDENT = (

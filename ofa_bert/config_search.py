@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ofa_bert.backends import BACKENDS
-from ofa_bert.backends import DEVICES as ENGINE_DEVICES
 from ofa_bert.config import DEVICES, MODEL_TYPES, DataConfig
 from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
+from ofa_bert.runtime.opening import BACKENDS
+from ofa_bert.runtime.opening import DEVICES as ENGINE_DEVICES
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ofa_bert.backends import open_model
 from ofa_bert.cli.parser import parse
 from ofa_bert.config import DemoConfig, ExportConfig, FinetuneConfig, OfaConfig
 from ofa_bert.data.sources import load_datasets
@@ -18,6 +17,7 @@ from ofa_bert.elastic import train_supernet
 from ofa_bert.errors import UserError
 from ofa_bert.finetune import finetune
 from ofa_bert.reporting import millions, table
+from ofa_bert.runtime.opening import open_model
 from ofa_bert.system import timing
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,6 @@ import paddle
 from paddle import nn
 
 from ofa_bert import onnx_write
-from ofa_bert.backends import Backend, ExitParts, open_part_files
 from ofa_bert.bundle.exits import FOLDER, ExitPlan, Parts
 from ofa_bert.bundle.manifest import KINDS, OUTPUT, Kind
 from ofa_bert.errors import RunError, UserError
@@ -25,6 +24,7 @@ from ofa_bert.files.atomic import EXIT_POLICY, read_json, write_json_atomic
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.precision import Exporter
+from ofa_bert.runtime.opening import Backend, ExitParts, open_part_files
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
 

@@ -10,7 +10,6 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert import onnx_write
-from ofa_bert.backends import ExitParts, format_of, open_part_files
 from ofa_bert.bundle.exits import ExitPlan, Parts
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.encoder import shape_of
@@ -22,6 +21,7 @@ from ofa_bert.latency.fit import ExitRun, with_exits
 from ofa_bert.latency_measure import Device
 from ofa_bert.models.exit_heads import Exits, extract_exits
 from ofa_bert.onnx_write import Form
+from ofa_bert.runtime.opening import ExitParts, format_of, open_part_files
 from ofa_bert.submodels.values import uniform
 from ofa_bert.supernet import extract
 

@@ -11,13 +11,13 @@ from typing import Any, Callable, Optional, Sequence
 from paddle import nn
 
 from ofa_bert import onnx_graph, onnx_write, paddle_int8
-from ofa_bert.backends import open_files
 from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.calibration import Traffic, choose_scales, observe
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Judge
 from ofa_bert.onnx_write import Form
+from ofa_bert.runtime.opening import open_files
 
 logger = logging.getLogger(__name__)
 

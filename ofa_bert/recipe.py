@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 from ofa_bert import onnx_graph, parallel
-from ofa_bert.backends import check_choice
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config import ExportConfig, FinetuneConfig
@@ -35,6 +34,7 @@ from ofa_bert.prune import prune
 from ofa_bert.prune import settings as prune_settings
 from ofa_bert.recipe_report import write_report
 from ofa_bert.recipe_timing import EAGER, Contender, measure
+from ofa_bert.runtime.opening import check_choice
 from ofa_bert.student_training import distil
 from ofa_bert.student_training import settings as distil_settings
 from ofa_bert.submodels.values import scaled

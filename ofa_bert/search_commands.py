@@ -15,7 +15,7 @@ def run_latency(argv):
     from ofa_bert.config_search import LatencyConfig
 
     config = parse(LatencyConfig, argv, about, example, prog="python -m ofa_bert latency")
-    from ofa_bert.system.environment import select_device
+    from ofa_bert.training.device import select_device
 
     select_device(config.device)
     from ofa_bert.latency_job import measure_table, printable
@@ -46,7 +46,7 @@ def run_pretrain(argv):
     from ofa_bert.config_pretrain import PretrainConfig
 
     config = parse(PretrainConfig, argv, about, example, prog="python -m ofa_bert pretrain")
-    from ofa_bert.system.environment import select_device
+    from ofa_bert.training.device import select_device
 
     select_device(config.device)
     from ofa_bert import parallel
@@ -76,7 +76,7 @@ def run_search(argv):
     from ofa_bert.config_search import SearchConfig
 
     config = parse(SearchConfig, argv, about, example, prog="python -m ofa_bert search")
-    from ofa_bert.system.environment import select_device
+    from ofa_bert.training.device import select_device
 
     select_device(config.device)
     from ofa_bert.reporting import table

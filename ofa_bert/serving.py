@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any, Mapping, Sequence
 
 from ofa_bert import serving_configs as configs
-from ofa_bert.backends import open_files
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT, TOKENIZER, model_files, models, read_manifest
 from ofa_bert.config_bench import ServingConfig
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import SERVING_META, atomic_directory, write_json_atomic, write_text_atomic
+from ofa_bert.runtime.opening import open_files
 from ofa_bert.serving_readme import readme
 
 logger = logging.getLogger(__name__)

@@ -12,11 +12,12 @@ from conftest import WORDS
 from handmade_bundle import LABELS, expected, make_bundle
 
 from ofa_bert import __main__ as program
-from ofa_bert import backends, bench, bench_peers, bench_plan, bench_probe, bench_rows
+from ofa_bert import bench, bench_peers, bench_plan, bench_probe, bench_rows
 from ofa_bert.bench_probe import Candidate, Setup
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import UserError
+from ofa_bert.runtime import opening
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system import timing
@@ -107,7 +108,7 @@ def test_sizes_are_those_on_disk(bundles, tmp_path, here):
 
 def test_models_take_turns_with_every_thread_count(bundles, tmp_path, here, monkeypatch):
     """full, small, full, small ...: never the same model's timed runs in a row."""
-    calls, opened = [], backends.open_model
+    calls, opened = [], opening.open_model
 
     def spying(path, backend, precision, device, threads, *more):
         model = opened(path, backend, precision, device, threads, *more)
@@ -145,7 +146,7 @@ def test_pauses_only_after_paddle(monkeypatch):
     seen, paused = [], []
     monkeypatch.setattr(bench.time, "sleep", lambda seconds: paused.append(len(seen)))
     names = {0: "paddle_inference", 1: "paddle_inference", 2: "onnx_runtime", 3: "openvino"}
-    opened = {(1, n): backends.Backend(None, "", "cpu", name, "fp32", "cpu", None) for n, name in names.items()}
+    opened = {(1, n): opening.Backend(None, "", "cpu", name, "fp32", "cpu", None) for n, name in names.items()}
     runs = {key: lambda key=key: seen.append(key[1]) for key in opened}
     timing.in_turn(runs, 2, 0, settle=bench.settler(opened, runs))
     assert seen == [0, 0, 1, 1, 2, 2, 3, 3] * 2 and paused == [4, 12]
@@ -169,8 +170,8 @@ def test_speed_ups():
 
 
 def test_missing_package_is_said_once_with_its_cure(bundles, tmp_path, here, monkeypatch, capsys):
-    real = backends.importlib.util.find_spec
-    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None if name == "openvino" else real(name))
+    real = opening.importlib.util.find_spec
+    monkeypatch.setattr(opening.importlib.util, "find_spec", lambda name: None if name == "openvino" else real(name))
     monkeypatch.delitem(sys.modules, "openvino", raising=False)
     more = ["--backends", "onnx_runtime", "openvino", "--batch", "1", "--precisions", "fp32", "int8"]
     assert run(bundles, tmp_path, *more) == 0
@@ -301,7 +302,7 @@ def test_dynamic_peer_and_bundles_that_have_no_peer(tmp_path, here):
 @pytest.fixture(scope="module")
 def dev_data(tmp_path_factory, bundles):
     """(flags, accuracy of the hand-made model on the dev file) on labels that it gets right two times of three."""
-    from ofa_bert.runtime import Predictor
+    from ofa_bert.runtime.predictor import Predictor
 
     root = tmp_path_factory.mktemp("data")
     texts = [" ".join(WORDS[i : i + 3]) for i in range(12)]

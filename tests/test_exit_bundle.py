@@ -12,14 +12,14 @@ from exit_case import ENDS, between, make_case, write_policy
 
 from ofa_bert import __main__ as commands
 from ofa_bert import exit_export, exit_files
-from ofa_bert.backends import open_exit_parts
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.exit_arrays import OnDevice
-from ofa_bert.exit_merge import merge
-from ofa_bert.exit_runtime import ExitModel, Limits, open_exits
 from ofa_bert.exits.policy import Policy, first_exits
-from ofa_bert.runtime import Predictor
+from ofa_bert.runtime.exit_parts import merge
+from ofa_bert.runtime.exit_tensors import OnDevice
+from ofa_bert.runtime.exits import ExitModel, Limits, open_exits
+from ofa_bert.runtime.opening import open_exit_parts
+from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.supernet import whole
 
 COUNT = 45
@@ -135,15 +135,16 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
     """What a GPU runs, with tensors that stay in ONNX Runtime; here its device is the CPU."""
     import onnxruntime
 
-    from ofa_bert import backends, engines
+    from ofa_bert.runtime import opening
+    from ofa_bert.runtime.backends import onnx_runtime
 
     def load(files, settings):
-        _, session = engines._ort_session(files, settings._replace(provider="cpu"))
-        return engines.bound_part(onnxruntime, session, "cpu")
+        _, session = onnx_runtime._ort_session(files, settings._replace(provider="cpu"))
+        return onnx_runtime.bound_part(onnxruntime, session, "cpu")
 
     opened = []
-    monkeypatch.setattr(backends, "PARTS", {"onnx_runtime": load})
-    monkeypatch.setattr(backends, "merge", lambda parts, target: opened.append(len(parts)) or merge(parts, target))
+    monkeypatch.setattr(opening, "PARTS", {"onnx_runtime": load})
+    monkeypatch.setattr(opening, "merge", lambda parts, target: opened.append(len(parts)) or merge(parts, target))
     predicted = open_exits(case.bundle, "policy", "predicted", device="gpu", precision=precision, threads=1)
     places = predicted.plan.table.predict(case.data.input_ids)
     answered = predicted.answers(*padded(case))
@@ -297,7 +298,7 @@ def test_paddle_is_not_imported(case):
     program = (
         "import sys\n"
         "for name in ('paddle', 'paddlenlp', 'paddleslim', 'torch'): sys.modules[name] = None\n"
-        "from ofa_bert.runtime import Predictor\n"
+        "from ofa_bert.runtime.predictor import Predictor\n"
         "for mode in ('threshold', 'predicted'):\n"
         f"    with Predictor({str(case.bundle)!r}, threads=1, exit_threshold='policy', exit_mode=mode) as predictor:\n"
         f"        print(*(item.exit_layer for item in predictor.predict({case.texts!r})))\n"

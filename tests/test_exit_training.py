@@ -29,7 +29,7 @@ from ofa_bert.exits.token_table import TABLE, TokenTable
 from ofa_bert.files.weights import read_weights
 from ofa_bert.finetune import stock_forward
 from ofa_bert.models.exit_heads import load_exits
-from ofa_bert.runtime import Predictor
+from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.supernet import whole

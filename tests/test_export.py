@@ -13,9 +13,9 @@ from conftest import build, randomise
 from onnx import numpy_helper
 
 from ofa_bert import encoder, export, onnx_write
-from ofa_bert.backends import open_model
 from ofa_bert.bundle.manifest import program_path, read_manifest
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.runtime.opening import open_model
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task

@@ -7,7 +7,6 @@ import pytest
 from conftest import SHARED, build, randomise
 
 from ofa_bert import calibration, encoder, onnx_write, paddle_int8, precision
-from ofa_bert.backends import open_model
 from ofa_bert.bundle.manifest import model_files
 from ofa_bert.calibration import Traffic, best_scale, choose_scales, observe
 from ofa_bert.cli.parser import parse
@@ -17,6 +16,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Data, Judge
 from ofa_bert.export import export_bundle
 from ofa_bert.onnx_write import Form, write
+from ofa_bert.runtime.opening import open_model
 from ofa_bert.tasks.task import Task
 
 TASK = Task("topic", ("a", "b", "c"), ("accuracy",), ("text",))

@@ -67,7 +67,7 @@ def command(supernet_dir, output, *more):
 
 def test_the_winner_is_the_bundle_that_its_command_exports(supernet_dir, tables, tmp_path, capsys, glue_dir):
     import export_model
-    from ofa_bert.runtime import Predictor
+    from ofa_bert.runtime.predictor import Predictor
 
     more = ["--exits", "--latency_table", *tables, "--max_latency_ms", 1.2]
     assert command(supernet_dir, tmp_path, *more) == 0

@@ -14,7 +14,7 @@ from ofa_bert.cut import cut
 from ofa_bert.encoder import encoder_layers
 from ofa_bert.files.weights import read_weights
 from ofa_bert.importance import Importance, measure
-from ofa_bert.runtime import Predictor
+from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 

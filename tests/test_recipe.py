@@ -13,7 +13,6 @@ from test_distil import encoder_dir
 import run_glue
 from ofa_bert import __main__ as commands
 from ofa_bert import keeper, recipe, recipe_timing
-from ofa_bert.backends import open_files
 from ofa_bert.checkpoint import load_model
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig
@@ -23,6 +22,7 @@ from ofa_bert.files.weights import read_weights
 from ofa_bert.onnx_write import Form, write
 from ofa_bert.recipe_report import cost_line, printable, waterfall, write_report
 from ofa_bert.recipe_timing import EAGER, Contender, batches_of
+from ofa_bert.runtime.opening import open_files
 from ofa_bert.tasks.glue import glue_task
 
 DATA = "--task_name SST-2 --device cpu --max_seq_length 32 --batch_size 16".split()

@@ -12,6 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ofa_bert.errors import UserError
 from ofa_bert.system import environment
+from ofa_bert.training import device
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def begin(config: Any) -> Any:
     from ofa_bert.data.sources import load_datasets
 
     datasets = load_datasets(**config.data_arguments())
-    environment.select_device(config.device)
+    device.select_device(config.device)
     from ofa_bert import parallel
 
     parallel.start(config.device)

@@ -1,16 +1,8 @@
-"""What must be set before Paddle loads, and how Paddle and a device are chosen.
-
-Every entry point calls prepare() first, so nothing here imports Paddle or NumPy at the top. As installed,
-Paddle multiplies matrices on one thread, MKL takes its slow path on AMD, and glibc gives every large tensor
-back to the kernel.
-
-    OFA_BERT_ENVIRONMENT=off   leaves all of it as it is, except the zlib cure, without which Python crashes
-"""
+"""What must be set before Paddle loads, and how many cores there are."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import logging
 import os
 import platform
@@ -19,16 +11,7 @@ import warnings
 import zlib
 from pathlib import Path
 
-from ofa_bert.errors import UserError
-
 logger = logging.getLogger(__name__)
-
-DEVICES = ("cpu", "gpu", "xpu")
-INSTALL_HINT = (
-    'Paddle is not installed. For a CPU: pip install "ofa_bert[cpu]"; for an NVIDIA GPU: pip install "ofa_bert[gpu]"'
-)
-
-TRAIN_HINT = 'PaddleNLP is not installed; training and export need it: pip install "ofa_bert[train]"'
 
 _SWITCH = "OFA_BERT_ENVIRONMENT"
 _OUR_THREADS = "OFA_BERT_OUR_THREADS"  # tells child processes which MKL_NUM_THREADS is not the user's
@@ -60,61 +43,6 @@ def prepare(threads: int | None = None) -> tuple[str, ...]:
         logger.warning("Paddle was imported before environment.prepare(): it may be slow, or crash in zlib")
     logger.debug("environment: %s", "; ".join(_done))
     return _done
-
-
-def require_paddle():
-    """Returns the module paddle, or raises UserError that says what to install."""
-    prepare()
-    try:
-        import paddle
-    except ModuleNotFoundError as error:
-        if error.name == "paddle":
-            raise UserError(INSTALL_HINT) from error
-        raise UserError(f"Paddle is installed but the package {error.name!r} that it needs is not") from error
-    except ImportError as error:
-        raise UserError(f"Paddle is installed but does not load: {error}") from error
-    if not hasattr(paddle, "set_device"):  # an empty folder named paddle imports as a namespace package
-        raise UserError(INSTALL_HINT)
-    return paddle
-
-
-def select_device(device: str) -> str:
-    """Makes `device` Paddle's current one and returns its full name ("cpu", "gpu:0"). Raises UserError.
-
-    Under paddle.distributed.launch, Paddle itself picks the card that the launcher assigned to this process.
-    """
-    if device not in DEVICES:
-        raise UserError(f"--device {device}: unknown; allowed: {', '.join(DEVICES)}")
-    paddle = require_paddle()
-    if importlib.util.find_spec("paddlenlp") is None:
-        raise UserError(TRAIN_HINT)
-    present = _present_devices(paddle)
-    if device not in present:
-        raise UserError(
-            f"--device {device}: not available to Paddle {paddle.__version__} on this machine;"
-            f" available: {', '.join(present)}"
-        )
-    try:
-        paddle.set_device(device)
-        if device != "cpu":
-            # A card that is newer than this Paddle is listed as present and fails at its first kernel.
-            float(paddle.ones([1]) + 1)
-    except (RuntimeError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise UserError(
-            f"--device {device}: Paddle {paddle.__version__} cannot compute on it ({reason});"
-            " Paddle 2.6 knows NVIDIA cards up to compute capability 8.6, newer ones need Paddle 3.x"
-        ) from error
-    return paddle.get_device()
-
-
-def _present_devices(paddle) -> list[str]:
-    present = ["cpu"]
-    if paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0:
-        present.append("gpu")
-    if paddle.is_compiled_with_xpu() and paddle.device.xpu.device_count() > 0:
-        present.append("xpu")
-    return present
 
 
 def _set_mkl_path(environ, cpuinfo: str | os.PathLike = "/proc/cpuinfo") -> list[str]:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from ofa_bert.runtime.backends import paddle_inference
 from ofa_bert.system import environment
+from ofa_bert.training import device as training_device
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")
@@ -189,7 +191,7 @@ def test_newest_scipy_and_zlib_work_after_paddle(switch):
 
 def test_without_the_cure_paddle_2_breaks_zlib():
     """The negative control: if this ever passes uncured, the test above proves nothing."""
-    paddle = environment.require_paddle()
+    paddle = paddle_inference.require_paddle()
     if not paddle.__version__.startswith("2.") or sys.platform != "linux":
         pytest.skip("only libpaddle 2.x on Linux exports an old zlib")
     if "zlib" in sys.builtin_module_names:
@@ -255,19 +257,19 @@ def test_paddle_without_paddlenlp_is_one_line(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "paddlenlp" else found(name))
     with pytest.raises(environment.UserError, match=r'PaddleNLP is not installed; .*pip install "ofa_bert\[train\]"'):
-        environment.select_device("cpu")
+        training_device.select_device("cpu")
 
 
 def test_select_device():
-    assert environment.select_device("cpu") == "cpu"
-    present = environment._present_devices(environment.require_paddle())
+    assert training_device.select_device("cpu") == "cpu"
+    present = training_device._present_devices(paddle_inference.require_paddle())
     assert present[0] == "cpu"
     with pytest.raises(environment.UserError, match="--device npu: unknown; allowed: cpu, gpu, xpu"):
-        environment.select_device("npu")
-    for device in sorted(set(environment.DEVICES) - set(present)):
+        training_device.select_device("npu")
+    for device in sorted(set(training_device.DEVICES) - set(present)):
         with pytest.raises(environment.UserError, match=f"--device {device}: not available.*available: cpu"):
-            environment.select_device(device)
-    assert environment.select_device("cpu") == "cpu"
+            training_device.select_device(device)
+    assert training_device.select_device("cpu") == "cpu"
 
 
 def test_a_card_that_paddle_cannot_use_is_one_clear_line():
@@ -289,6 +291,6 @@ def test_a_card_that_paddle_cannot_use_is_one_clear_line():
             raise OSError("C++ Traceback\n(External) CUDA error(209), no kernel image is available.")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "require_paddle", lambda: NoKernelImage)
+        patch.setattr(paddle_inference, "require_paddle", lambda: NoKernelImage)
         with pytest.raises(environment.UserError, match=r"cannot compute on it \(.*error\(209\).*Paddle 3.x"):
-            environment.select_device("gpu")
+            training_device.select_device("gpu")

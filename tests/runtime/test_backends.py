@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from handmade_bundle import expected, make_bundle, write_onnx
 
-from ofa_bert import backends, engines, tensorrt
-from ofa_bert.backends import BACKENDS, open_files, open_model
 from ofa_bert.errors import UserError
-from ofa_bert.tensorrt import Profile
+from ofa_bert.runtime import opening
+from ofa_bert.runtime.backends import base as runtime_backends_base
+from ofa_bert.runtime.backends import onnx_runtime, paddle_inference, registry, tensorrt
+from ofa_bert.runtime.backends.tensorrt import Profile
+from ofa_bert.runtime.opening import BACKENDS, open_files, open_model
 
 IDS = np.array([[5, 9, 20, 7], [6, 8, 0, 0]])
 TYPES = np.array([[0, 0, 1, 1], [0, 1, 0, 0]])
@@ -29,7 +31,7 @@ def plain_bundle(path, **more):
 
 
 def require(backend):
-    if not backends._installed(backends._PACKAGES[backend][0]):
+    if not opening._installed(opening._PACKAGES[backend][0]):
         pytest.skip(f"{backend} is not installed")
 
 
@@ -86,7 +88,7 @@ def test_two_activations_in_a_row_survive_onednn(tmp_path):
 def test_bf16_needs_the_instructions(bundle, monkeypatch, tmp_path):
     (tmp_path / "cpuinfo").write_text("flags : avx2 avx512f\n")
     with pytest.raises(UserError, match="precision bf16: this processor has no bf16 instructions"):
-        engines._require_bf16(str(tmp_path / "cpuinfo"))
+        paddle_inference._require_bf16(str(tmp_path / "cpuinfo"))
 
 
 def test_files_without_a_manifest(tmp_path):
@@ -124,16 +126,16 @@ def recorded_engine(monkeypatch, *names):
 
     def load(files, settings):
         opened.append((files, settings))
-        return engines.Engine(lambda ids, kinds: None, "logits")
+        return runtime_backends_base.Engine(lambda ids, kinds: None, "logits")
 
     for name in names:
-        monkeypatch.setitem(engines.ENGINES, name, load)
-    monkeypatch.setattr(backends, "_installed", lambda package: True)
+        monkeypatch.setitem(registry.ENGINES, name, load)
+    monkeypatch.setattr(opening, "_installed", lambda package: True)
     return opened
 
 
 def without(monkeypatch, *packages):
-    monkeypatch.setattr(backends, "_installed", lambda name: name not in packages)
+    monkeypatch.setattr(opening, "_installed", lambda name: name not in packages)
 
 
 def test_auto_takes_the_first_that_can(bundle, tmp_path, monkeypatch):
@@ -149,7 +151,7 @@ def test_auto_takes_the_first_that_can(bundle, tmp_path, monkeypatch):
 
 
 def test_auto_goes_on_when_a_library_has_no_such_provider(bundle, monkeypatch):
-    monkeypatch.setattr(engines, "_require_ort_provider", refuse)
+    monkeypatch.setattr(onnx_runtime, "_require_ort_provider", refuse)
     with pytest.raises(UserError, match="no GPU; openvino.*; device gpu: Paddle") as caught:
         open_model(bundle, device="gpu")
     assert "computes on the CPU only" in str(caught.value)
@@ -182,7 +184,7 @@ def test_what_cannot_be_is_said(bundle, arguments, message):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_missing_library_names_its_extra(bundle, backend, monkeypatch):
-    package, _ = backends._PACKAGES[backend]
+    package, _ = opening._PACKAGES[backend]
     without(monkeypatch, package)
     with pytest.raises(UserError, match=rf'{package} is not installed: pip install "ofa_bert\['):
         open_model(bundle, backend)
@@ -192,7 +194,7 @@ def test_a_library_that_is_there_and_does_not_load(bundle, monkeypatch):
     def broken(*_):
         raise ImportError("libgomp.so.1: cannot open shared object file")
 
-    monkeypatch.setitem(engines.ENGINES, "onnx_runtime", broken)
+    monkeypatch.setitem(registry.ENGINES, "onnx_runtime", broken)
     with pytest.raises(UserError, match=r"backend onnx_runtime: libgomp.so.1: .*pip install"):
         open_model(bundle, "onnx_runtime")
 
@@ -250,7 +252,7 @@ class FakeOrt(types.SimpleNamespace):
             InferenceSession=Session,
             SessionOptions=types.SimpleNamespace,
             OrtValue=types.SimpleNamespace(ortvalue_from_numpy=lambda value, device, number: (device, value.shape)),
-            get_available_providers=lambda: list(engines._ORT_PROVIDERS.values()),
+            get_available_providers=lambda: list(onnx_runtime._ORT_PROVIDERS.values()),
             preload_dlls=lambda: told.update(preloaded=True),
         )
 
@@ -302,7 +304,7 @@ def test_a_provider_that_silently_falls_back_is_an_error(provider, cure, tmp_pat
 def test_a_cpu_build_of_onnx_runtime(bundle, provider):
     import onnxruntime
 
-    if engines._ORT_PROVIDERS[provider] in onnxruntime.get_available_providers():
+    if onnx_runtime._ORT_PROVIDERS[provider] in onnxruntime.get_available_providers():
         pytest.skip("this one has it")
     with pytest.raises(UserError, match=f"provider {provider}: .* build without it; .*onnxruntime-gpu"):
         open_model(bundle, "onnx_runtime", provider=provider)
@@ -405,7 +407,7 @@ def fake_paddle(monkeypatch):
             **more,
         )
         monkeypatch.setitem(sys.modules, "paddle", paddle)
-        monkeypatch.setattr(engines.environment, "require_paddle", lambda: paddle)
+        monkeypatch.setattr(registry.environment, "require_paddle", lambda: paddle)
         return inference
 
     return install

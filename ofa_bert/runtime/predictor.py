@@ -17,17 +17,18 @@ from typing import Any, Iterable, Iterator, Optional, Sequence, Union
 import numpy as np
 from tqdm import tqdm
 
-from ofa_bert.backends import open_model
 from ofa_bert.bundle.exits import plan_of
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.exit_runtime import open_exits
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
+from ofa_bert.runtime.backends.tensorrt import Profile
+from ofa_bert.runtime.exits import open_exits
+from ofa_bert.runtime.opening import open_model
+from ofa_bert.runtime.texts import Text, check_texts
+from ofa_bert.runtime.tokenizer import load_text_encoder
+from ofa_bert.runtime.workers import Batch, WorkerPool
 from ofa_bert.system import environment
-from ofa_bert.tensorrt import Profile
-from ofa_bert.tokens import Text, check_texts, load_text_encoder
-from ofa_bert.workers import Batch, WorkerPool
 
 CHUNK = 4096  # texts that are tokenized and sorted by length together
 # Tokens of a batch. On one core, 12 layers x 384 at width 2/3, batches of 8 x 50 tokens were the fastest: larger ones
@@ -66,7 +67,7 @@ class Predictor:
         exit_mode: str | None = None,
         exit_criterion: str | None = None,
     ):
-        """backend, precision, device, provider, profile: see backends.open_model.
+        """backend, precision, device, provider, profile: see opening.open_model.
 
         workers: processes that compute side by side, each on its own cores; 0 computes in this one.
         threads: per process; unless given, all usable cores, divided among the workers.

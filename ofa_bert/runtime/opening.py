@@ -18,13 +18,14 @@ import numpy as np
 
 from ofa_bert.bundle.exits import ExitPlan, Parts, exits_of, pick_parts
 from ofa_bert.bundle.manifest import models, read_manifest
-from ofa_bert.engines import ENGINES, PARTS, Part, Settings
 from ofa_bert.errors import UserError
-from ofa_bert.exit_arrays import on_device, on_host
-from ofa_bert.exit_merge import merge
 from ofa_bert.exits.loop import Library
+from ofa_bert.runtime.backends.base import Settings
+from ofa_bert.runtime.backends.registry import ENGINES, PARTS
+from ofa_bert.runtime.backends.tensorrt import Profile
+from ofa_bert.runtime.exit_parts import merge
+from ofa_bert.runtime.exit_tensors import Part, on_device, on_host
 from ofa_bert.system import environment
-from ofa_bert.tensorrt import Profile
 
 BACKENDS = ("onnx_runtime", "openvino", "paddle_inference")  # in the order in which "auto" tries them
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")

@@ -11,12 +11,12 @@ import pytest
 from conftest import WORDS
 from handmade_bundle import LABELS, expected, make_bundle
 
-from ofa_bert import runtime
 from ofa_bert.data.batches import encode, plan_batches
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.runtime import Prediction, Predictor
+from ofa_bert.runtime import predictor as runtime_predictor
+from ofa_bert.runtime.predictor import Prediction, Predictor
+from ofa_bert.runtime.tokenizer import load_text_encoder, longest_first
 from ofa_bert.tasks.task import Example
-from ofa_bert.tokens import load_text_encoder, longest_first
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCKED = ("paddle", "paddlenlp", "paddleslim", "torch")
@@ -152,7 +152,7 @@ def test_a_pair_model_wants_pairs(pair_bundle):
 
 def recorded(monkeypatch):
     """The shapes of the batches that the model is given."""
-    shapes, real = [], runtime.open_model
+    shapes, real = [], runtime_predictor.open_model
 
     def opened(*arguments, **named):
         model = real(*arguments, **named)
@@ -163,7 +163,7 @@ def recorded(monkeypatch):
 
         return model._replace(run=run)
 
-    monkeypatch.setattr(runtime, "open_model", opened)
+    monkeypatch.setattr(runtime_predictor, "open_model", opened)
     return shapes
 
 
@@ -186,7 +186,7 @@ def test_by_default_a_batch_fits_the_caches_of_its_threads(bundle, threads, rows
 
 
 def test_long_lists_are_tokenized_in_parts(bundle, monkeypatch):
-    monkeypatch.setattr(runtime, "CHUNK", 10)
+    monkeypatch.setattr(runtime_predictor, "CHUNK", 10)
     texts = sentences(34)
     with Predictor(bundle, threads=1) as predictor:
         whole = predictor.logits(texts)

@@ -14,7 +14,7 @@ from conftest import WORDS
 from handmade_bundle import LABELS, make_bundle
 
 from ofa_bert import __main__ as program
-from ofa_bert.runtime import Predictor
+from ofa_bert.runtime.predictor import Predictor
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["a good film", "dull , very dull", "they hated it", ""]

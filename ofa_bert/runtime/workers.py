@@ -61,7 +61,7 @@ class WorkerPool:
         count: int,
         arguments: Mapping[str, Any],
         threads: int | None = None,
-        opener: str = "ofa_bert.backends:open_model",
+        opener: str = "ofa_bert.runtime.opening:open_model",
     ):
         """Returns when all are ready. UserError or RunError when one cannot load the model."""
         self.threads = threads or max(1, environment.cores() // count)

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ofa_bert import workers
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.workers import Batch, WorkerPool, core_groups
+from ofa_bert.runtime import workers
+from ofa_bert.runtime.workers import Batch, WorkerPool, core_groups
 
 HERE = Path(__file__).resolve().parent
 
@@ -210,7 +210,7 @@ def test_close_ends_the_processes_and_can_be_repeated():
 def test_workers_end_with_the_process_that_started_them():
     program = (
         "import sys, time; sys.path[:0] = sys.argv[1:]\n"
-        "from ofa_bert.workers import WorkerPool\n"
+        "from ofa_bert.runtime.workers import WorkerPool\n"
         "pool = WorkerPool(2, {}, threads=1, opener='worker_models:doubling')\n"
         "print(*pool.pids, flush=True); time.sleep(60)"
     )

@@ -11,13 +11,13 @@ from typing import NamedTuple, Sequence, Union
 
 import numpy as np
 
-from ofa_bert.backends import ExitParts, open_exit_parts
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError
-from ofa_bert.exit_arrays import Array
 from ofa_bert.exits.loop import Answer, Answers, Kind, Stage, Work, advance
+from ofa_bert.runtime.exit_tensors import Array
+from ofa_bert.runtime.opening import ExitParts, open_exit_parts
 
 
 class Limits(NamedTuple):
@@ -117,7 +117,7 @@ def open_exits(
     limits: Sequence[int] = (64, 512),
     **how,
 ) -> ExitModel:
-    """The bundle's exits, ready to run; `how` as in backends.open_model. In a worker process too."""
+    """The bundle's exits, ready to run; `how` as in opening.open_model. In a worker process too."""
     manifest = read_manifest(bundle)
     plan = plan_of(bundle, manifest, threshold, mode, criterion)
     parts = open_exit_parts(bundle, plan, **how)

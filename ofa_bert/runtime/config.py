@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from ofa_bert.backends import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
 from ofa_bert.data.table_files import SUFFIXES
 from ofa_bert.exits.policy import CRITERIA, MODES
 from ofa_bert.options import not_negative, option, positive, whole
+from ofa_bert.runtime.opening import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class PredictConfig:
         return problems
 
     def predictor_arguments(self) -> dict[str, Any]:
-        """What runtime.Predictor takes."""
+        """What predictor.Predictor takes."""
         names = ("bundle", "backend", "precision", "threads", "workers", "device", "provider", "batch_size")
         names += ("max_tokens_per_batch", "exit_threshold", "exit_mode", "exit_criterion")
         return {name: getattr(self, name) for name in names}

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, Sequence
 
 from ofa_bert.bundle.manifest import model_files, read_manifest
-from ofa_bert.config_runtime import PredictConfig, TrtexecConfig
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
-from ofa_bert.runtime import Prediction, Predictor
-from ofa_bert.tensorrt import Profile, trtexec_command
-from ofa_bert.tokens import Text
+from ofa_bert.runtime.backends.tensorrt import Profile, trtexec_command
+from ofa_bert.runtime.config import PredictConfig, TrtexecConfig
+from ofa_bert.runtime.predictor import Prediction, Predictor
+from ofa_bert.runtime.texts import Text
 
 LABEL, PROBABILITY, VALUE, EXIT_LAYER = "predicted_label", "probability", "predicted_value", "exit_layer"
 _DIGITS = 6
