@@ -26,11 +26,11 @@ import dev_data  # noqa: E402
 from ofa_bert.bundle.manifest import read_manifest  # noqa: E402
 from ofa_bert.cli.process import run  # noqa: E402
 from ofa_bert.errors import UserError  # noqa: E402
-from ofa_bert.meta import versions  # noqa: E402
 from ofa_bert.reporting import millions, table  # noqa: E402
 from ofa_bert.runtime.predictor import Predictor  # noqa: E402
 from ofa_bert.system import environment  # noqa: E402
 from ofa_bert.system.machine import machine  # noqa: E402
+from ofa_bert.system.provenance import versions  # noqa: E402
 from ofa_bert.system.timing import SPIN_SECONDS, in_turn  # noqa: E402
 from ofa_bert.tasks.metrics import compute, main_score  # noqa: E402
 from ofa_bert.tasks.task import Task  # noqa: E402

@@ -31,12 +31,12 @@ from ofa_bert.cli.process import run  # noqa: E402
 from ofa_bert.errors import UserError  # noqa: E402
 from ofa_bert.exits.loop import POOL_BATCHES, Answers  # noqa: E402
 from ofa_bert.exits.policy import CRITERIA, Policy, saving  # noqa: E402
-from ofa_bert.meta import versions  # noqa: E402
 from ofa_bert.reporting import table  # noqa: E402
 from ofa_bert.runtime.exits import ExitModel, Limits  # noqa: E402
 from ofa_bert.runtime.opening import BACKENDS, DEVICES, PRECISIONS, open_exit_parts, open_model  # noqa: E402
 from ofa_bert.runtime.tokenizer import load_text_encoder  # noqa: E402
 from ofa_bert.system import environment  # noqa: E402
+from ofa_bert.system.provenance import versions  # noqa: E402
 from ofa_bert.system.timing import in_turn  # noqa: E402
 from ofa_bert.tasks.metrics import compute, main_score  # noqa: E402
 from ofa_bert.tasks.task import Task  # noqa: E402

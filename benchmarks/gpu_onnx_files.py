@@ -53,8 +53,8 @@ def supernet(shape: ModelShape, directory: Path) -> None:
     """A BERT with random weights in the layout that export_model.py reads."""
     from paddlenlp.transformers import BertConfig, BertTokenizer
 
-    from ofa_bert.checkpoint import save_model
-    from ofa_bert.encoder import model_class
+    from ofa_bert.models.directories import save_model
+    from ofa_bert.models.families.registry import model_class
     from ofa_bert.tasks.task import Task
 
     config = BertConfig(

@@ -69,7 +69,7 @@ def build(spec: dict):
     import paddle
     from paddlenlp.transformers import BertConfig, BertForSequenceClassification
 
-    from ofa_bert.encoder import set_dropout
+    from ofa_bert.models.encoder import set_dropout
 
     shape = spec["shape"]
     paddle.seed(spec["seed"])
@@ -109,7 +109,7 @@ def sst2(spec: dict, rng):
     """`sentences` of SST-2's training sentences drawn by chance: the same ones for every side."""
     from ofa_bert.data import batches
     from ofa_bert.data.sources import load_datasets
-    from ofa_bert.pretrained import load_tokenizer, locate
+    from ofa_bert.models.pretrained import load_tokenizer, locate
 
     examples = load_datasets(task_name="SST-2", data_dir=spec["sst2"]).train
     drawn = [examples[i] for i in rng.choice(len(examples), spec["sentences"], replace=False)]

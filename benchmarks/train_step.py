@@ -27,11 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import turns  # noqa: E402
 
-from ofa_bert.meta import versions  # noqa: E402
 from ofa_bert.submodels.counting import count_flops  # noqa: E402
 from ofa_bert.submodels.values import ModelShape, uniform
 from ofa_bert.system import environment  # noqa: E402
 from ofa_bert.system.machine import processor  # noqa: E402
+from ofa_bert.system.provenance import versions  # noqa: E402
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 

@@ -36,11 +36,11 @@ from ofa_bert.config_bench import BenchConfig
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
-from ofa_bert.meta import versions
 from ofa_bert.runtime.opening import Backend, format_of
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import timing as system_timing
 from ofa_bert.system.machine import machine
+from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Datasets, Task
 

@@ -185,7 +185,8 @@ def open_paddle_dynamic(manifest: Mapping[str, Any], device: str, threads: int) 
     import paddle
     from paddlenlp.transformers import BertConfig
 
-    from ofa_bert.encoder import model_class, resize
+    from ofa_bert.models.encoder import resize
+    from ofa_bert.models.families.registry import model_class
 
     config = BertConfig(
         vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, num_hidden_layers=sub_model.depth,

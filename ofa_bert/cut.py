@@ -7,14 +7,14 @@ from typing import Any, Mapping, Sequence
 
 from paddle import nn
 
-from ofa_bert.encoder import shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import file_sha256
 from ofa_bert.importance import Importance, reorder
+from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.pretrained import locate
+from ofa_bert.models.supernet import extract, whole
 from ofa_bert.prepare import best_of
-from ofa_bert.pretrained import locate
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.supernet import extract, whole
 
 
 def cut(

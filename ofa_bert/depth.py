@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from ofa_bert import parallel
 from ofa_bert.data.batches import Batch, Encoded
-from ofa_bert.encoder import shape_of
 from ofa_bert.evaluate import predict
+from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.supernet import forward
 from ofa_bert.submodels.values import scaled, uniform
-from ofa_bert.supernet import forward
 
 
 def layers_by_importance(

@@ -10,11 +10,11 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch
-from ofa_bert.encoder import attention_mask, backbone
 from ofa_bert.losses import hidden_loss, logit_loss, match_layers, token_weights
+from ofa_bert.models.encoder import attention_mask, backbone
+from ofa_bert.models.supernet import Output, embed, encode, forward, whole
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.supernet import Output, embed, encode, forward, whole
 from ofa_bert.train import step_seed
 
 

@@ -12,27 +12,26 @@ import paddle
 from paddle import nn
 
 from ofa_bert import train
-from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config import OfaConfig
 from ofa_bert.data.batches import Batch
 from ofa_bert.depth import layers_by_importance
 from ofa_bert.distil import Choice, Objective, supernet_step
-from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score
 from ofa_bert.finetune import stock_forward
 from ofa_bert.importance import reorder
-from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe
+from ofa_bert.models.encoder import set_dropout, shape_of
+from ofa_bert.models.record import describe
+from ofa_bert.models.supernet import forward
 from ofa_bert.options import to_json
 from ofa_bert.prepare import Prepared, held_out_importance, prepare
 from ofa_bert.reporting import millions
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.supernet import forward
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
+from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
 
 logger = logging.getLogger(__name__)
 

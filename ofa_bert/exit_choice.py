@@ -11,13 +11,11 @@ from typing import Any, Mapping, NamedTuple, Optional
 import numpy as np
 from paddle import nn
 
-from ofa_bert.checkpoint import load_model
 from ofa_bert.config_exits import ExitChoiceConfig
 from ofa_bert.data.batches import Encoded, encode, split_holdout
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
 from ofa_bert.exit_export import policy_json
-from ofa_bert.exit_graphs import depths
 from ofa_bert.exit_inference import Answers, answer, answer_at
 from ofa_bert.exits.layout import EXITS, default_criterion
 from ofa_bert.exits.outputs import Outputs
@@ -26,13 +24,15 @@ from ofa_bert.exits.sweep import choose, plot, policies, row, run_length, taken,
 from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
 from ofa_bert.files.weights import write_weights
-from ofa_bert.meta import versions
+from ofa_bert.models.directories import load_model
+from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
+from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.supernet import extract, whole
+from ofa_bert.system.provenance import versions
 from ofa_bert.system.timing import in_turn
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.exits.states import Frozen, collect

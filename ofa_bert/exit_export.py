@@ -16,12 +16,12 @@ from ofa_bert.bundle.manifest import KINDS, OUTPUT, Kind
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Judge
 from ofa_bert.exit_files import write_onnx_parts, write_paddle_parts
-from ofa_bert.exit_graphs import UpTo, depths
 from ofa_bert.exits.layout import default_criterion
 from ofa_bert.exits.policy import MODES, Policy
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
 from ofa_bert.files.atomic import EXIT_POLICY, read_json, write_json_atomic
 from ofa_bert.files.weights import write_weights
+from ofa_bert.models.exit_graphs import UpTo, depths
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.precision import Exporter
 from ofa_bert.runtime.opening import Backend, ExitParts, open_part_files

@@ -10,10 +10,10 @@ from paddle import nn
 
 from ofa_bert.data.batches import Encoded, eval_batches
 from ofa_bert.evaluate import to_tensors
-from ofa_bert.exit_graphs import Entry, Segment, UpTo, depths, segments
 from ofa_bert.exits.loop import POOL_BATCHES, Answer, Answers, Kind, Library, Stage, Work, advance, groups
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.token_table import depth_batches
+from ofa_bert.models.exit_graphs import Entry, Segment, UpTo, depths, segments
 from ofa_bert.models.exit_heads import Exits
 
 _PADDING = -1e4  # in an additive mask

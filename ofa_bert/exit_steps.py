@@ -9,12 +9,12 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch
-from ofa_bert.encoder import attention_mask
 from ofa_bert.exit_losses import certainty_loss, exit_loss, weights
 from ofa_bert.importance import task_loss
+from ofa_bert.models.encoder import attention_mask
 from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.supernet import embed, encode
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.supernet import embed, encode
 from ofa_bert.train import Step
 from ofa_bert.training.exits.states import Frozen
 

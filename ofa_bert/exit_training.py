@@ -11,24 +11,23 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel, train
-from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config_exits import ExitTrainConfig
 from ofa_bert.distil import Choice
-from ofa_bert.encoder import shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
 from ofa_bert.exit_steps import ExitObjective, frozen_step, geep_step, joint_step
 from ofa_bert.exits.layout import EXITS, ExitLayout
-from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe
+from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.record import describe
+from ofa_bert.models.supernet import whole
 from ofa_bert.options import to_json
 from ofa_bert.prepare import Prepared, prepare
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.supernet import whole
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training.exits.states import Frozen, collect, freeze
+from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
 
 logger = logging.getLogger(__name__)
 

@@ -9,19 +9,18 @@ from typing import Any, Callable
 import paddle
 
 from ofa_bert import train
-from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config import FinetuneConfig
 from ofa_bert.data.batches import Batch
-from ofa_bert.encoder import shape_of
 from ofa_bert.evaluate import score
 from ofa_bert.importance import task_loss
-from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe
+from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.record import describe
+from ofa_bert.models.supernet import forward, whole
 from ofa_bert.options import to_json
 from ofa_bert.prepare import Prepared, prepare
-from ofa_bert.supernet import forward, whole
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
+from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
 
 logger = logging.getLogger(__name__)
 

@@ -22,16 +22,14 @@ from ofa_bert.config import OfaConfig
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.depth import layers_by_importance, log_softmax
-from ofa_bert.encoder import model_class
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict, to_tensors
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
 from ofa_bert.finetune import stock_forward
-from ofa_bert.keeper import RESULTS
 from ofa_bert.latency_measure import VOCABULARY, Device
 from ofa_bert.losses import logit_loss
-from ofa_bert.meta import versions
+from ofa_bert.models.families.registry import model_class
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
 from ofa_bert.search import fptas
@@ -40,6 +38,8 @@ from ofa_bert.search_report import WINNER
 from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
 from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.system.provenance import versions
+from ofa_bert.training.run_directory import RESULTS
 
 logger = logging.getLogger(__name__)
 

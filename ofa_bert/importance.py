@@ -10,7 +10,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ofa_bert.encoder import encoder_layers
+from ofa_bert.models.encoder import encoder_layers
 
 
 @dataclass(frozen=True)

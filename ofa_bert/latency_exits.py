@@ -12,18 +12,18 @@ from paddle import nn
 from ofa_bert import onnx_write
 from ofa_bert.bundle.exits import ExitPlan, Parts
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.encoder import shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.exit_files import write_onnx_parts, write_paddle_parts
-from ofa_bert.exit_graphs import depths
 from ofa_bert.exits.policy import Policy
 from ofa_bert.latency.fit import ExitRun, with_exits
 from ofa_bert.latency_measure import Device
+from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits
+from ofa_bert.models.supernet import extract
 from ofa_bert.onnx_write import Form
 from ofa_bert.runtime.opening import ExitParts, format_of, open_part_files
 from ofa_bert.submodels.values import uniform
-from ofa_bert.supernet import extract
 
 
 def measure_exits(device: Device, model: nn.Layer, exits: Exits, table: LatencyTable) -> LatencyTable:

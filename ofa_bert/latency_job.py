@@ -6,17 +6,17 @@ import logging
 from typing import Any
 
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.checkpoint import load_model
 from ofa_bert.config_search import LatencyConfig
-from ofa_bert.encoder import longest_input, shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency_exits import measure_exits
 from ofa_bert.latency_measure import Device, measure_sub_models
+from ofa_bert.models.directories import load_model
+from ofa_bert.models.encoder import longest_input, shape_of
 from ofa_bert.models.exit_heads import load_exits
+from ofa_bert.models.pretrained import locate
 from ofa_bert.prepare import best_of
-from ofa_bert.pretrained import locate
 
 logger = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from ofa_bert import onnx_graph, onnx_write
 from ofa_bert.bundle.manifest import INPUTS, PARAMETERS, program_path
-from ofa_bert.encoder import model_class, resize
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.meta import versions
+from ofa_bert.models.encoder import resize
+from ofa_bert.models.families.registry import model_class
 from ofa_bert.onnx_graph import first_line
 from ofa_bert.onnx_write import Form, linear_inputs
 from ofa_bert.runtime.opening import Backend, format_of, open_files
@@ -24,6 +24,7 @@ from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.system import environment
 from ofa_bert.system.machine import processor
+from ofa_bert.system.provenance import versions
 from ofa_bert.system.timing import in_turn
 
 logger = logging.getLogger(__name__)

@@ -11,15 +11,15 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel
-from ofa_bert.checkpoint import load_model
 from ofa_bert.config import TrainConfig
 from ofa_bert.data.batches import Encoded, TrainBatches, eval_batches, held_out_count, split_holdout
 from ofa_bert.data.token_ids import DIRECTORY, encode_once
-from ofa_bert.encoder import longest_input
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import to_tensors
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.importance import Importance, measure
+from ofa_bert.models.directories import load_model
+from ofa_bert.models.encoder import longest_input
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.supernet.importance_plot import importance_plot
 

@@ -15,19 +15,21 @@ from typing import Any, Callable, Mapping, Optional, Sequence
 import paddle
 
 from ofa_bert import parallel, train
-from ofa_bert.checkpoint import check_output_dir, save_model
 from ofa_bert.config_pretrain import PretrainConfig, shape_from
 from ofa_bert.data.batches import Batch
 from ofa_bert.data.corpus import Corpus
-from ofa_bert.encoder import longest_input
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import to_tensors
 from ofa_bert.files.atomic import MODEL_META
-from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import FORMAT, versions
-from ofa_bert.mlm import Loaded, MaskedLM, copy_leading, kd_loss, load, masked_of, mlm_loss, student_of
+from ofa_bert.models.directories import save_model
+from ofa_bert.models.encoder import longest_input
+from ofa_bert.models.masked_lm import Loaded, MaskedLM, copy_leading, load, student_of
+from ofa_bert.models.record import FORMAT
 from ofa_bert.options import to_json
 from ofa_bert.submodels.shape import Shape
+from ofa_bert.system.provenance import versions
+from ofa_bert.training.losses.masked_lm import kd_loss, masked_of, mlm_loss
+from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
 
 logger = logging.getLogger(__name__)
 

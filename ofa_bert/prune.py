@@ -7,20 +7,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ofa_bert.checkpoint import check_output_dir, save_model
 from ofa_bert.config_recipe import PruneConfig, as_training
 from ofa_bert.cut import check_size, cut, fingerprint
 from ofa_bert.evaluate import score
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.finetune import stock_forward
-from ofa_bert.keeper import RESULTS
-from ofa_bert.meta import describe, versions
+from ofa_bert.models.directories import save_model
+from ofa_bert.models.record import describe
 from ofa_bert.options import to_json
 from ofa_bert.prepare import held_out_importance, prepare
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
+from ofa_bert.training.run_directory import RESULTS, check_output_dir
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,6 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
 from ofa_bert import onnx_graph, parallel
 from ofa_bert.bundle.manifest import read_manifest
-from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config import ExportConfig, FinetuneConfig
 from ofa_bert.config_pretrain import PretrainConfig
 from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig, shape_in
@@ -25,11 +24,10 @@ from ofa_bert.deploy import deploy
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
 from ofa_bert.finetune import finetune
-from ofa_bert.keeper import RESULTS
+from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.options import arguments, shared, to_json
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.pretrain import pretrain
-from ofa_bert.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.prune import prune
 from ofa_bert.prune import settings as prune_settings
 from ofa_bert.recipe_report import write_report
@@ -40,6 +38,7 @@ from ofa_bert.student_training import settings as distil_settings
 from ofa_bert.submodels.values import scaled
 from ofa_bert.system import environment
 from ofa_bert.tasks.task import Datasets
+from ofa_bert.training.run_directory import RESULTS, check_output_dir
 
 logger = logging.getLogger(__name__)
 

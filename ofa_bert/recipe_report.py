@@ -7,10 +7,10 @@ from typing import Any, Optional, Sequence
 
 from ofa_bert.config_recipe import RecipeConfig
 from ofa_bert.files.atomic import write_json_atomic, write_text_atomic
-from ofa_bert.meta import versions
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions, table
 from ofa_bert.system.machine import machine
+from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Task
 
 TABLE_FILE, JSON_FILE, PLOT = "table.md", "rows.json", "waterfall.png"

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import read_json, write_json_atomic
-from ofa_bert.meta import versions
 from ofa_bert.nsga import Nsga
 from ofa_bert.options import arguments, to_json
 from ofa_bert.search.front import Budget, Point, choose, pareto_front
@@ -38,6 +37,7 @@ from ofa_bert.search_setup import (
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.system import environment
+from ofa_bert.system.provenance import versions
 from ofa_bert.winner import finish
 
 logger = logging.getLogger(__name__)

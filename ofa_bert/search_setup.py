@@ -11,7 +11,6 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.checkpoint import load_model
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.data.batches import Encoded, eval_batches, held_out_count, split_holdout
 from ofa_bert.data.sources import load_datasets
@@ -20,9 +19,10 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, default_criterion
 from ofa_bert.files.atomic import file_sha256
 from ofa_bert.latency_measure import Device
+from ofa_bert.models.directories import load_model
 from ofa_bert.models.exit_heads import Exits, load_exits
+from ofa_bert.models.pretrained import locate
 from ofa_bert.prepare import best_of, check_task
-from ofa_bert.pretrained import locate
 from ofa_bert.search.front import Budget
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_eval import BATCH, Scorer

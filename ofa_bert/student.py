@@ -8,16 +8,16 @@ from typing import Any, NamedTuple, Sequence
 
 from paddle import nn
 
-from ofa_bert.checkpoint import load_model
 from ofa_bert.config_recipe import CutShape, DistilConfig, as_training
 from ofa_bert.cut import check_size, cut
 from ofa_bert.data.batches import encode
-from ofa_bert.encoder import longest_input
 from ofa_bert.errors import UserError
 from ofa_bert.finetune import what_it_is
+from ofa_bert.models.directories import load_model
+from ofa_bert.models.encoder import longest_input
+from ofa_bert.models.supernet import whole
 from ofa_bert.prepare import Prepared, best_of, check_task, held_out_importance, prepare
 from ofa_bert.submodels.values import even_layers
-from ofa_bert.supernet import whole
 from ofa_bert.tasks.task import Datasets, Example
 
 logger = logging.getLogger(__name__)

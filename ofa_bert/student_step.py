@@ -9,11 +9,11 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch
-from ofa_bert.encoder import attention_mask, backbone, encoder_layers
 from ofa_bert.importance import task_loss
 from ofa_bert.losses import attention_loss, hidden_loss, logit_loss, spread_layers, token_weights
-from ofa_bert.operators import linear, softmax
-from ofa_bert.supernet import embed, encode, whole
+from ofa_bert.models.encoder import attention_mask, backbone, encoder_layers
+from ofa_bert.models.operators import linear, softmax
+from ofa_bert.models.supernet import embed, encode, whole
 from ofa_bert.teacher_logits import TeacherLogits
 from ofa_bert.train import Step
 

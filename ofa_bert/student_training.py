@@ -11,22 +11,21 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel, train
-from ofa_bert.checkpoint import check_output_dir
 from ofa_bert.config_recipe import DistilConfig, as_training
 from ofa_bert.cut import fingerprint
 from ofa_bert.data import token_ids
 from ofa_bert.data.augmentation import augment
-from ofa_bert.encoder import backbone, set_dropout
 from ofa_bert.evaluate import score
 from ofa_bert.finetune import stock_forward
-from ofa_bert.keeper import Keeper, restore
-from ofa_bert.meta import describe
+from ofa_bert.models.encoder import backbone, set_dropout
+from ofa_bert.models.record import describe
 from ofa_bert.options import to_json
 from ofa_bert.student import Pair, load_pair
 from ofa_bert.student_step import StudentObjective, student_step
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.teacher_logits import TeacherLogits
+from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel
-from ofa_bert.checkpoint import arrays_of
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.evaluate import predict
 from ofa_bert.files.atomic import keep
-from ofa_bert.supernet import forward, whole
+from ofa_bert.models.directories import arrays_of
+from ofa_bert.models.supernet import forward, whole
 
 logger = logging.getLogger(__name__)
 

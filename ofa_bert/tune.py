@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any, Mapping
 
-from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.config import FinetuneConfig
 from ofa_bert.config_pretrain import TuneConfig
 from ofa_bert.data.batches import split_holdout
@@ -22,11 +21,12 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.evaluate import score
 from ofa_bert.files.atomic import remove, write_json_atomic
 from ofa_bert.finetune import finetune, stock_forward
-from ofa_bert.keeper import RESULTS
-from ofa_bert.meta import versions
+from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.nsga import require_optuna, sqlite_storage
 from ofa_bert.options import changes, shared, to_json
+from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets
+from ofa_bert.training.run_directory import RESULTS
 
 logger = logging.getLogger(__name__)
 

@@ -13,33 +13,34 @@ from paddle import nn
 
 from ofa_bert import train
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.config import DataConfig, OfaConfig
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.data import token_ids
 from ofa_bert.data.batches import Batch, Encoded, TrainBatches
 from ofa_bert.distil import Objective, supernet_step
-from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict, score_logits
 from ofa_bert.exit_export import policy_json
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.files.atomic import EXIT_POLICY, MODEL_META, atomic_directory, write_json_atomic
-from ofa_bert.keeper import RESULTS
 from ofa_bert.latency_exits import mean_ms
 from ofa_bert.latency_measure import Device
-from ofa_bert.meta import FORMAT, versions
+from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.encoder import set_dropout, shape_of
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
+from ofa_bert.models.record import FORMAT
+from ofa_bert.models.supernet import extract, forward
 from ofa_bert.options import arguments, shared
 from ofa_bert.prepare import best_of, check_task
 from ofa_bert.search.front import Point
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.supernet import extract, forward
 from ofa_bert.system.machine import processor
+from ofa_bert.system.provenance import versions
 from ofa_bert.training.exits.states import Frozen, collect
+from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.ways import Way, Ways
 
 logger = logging.getLogger(__name__)

@@ -37,7 +37,7 @@ def build(model_type="bert", layers=4, hidden=32, heads=4, ffn=64, num_labels=3,
     """A tiny classification model of a family, in eval mode, with random weights."""
     import paddlenlp.transformers as families
 
-    from ofa_bert.encoder import model_class
+    from ofa_bert.models.families.registry import model_class
 
     config_class = {
         "bert": "BertConfig",

@@ -10,19 +10,20 @@ from test_training import free_port, launch
 
 import run_glue
 from ofa_bert import __main__ as commands
-from ofa_bert import keeper, student_step
-from ofa_bert.checkpoint import load_model
+from ofa_bert import student_step
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_recipe import DistilConfig
 from ofa_bert.data.batches import Encoded
-from ofa_bert.encoder import attention_mask, encoder_layers
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
 from ofa_bert.losses import attention_loss, spread_layers, token_weights
+from ofa_bert.models.directories import load_model
+from ofa_bert.models.encoder import attention_mask, encoder_layers
 from ofa_bert.student_step import StudentObjective, attention_maps, run_states, state_loss
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.teacher_logits import TeacherLogits
+from ofa_bert.training import run_directory
 
 COMMON = "--task_name SST-2 --device cpu --max_seq_length 32 --logging_steps 20 --adam_epsilon 1e-3".split()
 SHORT = "--batch_size 8 --max_steps 6 --save_steps 2 --learning_rate 1e-3".split()
@@ -186,7 +187,7 @@ def test_a_run_that_was_interrupted_resumes_to_the_same_weights(models, glue_dir
     source = models / student if "," not in student else student
     base = [*SHORT, *more.split()]
     assert commands.main(arguments(models, glue_dir, source, tmp_path / "straight", *base)) == 0
-    real = keeper.save_checkpoint
+    real = run_directory.save_checkpoint
 
     def stop_after_4(output, step, *rest):
         real(output, step, *rest)
@@ -195,7 +196,7 @@ def test_a_run_that_was_interrupted_resumes_to_the_same_weights(models, glue_dir
 
     stopped = arguments(models, glue_dir, source, tmp_path / "stopped", *base)
     with monkeypatch.context() as patch:
-        patch.setattr(keeper, "save_checkpoint", stop_after_4)
+        patch.setattr(run_directory, "save_checkpoint", stop_after_4)
         assert commands.main(stopped) == 130
     assert commands.main([*stopped, "--resume"]) == 0
     for place in ("last/model.safetensors", "checkpoint-6/model.safetensors"):

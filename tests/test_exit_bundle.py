@@ -15,12 +15,12 @@ from ofa_bert import exit_export, exit_files
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits.policy import Policy, first_exits
+from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.exit_parts import merge
 from ofa_bert.runtime.exit_tensors import OnDevice
 from ofa_bert.runtime.exits import ExitModel, Limits, open_exits
 from ofa_bert.runtime.opening import open_exit_parts
 from ofa_bert.runtime.predictor import Predictor
-from ofa_bert.supernet import whole
 
 COUNT = 45
 BACKENDS = ("onnx_runtime", "paddle_inference", "openvino")

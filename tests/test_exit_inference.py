@@ -5,16 +5,16 @@ import paddle
 import pytest
 from conftest import build, randomise
 
-from ofa_bert import exit_graphs
 from ofa_bert.data.batches import Encoded, eval_batches
-from ofa_bert.encoder import encoder_layers
 from ofa_bert.evaluate import to_tensors
-from ofa_bert.exit_graphs import Entry, Segment, UpTo, depths
 from ofa_bert.exit_inference import answer, answer_at
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import Policy, first_exits, uncertainty
+from ofa_bert.models import exit_graphs
+from ofa_bert.models.encoder import encoder_layers
+from ofa_bert.models.exit_graphs import Entry, Segment, UpTo, depths
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.supernet import whole
+from ofa_bert.models.supernet import whole
 from ofa_bert.training.exits.states import Frozen, collect
 
 COUNT = 45

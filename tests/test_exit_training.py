@@ -13,7 +13,6 @@ import export_model
 import run_glue
 import run_glue_ofa
 from ofa_bert import __main__ as commands
-from ofa_bert.checkpoint import load_model
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_exits import ExitChoiceConfig, ExitTrainConfig
 from ofa_bert.data.batches import encode, split_holdout
@@ -28,11 +27,12 @@ from ofa_bert.exits.sweep import choose, policies, row, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable
 from ofa_bert.files.weights import read_weights
 from ofa_bert.finetune import stock_forward
+from ofa_bert.models.directories import load_model
 from ofa_bert.models.exit_heads import load_exits
+from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
-from ofa_bert.supernet import whole
 from ofa_bert.tasks.glue import glue_task
 
 COMMON = "--task_name SST-2 --device cpu --batch_size 16 --max_seq_length 32 --logging_steps 20".split()
@@ -160,12 +160,12 @@ def test_best_is_chosen_on_the_held_out_part_which_nothing_trains_on(runs, glue_
 
 @pytest.mark.parametrize("kind, more", [("deebert", "--exit_lambda 0.5"), ("geep", ""), ("alternate", "--sandwich 0")])
 def test_a_run_that_was_interrupted_resumes_to_the_same_weights(runs, glue_dir, tmp_path, kind, more, monkeypatch):
-    from ofa_bert import keeper
+    from ofa_bert.training import run_directory
 
     base = [*COMMON, "--data_dir", str(glue_dir), "--exits", kind, "--model_name_or_path", str(runs / "supernet")]
     base += [*"--max_steps 6 --save_steps 2 --learning_rate 1e-3".split(), *more.split()]
     assert run_glue_ofa.main([*base, "--output_dir", str(tmp_path / "straight")]) == 0
-    real = keeper.save_checkpoint
+    real = run_directory.save_checkpoint
 
     def stop_after_4(output, step, *rest):
         real(output, step, *rest)
@@ -173,7 +173,7 @@ def test_a_run_that_was_interrupted_resumes_to_the_same_weights(runs, glue_dir, 
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper, "save_checkpoint", stop_after_4)
+        patch.setattr(run_directory, "save_checkpoint", stop_after_4)
         assert run_glue_ofa.main([*base, "--output_dir", str(tmp_path / "stopped")]) == 130
     assert run_glue_ofa.main([*base, "--output_dir", str(tmp_path / "stopped"), "--resume"]) == 0
     for file in ("model.safetensors", "exits.safetensors"):

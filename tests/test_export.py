@@ -12,9 +12,11 @@ import pytest
 from conftest import build, randomise
 from onnx import numpy_helper
 
-from ofa_bert import encoder, export, onnx_write
+from ofa_bert import export, onnx_write
 from ofa_bert.bundle.manifest import program_path, read_manifest
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.models import encoder
+from ofa_bert.models.families import registry
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import SubModelConfig
@@ -32,7 +34,7 @@ def tokenizer(tmp_path_factory):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] + [f"w{i}" for i in range(195)]
     vocabulary = tmp_path_factory.mktemp("tokenizer") / "vocab.txt"
     vocabulary.write_text("\n".join(words) + "\n")
-    return encoder.tokenizer_class("bert")(str(vocabulary))
+    return registry.tokenizer_class("bert")(str(vocabulary))
 
 
 def tiny_model(model_type="bert", heads=HEADS, ffn=FFN, **config):

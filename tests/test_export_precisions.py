@@ -6,7 +6,7 @@ import paddle
 import pytest
 from conftest import SHARED, build, randomise
 
-from ofa_bert import calibration, encoder, onnx_write, paddle_int8, precision
+from ofa_bert import calibration, onnx_write, paddle_int8, precision
 from ofa_bert.bundle.manifest import model_files
 from ofa_bert.calibration import Traffic, best_scale, choose_scales, observe
 from ofa_bert.cli.parser import parse
@@ -15,6 +15,7 @@ from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.evidence import Data, Judge
 from ofa_bert.export import export_bundle
+from ofa_bert.models import encoder
 from ofa_bert.onnx_write import Form, write
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.tasks.task import Task
@@ -309,10 +310,10 @@ def last_states(path, batches, layers):
 
 def test_per_channel_weights_on_a_real_model(tmp_path):
     """The negative control: one scale for a whole weight costs much of the accuracy."""
-    from ofa_bert.checkpoint import load_model
     from ofa_bert.data.sources import load_datasets
+    from ofa_bert.models.directories import load_model
+    from ofa_bert.models.supernet import extract
     from ofa_bert.submodels.values import uniform
-    from ofa_bert.supernet import extract
 
     source, directory = real_files()
     model, tokenizer, _ = load_model(source, num_labels=2)

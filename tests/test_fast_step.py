@@ -5,12 +5,12 @@ import paddle
 import pytest
 from conftest import batch_of, build
 
-from ofa_bert import operators
 from ofa_bert.distil import Choice, Objective, supernet_step, teacher_forward
-from ofa_bert.encoder import set_dropout, shape_of
 from ofa_bert.losses import token_weights
+from ofa_bert.models import operators
+from ofa_bert.models.encoder import set_dropout, shape_of
+from ofa_bert.models.supernet import forward
 from ofa_bert.submodels.grid import SearchSpace
-from ofa_bert.supernet import forward
 
 STEPS = 12
 

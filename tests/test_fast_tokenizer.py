@@ -8,11 +8,11 @@ import pytest
 from conftest import SHARED, VOCABULARY, build
 from handmade import tokenizer_for
 
-from ofa_bert.encoder import backbone
 from ofa_bert.errors import UserError
 from ofa_bert.fast_tokenizer import write_fast_tokenizer
+from ofa_bert.models.encoder import backbone
+from ofa_bert.models.vocabulary import trim_vocabulary
 from ofa_bert.onnx_write import Form, write
-from ofa_bert.trim import trim_vocabulary
 
 Tokenizer = pytest.importorskip("tokenizers").Tokenizer
 

@@ -9,12 +9,12 @@ from conftest import randomise
 
 from ofa_bert.__main__ import main
 from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
-from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.data.sources import load_datasets
-from ofa_bert.encoder import shape_of
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency_measure import Device
+from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig

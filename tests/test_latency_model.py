@@ -164,7 +164,7 @@ def test_typical_leaves_out_the_slower_half():
 )
 def test_exported_models_are_measured_on_this_machine(backend, precision, monkeypatch):
     from ofa_bert import latency_measure
-    from ofa_bert.encoder import shape_of
+    from ofa_bert.models.encoder import shape_of
 
     monkeypatch.setattr(latency_measure, "VOCABULARY", 1200)
     model = build(hidden=64, heads=4, ffn=256)

@@ -71,7 +71,7 @@ def test_the_layer_that_does_nothing_is_dropped_first():
     from conftest import build
 
     from ofa_bert.data.batches import Encoded
-    from ofa_bert.encoder import encoder_layers
+    from ofa_bert.models.encoder import encoder_layers
 
     model = build(layers=4, num_labels=3)
     idle = encoder_layers(model)[2]

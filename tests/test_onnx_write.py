@@ -9,7 +9,8 @@ import paddle
 import pytest
 from conftest import build, randomise
 
-from ofa_bert import encoder, onnx_write
+from ofa_bert import onnx_write
+from ofa_bert.models import encoder
 from ofa_bert.onnx_write import Form, quantize, write
 
 HEADS, FFN = (1, 4, 3), (10, 64, 33)

@@ -11,14 +11,15 @@ from handmade import hugging_face_weights, model_directory, with_prefix
 
 import run_glue
 from ofa_bert.__main__ import main
-from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.data.corpus import NOT_MASKED, Corpus, Words, mask_words
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import to_tensors
 from ofa_bert.files.weights import read_weights, write_weights
-from ofa_bert.mlm import build, copy_leading, kd_loss, load, masked_of, mlm_loss, student_of
+from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.masked_lm import build, copy_leading, load, student_of
 from ofa_bert.pretrain import pretrain_step
 from ofa_bert.submodels.shape import Shape, Surroundings, parameters
+from ofa_bert.training.losses.masked_lm import kd_loss, masked_of, mlm_loss
 
 PIECES = [*VOCABULARY, "##s", "##ing", "##ly", "act", "like"]
 

@@ -9,11 +9,11 @@ from conftest import batch_of, build
 import export_model
 import run_glue
 from ofa_bert import __main__ as commands
-from ofa_bert.checkpoint import load_model
 from ofa_bert.cut import cut
-from ofa_bert.encoder import encoder_layers
 from ofa_bert.files.weights import read_weights
 from ofa_bert.importance import Importance, measure
+from ofa_bert.models.directories import load_model
+from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig

@@ -12,18 +12,19 @@ from test_distil import encoder_dir
 
 import run_glue
 from ofa_bert import __main__ as commands
-from ofa_bert import keeper, recipe, recipe_timing
-from ofa_bert.checkpoint import load_model
+from ofa_bert import recipe, recipe_timing
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.files.weights import read_weights
+from ofa_bert.models.directories import load_model
 from ofa_bert.onnx_write import Form, write
 from ofa_bert.recipe_report import cost_line, printable, waterfall, write_report
 from ofa_bert.recipe_timing import EAGER, Contender, batches_of
 from ofa_bert.runtime.opening import open_files
 from ofa_bert.tasks.glue import glue_task
+from ofa_bert.training import run_directory
 
 DATA = "--task_name SST-2 --device cpu --max_seq_length 32 --batch_size 16".split()
 STEPS = "--max_steps 40 --learning_rate 3e-3 --save_steps 20 --logging_steps 20 --max_drop 30".split()
@@ -144,7 +145,7 @@ def test_an_exported_model_is_exported_again_when_its_weights_changed(made, tmp_
 def test_a_recipe_that_was_interrupted_ends_with_the_same_weights(made, models, glue_dir, monkeypatch):
     output = models / "stopped"
     stopped = command(models, glue_dir, output)
-    real = keeper.save_checkpoint
+    real = run_directory.save_checkpoint
     monkeypatch.setattr(recipe, "measure", lambda config, datasets, contenders: rows_of(made))
     monkeypatch.setattr(recipe, "_bundles", lambda config, stages, output: {"teacher": output})
 
@@ -154,7 +155,7 @@ def test_a_recipe_that_was_interrupted_ends_with_the_same_weights(made, models, 
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper, "save_checkpoint", stop)
+        patch.setattr(run_directory, "save_checkpoint", stop)
         assert commands.main(stopped) == 130
     assert not (output / "3-again" / "last").exists()
     assert commands.main(stopped) == 0

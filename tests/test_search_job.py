@@ -10,22 +10,22 @@ import pytest
 from conftest import batch_of, build, randomise
 
 from ofa_bert.__main__ import main
-from ofa_bert.checkpoint import load_model, save_model
 from ofa_bert.cli.parser import parse
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.data.batches import Encoded
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.depth import distance
-from ofa_bert.encoder import shape_of
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency_measure import Device
+from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.supernet import forward
 from ofa_bert.options import arguments
 from ofa_bert.search_eval import Scorer
 from ofa_bert.submodels.counting import count_flops
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import uneven_space
 from ofa_bert.submodels.values import SubModelConfig, uniform
-from ofa_bert.supernet import forward
 from ofa_bert.tasks.task import Task
 from ofa_bert.ways import Way
 from ofa_bert.winner import checked_latency

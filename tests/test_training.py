@@ -15,12 +15,12 @@ from conftest import ROOT, build
 import run_glue
 import run_glue_ofa
 from ofa_bert import elastic, parallel, prepare
-from ofa_bert.checkpoint import load_model
 from ofa_bert.cli.parser import parse
 from ofa_bert.config import OfaConfig
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.files.weights import read_weights
+from ofa_bert.models.directories import load_model
 from ofa_bert.train import Plan, make_optimizer, make_plan, step_seed
 
 COMMON = "--task_name SST-2 --device cpu --max_seq_length 32 --logging_steps 2".split()

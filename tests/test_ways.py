@@ -141,8 +141,8 @@ def supernet():
 
 @pytest.mark.parametrize("layers", [(0, 1, 2, 3), (1, 2, 3), (1, 3)])
 def test_the_scorer_and_the_engine_say_what_the_exits_say(supernet, layers):
-    from ofa_bert.encoder import shape_of
     from ofa_bert.latency_measure import Device
+    from ofa_bert.models.encoder import shape_of
 
     model, exits, encoded = supernet
     sub_model = SubModelConfig(layers, [4, 1, 2, 3][: len(layers)], [64, 10, 33, 20][: len(layers)])

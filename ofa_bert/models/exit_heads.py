@@ -9,11 +9,11 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ofa_bert.encoder import backbone, encoder_layers, model_type_of
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, HEAD_PARTS, HEAD_WIDTH, HEADS, ExitLayout
 from ofa_bert.files.weights import read_weights
-from ofa_bert.pretrained import check_shapes, put_weights
+from ofa_bert.models.encoder import backbone, encoder_layers, model_type_of
+from ofa_bert.models.pretrained import check_shapes, put_weights
 from ofa_bert.submodels.values import SubModelConfig
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from conftest import build
 
-from ofa_bert.encoder import MODEL_TYPES, shape_of
 from ofa_bert.errors import UserError
+from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, scaled, uniform

@@ -14,10 +14,11 @@ import pytest
 from conftest import SHARED, VOCABULARY, build
 from handmade import fingerprint, tokenizer_for
 
-from ofa_bert.checkpoint import load_model, save_model
-from ofa_bert.encoder import backbone, model_class
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import write_weights
+from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.encoder import backbone
+from ofa_bert.models.families.registry import model_class
 
 IDS = np.array([[2, 7, 8, 9, 3, 10, 11, 3], [2, 12, 5, 20, 21, 3, 6, 3]])
 TYPES = np.array([[0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1, 1]])

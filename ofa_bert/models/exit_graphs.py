@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional, Sequence, Union
 import paddle
 from paddle import nn
 
-from ofa_bert.encoder import attention_mask, backbone, classify, encoder_layers
+from ofa_bert.models.encoder import attention_mask, backbone, classify, encoder_layers
 from ofa_bert.models.exit_heads import Exits
 
 

@@ -6,12 +6,13 @@ import pytest
 from conftest import batch_of, build
 
 from ofa_bert.distil import Choice, Objective, supernet_step, teacher_forward
-from ofa_bert.encoder import MODEL_TYPES, attention_mask, encoder_layers, set_dropout, shape_of
 from ofa_bert.importance import Importance, measure, reorder, task_loss
+from ofa_bert.models.encoder import attention_mask, encoder_layers, set_dropout, shape_of
+from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.supernet import embed, encode, extract, forward
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
-from ofa_bert.supernet import embed, encode, extract, forward
 
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))
 

@@ -10,15 +10,15 @@ import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
-from ofa_bert.data.corpus import NOT_MASKED
-from ofa_bert.encoder import attention_mask, backbone, encoder_layers, model_class
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
-from ofa_bert.layouts import is_hugging_face, to_paddle
-from ofa_bert.pretrained import Source, build_config, load_tokenizer, locate, put_weights, set_epsilon
+from ofa_bert.models.encoder import attention_mask, backbone, encoder_layers
+from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.parameter_names import is_hugging_face, to_paddle
+from ofa_bert.models.pretrained import Source, build_config, load_tokenizer, locate, put_weights, set_epsilon
+from ofa_bert.models.supernet import embed
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.submodels.values import even_layers
-from ofa_bert.supernet import embed
 
 # PaddleNLP's class of the family, as config.json names it.
 _ARCHITECTURES = {
@@ -162,48 +162,3 @@ def copy_leading(student: MaskedLM, teacher: MaskedLM) -> None:
                 " the shape must not exceed the teacher's, or start from random weights"
             )
         parameter.set_value(array[tuple(slice(0, size) for size in parameter.shape)].copy())
-
-
-class Masked(NamedTuple):
-    """The masked tokens of a batch: their places [M] in it, true ids [M], and weights [M] that sum to 1.
-
-    Every text weighs the same, and its masked tokens share that evenly: so a loss does not depend on how texts are
-    split over processes.
-    """
-
-    places: paddle.Tensor
-    labels: paddle.Tensor
-    weights: paddle.Tensor
-
-
-def masked_of(labels: paddle.Tensor) -> Masked:
-    """From labels [B, T]. Where no text has a word to mask there is one token, of weight 0."""
-    array = labels.numpy()
-    chosen = array != NOT_MASKED  # [B, T]
-    if not chosen.any():
-        zero = paddle.zeros([1], dtype="int64")
-        return Masked(zero, zero, paddle.zeros([1], dtype="float32"))
-    per_text = chosen.sum(1)
-    weights = np.repeat(1.0 / np.maximum(per_text, 1), per_text) / len(array)
-    places = np.flatnonzero(chosen.ravel())
-    return Masked(
-        paddle.to_tensor(places), paddle.to_tensor(array[chosen]), paddle.to_tensor(weights.astype("float32"))
-    )
-
-
-def mlm_loss(logits: paddle.Tensor, masked: Masked) -> paddle.Tensor:
-    """Weighted cross-entropy of logits [M, V] to the masked tokens."""
-    return (F.cross_entropy(logits, masked.labels, reduction="none").squeeze(-1) * masked.weights).sum()
-
-
-def _log_softmax(logits: paddle.Tensor) -> paddle.Tensor:
-    """Over the last axis. Paddle 2.6's own takes seconds for a vocabulary on a CPU, a hundred times as long."""
-    shifted = logits - logits.max(axis=-1, keepdim=True).detach()
-    return shifted - shifted.exp().sum(-1, keepdim=True).log()
-
-
-def kd_loss(student: paddle.Tensor, teacher: paddle.Tensor, masked: Masked, temperature: float) -> paddle.Tensor:
-    """T^2 * weighted KL(teacher || student) of logits [M, V] softened by the temperature T (Hinton et al. 2015)."""
-    wanted, found = _log_softmax(teacher / temperature), _log_softmax(student / temperature)
-    divergence = (wanted.exp() * (wanted - found)).sum(-1)  # [M]
-    return temperature**2 * (divergence * masked.weights).sum()

@@ -14,19 +14,15 @@ import pytest
 from conftest import ROOT, batch_of, build, randomise
 from handmade import fingerprint, tokenizer_for
 
-from ofa_bert import checkpoint
-from ofa_bert.checkpoint import (
-    check_output_dir,
-    latest_checkpoint,
-    load_model,
-    restore_checkpoint,
-    save_checkpoint,
-    save_model,
-)
-from ofa_bert.encoder import model_class, resize
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import atomic
 from ofa_bert.files.weights import read_weights
+from ofa_bert.models import directories
+from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.encoder import resize
+from ofa_bert.models.families.registry import model_class
+from ofa_bert.training.checkpoints import latest_checkpoint, restore_checkpoint, save_checkpoint
+from ofa_bert.training.run_directory import check_output_dir
 
 
 def logits(model, seed=0):
@@ -274,4 +270,4 @@ def test_checkpoint_files_hold_no_pickle(tmp_path, trained):
     assert names(path) == ["checkpoint.json", "model.safetensors", "optimizer.safetensors", "state.json"]
     moments = read_weights(path / "optimizer.safetensors")
     assert "bert.encoder.layers.0.linear1.weight/moment1" in moments
-    assert checkpoint.WEIGHTS in atomic.read_json(path / "checkpoint.json")["files"]
+    assert directories.WEIGHTS in atomic.read_json(path / "checkpoint.json")["files"]

@@ -11,8 +11,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.encoder import backbone
 from ofa_bert.errors import UserError
+from ofa_bert.models.encoder import backbone
 
 logger = logging.getLogger(__name__)
 

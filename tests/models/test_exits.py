@@ -9,15 +9,16 @@ import pytest
 from conftest import batch_of, build, randomise
 
 from ofa_bert import exit_steps
-from ofa_bert.encoder import MODEL_TYPES, attention_mask, classify, set_dropout, shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.exit_losses import certainty_loss, distance, exit_loss, weights
 from ofa_bert.exit_steps import ExitObjective, frozen_step, geep_step, joint_step
 from ofa_bert.exits.layout import ExitLayout
+from ofa_bert.models.encoder import attention_mask, classify, set_dropout, shape_of
 from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
+from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.supernet import extract, forward, whole
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
-from ofa_bert.supernet import extract, forward, whole
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))
@@ -108,8 +109,8 @@ def test_exits_of_a_sub_model_equal_those_of_the_extracted_model(head):
 
 
 def test_loading_refuses_what_does_not_fit(tmp_path):
-    from ofa_bert.checkpoint import arrays_of
     from ofa_bert.files.weights import write_weights
+    from ofa_bert.models.directories import arrays_of
 
     model = build()
     exits = with_exits(model)

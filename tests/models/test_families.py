@@ -8,7 +8,7 @@ from conftest import VOCABULARY, build
 import export_model
 import run_glue
 import run_glue_ofa
-from ofa_bert.checkpoint import load_model
+from ofa_bert.models.directories import load_model
 
 TOKENIZERS = {"ernie": "ErnieTokenizer", "roberta": "RobertaChineseTokenizer", "tinybert": "TinyBertTokenizer"}
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import paddle
 from paddle import nn
 
-from ofa_bert.encoder import attention_mask, backbone, classify, encoder_layers, model_class, model_type_of, resize
-from ofa_bert.operators import dropout, layer_norm, linear, softmax
+from ofa_bert.models.encoder import attention_mask, backbone, classify, encoder_layers, model_type_of, resize
+from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.operators import dropout, layer_norm, linear, softmax
 from ofa_bert.submodels.values import SubModelConfig
 
 

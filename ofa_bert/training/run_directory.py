@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -11,10 +12,17 @@ import paddle
 from paddle import nn
 
 from ofa_bert import parallel
-from ofa_bert.checkpoint import latest_checkpoint, restore_checkpoint, save_checkpoint, save_model
-from ofa_bert.files.atomic import write_json_atomic
-from ofa_bert.meta import peak_memory_mib, versions
-from ofa_bert.options import to_json
+from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import (
+    read_json,
+    recover,
+    write_json_atomic,
+)
+from ofa_bert.models.directories import save_model
+from ofa_bert.options import changes, to_json
+from ofa_bert.system.machine import host_peak_mib
+from ofa_bert.system.provenance import versions
+from ofa_bert.training.checkpoints import checkpoints_in, latest_checkpoint, restore_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -103,3 +111,59 @@ def restore(output: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
     state = restore_checkpoint(path, model, optimizer)
     logger.info("resuming %s after step %d", path, state["step"])
     return state
+
+
+def peak_memory_mib() -> int:
+    """The most memory that this process has held so far: on the host, and on the GPU when it computes there."""
+    import paddle
+
+    host = int(host_peak_mib() or 0)
+    if paddle.get_device().startswith("gpu"):
+        return host + paddle.device.cuda.max_memory_allocated() // 2**20
+    return host
+
+
+_RUN = "ofa_run.json"
+# Settings that a resumed run may change: they decide nothing about the weights it ends with.
+_FREE = {"output_dir", "resume", "logging_steps", "save_steps", "device"}
+
+
+def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool, what: str) -> None:
+    """Refuse a directory that holds another run; otherwise the main process records this one in ofa_run.json.
+
+    A directory with best/, last/ or a checkpoint holds a run. Without `resume` that is a UserError. With it,
+    the recorded kind of run (`what`) and settings must be the same, but for those in _FREE. Other files do
+    not matter: training writes none of their names.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"--output_dir {path}: is a file; name a directory")
+    if parallel.is_main():
+        for name in ("best", "last"):
+            recover(path / name)
+    results = [name for name in ("best", "last") if (path / name).exists()]
+    results += [found.name for found in checkpoints_in(path)]
+    record = {"what": what, "settings": json.loads(json.dumps(dict(settings)))}
+    if results and not resume:
+        raise UserError(
+            f"--output_dir {path}: holds a run already ({', '.join(results[:3])}); continue it with --resume,"
+            " or name another directory"
+        )
+    if results:
+        _check_same_run(path, record)
+    elif parallel.is_main():
+        write_json_atomic(path / _RUN, record)
+
+
+def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
+    stored = read_json(path / _RUN)
+    try:
+        what, before = stored["what"], dict(stored["settings"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
+    if what != record["what"]:
+        raise UserError(f"--output_dir {path}: holds a {what} run, not a {record['what']} run; name another directory")
+    both = set(before) & set(record["settings"]) - _FREE
+    text = changes({key: before[key] for key in both}, {key: record["settings"][key] for key in both}, "--")
+    if text:
+        raise UserError(f"--resume in {path}: {text}. Give the same values, or name another --output_dir")

@@ -13,11 +13,11 @@ import numpy as np
 from paddle import nn
 from paddle.nn import functional
 
-from ofa_bert.encoder import MODEL_TYPES, model_class, tokenizer_class
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META, finish_replacement, read_json
 from ofa_bert.files.weights import find_weights, read_weights
-from ofa_bert.layouts import to_paddle
+from ofa_bert.models.families.registry import MODEL_TYPES, model_class, tokenizer_class
+from ofa_bert.models.parameter_names import to_paddle
 
 logger = logging.getLogger(__name__)
 

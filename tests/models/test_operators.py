@@ -3,8 +3,8 @@ import paddle
 import paddle.nn.functional as F
 import pytest
 
-from ofa_bert import operators
-from ofa_bert.operators import dropout, layer_norm, linear, softmax
+from ofa_bert.models import operators
+from ofa_bert.models.operators import dropout, layer_norm, linear, softmax
 
 
 def random(*shape, scale=1.0):

@@ -1,0 +1,98 @@
+"""Models as directories: read from many layouts, written at once."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+from paddle import nn
+
+from ofa_bert.files.atomic import (
+    MODEL_META,
+    atomic_directory,
+    write_json_atomic,
+)
+from ofa_bert.files.weights import write_weights
+from ofa_bert.models.encoder import encoder_layers, resize
+from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.pretrained import (
+    build_config,
+    fill,
+    load_tokenizer,
+    locate,
+    set_epsilon,
+)
+from ofa_bert.submodels.values import SubModelConfig
+
+WEIGHTS = "model.safetensors"
+
+
+def load_model(
+    name_or_path: str | Path,
+    model_type: str = "bert",
+    num_labels: int | None = None,
+    tokenizer_name_or_path: str | None = None,
+    **config_overrides: Any,
+) -> tuple[nn.Layer, Any, dict[str, Any]]:
+    """(model, tokenizer, content of ofa_config.json or {}) from a directory or a PaddleNLP model name.
+
+    A directory is in PaddleNLP's or Hugging Face's layout, float32 or half precision, with or without the
+    encoder's prefix and pooler; or one that `save_model` wrote, sub-models included. It is only read.
+    The model is float32 and in training mode. With `num_labels`, a classifier or pooler that the source lacks
+    starts at random values; without it the source must be complete. `config_overrides` change the
+    configuration, for example hidden_dropout_prob=0.0. UserError for anything that does not fit: files, model
+    type, sizes, names or shapes of weights, vocabulary.
+    """
+    source = locate(name_or_path, model_type)
+    config = build_config(source, model_type, num_labels, config_overrides)
+    sub_model = SubModelConfig.from_json(source.meta["sub_model"]) if source.meta.get("sub_model") else None
+    if sub_model is not None:
+        config.num_hidden_layers = sub_model.depth
+    model = model_class(model_type)(config)
+    if sub_model is not None:
+        resize(model, sub_model.heads, sub_model.ffn)
+    set_epsilon(model)
+    fill(model, source, fresh_heads=num_labels is not None)
+    if tokenizer_name_or_path is not None:
+        source = replace(source, tokenizer_from=tokenizer_name_or_path)
+    return model, load_tokenizer(source, model_type, config.vocab_size), source.meta
+
+
+def save_model(
+    directory: str | Path,
+    model: nn.Layer,
+    tokenizer: Any,
+    meta: Mapping[str, Any],
+    beside: Mapping[str, nn.Layer] | None = None,
+) -> None:
+    """Write config.json, model.safetensors, the tokenizer and ofa_config.json (= `meta`), all at once.
+
+    The weights of every layer in `beside` go to <name>.safetensors, which PaddleNLP does not look at.
+
+    Plain PaddleNLP's from_pretrained reads the directory of a full model. An extracted sub-model needs its
+    `SubModelConfig` as meta["sub_model"], for `load_model` to give its layers their shapes.
+    A kill leaves the old directory or the new one; RunError when the disk is full or refuses.
+    """
+    model = bare(model)
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    config.num_hidden_layers = len(encoder_layers(model))
+    with atomic_directory(directory) as new:
+        config.save_pretrained(str(new))
+        tokenizer.save_pretrained(str(new))
+        write_weights(new / WEIGHTS, arrays_of(model))
+        for name, layer in (beside or {}).items():
+            write_weights(new / f"{name}.safetensors", arrays_of(layer))
+        write_json_atomic(new / MODEL_META, dict(meta))
+
+
+def arrays_of(model: nn.Layer) -> dict[str, np.ndarray]:
+    """Every parameter and buffer of the model, by structured name."""
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+
+
+def bare(model: nn.Layer) -> nn.Layer:
+    return getattr(model, "_layers", model)  # what DataParallel wraps
