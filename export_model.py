@@ -24,7 +24,7 @@ def work(argv=None):
     from ofa_bert.training.device import select_device
 
     select_device("cpu" if config.n_gpu == 0 else config.device)
-    from ofa_bert.deploy import deploy
+    from ofa_bert.export.sub_model import deploy
     from ofa_bert.reporting import millions
     from ofa_bert.tasks.metrics import as_text
 

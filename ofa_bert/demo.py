@@ -12,9 +12,9 @@ import numpy as np
 from ofa_bert.cli.parser import parse
 from ofa_bert.config import DemoConfig, ExportConfig, FinetuneConfig, OfaConfig
 from ofa_bert.data.sources import load_datasets
-from ofa_bert.deploy import deploy
 from ofa_bert.elastic import train_supernet
 from ofa_bert.errors import UserError
+from ofa_bert.export.sub_model import deploy
 from ofa_bert.finetune import finetune
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.opening import open_model

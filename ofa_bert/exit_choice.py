@@ -15,11 +15,11 @@ from ofa_bert.config_exits import ExitChoiceConfig
 from ofa_bert.data.batches import Encoded, encode, split_holdout
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score_logits
-from ofa_bert.exit_export import policy_json
 from ofa_bert.exit_inference import Answers, answer, answer_at
 from ofa_bert.exits.layout import EXITS, default_criterion
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import FOR_REGRESSION, Policy, check_threshold
+from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.exits.sweep import choose, plot, policies, row, run_length, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic

@@ -9,19 +9,19 @@ from typing import Optional, Sequence
 import numpy as np
 from paddle import nn
 
-from ofa_bert import onnx_write
 from ofa_bert.bundle.exits import ExitPlan, Parts
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
-from ofa_bert.exit_files import write_onnx_parts, write_paddle_parts
 from ofa_bert.exits.policy import Policy
+from ofa_bert.export.exit_parts import write_onnx_parts, write_paddle_parts
+from ofa_bert.export.onnx import writer
+from ofa_bert.export.onnx.writer import Form
 from ofa_bert.latency.fit import ExitRun, with_exits
 from ofa_bert.latency_measure import Device
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits
 from ofa_bert.models.supernet import extract
-from ofa_bert.onnx_write import Form
 from ofa_bert.runtime.opening import ExitParts, format_of, open_part_files
 from ofa_bert.submodels.values import uniform
 
@@ -78,7 +78,7 @@ def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, for
         if how.precision != "fp32":
             raise UserError(f"--precision {how.precision}: paddle_inference runs exits in fp32 alone")
         return write_paddle_parts(model, exits, directory)
-    reason = onnx_write.obstacle(model)
+    reason = writer.obstacle(model)
     if reason:
         raise UserError(f"the exits of this model cannot be written: {reason}")
     return write_onnx_parts(model, exits, form or how.form(model), directory, how.precision)

@@ -12,13 +12,13 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ofa_bert import onnx_graph, onnx_write
 from ofa_bert.bundle.manifest import INPUTS, PARAMETERS, program_path
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.export.onnx import converter, writer
+from ofa_bert.export.onnx.converter import first_line
+from ofa_bert.export.onnx.writer import Form, linear_inputs
 from ofa_bert.models.encoder import resize
 from ofa_bert.models.families.registry import model_class
-from ofa_bert.onnx_graph import first_line
-from ofa_bert.onnx_write import Form, linear_inputs
 from ofa_bert.runtime.opening import Backend, format_of, open_files
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
@@ -129,13 +129,13 @@ def write_model(model: nn.Layer, directory: Path, how: Device, form: Optional[Fo
     """The files that an export of the model has for this back end and precision, without the checks of a bundle."""
     if format_of(how.backend) == "paddle":
         return _write_static(model, directory)
-    target, reason = directory / "model.onnx", onnx_write.obstacle(model)
+    target, reason = directory / "model.onnx", writer.obstacle(model)
     if reason is None:
-        onnx_write.write(model, target, form or how.form(model))
+        writer.write(model, target, form or how.form(model))
     elif how.precision in ("fp32", "bf16"):
         program, parameters = _write_static(model, directory)
         names = {parameter.name: name for name, parameter in model.named_parameters()}
-        onnx_graph.write_onnx(program, parameters, target, names, model.config.num_labels)
+        converter.write_onnx(program, parameters, target, names, model.config.num_labels)
     else:
         raise UserError(f"--precision {how.precision}: cannot be written for this model: {reason}; measure it in fp32")
     return [target]

@@ -13,15 +13,16 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
-from ofa_bert import onnx_graph, parallel
+from ofa_bert import parallel
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.config import ExportConfig, FinetuneConfig
 from ofa_bert.config_pretrain import PretrainConfig
 from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig, shape_in
 from ofa_bert.cut import fingerprint
 from ofa_bert.data import token_ids
-from ofa_bert.deploy import deploy
 from ofa_bert.errors import UserError
+from ofa_bert.export.onnx import converter
+from ofa_bert.export.sub_model import deploy
 from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
 from ofa_bert.finetune import finetune
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
@@ -92,7 +93,7 @@ def _check(config: RecipeConfig, datasets: Datasets) -> None:
         ]
         if tokenizers[0].get_vocab() != tokenizers[1].get_vocab():
             raise UserError(f"--pretrain_teacher {config.pretrain_teacher}: has another vocabulary than --teacher")
-    onnx_graph.require(("onnx", "onnxruntime"))
+    converter.require(("onnx", "onnxruntime"))
     provider = "cuda" if config.device == "gpu" else "cpu"
     for precision in ("fp32", last_precision(config)):
         check_choice(config.backend, precision, provider)

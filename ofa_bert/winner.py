@@ -20,9 +20,9 @@ from ofa_bert.data.batches import Batch, Encoded, TrainBatches
 from ofa_bert.distil import Objective, supernet_step
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import predict, score_logits
-from ofa_bert.exit_export import policy_json
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.outputs import Outputs, unpack
+from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.files.atomic import EXIT_POLICY, MODEL_META, atomic_directory, write_json_atomic
 from ofa_bert.latency_exits import mean_ms
 from ofa_bert.latency_measure import Device

@@ -17,9 +17,9 @@ from ofa_bert.cli.parser import parse
 from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
+from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
-from ofa_bert.onnx_write import Form, write
 from ofa_bert.recipe_report import cost_line, printable, waterfall, write_report
 from ofa_bert.recipe_timing import EAGER, Contender, batches_of
 from ofa_bert.runtime.opening import open_files

@@ -11,10 +11,11 @@ import pytest
 from exit_case import ENDS, between, make_case, write_policy
 
 from ofa_bert import __main__ as commands
-from ofa_bert import exit_export, exit_files
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.exits import policy_file
 from ofa_bert.exits.policy import Policy, first_exits
+from ofa_bert.export import exit_parts
 from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.exit_parts import merge
 from ofa_bert.runtime.exit_tensors import OnDevice
@@ -403,12 +404,12 @@ def test_damaged_files_are_refused(case, tmp_path):
 
 
 def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
-    right = exit_files.write_head
+    right = exit_parts.write_head
 
     def wrong(model, exits, form, depth, target):
         right(model, exits, form, ENDS[0] if depth == ENDS[1] else depth, target)
 
-    monkeypatch.setattr(exit_files, "write_head", wrong)
+    monkeypatch.setattr(exit_parts, "write_head", wrong)
     with pytest.raises(RunError, match="onnx-fp32, exit after 3 layers"):
         make_case(tmp_path / "case", count=8)
     assert not (tmp_path / "case" / "bundle").exists()
@@ -417,7 +418,7 @@ def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
 def test_a_policy_for_another_model_is_refused(case, tmp_path):
     meta = {"sub_model": whole(case.model).to_json(), "task": case.manifest["task"]}
     write_policy(tmp_path / "policy", case.model, case.exits, meta, case.data, case.outputs, 0.5)
-    read = exit_export.read_policy
+    read = policy_file.read_policy
     assert read(tmp_path / "policy" / "exit_policy.json", meta, case.model, case.exits).table is not None
     with pytest.raises(UserError, match="chosen for the sub-model"):
         read(tmp_path / "policy", {**meta, "sub_model": {}}, case.model, case.exits)

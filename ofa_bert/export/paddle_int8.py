@@ -22,11 +22,11 @@ import paddle
 from paddle import nn
 
 from ofa_bert.bundle.manifest import PARAMETERS, STATIC_PREFIX, program_path
-from ofa_bert.calibration import Traffic
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError
+from ofa_bert.export.calibration import Traffic
+from ofa_bert.export.static import save_static
 from ofa_bert.models.encoder import encoder_layers
-from ofa_bert.static import save_static
 
 PRODUCTS = ("matmul_v2", "matmul", "mul")
 

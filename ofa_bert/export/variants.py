@@ -10,13 +10,14 @@ from typing import Any, Callable, Optional, Sequence
 
 from paddle import nn
 
-from ofa_bert import onnx_graph, onnx_write, paddle_int8
 from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
-from ofa_bert.calibration import Traffic, choose_scales, observe
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.evidence import Judge
-from ofa_bert.onnx_write import Form
+from ofa_bert.export import paddle_int8
+from ofa_bert.export.calibration import Traffic, choose_scales, observe
+from ofa_bert.export.checks import Judge
+from ofa_bert.export.onnx import converter, writer
+from ofa_bert.export.onnx.writer import Form
 from ofa_bert.runtime.opening import open_files
 
 logger = logging.getLogger(__name__)
@@ -49,19 +50,19 @@ def check_plan(model: nn.Layer, names: Sequence[str], has_data: bool) -> None:
     """Refuse, before anything is written, what cannot be written. UserError."""
     if len(names) == 1:
         return
-    onnx_graph.require(("onnx", "onnxruntime"))
+    converter.require(("onnx", "onnxruntime"))
     if any(KINDS[name].precision == "int8-static" for name in names) and not has_data:
         raise UserError(
             "--precision int8-static: is calibrated on training sentences; say where they are with --task_name and"
             " --data_dir, or --train_file and --dev_file (int8 needs none)"
         )
-    reason = onnx_write.obstacle(model)
+    reason = writer.obstacle(model)
     if reason is None:
         return
     others = [name for name in names if name not in ("paddle-fp32", "onnx-fp32")]
     if others:
         raise UserError(f"{', '.join(others)}: cannot be written for this model: {reason}; export it in fp32")
-    onnx_graph.require_converter()
+    converter.require_converter()
 
 
 class Forms:
@@ -86,7 +87,7 @@ class Forms:
     def _wide_norms(self, name: str) -> frozenset:
         """The residual sums that half precision may not hold."""
         peaks = self.traffic().peaks
-        sums = set(onnx_write.residual_sums(self.model))
+        sums = set(writer.residual_sums(self.model))
         beyond = {tensor for tensor, peak in peaks.items() if not peak <= HALF_LIMIT}
         if beyond - sums:
             tensor = sorted(beyond - sums)[0]
@@ -101,7 +102,7 @@ class Forms:
         if self._traffic is None:
             with tempfile.TemporaryDirectory(dir=self.folder) as name:
                 graph = Path(name, "model.onnx")
-                onnx_write.write(self.model, graph)
+                writer.write(self.model, graph)
                 self._traffic = observe(self.model, graph, self.batches())
         return self._traffic
 
@@ -149,9 +150,9 @@ class Exporter:
         if name == "paddle-int8-static":
             target.mkdir()
             paddle_int8.write(self.model, target, self.forms.scales(), self.forms.traffic(), self.judge.batches()[0])
-        elif name == "onnx-fp32" and onnx_write.obstacle(self.model):
+        elif name == "onnx-fp32" and writer.obstacle(self.model):
             names = {parameter.name: name for name, parameter in self.model.named_parameters()}
             outputs = self.model.config.num_labels
-            onnx_graph.write_onnx(program_path(self.bundle), self.bundle / PARAMETERS, target, names, outputs)
+            converter.write_onnx(program_path(self.bundle), self.bundle / PARAMETERS, target, names, outputs)
         elif kind.format == "onnx" and kind.precision != "bf16":
-            onnx_write.write(self.model, target, self.forms.form(name))
+            writer.write(self.model, target, self.forms.form(name))

@@ -9,10 +9,10 @@ from conftest import SHARED, VOCABULARY, build
 from handmade import tokenizer_for
 
 from ofa_bert.errors import UserError
-from ofa_bert.fast_tokenizer import write_fast_tokenizer
+from ofa_bert.export.onnx.writer import Form, write
+from ofa_bert.export.tokenizer import write_fast_tokenizer
 from ofa_bert.models.encoder import backbone
 from ofa_bert.models.vocabulary import trim_vocabulary
-from ofa_bert.onnx_write import Form, write
 
 Tokenizer = pytest.importorskip("tokenizers").Tokenizer
 

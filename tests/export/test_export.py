@@ -12,9 +12,10 @@ import pytest
 from conftest import build, randomise
 from onnx import numpy_helper
 
-from ofa_bert import export, onnx_write
 from ofa_bert.bundle.manifest import program_path, read_manifest
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.export import bundle as export_bundle
+from ofa_bert.export.onnx import writer
 from ofa_bert.models import encoder
 from ofa_bert.models.families import registry
 from ofa_bert.runtime.opening import open_model
@@ -74,7 +75,7 @@ def exported(tokenizer, tmp_path_factory):
     """(model, bundle, manifest) of an uneven BERT with ONNX; tests only read it."""
     model = tiny_model()
     bundle = tmp_path_factory.mktemp("exported") / "bundle"
-    return model, bundle, export.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
+    return model, bundle, export_bundle.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
 
 
 def test_bundle_holds_what_deployment_needs_and_nothing_else(exported, tokenizer):
@@ -113,7 +114,7 @@ def test_manifest_is_truthful(exported):
 def test_reported_difference_is_the_measured_one(exported, place, backend):
     model, bundle, manifest = exported
     run = open_model(bundle, backend).run
-    probes = export._probes(model, 48)
+    probes = export_bundle._probes(model, 48)
     worst = max(np.abs(run(*probe) - dynamic_logits(model, probe)).max() for probe in probes)
     report = manifest["models"][place]
     assert report["max_abs_difference"] == pytest.approx(worst, abs=1e-6)
@@ -141,7 +142,7 @@ def test_the_static_model_loads_in_paddle_itself(exported):
 @pytest.mark.parametrize("heads, ffn", [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
 def test_families(model_type, heads, ffn, tokenizer, tmp_path):
     model = tiny_model(model_type, heads, ffn)
-    manifest = export.export_bundle(model, tokenizer, {}, tmp_path / "bundle", 32, onnx=True)
+    manifest = export_bundle.export_bundle(model, tokenizer, {}, tmp_path / "bundle", 32, onnx=True)
     assert manifest["model_type"] == model_type and manifest["sub_model"] is None and manifest["labels"] == []
     for backend in BACKENDS:
         assert_same_logits(model, tmp_path / "bundle", backend, [(3, 29), (1, 2)])
@@ -150,7 +151,7 @@ def test_families(model_type, heads, ffn, tokenizer, tmp_path):
 def test_regression_and_another_padding_token(tokenizer, tmp_path):
     model = tiny_model(num_labels=1, pad_token_id=4)
     task = Task("similarity", (), ("pearson",), ("a", "b")).to_json()
-    manifest = export.export_bundle(model, tokenizer, {"task": task}, tmp_path / "bundle", 16, onnx=True)
+    manifest = export_bundle.export_bundle(model, tokenizer, {"task": task}, tmp_path / "bundle", 16, onnx=True)
     assert (manifest["num_labels"], manifest["pad_token_id"]) == (1, 4)
     assert onnx_outputs(tmp_path / "bundle") == {"logits": ["batch", 1]}
 
@@ -201,7 +202,7 @@ def damage_static(monkeypatch):
 
 
 def damage_onnx(monkeypatch):
-    write = onnx_write.write
+    write = writer.write
 
     def wrong(model, target, *args):
         write(model, target, *args)
@@ -210,7 +211,7 @@ def damage_onnx(monkeypatch):
         bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + 0.01, bias.name))
         onnx.save(model, str(target))
 
-    monkeypatch.setattr(onnx_write, "write", wrong)
+    monkeypatch.setattr(writer, "write", wrong)
 
 
 @pytest.mark.parametrize("damage, name", [(damage_static, "paddle-fp32"), (damage_onnx, "onnx-fp32")])
@@ -219,15 +220,15 @@ def test_a_wrong_export_leaves_nothing(damage, name, tokenizer, tmp_path, monkey
     model.train()
     damage(monkeypatch)
     with pytest.raises(RunError, match=rf"{name}, batch 1, length 1: .* differ by 0\.01") as error:
-        export.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
+        export_bundle.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
     assert error.value.exit_code == 1
     assert list(tmp_path.iterdir()) == [] and model.training
     monkeypatch.undo()
-    export.export_bundle(model, tokenizer, META, bundle, 48)
+    export_bundle.export_bundle(model, tokenizer, META, bundle, 48)
     before = contents(bundle)
     damage(monkeypatch)
     with pytest.raises(RunError):
-        export.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
+        export_bundle.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
     assert list(tmp_path.iterdir()) == [bundle] and contents(bundle) == before
 
 
@@ -235,7 +236,7 @@ def test_logits_that_are_not_numbers_are_refused(tokenizer, tmp_path):
     model = tiny_model()
     model.classifier.bias.set_value(paddle.full([3], float("nan")))
     with pytest.raises(RunError, match="differ by nan"):
-        export.export_bundle(model, tokenizer, META, tmp_path / "bundle", 8)
+        export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", 8)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -246,7 +247,7 @@ def test_a_full_disk_is_one_clear_error(largest_file, tokenizer, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
     try:
         with pytest.raises(RunError) as error:
-            export.export_bundle(tiny_model(), tokenizer, META, tmp_path / "bundle", 8, onnx=True)
+            export_bundle.export_bundle(tiny_model(), tokenizer, META, tmp_path / "bundle", 8, onnx=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
@@ -258,7 +259,7 @@ def test_the_model_is_left_as_it_was(tokenizer, tmp_path):
     encoder.backbone(model).embeddings.eval()  # frozen on purpose: a plain train() afterwards would thaw it
     modes = [layer.training for layer in model.sublayers(include_self=True)]
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
-    export.export_bundle(model, tokenizer, META, tmp_path / "bundle", 8)
+    export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", 8)
     assert [layer.training for layer in model.sublayers(include_self=True)] == modes
     assert all(np.array_equal(weights[name], value.numpy()) for name, value in model.state_dict().items())
     assert "forward" not in vars(model)  # still dynamic
@@ -270,24 +271,24 @@ def test_the_model_is_left_as_it_was(tokenizer, tmp_path):
 def test_lengths_without_positions_are_refused(model_type, length, limit, tokenizer, tmp_path):
     model = tiny_model(model_type, pad_token_id=1)  # RoBERTa counts positions from the padding token's
     with pytest.raises(UserError, match=f"max_seq_length {length}: .* 1 to {limit} tokens"):
-        export.export_bundle(model, tokenizer, META, tmp_path / "bundle", length)
+        export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", length)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_roberta_exports_at_its_longest(tokenizer, tmp_path):
     model = tiny_model("roberta", pad_token_id=1)
-    manifest = export.export_bundle(model, tokenizer, META, tmp_path / "bundle", 46)
+    manifest = export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", 46)
     assert manifest["compared_shapes"][-1] == [5, 46]
 
 
 def test_labels_must_fit_the_classifier(tokenizer, tmp_path):
     with pytest.raises(UserError, match="task topic needs 3 outputs, the classifier has 2"):
-        export.export_bundle(tiny_model(num_labels=2), tokenizer, META, tmp_path / "bundle", 8)
+        export_bundle.export_bundle(tiny_model(num_labels=2), tokenizer, META, tmp_path / "bundle", 8)
 
 
 def test_probes_have_padding_inside_and_never_change():
     model = tiny_model()
-    first, again = export._probes(model, 48), export._probes(model, 48)
+    first, again = export_bundle._probes(model, 48), export_bundle._probes(model, 48)
     for (ids, types), (same_ids, same_types) in zip(first, again):
         assert np.array_equal(ids, same_ids) and np.array_equal(types, same_types)
         assert ids.dtype == types.dtype == np.int64 and ids.max() < 200 and (ids[0] != 0).all()

@@ -9,9 +9,9 @@ import paddle
 import pytest
 from conftest import build, randomise
 
-from ofa_bert import onnx_write
+from ofa_bert.export.onnx import writer
+from ofa_bert.export.onnx.writer import Form, quantize, write
 from ofa_bert.models import encoder
-from ofa_bert.onnx_write import Form, quantize, write
 
 HEADS, FFN = (1, 4, 3), (10, 64, 33)
 FAMILIES = ["bert", "ernie", "roberta", "tinybert"]
@@ -53,13 +53,13 @@ def logits(path, batch):
 def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):
     model = tiny(model_type, heads, ffn)
     # Read from the first use of its logits: what a scale may be in a graph of random weights.
-    scales = dict.fromkeys(onnx_write.linear_inputs(model), 0.05)
+    scales = dict.fromkeys(writer.linear_inputs(model), 0.05)
     forms = {
         "portable": (Form(), 2e-5),
         "fused": (Form(fused=True), 2e-5),
         "half": (Form(half=True), 0.02),
         "half, fused": (Form(half=True, fused=True), 0.02),
-        "half, wide norms": (Form(half=True, wide_norms=frozenset(onnx_write.residual_sums(model)[:3])), 0.02),
+        "half, wide norms": (Form(half=True, wide_norms=frozenset(writer.residual_sums(model)[:3])), 0.02),
         "half, fused, wide": (Form(half=True, fused=True, wide_norms=frozenset(["layer1.sum2"])), 0.02),
         "int8": (Form(weights="dynamic"), 0.15),
         "int8-static": (Form(weights="static", scales=scales), 0.25),
@@ -134,7 +134,7 @@ def test_the_portable_graph_is_standard_and_lean(tmp_path):
 def test_openvino_reads_the_portable_and_the_quantized_graphs(tmp_path):
     openvino = pytest.importorskip("openvino")
     model, batch = tiny(), inputs(3, 17)
-    scales = dict.fromkeys(onnx_write.linear_inputs(model), 0.05)
+    scales = dict.fromkeys(writer.linear_inputs(model), 0.05)
     for form, tolerance in ((Form(), 2e-4), (Form(weights="static", scales=scales), 0.3)):
         write(model, tmp_path / "model.onnx", form)
         compiled = openvino.Core().compile_model(
@@ -176,5 +176,5 @@ def test_quantize_keeps_each_columns_resolution():
 
 
 def test_what_cannot_be_written_says_why():
-    assert onnx_write.obstacle(tiny()) is None
-    assert "activation is tanh" in onnx_write.obstacle(build(hidden_act="tanh"))
+    assert writer.obstacle(tiny()) is None
+    assert "activation is tanh" in writer.obstacle(build(hidden_act="tanh"))

@@ -16,9 +16,9 @@ from ofa_bert.data.batches import Batch, encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.evaluate import score
-from ofa_bert.evidence import Data
 from ofa_bert.exits.layout import EXITS
-from ofa_bert.export import export_bundle
+from ofa_bert.export.bundle import export_bundle
+from ofa_bert.export.checks import Data
 from ofa_bert.files.atomic import read_json
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import backbone

@@ -6,9 +6,9 @@ import pytest
 from conftest import build
 from onnx import TensorProto, helper, numpy_helper
 
-from ofa_bert import onnx_graph
 from ofa_bert.errors import UserError
-from ofa_bert.export import export_bundle
+from ofa_bert.export.bundle import export_bundle
+from ofa_bert.export.onnx import converter as export_onnx_converter
 
 FITTING = {"paddle2onnx": "1.3.1", "onnx": "1", "onnxruntime": "1"}
 
@@ -27,9 +27,9 @@ def test_constants_behind_identities_become_initializers():
     source = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 4])
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 3])
     graph = helper.make_graph(nodes, "g", [source], [result])
-    onnx_graph.constants_to_initializers(graph)
-    onnx_graph.drop_identities(graph)
-    onnx_graph.drop_unused(graph)
+    export_onnx_converter.constants_to_initializers(graph)
+    export_onnx_converter.drop_identities(graph)
+    export_onnx_converter.drop_unused(graph)
     assert [item.name for item in graph.initializer] == ["w"]
     assert [(node.op_type, *node.input) for node in graph.node] == [("MatMul", "x", "w"), ("Identity", "y1")]
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -48,8 +48,8 @@ def test_constants_behind_identities_become_initializers():
     ],
 )
 def test_without_a_fitting_converter_the_cure_is_named(paddle_version, found, named, tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_graph, "versions", lambda: found)
-    monkeypatch.setattr(onnx_graph, "_paddle_version", lambda: paddle_version)
+    monkeypatch.setattr(export_onnx_converter, "versions", lambda: found)
+    monkeypatch.setattr(export_onnx_converter, "_paddle_version", lambda: paddle_version)
     with pytest.raises(UserError, match=named) as error:
         # Only what the writer cannot express needs the converter.
         export_bundle(build(hidden_act="tanh"), None, {}, tmp_path / "bundle", 8, onnx=True)
@@ -58,6 +58,6 @@ def test_without_a_fitting_converter_the_cure_is_named(paddle_version, found, na
 
 @pytest.mark.parametrize("paddle_version, converter", [("2.6.2", "1.3.1"), ("3.3.1", "2.1.0"), ("0.0.0", "2.1.0")])
 def test_a_fitting_converter_passes(paddle_version, converter, monkeypatch):
-    monkeypatch.setattr(onnx_graph, "versions", lambda: {**FITTING, "paddle2onnx": converter})
-    monkeypatch.setattr(onnx_graph, "_paddle_version", lambda: paddle_version)
-    onnx_graph.require_converter()
+    monkeypatch.setattr(export_onnx_converter, "versions", lambda: {**FITTING, "paddle2onnx": converter})
+    monkeypatch.setattr(export_onnx_converter, "_paddle_version", lambda: paddle_version)
+    export_onnx_converter.require_converter()

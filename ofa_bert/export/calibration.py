@@ -16,8 +16,8 @@ from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.data.batches import Batch
+from ofa_bert.export.onnx.writer import linear_inputs, quantize, residual_sums
 from ofa_bert.models.encoder import backbone, encoder_layers
-from ofa_bert.onnx_write import linear_inputs, quantize, residual_sums
 from ofa_bert.system import environment
 
 ROWS = 512  # tokens per tensor that a scale is chosen with

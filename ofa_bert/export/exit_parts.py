@@ -11,10 +11,10 @@ from paddle import nn
 from ofa_bert.bundle.exits import HIDDEN, Parts
 from ofa_bert.bundle.manifest import INPUTS, PROGRAMS
 from ofa_bert.errors import RunError
-from ofa_bert.exit_onnx import write_head, write_moves, write_segment
+from ofa_bert.export.onnx.exits import write_head, write_moves, write_segment
+from ofa_bert.export.onnx.writer import Form
 from ofa_bert.models.exit_graphs import FirstLayers, Head, NextLayers, depths
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.onnx_write import Form
 
 
 def write_onnx_parts(model: nn.Layer, exits: Exits, form: Form, target: Path, precision: str) -> Parts:

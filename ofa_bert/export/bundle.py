@@ -19,15 +19,16 @@ from paddle import nn
 from ofa_bert.bundle.manifest import FORMAT, INPUTS, MANIFEST
 from ofa_bert.data.batches import eval_batches
 from ofa_bert.errors import UserError
-from ofa_bert.evidence import BATCH, Data, Judge, Probe
-from ofa_bert.exit_export import add_exits, read_policy
 from ofa_bert.exits.layout import EXITS
-from ofa_bert.fast_tokenizer import write_fast_tokenizer
+from ofa_bert.exits.policy_file import read_policy
+from ofa_bert.export.checks import BATCH, Data, Judge, Probe
+from ofa_bert.export.exits import add_exits
+from ofa_bert.export.static import save_static
+from ofa_bert.export.tokenizer import write_fast_tokenizer
+from ofa_bert.export.variants import Exporter, check_plan, plan
 from ofa_bert.files.atomic import atomic_directory, write_json_atomic
 from ofa_bert.models.encoder import backbone, longest_input, model_type_of
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.precision import Exporter, check_plan, plan
-from ofa_bert.static import save_static
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Task
 

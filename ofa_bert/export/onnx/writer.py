@@ -17,8 +17,8 @@ from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import RunError
+from ofa_bert.export.onnx.graph import MASKED, Graph
 from ofa_bert.models.encoder import backbone, encoder_layers, model_type_of
-from ofa_bert.onnx_build import MASKED, Graph
 
 OPSET = 17  # the first with LayerNormalization
 ACTIVATIONS = ("gelu", "relu")

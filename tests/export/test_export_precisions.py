@@ -6,17 +6,18 @@ import paddle
 import pytest
 from conftest import SHARED, build, randomise
 
-from ofa_bert import calibration, onnx_write, paddle_int8, precision
 from ofa_bert.bundle.manifest import model_files
-from ofa_bert.calibration import Traffic, best_scale, choose_scales, observe
 from ofa_bert.cli.parser import parse
 from ofa_bert.config import ExportConfig
 from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.evidence import Data, Judge
-from ofa_bert.export import export_bundle
+from ofa_bert.export import calibration, paddle_int8, variants
+from ofa_bert.export.bundle import export_bundle
+from ofa_bert.export.calibration import Traffic, best_scale, choose_scales, observe
+from ofa_bert.export.checks import Data, Judge
+from ofa_bert.export.onnx import writer
+from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.models import encoder
-from ofa_bert.onnx_write import Form, write
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.tasks.task import Task
 
@@ -116,7 +117,7 @@ def test_paddle_runs_the_quantized_model_as_it_was_calibrated(tmp_path, monkeypa
 
     cured = difference()
     assert cured < 0.25 and paddle.in_dynamic_mode()
-    monkeypatch.setattr("ofa_bert.evidence.RELATIVE", {})
+    monkeypatch.setattr("ofa_bert.export.checks.RELATIVE", {})
     monkeypatch.setattr(paddle_int8, "_EvenLinear", Uneven)
     assert difference() > 2 * cured
 
@@ -145,7 +146,7 @@ def test_a_score_that_falls_fails_the_command(tmp_path, monkeypatch):
     model = tiny()
     data = data_for(model)
     most = int(np.bincount(data.dev["dev"].labels, minlength=3).argmax())
-    real = onnx_write.write
+    real = writer.write
 
     def forgetful(model, target, form=PORTABLE):
         real(model, target, form)
@@ -155,8 +156,8 @@ def test_a_score_that_falls_fails_the_command(tmp_path, monkeypatch):
             item.CopyFrom(onnx.numpy_helper.from_array(-99 * np.eye(3, dtype="f4")[most], item.name))
             onnx.save(graph, str(target))
 
-    monkeypatch.setattr(onnx_write, "write", forgetful)
-    monkeypatch.setattr("ofa_bert.evidence.RELATIVE", {})
+    monkeypatch.setattr(writer, "write", forgetful)
+    monkeypatch.setattr("ofa_bert.export.checks.RELATIVE", {})
     with pytest.raises(
         RunError, match=r"onnx-int8: accuracy on dev falls by [\d.]+ points, .* --max_drop allows 1\. Try"
     ):
@@ -166,7 +167,7 @@ def test_a_score_that_falls_fails_the_command(tmp_path, monkeypatch):
 
 
 def test_random_answers_fail_without_data_too(tmp_path, monkeypatch):
-    real = onnx_write.write
+    real = writer.write
 
     def broken(model, target, form=PORTABLE):
         real(model, target, form)
@@ -177,7 +178,7 @@ def test_random_answers_fail_without_data_too(tmp_path, monkeypatch):
                     item.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(item)[::-1], item.name))
             onnx.save(graph, str(target))
 
-    monkeypatch.setattr(onnx_write, "write", broken)
+    monkeypatch.setattr(writer, "write", broken)
     with pytest.raises(RunError, match="onnx-int8: the logits differ .* of their spread, allowed are 50%"):
         export(tiny(), tmp_path / "b", "int8")
     assert list(tmp_path.iterdir()) == []
@@ -208,8 +209,8 @@ def test_what_the_writer_cannot_express_is_fp32_only(tmp_path):
 @pytest.mark.parametrize("paddle_version", ["3.3.1"])
 def test_paddle_3_writes_the_onnx_model_and_says_why_not_the_other(paddle_version, monkeypatch, caplog):
     monkeypatch.setattr(paddle_int8.paddle, "__version__", paddle_version)
-    with caplog.at_level("WARNING", logger="ofa_bert.precision"):
-        assert precision.plan(["int8-static"], onnx=False, fused=False) == ["paddle-fp32", "onnx-int8-static"]
+    with caplog.at_level("WARNING", logger="ofa_bert.export.variants"):
+        assert variants.plan(["int8-static"], onnx=False, fused=False) == ["paddle-fp32", "onnx-int8-static"]
     assert "paddle-int8-static is left out: PaddleSlim 2.6 quantizes static models of Paddle 2" in caplog.text
 
 
@@ -221,7 +222,7 @@ def test_scales_are_those_of_a_brute_force_search():
     peak = float(np.abs(rows).max())
     chosen = best_scale(rows, peak, weight)
     assert chosen < peak / 127 / 3
-    quantized, steps = onnx_write.quantize(weight, axis=0)
+    quantized, steps = writer.quantize(weight, axis=0)
 
     def error(scale):
         coarse = np.clip(np.rint(rows / scale), -127, 127) * scale
@@ -241,7 +242,7 @@ def test_traffic_sees_every_token_once_and_no_padding(tmp_path, monkeypatch):
     tokens = sum(map(len, data.calibration.input_ids))
     few = observe(model, tmp_path / "model.onnx", judge.batches())
     assert all(len(rows) == min(tokens, calibration.ROWS) for rows in few.rows.values())
-    assert set(few.rows) == set(onnx_write.linear_inputs(model))
+    assert set(few.rows) == set(writer.linear_inputs(model))
     monkeypatch.setattr(calibration, "ROWS", 4096)
     every = observe(model, tmp_path / "model.onnx", judge.batches())
     for name, rows in every.rows.items():

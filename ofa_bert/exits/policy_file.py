@@ -1,0 +1,82 @@
+"""exit_policy.json: the policy that was chosen for a sub-model, and where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+from paddle import nn
+
+from ofa_bert.errors import UserError
+from ofa_bert.exits.policy import MODES, Policy
+from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
+from ofa_bert.files.atomic import EXIT_POLICY, read_json
+from ofa_bert.models.exit_graphs import depths
+from ofa_bert.models.exit_heads import Exits
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.task import Task
+
+
+class Chosen(NamedTuple):
+    """What python -m ofa_bert exits chose: the content of its exit_policy.json, and its token table if it made one."""
+
+    about: dict[str, Any]
+    table: Optional[TokenTable]
+
+
+def policy_json(
+    policy: Policy, mode: str, ask: Sequence[int], sub_model: SubModelConfig, model: nn.Layer, exits: Exits, task: Task,
+    where: str,
+) -> dict[str, Any]:  # fmt: skip
+    """The content of an exit_policy.json: what `read_policy` checks, and `where` it was chosen."""
+    return {
+        "policy": policy.to_json(),
+        "mode": mode,
+        "sub_model": sub_model.to_json(),
+        "exits": exits.layout.to_json(),
+        "layers": list(depths(model, exits)),
+        "ask": list(ask),
+        "task": task.to_json(),
+        "model": where,
+    }
+
+
+def read_policy(
+    where: str, meta: Mapping[str, Any], model: nn.Layer, exits: Exits, kept_tokens: Optional[np.ndarray] = None
+) -> Chosen:
+    """The policy of a directory or file; UserError unless it was chosen for this sub-model and these exits.
+
+    kept_tokens: of a trimmed vocabulary, the ids that its tokens had; the token table keeps their rows.
+    """
+    path = Path(where) / EXIT_POLICY if Path(where).is_dir() else Path(where)
+    about = read_json(path)
+    layers = list(depths(model, exits))
+    try:
+        Policy.from_json(about["policy"])
+        own = about["layers"], about["exits"], about["sub_model"], about["task"]["name"]
+        if about["mode"] not in MODES or not set(about["ask"]) <= set(range(len(layers) - 1)):
+            raise ValueError
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"--exit_policy {path}: is no {EXIT_POLICY} of python -m ofa_bert exits") from None
+    wanted = layers, exits.layout.to_json(), meta["sub_model"], meta["task"]["name"]
+    for what, has, needs in zip(("layers", "exits", "sub-model", "task"), own, wanted):
+        if has != needs:
+            raise UserError(
+                f"--exit_policy {path}: was chosen for the {what} {has}, this model has {needs}; choose one for this"
+                " model with python -m ofa_bert exits and the same --width_mult and --depth_mult"
+            )
+    table = path.with_name(TABLE)
+    found = _table(table, layers, model.config.vocab_size, kept_tokens) if table.is_file() else None
+    if found is None and about["mode"] == "predicted":
+        raise UserError(f"--exit_policy {path}: predicts exits, and {TABLE} does not lie beside it; make it anew")
+    return Chosen({key: value for key, value in about.items() if key != "model"}, found)
+
+
+def _table(path: Path, layers: list[int], vocab_size: int, kept_tokens: Optional[np.ndarray]) -> TokenTable:
+    if kept_tokens is None:
+        return read_table(path, layers, vocab_size)
+    found = read_table(path, layers)
+    if kept_tokens.max() >= len(found.counts):
+        raise UserError(f"{path}: knows {len(found.counts)} tokens, the model has more; make it anew")
+    return TokenTable(found.counts[kept_tokens], found.layers, found.cuts)
