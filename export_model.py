@@ -15,7 +15,7 @@ import sys
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import run, show
-from ofa_bert.config import ExportConfig
+from ofa_bert.export.config import ExportConfig
 
 
 def work(argv=None):

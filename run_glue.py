@@ -11,18 +11,18 @@ import sys
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, run, show
-from ofa_bert.config import FinetuneConfig
+from ofa_bert.training.config import FinetuneConfig
 
 
 def work(argv=None):
     config = parse(FinetuneConfig, argv, *__doc__.split("\n\n", 1))
     datasets = begin(config)
-    from ofa_bert import parallel
-    from ofa_bert.finetune import finetune
     from ofa_bert.tasks.metrics import as_text
+    from ofa_bert.training import distributed
+    from ofa_bert.training.finetune import finetune
 
     results = finetune(config, datasets)
-    if parallel.is_main():
+    if distributed.is_main():
         best = results["best"]
         show(f"best on dev after step {best['step']}: {as_text(best['scores'])}\nwritten to {config.output_dir}")
 

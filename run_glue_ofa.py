@@ -19,8 +19,8 @@ import sys
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, run, show
-from ofa_bert.config import OfaConfig
-from ofa_bert.config_exits import ExitTrainConfig
+from ofa_bert.training.exits.config import ExitTrainConfig
+from ofa_bert.training.supernet.config import OfaConfig
 
 EXITS_DOC = """Train early exits on a model that run_glue.py finetuned, on a supernet, or on an exported sub-model.
 
@@ -40,12 +40,12 @@ def work(argv=None):
         return work_on_exits(given)
     config = parse(OfaConfig, argv, *__doc__.split("\n\n", 1))
     datasets = begin(config)
-    from ofa_bert import parallel
-    from ofa_bert.elastic import printable, train_supernet
     from ofa_bert.reporting import table
+    from ofa_bert.training import distributed
+    from ofa_bert.training.supernet.train import printable, train_supernet
 
     results = train_supernet(config, datasets)
-    if parallel.is_main():
+    if distributed.is_main():
         last_step = results["history"][-1]["step"]
         show(f"last/, after step {last_step}, on dev:\n")
         show(table(printable(results["last"], results["teacher"])))
@@ -60,12 +60,12 @@ def work(argv=None):
 def work_on_exits(argv):
     config = parse(ExitTrainConfig, argv, *EXITS_DOC.split("\n\n", 1))
     datasets = begin(config)
-    from ofa_bert import parallel
-    from ofa_bert.exit_training import printable, train_exits
     from ofa_bert.reporting import table
+    from ofa_bert.training import distributed
+    from ofa_bert.training.exits.train import printable, train_exits
 
     results = train_exits(config, datasets)
-    if parallel.is_main():
+    if distributed.is_main():
         best = results["best"]
         show(f"best/, after step {best['step']}, chosen on the held-out part. Scores on dev by layers run:\n")
         show(table(printable(best["scores"]["exits"])))

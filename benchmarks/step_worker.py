@@ -57,7 +57,7 @@ class Pace:
             seconds = time.perf_counter() - started
             self.tell(seconds=seconds, loss=self.take_loss(), peak_mb=host_peak_mib())
 
-    # What train.fit asks of TrainBatches: the rounds are one endless epoch.
+    # What loop.fit asks of TrainBatches: the rounds are one endless epoch.
     steps_per_epoch = STEPS
 
     def epoch(self, number: int, start: int = 0):
@@ -118,13 +118,13 @@ def sst2(spec: dict, rng):
 
 
 def run_ours(spec: dict, port: int) -> None:
-    """ofa_bert.train.fit with distil.supernet_step, as run_glue_ofa.py runs them."""
-    from ofa_bert import parallel, train
-    from ofa_bert.config import OfaConfig
-    from ofa_bert.distil import Objective, supernet_step
+    """ofa_bert.training.loop.fit with distil.supernet_step, as run_glue_ofa.py runs them."""
     from ofa_bert.submodels.values import SubModelConfig
+    from ofa_bert.training import distributed, loop
+    from ofa_bert.training.supernet.config import OfaConfig
+    from ofa_bert.training.supernet.step import Objective, supernet_step
 
-    parallel.start("cpu")
+    distributed.start("cpu")
     model = build(spec)
     teacher = copy.deepcopy(model)
     teacher.eval()
@@ -147,14 +147,14 @@ def run_ours(spec: dict, port: int) -> None:
         losses.clear()
         return mean
 
-    batches = load_batches(spec, True, parallel.rank(), parallel.world_size())
-    pace = Pace(port, parallel.rank(), batches, apply)
+    batches = load_batches(spec, True, distributed.rank(), distributed.world_size())
+    pace = Pace(port, distributed.rank(), batches, apply)
     pace.take_loss = take_loss
     never = 10**9
     config = OfaConfig(learning_rate=LEARNING_RATE, logging_steps=never, save_steps=never, seed=spec["seed"])
-    plan = train.Plan(STEPS, 0, (STEPS,))
-    optimizer = train.make_optimizer(config, model, plan)
-    train.fit(config, model, optimizer, pace, plan, step, checkpoint=lambda done: None)
+    plan = loop.Plan(STEPS, 0, (STEPS,))
+    optimizer = loop.make_optimizer(config, model, plan)
+    loop.fit(config, model, optimizer, pace, plan, step, checkpoint=lambda done: None)
 
 
 def run_paddlenlp(spec: dict, port: int) -> None:
@@ -177,11 +177,11 @@ def run_paddlenlp(spec: dict, port: int) -> None:
 
     pace = Pace(port, 0, batches, apply)
     pace.take_loss = losses.take
-    train = paddlenlp_flow.Loader(lambda: (tensors(batch, False) for batch in pace.rounds()), STEPS)
+    loop = paddlenlp_flow.Loader(lambda: (tensors(batch, False) for batch in pace.rounds()), STEPS)
     # A single batch: importance and the teacher's evaluation are no part of what is timed.
     dev = paddlenlp_flow.Loader(lambda: iter([tensors(batches[0], True)]), 1)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = paddlenlp_flow.peer(build(spec), train, dev, spec["widths"], STEPS, LEARNING_RATE, folder)
+        trainer = paddlenlp_flow.peer(build(spec), loop, dev, spec["widths"], STEPS, LEARNING_RATE, folder)
         trainer.compress()
 
 

@@ -2,8 +2,8 @@
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
-from ofa_bert.config import DemoConfig
-from ofa_bert.config_exits import ExitChoiceConfig
+from ofa_bert.recipes.config import DemoConfig
+from ofa_bert.training.exits.config import ExitChoiceConfig
 
 
 def run_demo(argv):
@@ -83,8 +83,8 @@ that the targets ask for; dev is only reported on. Also learns which tokens need
 def run_exits(argv):
     config = parse(ExitChoiceConfig, argv, *EXITS_DOC.split("\n\n", 1), prog="python -m ofa_bert exits")
     datasets = begin(config)
-    from ofa_bert.exit_choice import choose_exits, printable
     from ofa_bert.reporting import table
+    from ofa_bert.training.exits.threshold import choose_exits, printable
 
     results = choose_exits(config, datasets)
     policy = results["chosen"]["policy"]

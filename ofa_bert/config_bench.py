@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from ofa_bert.config import DataConfig
+from ofa_bert.data.config import DataConfig
 from ofa_bert.options import number, option, positive, whole
 from ofa_bert.runtime.opening import BACKENDS, PRECISIONS, PROVIDERS
 

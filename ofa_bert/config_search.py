@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Optional
 
-from ofa_bert.config import DEVICES, MODEL_TYPES, DataConfig
+from ofa_bert.data.config import DataConfig
+from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
 from ofa_bert.runtime.opening import BACKENDS
 from ofa_bert.runtime.opening import DEVICES as ENGINE_DEVICES
+from ofa_bert.training.config import DEVICES
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,18 @@ from typing import Any, Callable
 import numpy as np
 
 from ofa_bert.cli.parser import parse
-from ofa_bert.config import DemoConfig, ExportConfig, FinetuneConfig, OfaConfig
 from ofa_bert.data.sources import load_datasets
-from ofa_bert.elastic import train_supernet
 from ofa_bert.errors import UserError
+from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.sub_model import deploy
-from ofa_bert.finetune import finetune
+from ofa_bert.recipes.config import DemoConfig
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.system import timing
+from ofa_bert.training.config import FinetuneConfig
+from ofa_bert.training.finetune import finetune
+from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.training.supernet.train import train_supernet
 
 logger = logging.getLogger(__name__)
 

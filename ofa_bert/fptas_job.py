@@ -17,18 +17,12 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ofa_bert import train
-from ofa_bert.config import OfaConfig
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.data.batches import Batch, TrainBatches
-from ofa_bert.depth import layers_by_importance, log_softmax
 from ofa_bert.errors import UserError
-from ofa_bert.evaluate import predict, to_tensors
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
-from ofa_bert.finetune import stock_forward
 from ofa_bert.latency_measure import VOCABULARY, Device
-from ofa_bert.losses import logit_loss
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
@@ -39,7 +33,12 @@ from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet
 from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
+from ofa_bert.training import loop
+from ofa_bert.training.evaluation import predict, stock_forward, to_tensors
+from ofa_bert.training.losses.distillation import logit_loss
 from ofa_bert.training.run_directory import RESULTS
+from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.training.supernet.layer_choice import layers_by_importance, log_softmax
 
 logger = logging.getLogger(__name__)
 
@@ -209,7 +208,7 @@ class Trainer:
         paddle.seed(self.seed)
         model = fresh(self.supernet, shape)
         settings = OfaConfig(learning_rate=theta["learning_rate"], max_steps=self.config.max_steps, seed=self.seed)
-        optimizer = train.make_optimizer(settings, model, train.make_plan(settings, self.config.max_steps))
+        optimizer = loop.make_optimizer(settings, model, loop.make_plan(settings, self.config.max_steps))
         model.train()
         for batch, wanted in zip(map(to_tensors, self.batches), self.wanted):
             counter.step()

@@ -12,11 +12,10 @@ from ofa_bert.exits.layout import EXITS
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency_exits import measure_exits
 from ofa_bert.latency_measure import Device, measure_sub_models
-from ofa_bert.models.directories import load_model
+from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input, shape_of
 from ofa_bert.models.exit_heads import load_exits
 from ofa_bert.models.pretrained import locate
-from ofa_bert.prepare import best_of
 
 logger = logging.getLogger(__name__)
 

@@ -13,33 +13,36 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
 
-from ofa_bert import parallel
 from ofa_bert.bundle.manifest import read_manifest
-from ofa_bert.config import ExportConfig, FinetuneConfig
-from ofa_bert.config_pretrain import PretrainConfig
-from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig, shape_in
-from ofa_bert.cut import fingerprint
 from ofa_bert.data import token_ids
 from ofa_bert.errors import UserError
+from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import converter
 from ofa_bert.export.sub_model import deploy
 from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
-from ofa_bert.finetune import finetune
+from ofa_bert.models.directories import best_of
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
+from ofa_bert.models.record import check_task
 from ofa_bert.options import arguments, shared, to_json
-from ofa_bert.prepare import best_of, check_task
-from ofa_bert.pretrain import pretrain
-from ofa_bert.prune import prune
-from ofa_bert.prune import settings as prune_settings
 from ofa_bert.recipe_report import write_report
 from ofa_bert.recipe_timing import EAGER, Contender, measure
+from ofa_bert.recipes.config import RecipeConfig
 from ofa_bert.runtime.opening import check_choice
-from ofa_bert.student_training import distil
-from ofa_bert.student_training import settings as distil_settings
 from ofa_bert.submodels.values import scaled
 from ofa_bert.system import environment
 from ofa_bert.tasks.task import Datasets
+from ofa_bert.training import distributed
+from ofa_bert.training.config import FinetuneConfig
+from ofa_bert.training.finetune import finetune
+from ofa_bert.training.pretraining.config import PretrainConfig
+from ofa_bert.training.pretraining.pretrain import pretrain
 from ofa_bert.training.run_directory import RESULTS, check_output_dir
+from ofa_bert.training.students.config import DistilConfig, PruneConfig, shape_in
+from ofa_bert.training.students.cut import fingerprint
+from ofa_bert.training.students.prune import prune
+from ofa_bert.training.students.prune import settings as prune_settings
+from ofa_bert.training.students.train import distil
+from ofa_bert.training.students.train import settings as distil_settings
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +70,7 @@ def recipe(config: RecipeConfig, datasets: Datasets, argv: Sequence[str] = ()) -
 
 def _check(config: RecipeConfig, datasets: Datasets) -> None:
     """What would fail hours later fails now."""
-    if parallel.world_size() > 1:
+    if distributed.world_size() > 1:
         raise UserError(
             "recipe runs in one process, as it measures; train its stages by the commands that it prints, each under"
             " paddle.distributed.launch, and give the recipe the same --batch_size: it keeps stages that are finished"

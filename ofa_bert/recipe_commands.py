@@ -17,16 +17,16 @@ only once. Then: export_model.py, python -m ofa_bert prune, or all of it at once
 
 def run_distil(argv):
     about = "Train a small student on what a finetuned teacher answers (and, if asked, on its states and attention)."
-    from ofa_bert.config_recipe import DistilConfig
+    from ofa_bert.training.students.config import DistilConfig
 
     config = parse(DistilConfig, argv, about, DISTIL_EXAMPLE, prog="python -m ofa_bert distil")
     datasets = begin(config)
-    from ofa_bert import parallel
-    from ofa_bert.student_training import distil
     from ofa_bert.tasks.metrics import as_text
+    from ofa_bert.training import distributed
+    from ofa_bert.training.students.train import distil
 
     results = distil(config, datasets)
-    if parallel.is_main():
+    if distributed.is_main():
         best, sizes = results["best"], (results["teacher_parameters"], results["parameters"])
         show(f"teacher, {sizes[0]} parameters, on dev: {as_text(results['teacher'])}")
         show(f"student, {sizes[1]} parameters, on dev: {as_text(best['scores'])} (best, step {best['step']})")
@@ -42,12 +42,12 @@ def run_prune(argv):
         "    --target_ffn_dim 768 --task_name SST-2 --output_dir ./tmp/SST-2-pruned\n\n"
         "Nothing is trained: distil again with --student ./tmp/SST-2-pruned afterwards."
     )
-    from ofa_bert.config_recipe import PruneConfig
+    from ofa_bert.training.students.config import PruneConfig
 
     config = parse(PruneConfig, argv, about, example, prog="python -m ofa_bert prune")
     datasets = begin(config)
-    from ofa_bert.prune import prune
     from ofa_bert.tasks.metrics import as_text
+    from ofa_bert.training.students.prune import prune
 
     results = prune(config, datasets)
     show(f"before, {results['parameters_before']} parameters, on dev: {as_text(results['before'])}")
@@ -68,7 +68,7 @@ them in turn in one run, from PaddleNLP's own model in Paddle's eager mode to th
 
 def run_recipe(argv):
     about = "The FastFormers chain: from a finetuned teacher to a small fast model, and what each stage is worth."
-    from ofa_bert.config_recipe import RecipeConfig
+    from ofa_bert.recipes.config import RecipeConfig
 
     config = parse(RecipeConfig, argv, about, RECIPE_EXAMPLE, prog="python -m ofa_bert recipe")
     datasets = begin(config)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Optional, Sequence
 
-from ofa_bert.config_recipe import RecipeConfig
 from ofa_bert.files.atomic import write_json_atomic, write_text_atomic
 from ofa_bert.options import to_json
+from ofa_bert.recipes.config import RecipeConfig
 from ofa_bert.reporting import millions, table
 from ofa_bert.system.machine import machine
 from ofa_bert.system.provenance import versions

@@ -18,15 +18,15 @@ import paddle
 from tqdm import tqdm
 
 from ofa_bert.bundle.manifest import models, read_manifest
-from ofa_bert.config_recipe import RecipeConfig
 from ofa_bert.data.batches import Encoded, encode, eval_batches
-from ofa_bert.evaluate import score_logits
 from ofa_bert.models.directories import WEIGHTS, load_model
+from ofa_bert.recipes.config import RecipeConfig
 from ofa_bert.runtime.opening import format_of, open_model
 from ofa_bert.runtime.workers import Batch as Request
 from ofa_bert.runtime.workers import WorkerPool
 from ofa_bert.system.timing import SPIN_SECONDS, in_turn
 from ofa_bert.tasks.task import Datasets
+from ofa_bert.training.evaluation import score_logits
 
 logger = logging.getLogger(__name__)
 

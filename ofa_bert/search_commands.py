@@ -43,18 +43,18 @@ def run_pretrain(argv):
         "python run_glue.py --model_name_or_path ./tmp/small --task_name SST-2 ...\n\n"
         'On several GPUs: python -m paddle.distributed.launch --gpus "0,1" ofa_bert/__main__.py pretrain ...'
     )
-    from ofa_bert.config_pretrain import PretrainConfig
+    from ofa_bert.training.pretraining.config import PretrainConfig
 
     config = parse(PretrainConfig, argv, about, example, prog="python -m ofa_bert pretrain")
     from ofa_bert.training.device import select_device
 
     select_device(config.device)
-    from ofa_bert import parallel
-    from ofa_bert.pretrain import pretrain
+    from ofa_bert.training import distributed
+    from ofa_bert.training.pretraining.pretrain import pretrain
 
-    parallel.start(config.device)
+    distributed.start(config.device)
     results = pretrain(config)
-    if parallel.is_main():
+    if distributed.is_main():
         scores, teacher = results["last"]["scores"], results["teacher"]
         show(f"{results['parameters']} parameters")
         show(f"held out: accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}")
@@ -119,12 +119,12 @@ def run_tune(argv):
         "    --output_dir ./tmp/MRPC --trials 30\n\n"
         "Takes run_glue.py's flags too. The same command resumes."
     )
-    from ofa_bert.config_pretrain import TuneConfig
+    from ofa_bert.training.config import TuneConfig
 
     config = parse(TuneConfig, argv, about, example, prog="python -m ofa_bert tune")
     datasets = begin(config)
     from ofa_bert.reporting import table
-    from ofa_bert.tune import printable, tune
+    from ofa_bert.training.tune import printable, tune
 
     results = tune(config, datasets)
     show(table(printable(results)))

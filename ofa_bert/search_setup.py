@@ -19,10 +19,10 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, default_criterion
 from ofa_bert.files.atomic import file_sha256
 from ofa_bert.latency_measure import Device
-from ofa_bert.models.directories import load_model
+from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.exit_heads import Exits, load_exits
 from ofa_bert.models.pretrained import locate
-from ofa_bert.prepare import best_of, check_task
+from ofa_bert.models.record import check_task
 from ofa_bert.search.front import Budget
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_eval import BATCH, Scorer

@@ -11,36 +11,36 @@ from typing import Any, Mapping, Optional, Sequence
 import numpy as np
 from paddle import nn
 
-from ofa_bert import train
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.config import DataConfig, OfaConfig
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.data import token_ids
 from ofa_bert.data.batches import Batch, Encoded, TrainBatches
-from ofa_bert.distil import Objective, supernet_step
+from ofa_bert.data.config import DataConfig
 from ofa_bert.errors import UserError
-from ofa_bert.evaluate import predict, score_logits
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.files.atomic import EXIT_POLICY, MODEL_META, atomic_directory, write_json_atomic
 from ofa_bert.latency_exits import mean_ms
 from ofa_bert.latency_measure import Device
-from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.directories import best_of, load_model, save_model
 from ofa_bert.models.encoder import set_dropout, shape_of
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
-from ofa_bert.models.record import FORMAT
+from ofa_bert.models.record import FORMAT, check_task
 from ofa_bert.models.supernet import extract, forward
 from ofa_bert.options import arguments, shared
-from ofa_bert.prepare import best_of, check_task
 from ofa_bert.search.front import Point
 from ofa_bert.search_engine import Engine
 from ofa_bert.search_setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.machine import processor
 from ofa_bert.system.provenance import versions
+from ofa_bert.training import loop
+from ofa_bert.training.evaluation import predict, score_logits
 from ofa_bert.training.exits.states import Frozen, collect
 from ofa_bert.training.run_directory import RESULTS
+from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.training.supernet.step import Objective, supernet_step
 from ofa_bert.ways import Way, Ways
 
 logger = logging.getLogger(__name__)
@@ -181,12 +181,12 @@ def finetune(config: SearchConfig, supernet: Supernet, sub_model: SubModelConfig
         device=config.device,
     )
     batches = TrainBatches(supernet.train, config.batch_size, config.seed, supernet.pad_id)
-    plan = train.make_plan(settings, batches.steps_per_epoch)
+    plan = loop.make_plan(settings, batches.steps_per_epoch)
     objective = Objective(supernet.task.is_regression, trained["lambda_logit"], trained["lambda_rep"])
     step = supernet_step(model, teacher, objective, lambda _: (sub_model,))
     model.train()
-    optimizer = train.make_optimizer(settings, model, plan)
-    train.fit(settings, model, optimizer, batches, plan, step, lambda _: None, label="finetune the winner")
+    optimizer = loop.make_optimizer(settings, model, plan)
+    loop.fit(settings, model, optimizer, batches, plan, step, lambda _: None, label="finetune the winner")
     model.eval()
     return where
 

@@ -70,7 +70,7 @@ def batch_of(size=3, length=7, vocab_size=40, seed=0, num_labels=3, pad_id=0):
     import numpy as np
 
     from ofa_bert.data.batches import Batch
-    from ofa_bert.evaluate import to_tensors
+    from ofa_bert.training.evaluation import to_tensors
 
     rng = np.random.default_rng(seed)
     ids = rng.integers(5, vocab_size, [size, length]).astype("int64")

@@ -12,13 +12,13 @@ import run_glue
 import run_glue_ofa
 from ofa_bert.data.batches import encode, eval_batches
 from ofa_bert.data.sources import load_datasets
-from ofa_bert.evaluate import to_tensors
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.supernet import forward
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import ModelShape
+from ofa_bert.training.evaluation import to_tensors
 
 COMMON = "--task_name SST-2 --device cpu --batch_size 16 --max_seq_length 32 --logging_steps 20".split()
 WIDTHS = ["1.0", "0.75", "0.5"]

@@ -14,7 +14,6 @@ import run_glue
 from ofa_bert import __main__ as commands
 from ofa_bert import recipe, recipe_timing
 from ofa_bert.cli.parser import parse
-from ofa_bert.config_recipe import DistilConfig, PruneConfig, RecipeConfig
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.export.onnx.writer import Form, write
@@ -22,9 +21,11 @@ from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.recipe_report import cost_line, printable, waterfall, write_report
 from ofa_bert.recipe_timing import EAGER, Contender, batches_of
+from ofa_bert.recipes.config import RecipeConfig
 from ofa_bert.runtime.opening import open_files
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.training import run_directory
+from ofa_bert.training.students.config import DistilConfig, PruneConfig
 
 DATA = "--task_name SST-2 --device cpu --max_seq_length 32 --batch_size 16".split()
 STEPS = "--max_steps 40 --learning_rate 3e-3 --save_steps 20 --logging_steps 20 --max_drop 30".split()

@@ -14,7 +14,6 @@ from ofa_bert.cli.parser import parse
 from ofa_bert.config_search import SearchConfig
 from ofa_bert.data.batches import Encoded
 from ofa_bert.data.sources import load_datasets
-from ofa_bert.depth import distance
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency_measure import Device
 from ofa_bert.models.directories import load_model, save_model
@@ -27,6 +26,7 @@ from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import uneven_space
 from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.tasks.task import Task
+from ofa_bert.training.supernet.layer_choice import distance
 from ofa_bert.ways import Way
 from ofa_bert.winner import checked_latency
 

@@ -53,9 +53,9 @@ def begin(config: Any) -> Any:
 
     datasets = load_datasets(**config.data_arguments())
     device.select_device(config.device)
-    from ofa_bert import parallel
+    from ofa_bert.training import distributed
 
-    parallel.start(config.device)
+    distributed.start(config.device)
     return datasets
 
 

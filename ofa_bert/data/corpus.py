@@ -87,7 +87,7 @@ def read_lines(path: Path) -> Iterator[str]:
 class Corpus:
     """Batches of one process. Every `hold_every`-th text is held out and never trained on.
 
-    Has what `train.fit` wants of batches. Batch.labels are [B, T]: the token to predict, or NOT_MASKED.
+    Has what `loop.fit` wants of batches. Batch.labels are [B, T]: the token to predict, or NOT_MASKED.
     """
 
     def __init__(

@@ -11,26 +11,26 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.config import ExportConfig
 from ofa_bert.data.batches import Batch, encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
-from ofa_bert.evaluate import score
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.checks import Data
+from ofa_bert.export.config import ExportConfig
 from ofa_bert.files.atomic import read_json
-from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.directories import best_of, load_model, save_model
 from ofa_bert.models.encoder import backbone
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model, load_exits
+from ofa_bert.models.record import check_task
 from ofa_bert.models.supernet import extract
 from ofa_bert.models.vocabulary import trim_vocabulary
-from ofa_bert.prepare import best_of, check_task
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, uniform
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.training.evaluation import score
 
 logger = logging.getLogger(__name__)
 

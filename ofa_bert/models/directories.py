@@ -96,3 +96,10 @@ def arrays_of(model: nn.Layer) -> dict[str, np.ndarray]:
 
 def bare(model: nn.Layer) -> nn.Layer:
     return getattr(model, "_layers", model)  # what DataParallel wraps
+
+
+def best_of(name_or_path: str) -> str:
+    """The best/ of a training output directory; anything else as it is."""
+    best = Path(name_or_path, "best")
+    is_run = best.is_dir() and not Path(name_or_path, "config.json").exists()
+    return str(best) if is_run else name_or_path

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Mapping
 
+from ofa_bert.errors import UserError
 from ofa_bert.options import to_json
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Task
@@ -24,3 +25,16 @@ def describe(task: Task, config: Any, kind: str, **more: Any) -> dict[str, Any]:
         "versions": versions(),
         **more,
     }
+
+
+def check_task(where: str, meta: Mapping[str, Any], task: Task) -> None:
+    """Refuse a model that was finetuned for other labels than this task's."""
+    if not meta.get("task"):
+        return
+    other = Task.from_json(meta["task"])
+    if (other.name, other.labels) != (task.name, task.labels):
+        raise UserError(
+            f"{where} was finetuned for task {other.name} with labels {list(other.labels) or 'numbers'}, but this run"
+            f" is for {task.name} with {list(task.labels) or 'numbers'}; take the directory that run_glue.py made"
+            f" for {task.name}"
+        )

@@ -11,7 +11,6 @@ from typing import Any, Mapping, Optional
 import paddle
 from paddle import nn
 
-from ofa_bert import parallel
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import (
     read_json,
@@ -22,6 +21,7 @@ from ofa_bert.models.directories import save_model
 from ofa_bert.options import changes, to_json
 from ofa_bert.system.machine import host_peak_mib
 from ofa_bert.system.provenance import versions
+from ofa_bert.training import distributed
 from ofa_bert.training.checkpoints import checkpoints_in, latest_checkpoint, restore_checkpoint, save_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -72,13 +72,13 @@ class Keeper:
         self.history.append({"step": step, "seconds": round(seconds, 1), "scores": dict(scores)})
         if last:
             self._save("last", step, scores)
-        if parallel.is_main():
+        if distributed.is_main():
             state = {"step": step, "seconds": seconds, "best": self.best, "history": self.history}
             save_checkpoint(self.output, step, self.trained, optimizer, state)
-        parallel.barrier()
+        distributed.barrier()
 
     def _save(self, name: str, step: int, scores: Mapping[str, Any]) -> None:
-        if parallel.is_main():
+        if distributed.is_main():
             meta = {"scores": dict(scores), **self.meta, "step": step}
             save_model(self.output / name, self.model, self.tokenizer, meta, self.beside)
 
@@ -92,12 +92,12 @@ class Keeper:
             **own,
             "history": self.history,
             "seconds": round(self._seconds(), 1),
-            "processes": parallel.world_size(),
+            "processes": distributed.world_size(),
             "peak_memory_mib": peak_memory_mib(),
             "config": to_json(config),
             "versions": versions(),
         }
-        if parallel.is_main():
+        if distributed.is_main():
             write_json_atomic(self.output / RESULTS, results)
         return results
 
@@ -138,7 +138,7 @@ def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"--output_dir {path}: is a file; name a directory")
-    if parallel.is_main():
+    if distributed.is_main():
         for name in ("best", "last"):
             recover(path / name)
     results = [name for name in ("best", "last") if (path / name).exists()]
@@ -151,7 +151,7 @@ def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool
         )
     if results:
         _check_same_run(path, record)
-    elif parallel.is_main():
+    elif distributed.is_main():
         write_json_atomic(path / _RUN, record)
 
 

@@ -8,13 +8,13 @@ from conftest import SHARED, build, randomise
 
 from ofa_bert.bundle.manifest import model_files
 from ofa_bert.cli.parser import parse
-from ofa_bert.config import ExportConfig
 from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import calibration, paddle_int8, variants
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.calibration import Traffic, best_scale, choose_scales, observe
 from ofa_bert.export.checks import Data, Judge
+from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.models import encoder

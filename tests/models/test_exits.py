@@ -8,10 +8,7 @@ import paddle.nn.functional as F
 import pytest
 from conftest import batch_of, build, randomise
 
-from ofa_bert import exit_steps
 from ofa_bert.errors import UserError
-from ofa_bert.exit_losses import certainty_loss, distance, exit_loss, weights
-from ofa_bert.exit_steps import ExitObjective, frozen_step, geep_step, joint_step
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.models.encoder import attention_mask, classify, set_dropout, shape_of
 from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
@@ -19,7 +16,10 @@ from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.models.supernet import extract, forward, whole
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
+from ofa_bert.training.exits import steps
 from ofa_bert.training.exits.states import Frozen, collect, freeze
+from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
+from ofa_bert.training.losses.exits import certainty_loss, distance, exit_loss, weights
 
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))
 
@@ -254,7 +254,7 @@ class Counted:
 
     def __init__(self, model, monkeypatch):
         self.layers, self.answered = 0, 0
-        real = exit_steps.encode
+        real = steps.encode
 
         def encode(of, embedded, mask, sub_model):
             self.layers += sub_model.depth
@@ -262,7 +262,7 @@ class Counted:
             self.calls = getattr(self, "calls", 0) + 1
             return real(of, embedded, mask, sub_model)
 
-        monkeypatch.setattr(exit_steps, "encode", encode)
+        monkeypatch.setattr(steps, "encode", encode)
 
 
 def test_geep_runs_20_layers_for_12_with_8_exits(monkeypatch):
@@ -315,7 +315,7 @@ def test_geep_loss_has_e_plus_1_cross_entropies_and_e_divergences(count):
 def test_geep_divergence_reaches_the_backbone_but_not_its_teacher(monkeypatch):
     model, batch = build(), batch_of()
     exits = with_exits(model, "attention", (0, 1))
-    monkeypatch.setattr(exit_steps, "task_loss", lambda logits, labels, regression: logits.sum() * 0.0)
+    monkeypatch.setattr(steps, "task_loss", lambda logits, labels, regression: logits.sum() * 0.0)
     run_step(geep_step(model, exits, ExitObjective(False, 1.0), whole_only(model)), batch)
     found = gradients(model)
     assert np.any(found["bert.encoder.layers.0.linear1.weight"] != 0)

@@ -5,14 +5,16 @@ import paddle
 import pytest
 from conftest import batch_of, build
 
-from ofa_bert.distil import Choice, Objective, supernet_step, teacher_forward
-from ofa_bert.importance import Importance, measure, reorder, task_loss
 from ofa_bert.models.encoder import attention_mask, encoder_layers, set_dropout, shape_of
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.models.supernet import embed, encode, extract, forward
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
+from ofa_bert.training.losses.task import task_loss
+from ofa_bert.training.supernet.importance import Importance, measure, reorder
+from ofa_bert.training.supernet.sandwich import Choice
+from ofa_bert.training.supernet.step import Objective, supernet_step, teacher_forward
 
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))
 
@@ -208,7 +210,7 @@ def test_step_gradient_is_that_of_the_mean_loss_of_all_sub_models():
     model.clear_gradients()
     objective, wanted = Objective(False, 1.0, 0.1), teacher_forward(teacher, batch)
     wanted = type(wanted)(wanted.logits.detach(), tuple(h.detach() for h in wanted.hidden))
-    from ofa_bert.losses import token_weights
+    from ofa_bert.training.losses.distillation import token_weights
 
     weights = token_weights((batch.input_ids != 0).astype("float32"))
     total = 0.0

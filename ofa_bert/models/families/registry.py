@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from ofa_bert.config import MODEL_TYPES
 from ofa_bert.errors import UserError
 
 # model_type -> (classification model, tokenizer), both names in paddlenlp.transformers.
@@ -34,3 +33,7 @@ def _from_paddlenlp(model_type: str, which: int) -> Any:
     import paddlenlp.transformers
 
     return getattr(paddlenlp.transformers, _FAMILIES[model_type][which])
+
+
+# Families whose encoder is paddle.nn.TransformerEncoder, whose layers the supernet slices.
+MODEL_TYPES = ("bert", "ernie", "roberta", "tinybert")

@@ -10,12 +10,12 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded
-from ofa_bert.evaluate import predict
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.models.encoder import attention_mask, classify
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.models.supernet import embed, encode
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.training.evaluation import predict
 
 logger = logging.getLogger(__name__)
 

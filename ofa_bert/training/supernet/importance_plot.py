@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from ofa_bert.importance import Importance  # it brings Paddle, which a runtime need not have
+    from ofa_bert.training.supernet.importance import Importance  # it brings Paddle, which a runtime need not have
 
 
 FAINTEST = 1e-3  # the lowest end of the colour scale

@@ -1,0 +1,87 @@
+"""Flags of export_model.py."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Optional
+
+from ofa_bert.data.config import DataConfig
+from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
+from ofa_bert.training.config import DEVICES
+
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
+
+
+@dataclass(frozen=True)
+class ExportConfig(DataConfig):
+    """export_model.py. Flags as PaddleNLP's script, --device, which its README promises, and deployment's own."""
+
+    model_name_or_path: str = option("output directory of run_glue_ofa.py, or its best/ or last/")
+    sub_model_output_dir: str = option("where the dynamic sub-model goes; it reloads and can be finetuned further")
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    static_sub_model: Optional[str] = option(
+        "where the static model goes, ready to deploy; left out: none is made", None
+    )
+    width_mult: float = option("share of heads and FFN neurons to keep", 1.0, number)
+    depth_mult: float = option("share of layers to keep", 1.0, number)
+    sub_model: Optional[str] = option(
+        "JSON file with a SubModelConfig (uneven layers), instead of the two multipliers", None
+    )
+    allow_untrained: bool = option("export a width or depth that the supernet was not trained for", False, bool)
+    onnx: bool = option("write model.onnx beside the static model", False, bool)
+    precision: tuple = option(
+        "precisions to write, several at once; fp32 always is. fp16: ONNX for GPUs. bf16: model.onnx in OpenVINO."
+        " int8: ONNX for CPUs, activations quantized as they come. int8-static: activations quantized by scales from"
+        " training sentences (needs data), for Paddle Inference, OpenVINO and TensorRT",
+        ("fp32",),
+        many=True,
+        choices=PRECISIONS,
+    )
+    fused: bool = option(
+        "also write ONNX graphs of ONNX Runtime's own operators (fused attention), for its CUDA provider, in fp32 and,"
+        " if asked for, fp16",
+        False,
+        bool,
+    )
+    max_drop: float = option(
+        "points of dev score that a precision may lose; more fails the command. Without data no score is measured",
+        1.0,
+        number,
+    )
+    calibration_sentences: int = option("training sentences that fix the scales of int8-static", 256, whole)
+    trim_vocab: Optional[str] = option(
+        "file with one token a line: only the embeddings of these tokens and of the special ones are kept", None
+    )
+    exit_policy: Optional[str] = option(
+        "for a model with exits: output of python -m ofa_bert exits, whose threshold goes into the static model's"
+        " directory",
+        None,
+    )
+    max_seq_length: int = option("longest input in tokens that the export is checked with", 128, whole)
+    device: str = option("where to run", "gpu", choices=DEVICES)
+    n_gpu: Optional[int] = option("0 stands for --device cpu, as in PaddleNLP's script", None, whole)
+
+    def has_data(self) -> bool:
+        return bool(self.task_name or self.data_dir or self.train_file or self.dev_file)
+
+    def problems(self) -> list[str]:
+        found = multipliers(self, "width_mult", "depth_mult")
+        found += positive(self, "max_seq_length", "calibration_sentences") + not_negative(self, "max_drop")
+        if self.has_data():
+            # The model knows its task: beside --data_dir the name may be left out.
+            named = dataclasses.replace(self, task_name=self.task_name or (self.data_dir and "the model's"))
+            found += DataConfig.problems(named)
+        if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):
+            found.append("--sub_model and --width_mult/--depth_mult exclude each other")
+        given = {"--onnx": self.onnx, "--fused": self.fused, "--precision": set(self.precision) != {"fp32"}}
+        given["--exit_policy"] = self.exit_policy
+        for flag in (flag for flag, wanted in given.items() if wanted and not self.static_sub_model):
+            found.append(f"{flag} needs --static_sub_model, the directory that the models go to")
+        if "int8-static" in self.precision and not self.has_data():
+            found.append(
+                "--precision int8-static is calibrated on training sentences: say where they are with --task_name or"
+                " --data_dir, or --train_file and --dev_file; int8 needs none"
+            )
+        return found

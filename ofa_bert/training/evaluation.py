@@ -1,0 +1,68 @@
+"""The one evaluation loop: logits of a data set, and a task's scores from them."""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping
+
+import numpy as np
+import paddle
+from tqdm import tqdm
+
+from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.task import Task
+from ofa_bert.training import distributed
+
+# Batch -> logits [B, C].
+Forward = Callable[[Batch], paddle.Tensor]
+
+
+def to_tensors(batch: Batch) -> Batch:
+    """The same batch with Paddle tensors in the place of arrays."""
+    return Batch(
+        paddle.to_tensor(batch.input_ids),
+        paddle.to_tensor(batch.token_type_ids),
+        paddle.to_tensor(batch.labels),
+        batch.index,
+    )
+
+
+def predict(
+    forward: Forward, encoded: Encoded, num_labels: int, pad_id: int, batch_size: int = 64, label: str = ""
+) -> np.ndarray:
+    """Logits [N, C] float32 in the data set's order, computed by all processes together."""
+    logits = np.zeros([len(encoded), num_labels], dtype=np.float32)
+    batches = list(eval_batches(encoded, batch_size, pad_id))[distributed.rank() :: distributed.world_size()]
+    with paddle.no_grad():
+        for batch in tqdm(
+            batches, desc=label, unit="batch", leave=False, disable=not (label and distributed.is_main())
+        ):
+            logits[batch.index] = forward(to_tensors(batch)).astype("float32").numpy()
+    return distributed.sum_array(logits)
+
+
+def score(
+    task: Task, forward: Forward, splits: Mapping[str, Encoded], pad_id: int, label: str = ""
+) -> dict[str, float]:
+    """The task's metrics on every split, and under "score" the mean of the main metric over the splits.
+
+    With a single split the metrics have their own names; with several, the split's name in front (MNLI).
+    """
+    logits = {name: predict(forward, encoded, task.num_labels, pad_id, label=label) for name, encoded in splits.items()}
+    return score_logits(task, logits, {name: encoded.labels for name, encoded in splits.items()})
+
+
+def score_logits(task: Task, logits: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """What `score` returns, from every split's logits [N, C] and labels [N]."""
+    result: dict[str, float] = {}
+    mains = []
+    for name, values in logits.items():
+        metrics = compute(task, values, labels[name])
+        mains.append(main_score(task, metrics))
+        prefix = f"{name}_" if len(logits) > 1 else ""
+        result.update({prefix + metric: value for metric, value in metrics.items()})
+    return {"score": float(np.mean(mains)), **result}
+
+
+def stock_forward(model: paddle.nn.Layer) -> Callable[[Batch], paddle.Tensor]:
+    return lambda batch: model(batch.input_ids, token_type_ids=batch.token_type_ids)

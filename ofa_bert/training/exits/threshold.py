@@ -1,0 +1,304 @@
+"""Choose an exit threshold on the held-out part of train, report it on dev: the job of python -m ofa_bert exits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Mapping, NamedTuple, Optional
+
+import numpy as np
+from paddle import nn
+
+from ofa_bert.data.batches import Encoded, encode, split_holdout
+from ofa_bert.errors import UserError
+from ofa_bert.exits.layout import EXITS, default_criterion
+from ofa_bert.exits.loop import Answers
+from ofa_bert.exits.outputs import Outputs
+from ofa_bert.exits.policy import FOR_REGRESSION, Policy, check_threshold
+from ofa_bert.exits.policy_file import policy_json
+from ofa_bert.exits.sweep import choose, plot, policies, row, run_length, taken, worth_asking
+from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
+from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
+from ofa_bert.files.weights import write_weights
+from ofa_bert.models.directories import best_of, load_model
+from ofa_bert.models.exit_graphs import depths
+from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
+from ofa_bert.models.record import check_task
+from ofa_bert.models.supernet import extract, whole
+from ofa_bert.options import to_json
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.system.provenance import versions
+from ofa_bert.system.timing import in_turn
+from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.training.evaluation import score_logits
+from ofa_bert.training.exits.answering import answer, answer_at
+from ofa_bert.training.exits.config import ExitChoiceConfig
+from ofa_bert.training.exits.states import Frozen, collect
+
+logger = logging.getLogger(__name__)
+
+_FEWEST_TIMED = 32
+
+
+class Way(NamedTuple):
+    """How samples are answered: by a policy at the exits `ask`, or with a table at the exits that it predicts."""
+
+    policy: Policy
+    ask: tuple[int, ...]
+    table: Optional[TokenTable] = None
+
+    def places(self, outputs: Outputs, encoded: Encoded) -> np.ndarray:
+        """The place [N] of each sample's exit."""
+        if self.table is not None:
+            return self.table.predict(encoded.input_ids)
+        return taken(self.policy, outputs, self.ask)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model with exits, the data it is tried on, and how it is run."""
+
+    config: ExitChoiceConfig
+    task: Task
+    model: nn.Layer
+    exits: Exits
+    pad_id: int
+    train: Encoded
+    held_out: Encoded
+    dev: Mapping[str, Encoded]
+
+    def outputs(self, encoded: Encoded, label: str) -> Outputs:
+        sub_model = whole(self.model)
+        return collect(Frozen(self.model, encoded, {label: sub_model}, self.pad_id), self.exits, sub_model, label)
+
+    def run(self, encoded: Encoded, way: Way, batch_size: int) -> Answers:
+        if way.table is not None:
+            places = way.table.predict(encoded.input_ids)
+            return answer_at(self.model, self.exits, places, encoded, batch_size, self.pad_id)
+        pool = self.config.pool
+        return answer(self.model, self.exits, way.policy, encoded, batch_size, self.pad_id, pool, way.ask)
+
+    def milliseconds(self, encoded: Encoded, ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
+        """Name -> batch size -> ms per sample: the fastest of several runs over the same samples, made in turn."""
+        found: dict[str, dict[str, float]] = {name: {} for name in ways}
+        for size in self.config.batch_sizes:
+            count = min(len(encoded), self.config.timing_samples, max(_FEWEST_TIMED, size * self.config.pool))
+            samples = encoded.select(np.linspace(0, len(encoded) - 1, count).astype(int))
+            runs = {name: partial(self.run, samples, way, size) for name, way in ways.items()}
+            for name, times in in_turn(runs, self.config.repeats, warmup=1).items():
+                found[name][str(size)] = float(times.min()) / count
+        return found
+
+
+def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]:
+    """Sweep, choose, report; returns what exits.json says."""
+    where = best_of(config.model_name_or_path)
+    model, tokenizer, meta = load_model(where, config.model_type)
+    model.eval()
+    exits = load_exits(where, meta, model)
+    check_task(where, meta, datasets.task)
+    name, sub_model, model, exits = _cut(config, meta, model, exits)
+    criterion = _criterion(config, meta, datasets.task)
+    wanted = _wanted(config, criterion, datasets.task, len(exits.layout.layers))
+    subject = _subject(config, datasets, meta, model, exits, tokenizer)
+    held_out = subject.outputs(subject.held_out, "held out")
+    tried = wanted or policies(criterion, config.tolerance, held_out, config.thresholds)
+    ways = _ways(config, tried, held_out, subject)
+    sweeps = _sweep(ways, held_out, subject)
+    chosen = _choose(config, sweeps[config.mode])
+    way = ways[config.mode][chosen]
+    table = ways["predicted"][chosen].table if "predicted" in ways else None
+    report = _report(subject, way)
+    if table is not None:
+        report["prediction"] = _prediction_errors(subject, way, table)
+    mode = "threshold" if way.table is None else "predicted"
+    about = policy_json(way.policy, mode, way.ask, sub_model, model, exits, datasets.task, str(where))
+    results = {
+        "task": datasets.task.name,
+        "name": name,
+        "chosen": about,
+        "held_out": {"examples": len(subject.held_out), **sweeps},
+        "dev": report,
+        "config": to_json(config),
+        "versions": versions(),
+    }
+    _write(Path(config.output_dir), about, table, results, sweeps[config.mode][chosen])
+    return results
+
+
+def _cut(
+    config: ExitChoiceConfig, meta: Mapping[str, Any], model: nn.Layer, exits: Exits
+) -> tuple[str, SubModelConfig, nn.Layer, Exits]:
+    """The sub-model that the command line asks for, as a model of its own; its indices are the full model's."""
+    if not meta.get("space"):
+        if config.width_mult != 1 or config.depth_mult != 1:
+            raise UserError(
+                f"{config.model_name_or_path}: is no supernet; leave out --width_mult and --depth_mult, or train exits"
+                " on a supernet"
+            )
+        stored = meta.get("sub_model")
+        return "model", SubModelConfig.from_json(stored) if stored else whole(model), model, exits
+    space = SearchSpace.from_json(meta["space"])
+    sub_model = space.sub_model(config.width_mult, config.depth_mult)
+    name = next(name for name, other in space.sub_models().items() if other == sub_model)
+    small = extract(model, sub_model)
+    return name, sub_model, small, extract_exits(exits, small, sub_model)
+
+
+def _subject(
+    config: ExitChoiceConfig, datasets: Datasets, meta: Mapping[str, Any], model: nn.Layer, exits: Exits, tokenizer: Any
+) -> Subject:
+    """The held-out part is the one that training held out."""
+    held = meta[EXITS]["held_out"]
+    rest, chosen = split_holdout(len(datasets.train), held["count"], held["seed"])
+    few = np.random.default_rng(held["seed"]).permutation(rest)[: config.table_samples]
+
+    def ids(examples: Any) -> Encoded:
+        return encode(examples, tokenizer, meta["max_seq_length"])
+
+    return Subject(
+        config,
+        datasets.task,
+        model,
+        exits,
+        tokenizer.pad_token_id,
+        ids([datasets.train[i] for i in np.sort(few)]),
+        ids([datasets.train[i] for i in chosen]),
+        {name: ids(examples) for name, examples in datasets.dev.items()},
+    )
+
+
+def _criterion(config: ExitChoiceConfig, meta: Mapping[str, Any], task: Task) -> str:
+    chosen = "normalised" if config.geep_threshold is not None else config.criterion
+    if chosen is None:
+        chosen = default_criterion(meta, task.num_labels)
+    if task.is_regression and chosen not in FOR_REGRESSION:
+        raise UserError(
+            f"--criterion {chosen}: {task.name} predicts a number, which has no probabilities; use"
+            f" {' or '.join(FOR_REGRESSION)}"
+        )
+    return chosen
+
+
+def _wanted(config: ExitChoiceConfig, criterion: str, task: Task, exits: int) -> Optional[list[Policy]]:
+    """Without early exits, and with the threshold that the command line gives; None when it gives none."""
+    threshold = config.wanted_threshold
+    if threshold is None:
+        return None
+    note = check_threshold(criterion, threshold, task.num_labels, exits)
+    if note:
+        logger.warning("%s", note)
+    never = Policy(criterion, float(exits) if criterion == "patience" else 0.0, config.tolerance)
+    return [never, Policy(criterion, threshold, config.tolerance)]
+
+
+def _ways(config: ExitChoiceConfig, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[Way]]:
+    """Mode -> a way for each policy, that without early exits first.
+
+    A table is learned from the exits that training samples take; its cuts are set on the held-out part.
+    """
+    by_threshold = [Way(policy, worth_asking(policy, held_out)) for policy in tried]
+    if not config.table_samples:
+        return {"threshold": by_threshold}
+    outputs = subject.outputs(subject.train, "train")
+    predicted = [by_threshold[0]]
+    for way in by_threshold[1:]:
+        places = taken(way.policy, outputs, way.ask)
+        table = learn(subject.train.input_ids, places, outputs.layers, subject.model.config.vocab_size)
+        table = calibrate(table, subject.held_out.input_ids, taken(way.policy, held_out, way.ask))
+        predicted.append(way._replace(table=table))
+    return {"threshold": by_threshold, "predicted": predicted}
+
+
+def _sweep(ways: Mapping[str, list[Way]], held_out: Outputs, subject: Subject) -> dict[str, list[dict[str, Any]]]:
+    """Mode -> a row for each way, on the held-out part: scores, layers and measured time."""
+    named = {f"{mode} {i}": way for mode, each in ways.items() for i, way in enumerate(each)}
+    times = subject.milliseconds(subject.held_out, named)
+    base = times["threshold 0"]
+    last = str(subject.config.batch_sizes[-1])
+    sweeps = {}
+    for mode, each in ways.items():
+        sweeps[mode] = [
+            {
+                "threshold": way.policy.threshold,
+                "ask": list(way.ask),
+                **row(subject.task, held_out, way.places(held_out, subject.held_out), subject.held_out.labels),
+                "ms": times[f"{mode} {i}"],
+                "speedup": base[last] / times[f"{mode} {i}"][last],
+            }
+            for i, way in enumerate(each)
+        ]
+    return sweeps
+
+
+def _choose(config: ExitChoiceConfig, rows: list[dict[str, Any]]) -> int:
+    if config.wanted_threshold is not None:
+        return len(rows) - 1
+    drop = config.target_drop
+    if drop is None and config.target_speedup is None:
+        drop = 0.01
+    return choose(rows, drop, config.target_speedup)
+
+
+def _report(subject: Subject, way: Way) -> dict[str, Any]:
+    """Dev, really run at the last of the batch sizes: with early exits and without."""
+    size = subject.config.batch_sizes[-1]
+    labels = {name: encoded.labels for name, encoded in subject.dev.items()}
+    possible = depths(subject.model, subject.exits)
+    ways = {"full": Way(Policy("entropy", 0.0), ()), "exits": way}
+    report = {}
+    for name, each in ways.items():
+        answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}
+        layers = np.concatenate([found.layers for found in answers.values()])
+        scores = score_logits(subject.task, {split: found.logits for split, found in answers.items()}, labels)
+        report[name] = {**scores, **run_length(layers, possible)}
+    times = subject.milliseconds(next(iter(subject.dev.values())), ways)
+    for name, each in times.items():
+        report[name]["ms"] = each
+        report[name]["time_saving"] = {size: 1 - each[size] / times["full"][size] for size in each}
+    return report
+
+
+def _prediction_errors(subject: Subject, way: Way, table: TokenTable) -> dict[str, Any]:
+    """How far predicted and needed exits lie apart on the first dev split, in layers; also with the mean as a guess."""
+    encoded = next(iter(subject.dev.values()))
+    outputs = subject.outputs(encoded, "dev")
+    layers = np.asarray(outputs.layers)
+    needed, predicted = layers[taken(way.policy, outputs, way.ask)], layers[table.predict(encoded.input_ids)]
+    return {
+        "error_histogram": error_histogram(predicted, needed),
+        "right": float((predicted == needed).mean()),
+        "mean_error": float(np.abs(predicted - needed).mean()),
+        "mean_error_of_the_mean": float(np.abs(np.round(needed.mean()) - needed).mean()),
+    }
+
+
+def _write(
+    output: Path, about: dict[str, Any], table: Optional[TokenTable], results: dict[str, Any], chosen: dict[str, Any]
+) -> None:
+    sweeps = {mode: rows for mode, rows in results["held_out"].items() if mode != "examples"}
+    with atomic_directory(output) as new:
+        write_json_atomic(new / EXIT_POLICY, about)
+        write_json_atomic(new / "exits.json", results)
+        if table is not None:
+            write_weights(new / TABLE, table.arrays())
+        title = f"{results['task']}, {results['name']}: {about['policy']['criterion']} on the held-out part of train"
+        plot(sweeps, chosen, new / "exits.png", title)
+
+
+def printable(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Full model and early exits on dev, for `reporting.table`."""
+    shown = []
+    for name, entry in (("full", results["dev"]["full"]), ("with exits", results["dev"]["exits"])):
+        scores = {k: f"{v:.4f}" for k, v in entry.items() if isinstance(v, float) and k not in _NOT_SCORES}
+        times = {f"ms, batch {size}": f"{value:.2f}" for size, value in entry["ms"].items()}
+        saved = {f"time saved, batch {size}": f"{value:.1%}" for size, value in entry["time_saving"].items()}
+        layers = {"mean layers": f"{entry['mean_layers']:.2f}", "layers saved": f"{entry['saving']:.1%}"}
+        shown.append({"on dev": name, **scores, **layers, **times, **saved})
+    return shown
+
+
+_NOT_SCORES = ("score", "mean_layers", "saving")

@@ -1,0 +1,168 @@
+"""The one training loop. Finetuning and supernet training differ in their step, not in their loop."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from dataclasses import dataclass
+from typing import Callable, Iterator, Optional, Sequence
+
+import paddle
+from paddle import nn
+from tqdm import tqdm
+
+from ofa_bert.data.batches import Batch, TrainBatches
+from ofa_bert.errors import RunError
+from ofa_bert.training import distributed
+from ofa_bert.training.config import TrainConfig
+from ofa_bert.training.evaluation import to_tensors
+
+logger = logging.getLogger(__name__)
+
+# (batch, optimizer step, backward) -> the step's losses by name. It calls `backward(loss)` for each of its losses.
+Step = Callable[[Batch, int, Callable[[paddle.Tensor], None]], "dict[str, float]"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many optimizer steps there are, and where each training stage ends."""
+
+    total_steps: int
+    warmup_steps: int
+    stage_ends: tuple[int, ...]  # ascending; the last one is total_steps
+
+    def learning_rate_factor(self, step: int) -> float:
+        """Linear warm-up, then linear decay to 0, anew in every stage."""
+        begin = 0
+        for end in self.stage_ends:
+            if step < end:
+                break
+            begin = end
+        else:
+            return 0.0
+        length, done = end - begin, step - begin
+        warmup = min(self.warmup_steps, max(0, length - 1))
+        if done < warmup:
+            return (done + 1) / (warmup + 1)
+        return (length - done) / (length - warmup)
+
+
+def make_plan(config: TrainConfig, batches_per_epoch: int, stage_shares: Sequence[float] = ()) -> Plan:
+    """`stage_shares`: the share of all steps that each stage but the last gets."""
+    per_epoch = batches_per_epoch / config.gradient_accumulation_steps
+    total = config.max_steps if config.max_steps > 0 else max(1, math.ceil(config.num_train_epochs * per_epoch))
+    ends = [max(1, round(total * sum(stage_shares[: i + 1]))) for i in range(len(stage_shares))]
+    shortest = min(b - a for a, b in zip([0, *ends], [*ends, total]))
+    warmup = config.warmup_steps or int(config.warmup_proportion * shortest)
+    return Plan(total, warmup, (*ends, total))
+
+
+class Together(nn.Layer):
+    """Several layers as one set of parameters, for an optimizer and a checkpoint of all of them; None is left out."""
+
+    def __init__(self, **parts: Optional[nn.Layer]) -> None:
+        super().__init__()
+        for name, part in parts.items():
+            if part is not None:
+                setattr(self, name, part)
+
+
+def make_optimizer(config: TrainConfig, model: nn.Layer, plan: Plan) -> paddle.optimizer.AdamW:
+    """AdamW without decay on biases and LayerNorms, with global-norm clipping, on the plan's schedule."""
+    schedule = paddle.optimizer.lr.LambdaDecay(config.learning_rate, plan.learning_rate_factor)
+    decayed = {
+        parameter.name
+        for name, parameter in model.named_parameters()
+        if not name.endswith("bias") and "norm" not in name
+    }
+    clip = nn.ClipGradByGlobalNorm(config.max_grad_norm) if config.max_grad_norm > 0 else None
+    return paddle.optimizer.AdamW(
+        learning_rate=schedule,
+        epsilon=config.adam_epsilon,
+        parameters=model.parameters(),
+        weight_decay=config.weight_decay,
+        apply_decay_param_fun=lambda name: name in decayed,
+        grad_clip=clip,
+    )
+
+
+def fit(
+    config: TrainConfig,
+    model: nn.Layer,
+    optimizer: paddle.optimizer.AdamW,
+    batches: TrainBatches,
+    plan: Plan,
+    step: Step,
+    checkpoint: Callable[[int], None],
+    first_step: int = 0,
+    label: str = "train",
+) -> None:
+    """Run the steps from `first_step` on; call `checkpoint(steps done)` every save_steps and at the end.
+
+    Everything random in a step follows from (seed, step, process), so a resumed run repeats an uninterrupted one.
+    """
+    parameters = list(model.parameters())
+    scaler = paddle.amp.GradScaler(enable=config.amp == "fp16")
+    stream = _stream(batches, first_step * config.gradient_accumulation_steps)
+    window: list[dict[str, float]] = []
+    started = time.monotonic()
+    bar = tqdm(total=plan.total_steps, initial=first_step, desc=label, unit="step", disable=not distributed.is_main())
+
+    def backward(loss: paddle.Tensor) -> None:
+        scaler.scale(loss / config.gradient_accumulation_steps).backward()
+
+    with bar:
+        for number in range(first_step, plan.total_steps):
+            paddle.seed(step_seed(config.seed, number, distributed.rank()))
+            for _ in range(config.gradient_accumulation_steps):
+                with paddle.amp.auto_cast(enable=config.amp != "off", dtype=_AMP_DTYPE.get(config.amp, "float16")):
+                    window.append(step(to_tensors(next(stream)), number, backward))
+            distributed.average_gradients(parameters)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.clear_grad(set_to_zero=False)
+            optimizer._learning_rate.step()
+            bar.update()
+            done = number + 1
+            if done % config.logging_steps == 0 or done == plan.total_steps:
+                _log(done, plan, window, optimizer.get_lr(), (done - first_step) / (time.monotonic() - started), bar)
+                window.clear()
+            if done % config.save_steps == 0 or done == plan.total_steps:
+                checkpoint(done)
+
+
+_AMP_DTYPE = {"bf16": "bfloat16", "fp16": "float16"}
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """A 31-bit seed for one step of one process: neighbours must not be correlated, so the numbers are mixed."""
+    mixed = (seed * 0x9E3779B1 + step * 0x85EBCA77 + rank * 0xC2B2AE3D) & 0xFFFFFFFF
+    mixed = ((mixed ^ (mixed >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    return ((mixed ^ (mixed >> 15)) * 0x846CA68B & 0xFFFFFFFF) >> 1
+
+
+def _stream(batches: TrainBatches, first: int) -> Iterator[Batch]:
+    """Batches without end, from the `first` one of the whole run on."""
+    epoch, start = divmod(first, batches.steps_per_epoch)
+    while True:
+        yield from batches.epoch(epoch, start)
+        epoch, start = epoch + 1, 0
+
+
+def _log(done: int, plan: Plan, window: list[dict[str, float]], rate: float, speed: float, bar: tqdm) -> None:
+    names = sorted({name for losses in window for name in losses})
+    means = [_mean(losses[name] for losses in window if name in losses) for name in names]
+    means = distributed.share(means)
+    if not all(math.isfinite(value) for value in means):
+        raise RunError(
+            f"the loss became NaN or infinite by step {done}: training diverged; try a lower --learning_rate"
+        )
+    text = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, means))
+    bar.set_postfix_str(text[:60])
+    logger.info("step %d/%d  %s  lr %.2e  %.2f steps/s", done, plan.total_steps, text, rate, speed)
+
+
+def _mean(values: Iterator[float]) -> float:
+    items = list(values)
+    return sum(items) / len(items)

@@ -1,0 +1,86 @@
+"""What a training command does before its first step: data, model, tokenizer and token ids."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+import paddle
+from paddle import nn
+
+from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout
+from ofa_bert.data.token_ids import DIRECTORY, encode_once
+from ofa_bert.errors import UserError
+from ofa_bert.models.directories import best_of, load_model
+from ofa_bert.models.encoder import longest_input
+from ofa_bert.models.record import check_task
+from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.training import distributed
+from ofa_bert.training.config import TrainConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A task's token ids beside the model that reads them. `held_out` is a part of train that nothing trains on."""
+
+    task: Task
+    train: Encoded
+    held_out: Optional[Encoded]
+    dev: Mapping[str, Encoded]
+    model: nn.Layer
+    tokenizer: Any
+    meta: dict[str, Any]
+
+    def train_batches(self, config: TrainConfig) -> TrainBatches:
+        return TrainBatches(
+            self.train,
+            config.batch_size,
+            config.seed,
+            self.tokenizer.pad_token_id,
+            rank=distributed.rank(),
+            world=distributed.world_size(),
+        )
+
+
+def prepare(
+    config: TrainConfig,
+    datasets: Datasets,
+    held_out_share: float = 0.0,
+    fresh_head: bool = True,
+) -> Prepared:
+    """Load the model and turn the data into ids; a share of train is held out when asked for.
+
+    With `fresh_head`, a classifier or pooler that the source lacks starts at random; else that is a UserError.
+    """
+    task = datasets.task
+    where = best_of(config.model_name_or_path)
+    paddle.seed(config.seed)  # a pooler or classifier that the source lacks starts at random values
+    labels = task.num_labels if fresh_head else None
+    model, tokenizer, meta = load_model(where, config.model_type, labels, config.tokenizer_name_or_path)
+    check_task(where, meta, task)
+    if model.config.num_labels != task.num_labels:
+        raise UserError(f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels}")
+    distributed.same_start(model.parameters())
+    if config.max_seq_length > longest_input(model):
+        raise UserError(
+            f"--max_seq_length {config.max_seq_length}: the model has positions for {longest_input(model)} tokens"
+        )
+    progress = distributed.is_main()
+    cache = Path(config.output_dir, DIRECTORY)
+    train, *others = (
+        encode_once(split, tokenizer, config.max_seq_length, cache, progress)
+        for split in (datasets.train, *datasets.dev.values())
+    )
+    dev = dict(zip(datasets.dev, others))
+    held_out = None
+    if held_out_share > 0:
+        rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), config.seed)
+        train, held_out = train.select(rest), train.select(held)
+    sizes = ", ".join(f"{name} {len(split)}" for name, split in dev.items())
+    held_text = f", held out {len(held_out)}" if held_out is not None else ""
+    logger.info("%s: train %d%s, dev %s examples", task.name, len(train), held_text, sizes)
+    return Prepared(task, train, held_out, dev, model, tokenizer, meta)

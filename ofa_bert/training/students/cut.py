@@ -1,0 +1,64 @@
+"""A smaller model out of a larger one, with the same number of heads and FFN neurons in every layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping, Sequence
+
+from paddle import nn
+
+from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import file_sha256
+from ofa_bert.models.directories import best_of
+from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.pretrained import locate
+from ofa_bert.models.supernet import extract, whole
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.training.supernet.importance import Importance, reorder
+
+
+def cut(
+    model: nn.Layer,
+    meta: Mapping[str, Any],
+    importance: Importance,
+    heads: int,
+    neurons: int,
+    layers: Sequence[int] | None = None,
+) -> tuple[nn.Layer, dict[str, Any]]:
+    """(new model, what it is: kind, shape and sub_model for ofa_config.json).
+
+    The model may be a sub-model itself; it is sorted in place by `importance`, which leaves its outputs as they are.
+    layers: those that are kept; default: all.
+    """
+    full = whole(model)
+    kept = full.layers if layers is None else tuple(layers)
+    reorder(model, importance)
+    small = extract(model, SubModelConfig(kept, (heads,) * len(kept), (neurons,) * len(kept)))
+    before = SubModelConfig.from_json(meta["sub_model"]).layers if meta.get("sub_model") else full.layers
+    sub_model = SubModelConfig([before[i] for i in kept], (heads,) * len(kept), (neurons,) * len(kept))
+    shape = meta["shape"] if meta.get("sub_model") else shape_of(model).to_json()
+    return small, {"kind": "sub_model", "shape": shape, "sub_model": sub_model.to_json()}
+
+
+def check_size(model: nn.Layer, where: str, wanted: Mapping[str, tuple[int, str]]) -> None:
+    """UserError when more is wanted than the model has. wanted: "layers", "heads", "ffn" -> (number, its flag)."""
+    full = whole(model)
+    has = {"layers": full.depth, "heads": min(full.heads), "ffn": min(full.ffn)}
+    nouns = {"layers": "layers", "heads": "heads", "ffn": "FFN neurons"}
+    problems = [
+        f"{flag}: {number} {nouns[name]}, and {where} has {has[name]}"
+        + ("" if name == "layers" else " in its narrowest layer")
+        + f"; ask for 1 to {has[name]}"
+        for name, (number, flag) in wanted.items()
+        if not 1 <= number <= has[name]
+    ]
+    if problems:
+        raise UserError("; ".join(problems))
+
+
+def fingerprint(name_or_path: str, model_type: str) -> str:
+    """Tells whether a run is resumed with the weights that it was begun with; "" for a model known by name only."""
+    where = best_of(name_or_path)
+    if not Path(where).is_dir():
+        return ""
+    return file_sha256(locate(where, model_type).weights)[:16]

@@ -1,0 +1,78 @@
+"""What a teacher answers to the training set: computed once, kept for a resumed run and for the next student."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ofa_bert.data.batches import Batch, Encoded
+from ofa_bert.files.atomic import keep
+from ofa_bert.models.directories import arrays_of
+from ofa_bert.models.supernet import forward, whole
+from ofa_bert.training import distributed
+from ofa_bert.training.evaluation import predict
+
+logger = logging.getLogger(__name__)
+
+
+class TeacherLogits:
+    """The teacher's logits of the whole training set [N, C], computed by all processes before the first use.
+
+    A file in `directory` that cannot be read or written costs time, never the run.
+    """
+
+    def __init__(self, teacher: nn.Layer, encoded: Encoded, num_labels: int, pad_id: int, directory: Path):
+        self.teacher, self.encoded, self.num_labels, self.pad_id = teacher, encoded, num_labels, pad_id
+        self.directory = directory
+        self._logits: Optional[np.ndarray] = None
+
+    def of(self, batch: Batch) -> paddle.Tensor:
+        """[B, C] for a batch of the training set."""
+        if self._logits is None:
+            path = self.directory / f"teacher-{self._key()}.npy"
+            self._logits = self._read(path)
+            if self._logits is None:
+                self._logits = self._compute()
+                distributed.barrier()  # nobody looks for the file any more
+                if distributed.is_main():
+                    keep(path, partial(np.save, arr=self._logits))
+        return paddle.to_tensor(self._logits[batch.index])
+
+    def _compute(self) -> np.ndarray:
+        everything = whole(self.teacher)
+
+        def run(part: Batch) -> paddle.Tensor:
+            return forward(self.teacher, part.input_ids, part.token_type_ids, everything).logits
+
+        return predict(run, self.encoded, self.num_labels, self.pad_id, label="teacher on train")
+
+    def _read(self, path: Path) -> Optional[np.ndarray]:
+        try:
+            found = np.load(path, allow_pickle=False)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, EOFError) as error:
+            logger.warning("%s: unusable (%s); asking the teacher again", path, error)
+            return None
+        logger.info("what the teacher answers to train is known: %s", path)
+        return found
+
+    def _key(self) -> str:
+        """SHA-256 over everything that decides the logits."""
+        lengths = np.asarray([len(ids) for ids in self.encoded.input_ids])
+        digest = hashlib.sha256()
+        for array in (
+            *arrays_of(self.teacher).values(),
+            lengths,
+            *self.encoded.input_ids,
+            *self.encoded.token_type_ids,
+        ):
+            digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()[:32]

@@ -1,0 +1,73 @@
+"""The supernet's training step: one teacher forward per batch, one backward per sub-model, one embedding pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import paddle
+from paddle import nn
+
+from ofa_bert.data.batches import Batch
+from ofa_bert.models.encoder import attention_mask, backbone
+from ofa_bert.models.supernet import Output, embed, encode, forward, whole
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.training.losses.distillation import hidden_loss, logit_loss, match_layers, token_weights
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a sub-model is trained for: lambda_logit * logit loss + lambda_rep * hidden-state loss."""
+
+    regression: bool
+    lambda_logit: float
+    lambda_rep: float
+
+    def loss(
+        self, student: Output, teacher: Output, weights: paddle.Tensor, sub_model: SubModelConfig
+    ) -> tuple[paddle.Tensor, dict[str, float]]:
+        total, parts = 0.0, {}
+        if self.lambda_logit:
+            logit = logit_loss(student.logits, teacher.logits, self.regression)
+            total, parts["logit"] = total + self.lambda_logit * logit, logit.item()
+        if self.lambda_rep:
+            matched = [teacher.hidden[i] for i in match_layers(sub_model.layers, len(teacher.hidden))]
+            hidden = hidden_loss(student.hidden, matched, weights)
+            total, parts["hidden"] = total + self.lambda_rep * hidden, hidden.item()
+        return total, parts
+
+
+def supernet_step(
+    model: nn.Layer, teacher: nn.Layer, objective: Objective, choose: Callable[[int], tuple[SubModelConfig, ...]]
+) -> Callable[[Batch, int, Callable[[paddle.Tensor], None]], dict[str, float]]:
+    """A training step for `loop.fit`. `choose(step)` gives the sub-models of that step.
+
+    The gradient is that of the mean loss over the step's sub-models.
+    """
+    pad_id = backbone(model).pad_token_id
+
+    def step(batch: Batch, number: int, backward: Callable[[paddle.Tensor], None]) -> dict[str, float]:
+        with paddle.no_grad():
+            wanted = teacher_forward(teacher, batch)
+            weights = token_weights((batch.input_ids != pad_id).astype(paddle.get_default_dtype()))
+            mask = attention_mask(model, batch.input_ids)
+        embedded = embed(model, batch.input_ids, batch.token_type_ids)
+        # Every sub-model starts from this leaf and adds to its gradient; the embeddings see the sum, once.
+        leaf = embedded.detach()
+        leaf.stop_gradient = False
+        sums: dict[str, float] = {}
+        sub_models = choose(number)
+        for sub_model in sub_models:
+            loss, parts = objective.loss(encode(model, leaf, mask, sub_model), wanted, weights, sub_model)
+            backward(loss / len(sub_models))
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value / len(sub_models)
+        paddle.autograd.backward([embedded], [leaf.grad])
+        return sums
+
+    return step
+
+
+def teacher_forward(teacher: nn.Layer, batch: Batch) -> Output:
+    """Logits and every hidden state of the teacher, which must be in eval mode."""
+    return forward(teacher, batch.input_ids, batch.token_type_ids, whole(teacher))

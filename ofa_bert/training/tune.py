@@ -1,0 +1,174 @@
+"""Hyper-parameter search around run_glue.py's job with early stopping, through Optuna; in the spirit of Bort's Agora.
+
+Bort's shapes do not finetune with the usual settings; its authors tried grids of learning rates, warm-ups, weight
+decays, batch sizes and seeds. Here runs are compared on a part of train that none of them trains on, and a run that is
+below the median of the earlier ones at the same step is stopped. Dev is used once, for the best run.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any, Mapping
+
+from ofa_bert.data.batches import split_holdout
+from ofa_bert.data.token_ids import DIRECTORY, encode_once, share
+from ofa_bert.errors import RunError, UserError
+from ofa_bert.files.atomic import remove, write_json_atomic
+from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.nsga import require_optuna, sqlite_storage
+from ofa_bert.options import changes, shared, to_json
+from ofa_bert.system.provenance import versions
+from ofa_bert.tasks.task import Datasets
+from ofa_bert.training.config import FinetuneConfig, TuneConfig
+from ofa_bert.training.evaluation import score, stock_forward
+from ofa_bert.training.finetune import finetune
+from ofa_bert.training.run_directory import RESULTS
+
+logger = logging.getLogger(__name__)
+
+SEEDS = 5
+_STARTUP = 4  # runs that are never stopped: there is nothing to compare them with
+_LEFT_OUT = ("output_dir", "trials", "minutes", "logging_steps", "device")  # may differ when a search is continued
+
+
+def tune(config: TuneConfig, datasets: Datasets) -> dict[str, Any]:
+    """Run the trials, keep the best one's weights in best/, score it on dev. Returns what results.json says."""
+    optuna = require_optuna()
+    output, started = Path(config.output_dir), time.monotonic()
+    output.mkdir(parents=True, exist_ok=True)
+    rest, held = split_holdout(len(datasets.train), max(1, int(len(datasets.train) * config.tune_share)), config.seed)
+    parts = [tuple(datasets.train[i] for i in indices) for indices in (rest, held)]
+    own = Datasets(datasets.task, parts[0], {"tune": parts[1]})
+    study = _study(optuna, config, output)
+    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a run of this command that was killed
+    while len(_ended(study, optuna)) < config.trials and not _late(config, started):
+        _one(optuna, study, config, own, output)
+    try:
+        best = study.best_trial
+    except ValueError as error:
+        raise RunError(
+            f"none of {len(study.trials)} runs came to its end; lower --learning_rates, or give more --minutes"
+        ) from error
+    results = {
+        "task": datasets.task.name,
+        "best": {"trial": best.number, "score": best.value, **best.params},
+        "dev": _dev_once(config, datasets, _directory(output, best.number) / "best", output),
+        "trials": [_row(trial) for trial in _ended(study, optuna)],
+        "tuned_on": len(held),
+        "config": to_json(config),
+        "versions": versions(),
+    }
+    write_json_atomic(output / RESULTS, results)
+    return results
+
+
+def _late(config: TuneConfig, started: float) -> bool:
+    return config.minutes is not None and time.monotonic() - started > 60 * config.minutes
+
+
+def _study(optuna: Any, config: TuneConfig, output: Path) -> Any:
+    study = optuna.create_study(
+        storage=sqlite_storage(optuna, output / "study.db"),
+        study_name="tune",
+        direction="maximize",
+        load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
+    )
+    settings = {name: value for name, value in to_json(config).items() if name not in _LEFT_OUT}
+    before = study.user_attrs.get("settings", settings)
+    text = changes(before, settings, "--")
+    if text:
+        raise UserError(f"{output}: holds another search: {text}. Give the same values or another --output_dir")
+    study.set_user_attr("settings", settings)
+    # Seeded by what is finished, so that a continued search does not repeat its first choices.
+    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))
+    return study
+
+
+def _ended(study: Any, optuna: Any) -> list[Any]:
+    states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
+    return study.get_trials(deepcopy=False, states=states)
+
+
+def _directory(output: Path, number: int) -> Path:
+    return output / f"trial-{number}"
+
+
+def _one(optuna: Any, study: Any, config: TuneConfig, datasets: Datasets, output: Path) -> None:
+    """One run with settings that Optuna chooses. Only the best run's directory is kept."""
+    trial = study.ask()
+    chosen = {
+        "learning_rate": trial.suggest_float("learning_rate", *config.learning_rates, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", list(config.batch_sizes)),
+        "weight_decay": trial.suggest_categorical("weight_decay", list(config.weight_decays)),
+        "warmup_proportion": trial.suggest_categorical("warmup_proportion", list(config.warmups)),
+        "seed": trial.suggest_int("seed", 0, SEEDS - 1),
+    }
+    directory = _directory(output, trial.number)
+    remove(directory)  # of a study that was deleted
+    share(directory, output / DIRECTORY)
+    settings = FinetuneConfig(**{**shared(FinetuneConfig, config), "output_dir": str(directory), **chosen})
+    logger.info("run %d: %s", trial.number, "  ".join(f"{name} {value:.4g}" for name, value in chosen.items()))
+
+    def observe(step: int, value: float) -> None:
+        trial.report(value, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned()
+
+    try:
+        found = finetune(settings, datasets, observe)
+    except optuna.TrialPruned:
+        logger.info("run %d is stopped: below the median", trial.number)
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        remove(directory)
+        return
+    except RunError as error:  # diverged: a result too
+        logger.info("run %d failed: %s", trial.number, error)
+        trial.report(float("-inf"), 0)
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        remove(directory)
+        return
+    study.tell(trial, found["best"]["score"])
+    for other in output.glob("trial-*"):
+        if other != _directory(output, study.best_trial.number):
+            shutil.rmtree(other)
+
+
+def _dev_once(config: TuneConfig, datasets: Datasets, best: Path, output: Path) -> dict[str, float]:
+    """Score the best run on dev, and write it to best/ with that score."""
+    model, tokenizer, meta = load_model(best, config.model_type)
+    model.eval()
+    dev = {
+        name: encode_once(part, tokenizer, config.max_seq_length, output / DIRECTORY)
+        for name, part in datasets.dev.items()
+    }
+    scores = score(datasets.task, stock_forward(model), dev, tokenizer.pad_token_id, label="best run on dev")
+    save_model(output / "best", model, tokenizer, {**meta, "scores": scores})
+    return scores
+
+
+def _row(trial: Any) -> dict[str, Any]:
+    steps = max(trial.intermediate_values, default=0)
+    about = {"trial": trial.number, "state": trial.state.name.lower(), "steps": steps, "score": trial.value}
+    return {**about, **trial.params}
+
+
+def printable(results: Mapping[str, Any], most: int = 8) -> list[dict[str, str]]:
+    """The best runs that came to their end, for `reporting.table`."""
+    whole = sorted((r for r in results["trials"] if r["state"] == "complete"), key=lambda r: -r["score"])
+    return [
+        {
+            "run": str(row["trial"]),
+            "held-out score": f"{row['score']:.4f}",
+            "learning rate": f"{row['learning_rate']:.2e}",
+            "batch": str(row["batch_size"]),
+            "weight decay": str(row["weight_decay"]),
+            "warm-up": str(row["warmup_proportion"]),
+            "seed": str(row["seed"]),
+        }
+        for row in whole[:most]
+    ]
