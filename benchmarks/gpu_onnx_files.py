@@ -95,7 +95,7 @@ def peers(
     shape: ModelShape, sub_model: SubModelConfig, precisions: list[str], scratch: Path
 ) -> Iterator[tuple[str, str, Path]]:
     """The same shape as Hugging Face and ONNX Runtime's own optimiser export it."""
-    from ofa_bert.bench_peers import Job, export_hugging_face
+    from ofa_bert.bench.peers import Job, export_hugging_face
 
     (answer,) = export_hugging_face([Job(shape, sub_model, str(scratch / "peer"), tuple(precisions), gpu=True)])
     for precision, file in answer["files"].items():

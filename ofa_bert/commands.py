@@ -51,10 +51,10 @@ def run_bench(argv):
         "python -m ofa_bert bench --bundles static/w1_d1 static/w0.6667_d1 --output_dir bench --threads 1 2\n"
         "    --task_name SST-2 --data_dir glue/SST-2        scores every model on dev; else the manifests' scores count"
     )
-    from ofa_bert.config_bench import BenchConfig
+    from ofa_bert.bench.config import BenchConfig
 
     config = parse(BenchConfig, argv, about, example, prog="python -m ofa_bert bench")
-    from ofa_bert.bench import bench
+    from ofa_bert.bench.benchmark import bench
 
     show(bench(config, argv))
 
@@ -62,10 +62,10 @@ def run_bench(argv):
 def run_export_serving(argv):
     about = "Write bundles as the input of Triton Inference Server, Paddle Serving and FastDeploy."
     example = "python -m ofa_bert export_serving --bundles static/w1_d1 static/w0.6667_d1 --output_dir serving"
-    from ofa_bert.config_bench import ServingConfig
+    from ofa_bert.serving.config import ServingConfig
 
     config = parse(ServingConfig, argv, about, example, prog="python -m ofa_bert export_serving")
-    from ofa_bert.serving import export_serving
+    from ofa_bert.serving.repository import export_serving
 
     show(export_serving(config))
 

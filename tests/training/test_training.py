@@ -19,7 +19,7 @@ from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
-from ofa_bert.training import distributed, setup
+from ofa_bert.training import distributed
 from ofa_bert.training.loop import Plan, make_optimizer, make_plan, step_seed
 from ofa_bert.training.supernet import train as training_supernet_train
 from ofa_bert.training.supernet.config import OfaConfig
@@ -183,7 +183,7 @@ def test_importance_and_layer_choice_never_see_dev(tmp_path, teacher, glue_dir):
 
 def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, monkeypatch):
     seen, held = [], []
-    real_measure, real_step = setup.measure, training_supernet_train.supernet_step
+    real_measure, real_step = importance.measure, training_supernet_train.supernet_step
 
     def measure(model, batches, regression):
         kept = list(batches)
@@ -199,7 +199,7 @@ def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, mon
 
         return spying
 
-    monkeypatch.setattr(setup, "measure", measure)
+    monkeypatch.setattr(importance, "measure", measure)
     monkeypatch.setattr(training_supernet_train, "supernet_step", supernet_step)
     options = ["--num_train_epochs", "1", "--save_steps", "99", "--batch_size", "16", "--held_out_share", "0.2"]
     assert run_glue_ofa.main(arguments(glue_dir, teacher, tmp_path / "run", *options)) == 0

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, Sequence
 
-from ofa_bert import serving_configs as configs
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT, TOKENIZER, model_files, models, read_manifest
-from ofa_bert.config_bench import ServingConfig
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import SERVING_META, atomic_directory, write_json_atomic, write_text_atomic
 from ofa_bert.runtime.opening import open_files
-from ofa_bert.serving_readme import readme
+from ofa_bert.serving import config_text as configs
+from ofa_bert.serving.config import ServingConfig
+from ofa_bert.serving.readme import readme
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """One model in one back end: how it is opened, and what opening and running it costs a process of its own.
 
-    python -m ofa_bert.bench_probe < request.json    what `probe` starts
+    python -m ofa_bert.bench.probe < request.json    what `probe` starts
 
 Memory is measured in a fresh process for each model, as one that had opened another before would count that too.
 """
@@ -29,7 +29,7 @@ class Candidate:
 
     bundle: str  # its short name
     path: str
-    backend: str  # of opening.BACKENDS, or of config_bench.PEERS
+    backend: str  # of opening.BACKENDS, or of config.PEERS
     precision: str
     file: str = ""  # a peer's ONNX model
 
@@ -64,14 +64,14 @@ def open_candidate(candidate: Candidate, setup: Setup) -> Backend:
 
 
 def _open_hugging_face(candidate: Candidate, setup: Setup) -> Backend:
-    from ofa_bert.bench_peers import open_hugging_face
+    from ofa_bert.bench.peers import open_hugging_face
 
     tuned = candidate.backend == "hugging_face_tuned"
     return open_hugging_face(Path(candidate.file), candidate.precision, setup.device, setup.threads, tuned)
 
 
 def _open_paddle_dynamic(candidate: Candidate, setup: Setup) -> Backend:
-    from ofa_bert.bench_peers import open_paddle_dynamic
+    from ofa_bert.bench.peers import open_paddle_dynamic
 
     return open_paddle_dynamic(read_manifest(candidate.path), setup.device, setup.threads)
 
@@ -93,7 +93,7 @@ def tokens(batch: int, length: int, pad_token_id: int, seed: int = 0) -> tuple[n
 def probe(candidate: Candidate, setup: Setup, pad_token_id: int) -> dict[str, Any]:
     """peak_memory_mib, open_seconds and the precision it computes in; or "error" alone, saying why it cannot run."""
     request = {"candidate": asdict(candidate), "setup": asdict(setup), "pad_token_id": pad_token_id}
-    return child_process.ask("ofa_bert.bench_probe", request)
+    return child_process.ask("ofa_bert.bench.probe", request)
 
 
 def measure(request: dict[str, Any]) -> dict[str, Any]:

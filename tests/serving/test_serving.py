@@ -16,10 +16,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from handmade_bundle import LABELS, expected, make_bundle, write_onnx
 
 from ofa_bert import __main__ as program
-from ofa_bert import serving, serving_configs
 from ofa_bert.cli.parser import parse
-from ofa_bert.config_bench import ServingConfig
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.serving import config_text
+from ofa_bert.serving import repository as serving_repository
+from ofa_bert.serving.config import ServingConfig
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def exported(bundles, tmp_path_factory):
 
 
 def export(bundles, output, *more):
-    return serving.export_serving(
+    return serving_repository.export_serving(
         parse(ServingConfig, ["--bundles", *map(str, bundles), "--output_dir", str(output), *more], "")
     )
 
@@ -307,13 +308,13 @@ def test_onnx_with_another_interface_or_foreign_operators_is_refused(tmp_path):
     own = onnx.ModelProto.FromString(model.SerializeToString())
     own.graph.node[0].domain = "com.microsoft"
     save(own)
-    assert serving.onnx_problems(bundle, "fp32", "none") == []
-    (problem,) = serving.onnx_problems(bundle, "fp32", "openvino")
+    assert serving_repository.onnx_problems(bundle, "fp32", "none") == []
+    (problem,) = serving_repository.onnx_problems(bundle, "fp32", "openvino")
     assert "has operators of com.microsoft, which openvino does not know" in problem
     renamed = onnx.ModelProto.FromString(model.SerializeToString())
     renamed.graph.input[0].name = "ids"
     save(renamed)
-    (problem,) = serving.onnx_problems(bundle, "fp32", "none")
+    (problem,) = serving_repository.onnx_problems(bundle, "fp32", "none")
     assert "has inputs" in problem and "'ids'" in problem
 
 
@@ -326,7 +327,7 @@ def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):
     def fail(*_):
         raise RunError("stopped")
 
-    monkeypatch.setattr(serving, "_copy_tokenizer", fail)
+    monkeypatch.setattr(serving_repository, "_copy_tokenizer", fail)
     with pytest.raises(RunError, match="stopped"):
         export(bundles[:1], output, "--engines", "triton")
     assert (output / "serving.json").read_text() == before and [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -358,6 +359,6 @@ def test_wrong_flags(tmp_path, capsys, flags, words):
 def test_text_format_escapes_what_would_end_a_string():
     schema = pytest.importorskip("tritonclient.grpc.model_config_pb2")
     name = 'say "so" \\ and\nno more'
-    how = serving_configs.Serving("cpu", "none", 1, 0, 4, 0)
-    text = serving_configs.triton(name, {"input_ids": 1, "token_type_ids": 1}, 2, True, 8, how)
+    how = config_text.Serving("cpu", "none", 1, 0, 4, 0)
+    text = config_text.triton(name, {"input_ids": 1, "token_type_ids": 1}, 2, True, 8, how)
     assert text_format.Parse(text, schema.ModelConfig()).name == name

@@ -10,11 +10,11 @@ from typing import Any, Iterator, Mapping, Sequence
 
 from tqdm import tqdm
 
-from ofa_bert import bench_peers
-from ofa_bert.bench_peers import Job, described, export_hugging_face
-from ofa_bert.bench_probe import Candidate, Setup, probe
+from ofa_bert.bench import peers
+from ofa_bert.bench.config import BenchConfig
+from ofa_bert.bench.peers import Job, described, export_hugging_face
+from ofa_bert.bench.probe import Candidate, Setup, probe
 from ofa_bert.bundle.manifest import models, read_manifest
-from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.opening import PRECISIONS, format_of
 from ofa_bert.system import environment
@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 Bundles = dict[str, tuple[Path, dict[str, Any]]]  # short name -> (path, manifest)
 
 PEER_PRECISIONS = {
-    "hugging_face": bench_peers.PRECISIONS,
-    "hugging_face_tuned": bench_peers.PRECISIONS,
+    "hugging_face": peers.PRECISIONS,
+    "hugging_face_tuned": peers.PRECISIONS,
     "paddle_dynamic": ("fp32",),
 }
 
@@ -35,7 +35,7 @@ class Model:
     """A candidate that runs here, and what is known of it before it is timed."""
 
     candidate: Candidate
-    facts: Mapping[str, Any]  # of bench_probe.measure
+    facts: Mapping[str, Any]  # of probe.measure
 
 
 def open_bundles(paths: Sequence[str]) -> Bundles:

@@ -15,10 +15,11 @@ from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
 
 from tqdm import tqdm
 
-from ofa_bert.bench_plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
-from ofa_bert.bench_plots import LATENCY, TRADE_OFF, latency_plot, trade_off_plot
-from ofa_bert.bench_probe import Candidate, open_candidate, tokens
-from ofa_bert.bench_rows import (
+from ofa_bert.bench.config import BenchConfig
+from ofa_bert.bench.plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
+from ofa_bert.bench.plots import LATENCY, TRADE_OFF, latency_plot, trade_off_plot
+from ofa_bert.bench.probe import Candidate, open_candidate, tokens
+from ofa_bert.bench.rows import (
     CSV_FILE,
     JSON_FILE,
     TABLE_FILE,
@@ -32,7 +33,6 @@ from ofa_bert.bench_rows import (
     write_rows,
 )
 from ofa_bert.bundle.manifest import models
-from ofa_bert.config_bench import BenchConfig
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Sequence
 
 from ofa_bert.reporting import millions, table
-from ofa_bert.serving_configs import Serving
+from ofa_bert.serving.config_text import Serving
 
 _TRITON = """## Triton Inference Server
 

@@ -12,10 +12,11 @@ from conftest import WORDS
 from handmade_bundle import LABELS, expected, make_bundle
 
 from ofa_bert import __main__ as program
-from ofa_bert import bench, bench_peers, bench_plan, bench_probe, bench_rows
-from ofa_bert.bench_probe import Candidate, Setup
+from ofa_bert.bench import benchmark, peers, plan, probe
+from ofa_bert.bench import rows as bench_rows
+from ofa_bert.bench.config import BenchConfig
+from ofa_bert.bench.probe import Candidate, Setup
 from ofa_bert.cli.parser import parse
-from ofa_bert.config_bench import BenchConfig
 from ofa_bert.errors import UserError
 from ofa_bert.runtime import opening
 from ofa_bert.submodels.counting import count_parameters
@@ -43,14 +44,12 @@ def bundles(tmp_path_factory):
 @pytest.fixture
 def here(monkeypatch):
     """Models are probed in this process: the tests that start processes say so."""
-    monkeypatch.setattr(bench_plan, "probe", probed_here)
+    monkeypatch.setattr(plan, "probe", probed_here)
 
 
 def probed_here(candidate, setup, pad_token_id):
     try:
-        return bench_probe.measure(
-            {"candidate": asdict(candidate), "setup": asdict(setup), "pad_token_id": pad_token_id}
-        )
+        return probe.measure({"candidate": asdict(candidate), "setup": asdict(setup), "pad_token_id": pad_token_id})
     except UserError as error:
         return {"error": str(error)}
 
@@ -99,7 +98,7 @@ def test_every_combination_is_one_row_and_csv_says_the_same(bundles, tmp_path, c
 
 
 def test_sizes_are_those_on_disk(bundles, tmp_path, here):
-    bench.bench(config_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1"))
+    benchmark.bench(config_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1"))
     for row in rows_of(tmp_path)["rows"]:
         folder = Path(bundles[row["bundle"] == "small"])
         file = "model.onnx" if row["precision"] == "fp32" else "model.int8.onnx"
@@ -118,10 +117,10 @@ def test_models_take_turns_with_every_thread_count(bundles, tmp_path, here, monk
 
         return model._replace(bind=bind)
 
-    monkeypatch.setattr(bench_probe, "open_model", spying)
-    monkeypatch.setattr(bench_plan.environment, "cores", lambda: 2)
+    monkeypatch.setattr(probe, "open_model", spying)
+    monkeypatch.setattr(plan.environment, "cores", lambda: 2)
     more = ["--backends", "onnx_runtime", "--precisions", "fp32", "--batch", "4", "2", "--threads", "1", "2"]
-    bench.bench(config_of(bundles, tmp_path, *more, "--repeats", "3"))
+    benchmark.bench(config_of(bundles, tmp_path, *more, "--repeats", "3"))
     one_round = [(path, threads) for threads in (1, 2) for path in bundles]
     for batch, part in ((4, calls[: len(calls) // 2]), (2, calls[len(calls) // 2 :])):
         assert {size for *_, size in part} == {batch}
@@ -144,11 +143,11 @@ def test_in_turn_stops_in_time_but_not_before_three_rounds(monkeypatch):
 
 def test_pauses_only_after_paddle(monkeypatch):
     seen, paused = [], []
-    monkeypatch.setattr(bench.time, "sleep", lambda seconds: paused.append(len(seen)))
+    monkeypatch.setattr(benchmark.time, "sleep", lambda seconds: paused.append(len(seen)))
     names = {0: "paddle_inference", 1: "paddle_inference", 2: "onnx_runtime", 3: "openvino"}
     opened = {(1, n): opening.Backend(None, "", "cpu", name, "fp32", "cpu", None) for n, name in names.items()}
     runs = {key: lambda key=key: seen.append(key[1]) for key in opened}
-    timing.in_turn(runs, 2, 0, settle=bench.settler(opened, runs))
+    timing.in_turn(runs, 2, 0, settle=benchmark.settler(opened, runs))
     assert seen == [0, 0, 1, 1, 2, 2, 3, 3] * 2 and paused == [4, 12]
 
 
@@ -212,16 +211,16 @@ def test_wrong_flags(bundles, tmp_path, capsys, flags, words):
 
 def test_wrong_bundles(bundles, tmp_path):
     with pytest.raises(UserError, match="given twice"):
-        bench_plan.open_bundles([bundles[0], bundles[0] + "/../full"])
+        plan.open_bundles([bundles[0], bundles[0] + "/../full"])
     with pytest.raises(UserError, match="no bundle"):
-        bench_plan.open_bundles([str(tmp_path)])
+        plan.open_bundles([str(tmp_path)])
     same = [make_bundle(tmp_path / name / "static") for name in ("a", "b")]
-    assert list(bench_plan.open_bundles(list(map(str, same)))) == ["a/static", "b/static"]
+    assert list(plan.open_bundles(list(map(str, same)))) == ["a/static", "b/static"]
 
 
 def test_a_model_that_fails_is_left_out_with_its_reason(tmp_path, here):
     fine, broken = make_bundle(tmp_path / "fine"), make_bundle(tmp_path / "broken", scale=float("nan"))
-    bench.bench(config_of([str(fine), str(broken)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
+    benchmark.bench(config_of([str(fine), str(broken)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
     written = rows_of(tmp_path / "out")
     assert [row["bundle"] for row in written["rows"]] == ["fine"]
     assert [item["bundle"] for item in written["skipped"]] == ["broken"]
@@ -231,9 +230,9 @@ def test_a_model_that_fails_is_left_out_with_its_reason(tmp_path, here):
 def test_probe_measures_the_process_of_one_model(bundles):
     candidate = Candidate("full", bundles[0], "onnx_runtime", "int8")
     setup = Setup("cpu", None, 1, (1,), (8,))
-    assert "holds no onnx model in int8" in bench_probe.probe(candidate, setup, 0)["error"]
+    assert "holds no onnx model in int8" in probe.probe(candidate, setup, 0)["error"]
     ballast = np.ones(200_000_000, dtype="i1")  # the parent's memory is not the model's
-    found = bench_probe.probe(Candidate("full", bundles[0], "onnx_runtime", "fp32"), setup, 0)
+    found = probe.probe(Candidate("full", bundles[0], "onnx_runtime", "fp32"), setup, 0)
     assert found["precision"] == "fp32" and ballast.nbytes / 2**20 > 190
     assert 20 < found["peak_memory_mib"] < host_peak_mib()
 
@@ -242,7 +241,7 @@ def test_same_file_under_two_names_is_measured_once(tmp_path, here):
     models = [("onnx-int8-static", "onnx", "int8-static", "model.int8-static.onnx")]
     bundle = make_bundle(tmp_path / "a", models=models)
     more = ["--backends", "onnx_runtime", "--precisions", "int8", "int8-static", "--batch", "1"]
-    bench.bench(config_of([str(bundle)], tmp_path / "out", *more))
+    benchmark.bench(config_of([str(bundle)], tmp_path / "out", *more))
     assert [row["precision"] for row in rows_of(tmp_path / "out")["rows"]] == ["int8-static"]
 
 
@@ -255,21 +254,21 @@ SHAPE = ModelShape(
 def test_peer_has_the_bundle_s_shape_narrow_layers_included(tmp_path, monkeypatch):
     """hugging_face: its own parameter count, its fused operators, and that it runs, tuned or not."""
     # In this process: it has PyTorch anyway, to compare with.
-    monkeypatch.setattr(bench_peers.bench_child, "ask", lambda _, request: bench_peers._export_all(request))
+    monkeypatch.setattr(peers.bench_child, "ask", lambda _, request: peers._export_all(request))
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
     sub_model = SubModelConfig((0, 2), (2, 3), (10, 33))
-    model = bench_peers.hugging_face_model(SHAPE, sub_model)
+    model = peers.hugging_face_model(SHAPE, sub_model)
     assert sum(parameter.numel() for parameter in model.parameters()) == count_parameters(SHAPE, sub_model)
     jobs = [
-        bench_peers.Job(SHAPE, sub_model, str(tmp_path / "peer"), ("fp32", "int8")),
-        bench_peers.Job(SHAPE, sub_model, str(tmp_path / "tuned"), ("fp32",), tuned=True),
+        peers.Job(SHAPE, sub_model, str(tmp_path / "peer"), ("fp32", "int8")),
+        peers.Job(SHAPE, sub_model, str(tmp_path / "tuned"), ("fp32",), tuned=True),
     ]
-    answer, tuned = bench_peers.export_hugging_face(jobs)
+    answer, tuned = peers.export_hugging_face(jobs)
     fused = answer["fused"]
     assert (fused["Attention"], fused["SkipLayerNormalization"], fused["EmbedLayerNormalization"]) == (2, 4, 1)
     assert tuned["fused"]["Attention"] == 2 and "SkipLayerNormalization" not in tuned["fused"]
-    ids, types = bench_probe.tokens(2, 7, 0)
+    ids, types = probe.tokens(2, 7, 0)
     with torch.no_grad():
         wanted = model(*map(torch.from_numpy, (ids, np.ones_like(ids), types))).numpy()
     for path, tolerance in (
@@ -277,7 +276,7 @@ def test_peer_has_the_bundle_s_shape_narrow_layers_included(tmp_path, monkeypatc
         (tuned["files"]["fp32"], 1e-4),
         (answer["files"]["int8"], 0.1),
     ):
-        backend = bench_peers.open_hugging_face(Path(path), "fp32", "cpu", 1)
+        backend = peers.open_hugging_face(Path(path), "fp32", "cpu", 1)
         np.testing.assert_allclose(backend.run(ids, types), wanted, atol=tolerance)
     assert not list(tmp_path.glob("*.plain.onnx"))
 
@@ -286,7 +285,7 @@ def test_dynamic_peer_and_bundles_that_have_no_peer(tmp_path, here):
     known = make_bundle(tmp_path / "known", shape=SHAPE.to_json(), sub_model=None)
     other = make_bundle(tmp_path / "other", model_type="ernie")
     more = ["--backends", "onnx_runtime", "--batch", "1", "--peers", "paddle_dynamic"]
-    bench.bench(config_of([str(known), str(other)], tmp_path / "out", *more))
+    benchmark.bench(config_of([str(known), str(other)], tmp_path / "out", *more))
     rows = {(row["bundle"], row["backend"]): row for row in rows_of(tmp_path / "out")["rows"]}
     assert set(rows) == {("known", "onnx_runtime"), ("other", "onnx_runtime"), ("known", "paddle_dynamic")}
     peer = rows["known", "paddle_dynamic"]
@@ -294,7 +293,7 @@ def test_dynamic_peer_and_bundles_that_have_no_peer(tmp_path, here):
     assert peer["score"] is None and peer["model_mib"] is None and peer["speedup"] > 0
     table = (tmp_path / "out" / "table.md").read_text()
     assert "paddle_dynamic" in table
-    bench.bench(config_of([str(other)], tmp_path / "out", *more))
+    benchmark.bench(config_of([str(other)], tmp_path / "out", *more))
     (skipped,) = rows_of(tmp_path / "out")["skipped"]
     assert skipped["backend"] == "paddle_dynamic" and "family ernie" in skipped["reason"]
 
@@ -319,7 +318,7 @@ def dev_data(tmp_path_factory, bundles):
 
 def test_scores_are_measured_when_data_are_given(bundles, dev_data, tmp_path, here):
     flags, accuracy = dev_data
-    bench.bench(config_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1", *flags))
+    benchmark.bench(config_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1", *flags))
     rows = rows_of(tmp_path)["rows"]
     assert [row["score"] for row in rows] == pytest.approx([accuracy] * 3)
     assert {row["score_source"] for row in rows} == {"measured"}
@@ -331,7 +330,7 @@ def test_beside_a_data_directory_the_bundle_says_which_task(tmp_path, here):
     for name in ("train.tsv", "dev.tsv"):
         (tmp_path / name).write_text("sentence\tlabel\na good film\t1\na dull film\t0\n")
     more = ["--backends", "onnx_runtime", "--batch", "1", "--data_dir", str(tmp_path)]
-    bench.bench(config_of([str(bundle)], tmp_path / "out", *more))
+    benchmark.bench(config_of([str(bundle)], tmp_path / "out", *more))
     assert [row["score_source"] for row in rows_of(tmp_path / "out")["rows"]] == ["measured"]
 
 
@@ -343,17 +342,17 @@ def test_bf16_is_offered_where_it_is_computed():
         "openvino": {"fp32", "bf16", "int8"},
         "paddle_inference": {"fp32", "bf16"},
     }
-    assert {backend: bench_plan.offered(manifest, backend) for backend in wanted} == wanted
+    assert {backend: plan.offered(manifest, backend) for backend in wanted} == wanted
 
 
 def test_without_scores_there_is_no_trade_off_plot(tmp_path, here):
     bundle = make_bundle(tmp_path / "a")
-    bench.bench(config_of([str(bundle)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
+    benchmark.bench(config_of([str(bundle)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
     assert not (tmp_path / "out" / "score_latency.png").exists()
     assert rows_of(tmp_path / "out")["rows"][0]["score"] is None
 
 
 def test_tokens_hold_no_padding():
-    ids, types = bench_probe.tokens(3, 5, pad_token_id=1, seed=4)
+    ids, types = probe.tokens(3, 5, pad_token_id=1, seed=4)
     assert ids.shape == types.shape == (3, 5) and ids.dtype == np.int64 and not (ids == 1).any() and not types.any()
     assert np.isfinite(expected(ids, types)).all()

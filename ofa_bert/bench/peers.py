@@ -5,7 +5,7 @@ transformer optimiser; int8 is ONNX Runtime's dynamic quantization, per channel.
 hugging_face_tuned: the same but for the fusion of Add and LayerNormalization, whose CPU operator is slow.
 paddle_dynamic: PaddleNLP's model, called as in training, without export.
 
-    python -m ofa_bert.bench_peers < request.json    what `export_hugging_face` starts
+    python -m ofa_bert.bench.peers < request.json    what `export_hugging_face` starts
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def export_hugging_face(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
     if missing:
         raise UserError(f"peer hugging_face: needs {', '.join(missing)}: pip install {' '.join(missing)}")
-    answer = child_process.ask("ofa_bert.bench_peers", {"jobs": [asdict(job) for job in jobs]})
+    answer = child_process.ask("ofa_bert.bench.peers", {"jobs": [asdict(job) for job in jobs]})
     if "error" in answer:
         raise RunError(f"peer hugging_face: its export failed: {answer['error']}")
     return answer["exported"]

@@ -7,7 +7,7 @@ from typing import Any, Sequence
 
 import numpy as np
 
-from ofa_bert.bench_rows import SETTING, Row, milliseconds
+from ofa_bert.bench.rows import SETTING, Row, milliseconds
 
 LATENCY, TRADE_OFF = "latency.png", "score_latency.png"
 MARKERS = "osD^vPX*<>"
