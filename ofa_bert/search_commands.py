@@ -12,13 +12,13 @@ def run_latency(argv):
         "python -m ofa_bert latency --model ./tmp/SST-2-ofa --backend onnx_runtime --batch 1 --length 128\n"
         "    --output cpu.json"
     )
-    from ofa_bert.config_search import LatencyConfig
+    from ofa_bert.latency.config import LatencyConfig
 
     config = parse(LatencyConfig, argv, about, example, prog="python -m ofa_bert latency")
     from ofa_bert.training.device import select_device
 
     select_device(config.device)
-    from ofa_bert.latency_job import measure_table, printable
+    from ofa_bert.latency.measure import measure_table, printable
     from ofa_bert.reporting import table
 
     found = measure_table(config)
@@ -73,7 +73,7 @@ def run_search(argv):
         "    --latency_table cpu.json cpu-int8.json --output_dir ./tmp/SST-2-search\n\n"
         "The data are those the supernet was trained on, unless data flags say otherwise. The same command resumes."
     )
-    from ofa_bert.config_search import SearchConfig
+    from ofa_bert.search.config import SearchConfig
 
     config = parse(SearchConfig, argv, about, example, prog="python -m ofa_bert search")
     from ofa_bert.training.device import select_device
@@ -83,9 +83,9 @@ def run_search(argv):
 
     if config.algorithm == "fptas":
         return show_fptas(config, table)
-    from ofa_bert.search_job import search_sub_models
-    from ofa_bert.search_report import described, printable, way_of
-    from ofa_bert.winner import printed
+    from ofa_bert.search.report import described, printable, way_of
+    from ofa_bert.search.run import search_sub_models
+    from ofa_bert.search.winner import printed
 
     results = search_sub_models(config)
     if results is None:
@@ -101,7 +101,7 @@ def run_search(argv):
 
 
 def show_fptas(config, table):
-    from ofa_bert.fptas_job import printable, search_fptas
+    from ofa_bert.search.fptas_run import printable, search_fptas
 
     results = search_fptas(config)
     show(table(printable(results)))

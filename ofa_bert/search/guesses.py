@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Optional, Sequence
+from pathlib import Path
+from typing import Iterable, Mapping, Optional, Sequence
 
+from tqdm import tqdm
+
+from ofa_bert.files.atomic import read_json, write_json_atomic
+from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.front import Cost
+from ofa_bert.search.setup import (
+    Costs,
+    Supernet,
+    fingerprint,
+)
 from ofa_bert.submodels.uneven import UnevenSpace
-from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig, uniform
 
 # What making one layer smaller was measured to hurt: hurts[layer][(heads, ffn)]; hurts[layer][None] is for dropping it.
 Hurts = Sequence[Mapping[Optional["tuple[int, int]"], float]]
@@ -46,3 +56,52 @@ def _layer_cost(space: UnevenSpace, cost: Cost, option: Optional[tuple[int, int]
     return cost(SubModelConfig((0, 1), (heads, option[0]), (ffn, option[1]))) - cost(
         SubModelConfig((0,), (heads,), (ffn,))
     )
+
+
+_GUESSES = "guesses.json"
+_GUESS_EXAMPLES = 128  # hurts are sums over examples, so fewer of them do
+
+
+def first_guesses(
+    config: SearchConfig, supernet: Supernet, space: UnevenSpace, costs: Costs, path: Path
+) -> list[SubModelConfig]:
+    """Where to start: the trained sub-models, other uniform widths, and for each trained depth the additive front.
+
+    The last is what pays: one layer at a time is made smaller, and the sub-models are taken that would be best if what
+    that hurts added up. Written to a file, for a resumed search and for workers.
+    """
+    settings = fingerprint(config, supernet)
+    if path.exists() and read_json(path)["settings"] == settings:
+        return [SubModelConfig.from_json(value) for value in read_json(path)["guesses"]]
+    trained = list(supernet.space.sub_models().values())
+    shape, cost = space.shape, config.searched_cost()
+    between = [
+        uniform(shape, heads / shape.num_heads, layers)
+        for layers in supernet.space.kept_layers
+        for heads in space.heads
+    ]
+    scorer = supernet.scorer(min(_GUESS_EXAMPLES, config.examples))
+    shaped: list[SubModelConfig] = []
+    for depth, layers in zip(supernet.space.depth_mults, supernet.space.kept_layers):
+
+        def shown(places: Iterable[int], depth: float = depth) -> Iterable[int]:
+            return tqdm(places, desc=f"hurts at depth {depth:.4g}", unit="layer")
+
+        base = uniform(shape, 1.0, layers)
+        hurts = scorer.hurts(base, space, len(layers) == shape.num_layers, shown)
+        shaped += additive_front(space, hurts, lambda sub_model: costs(sub_model)[cost])
+    limit = config.limits().get(cost)
+    if limit is not None and not config.exits:  # with exits a sub-model need not fit in one piece
+        between = [s for s in between if costs(s)[cost] <= limit]
+        shaped = [s for s in shaped if 0.5 * limit <= costs(s)[cost] <= limit]
+    # At most half of the trials: the search has to have something left to do.
+    guesses = list(
+        dict.fromkeys([*trained, *_spread(shaped, config.trials // 3), *_spread(between, config.trials // 8)])
+    )
+    write_json_atomic(path, {"settings": settings, "guesses": [guess.to_json() for guess in guesses]})
+    return guesses
+
+
+def _spread(items: list[SubModelConfig], most: int) -> list[SubModelConfig]:
+    """At most `most` of the items, evenly spread."""
+    return items[:: -(-len(items) // max(1, most)) or 1]

@@ -17,8 +17,8 @@ from ofa_bert.data.batches import split_holdout
 from ofa_bert.data.token_ids import DIRECTORY, encode_once, share
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import remove, write_json_atomic
+from ofa_bert.files.studies import require_optuna, sqlite_storage
 from ofa_bert.models.directories import load_model, save_model
-from ofa_bert.nsga import require_optuna, sqlite_storage
 from ofa_bert.options import changes, shared, to_json
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets

@@ -8,8 +8,8 @@ from typing import Any, Mapping, Optional, Sequence
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.reporting import millions
 from ofa_bert.search.front import Point
-from ofa_bert.search_setup import Supernet
-from ofa_bert.ways import Way
+from ofa_bert.search.run_modes import Way
+from ofa_bert.search.setup import Supernet
 
 FRONT = "front.json"
 WINNER = "winner.json"

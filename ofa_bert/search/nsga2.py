@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import socket
@@ -12,12 +11,11 @@ from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.studies import require_optuna, sqlite_storage
 from ofa_bert.options import changes
 from ofa_bert.search.front import Budget, Point
 from ofa_bert.submodels.uneven import UnevenSpace, vary
 from ofa_bert.submodels.values import SubModelConfig
-
-logger = logging.getLogger(__name__)
 
 STUDY = "sub-models"
 _TRIES = 100  # children drawn before a sub-model that was evaluated already is accepted
@@ -137,16 +135,6 @@ class Nsga:
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def require_optuna() -> Any:
-    try:
-        # Optional: pip install ofa_bert[search]; it costs a second to import.
-        import optuna
-    except ImportError as error:
-        raise UserError('the search needs Optuna: pip install "ofa_bert[search]" or pip install optuna') from error
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna
-
-
 def _sampler_class(optuna: Any) -> Any:
     class Sampler(optuna.samplers.NSGAIISampler):
         """Optuna's generations, selection and constraints, with our own genes.
@@ -169,22 +157,6 @@ def _sampler_class(optuna: Any) -> Any:
             return self._next_genes(study, self.get_parent_population(study, generation))
 
     return Sampler
-
-
-def sqlite_storage(optuna: Any, path: Path) -> Any:
-    """Optuna's storage with a write-ahead log: safe against kills, and a tenth of the time per trial."""
-    from sqlalchemy import event
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
-
-    @event.listens_for(storage.engine, "connect")
-    def settings(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    storage.engine.dispose()  # so that the next connection is made with these settings
-    return storage
 
 
 def _finished(study: Any, optuna: Any) -> list[Any]:

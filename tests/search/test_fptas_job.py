@@ -9,8 +9,8 @@ from conftest import VOCABULARY
 from test_search_job import supernet_dir  # noqa: F401  a fixture
 
 from ofa_bert.__main__ import main
-from ofa_bert.fptas_job import cross_entropy
 from ofa_bert.search.fptas import w_coefficient
+from ofa_bert.search.fptas_run import cross_entropy
 from ofa_bert.submodels.shape import Surroundings, operations, parameters, shapes
 
 
@@ -54,11 +54,11 @@ def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, cap
 
 
 def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, monkeypatch):  # noqa: F811
-    from ofa_bert import fptas_job
+    from ofa_bert.search import fptas_run
 
     ranges = ["--from_scratch", "--depths", 1, 2, "--heads", 2, 4, "--hidden", 16, 32, "--ffn", 16, 32]
     ranges += ["--max_steps", 3, "--batch_size", 8, "--learning_rates", 1e-3, 1e-2]
-    real, calls = fptas_job.Trainer.error, []
+    real, calls = fptas_run.Trainer.error, []
 
     def dies(self, shape, theta, counter):
         if len(calls) == 9:
@@ -66,14 +66,14 @@ def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, mon
         calls.append((str(shape), theta["learning_rate"]))
         return real(self, shape, theta, counter)
 
-    monkeypatch.setattr(fptas_job.Trainer, "error", dies)
+    monkeypatch.setattr(fptas_run.Trainer, "error", dies)
     assert command(supernet_dir, tmp_path / "a", *ranges) == 130
 
     def counted(self, shape, theta, counter):
         calls.append((str(shape), theta["learning_rate"]))
         return real(self, shape, theta, counter)
 
-    monkeypatch.setattr(fptas_job.Trainer, "error", counted)
+    monkeypatch.setattr(fptas_run.Trainer, "error", counted)
     assert command(supernet_dir, tmp_path / "a", *ranges) == 0
     assert len(calls) == len(set(calls)) == 32
     results = results_of(tmp_path / "a")
@@ -83,7 +83,7 @@ def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, mon
     for shape in shapes([1, 2], [2, 4], [16, 32], [16, 32]):
         record = next(r for r in results["records"] if r["name"] == str(shape))
         assert (record["p"], record["i"]) == (parameters(shape, around), operations(shape, around))
-    monkeypatch.setattr(fptas_job.Trainer, "error", real)
+    monkeypatch.setattr(fptas_run.Trainer, "error", real)
     assert command(supernet_dir, tmp_path / "b", *ranges, "--seeds", 2) == 0
     again = results_of(tmp_path / "b")
     assert [(r["name"], r["e"]) for r in again["records"]] == [(r["name"], r["e"]) for r in results["records"]]
@@ -101,13 +101,13 @@ def test_training_lowers_the_error(supernet_dir, tmp_path):  # noqa: F811
 
 
 def test_measured_times_are_linear_in_depth(supernet_dir, tmp_path, monkeypatch):  # noqa: F811
-    from ofa_bert import latency_measure
+    from ofa_bert.latency import device
 
     def measure(self, builds, sizes, reference):
         assert reference in builds and set(builds) == set(sizes)
         return {name: 1.0 + int(name.split("_")[0][1:]) * 2.0 for name in builds}
 
-    monkeypatch.setattr(latency_measure.Device, "measure", measure)
+    monkeypatch.setattr(device.Device, "measure", measure)
     ranges = ["--from_scratch", "--depths", 1, 2, 3, "--heads", 4, "--hidden", 32, "--ffn", 32, "--max_steps", 1]
     assert command(supernet_dir, tmp_path, *ranges, "--measure_time") == 0
     times = {record["name"]: record["i"] for record in results_of(tmp_path)["records"]}

@@ -7,7 +7,6 @@ a candidate is trained for at most n steps on the outputs of the maximum point T
 from __future__ import annotations
 
 import itertools
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Mapping, Sequence
@@ -17,19 +16,19 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ofa_bert.config_search import SearchConfig
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
-from ofa_bert.latency_measure import VOCABULARY, Device
+from ofa_bert.latency.device import VOCABULARY, Device
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
 from ofa_bert.search import fptas
+from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.fptas import Problem, StepCounter
-from ofa_bert.search_report import WINNER
-from ofa_bert.search_setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
+from ofa_bert.search.report import WINNER
+from ofa_bert.search.setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
 from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
@@ -39,8 +38,6 @@ from ofa_bert.training.losses.distillation import logit_loss
 from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.supernet.config import OfaConfig
 from ofa_bert.training.supernet.layer_choice import layers_by_importance, log_softmax
-
-logger = logging.getLogger(__name__)
 
 SHAPE = "shape.json"  # the winner from scratch: what pretrain --shape takes
 LOG = "fptas-{}.jsonl"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Sequence
 
 from ofa_bert.exits.outputs import Outputs
-from ofa_bert.nsga import Evaluated
 from ofa_bert.search.front import Budget, Point
-from ofa_bert.search_eval import Scorer
-from ofa_bert.search_setup import Costs
+from ofa_bert.search.nsga2 import Evaluated
+from ofa_bert.search.run_modes import Ways
+from ofa_bert.search.scorer import Scorer
+from ofa_bert.search.setup import Costs
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.ways import Ways
 
 _OTHERS = "others"
 

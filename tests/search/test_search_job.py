@@ -11,24 +11,24 @@ from conftest import batch_of, build, randomise
 
 from ofa_bert.__main__ import main
 from ofa_bert.cli.parser import parse
-from ofa_bert.config_search import SearchConfig
 from ofa_bert.data.batches import Encoded
 from ofa_bert.data.sources import load_datasets
+from ofa_bert.latency.device import Device
 from ofa_bert.latency.fit import calibrate
-from ofa_bert.latency_measure import Device
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
 from ofa_bert.options import arguments
-from ofa_bert.search_eval import Scorer
+from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.run_modes import Way
+from ofa_bert.search.scorer import Scorer
+from ofa_bert.search.winner import checked_latency
 from ofa_bert.submodels.counting import count_flops
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import uneven_space
 from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.supernet.layer_choice import distance
-from ofa_bert.ways import Way
-from ofa_bert.winner import checked_latency
 
 TASK = Task("made-up", ("a", "b", "c"), ("accuracy",), ("text",))
 
@@ -156,10 +156,10 @@ def test_winner_file_is_what_export_takes(supernet_dir, tmp_path):
 
 
 def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_dir, tmp_path, monkeypatch):
-    from ofa_bert import nsga
+    from ofa_bert.search import nsga2
 
     assert command(supernet_dir, tmp_path / "a", "--max_flops", "1e9") == 0
-    whole, real = without_time(tmp_path / "a"), nsga.Nsga._one
+    whole, real = without_time(tmp_path / "a"), nsga2.Nsga._one
     left = [14]
 
     def dies(self, study, optuna):
@@ -168,12 +168,12 @@ def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_
             raise KeyboardInterrupt
         real(self, study, optuna)
 
-    monkeypatch.setattr(nsga.Nsga, "_one", dies)
+    monkeypatch.setattr(nsga2.Nsga, "_one", dies)
     assert command(supernet_dir, tmp_path / "b", "--max_flops", "1e9") == 130
-    monkeypatch.setattr(nsga.Nsga, "_one", real)
+    monkeypatch.setattr(nsga2.Nsga, "_one", real)
     assert command(supernet_dir, tmp_path / "b", "--max_flops", "1e9") == 0
     assert without_time(tmp_path / "b") == whole
-    monkeypatch.setattr(nsga.Nsga, "_one", None)  # every trial must come from the other processes
+    monkeypatch.setattr(nsga2.Nsga, "_one", None)  # every trial must come from the other processes
     shutil.copy(tmp_path / "a" / "guesses.json", tmp_path / "guesses.json")
     assert command(supernet_dir, tmp_path, "--max_flops", "1e9", "--processes", "2", "--trials", "12") == 0
     assert json.loads((tmp_path / "results.json").read_text())["trials"] >= 12

@@ -11,9 +11,9 @@ import pytest
 from conftest import ROOT
 
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.nsga import Evaluated, Nsga
 from ofa_bert.search.front import Budget, Point, choose, hypervolume, pareto_front
 from ofa_bert.search.guesses import additive_front
+from ofa_bert.search.nsga2 import Evaluated, Nsga
 from ofa_bert.submodels.counting import count_flops
 from ofa_bert.submodels.uneven import UnevenSpace, uneven_space, vary
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform

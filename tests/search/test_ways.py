@@ -13,15 +13,15 @@ from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits
 from ofa_bert.latency.fit import ExitRun, with_exits
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.nsga import Evaluated
+from ofa_bert.search.deployed import Engine
+from ofa_bert.search.evaluator import expanded, suited
 from ofa_bert.search.front import Budget, Point
-from ofa_bert.search_engine import Engine
-from ofa_bert.search_eval import Scorer
-from ofa_bert.search_evaluator import expanded, suited
+from ofa_bert.search.nsga2 import Evaluated
+from ofa_bert.search.run_modes import Way, Ways, thresholds
+from ofa_bert.search.scorer import Scorer
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.exits.states import Frozen, collect
-from ofa_bert.ways import Way, Ways, thresholds
 
 SHAPE = ModelShape(4, 32, 4, 8, 64, 50, 40, 2, 3)
 SUB_MODEL = SubModelConfig([0, 1, 3], [2, 4, 1], [64, 16, 32])
@@ -141,7 +141,7 @@ def supernet():
 
 @pytest.mark.parametrize("layers", [(0, 1, 2, 3), (1, 2, 3), (1, 3)])
 def test_the_scorer_and_the_engine_say_what_the_exits_say(supernet, layers):
-    from ofa_bert.latency_measure import Device
+    from ofa_bert.latency.device import Device
     from ofa_bert.models.encoder import shape_of
 
     model, exits, encoded = supernet

@@ -124,7 +124,7 @@ def test_table_on_disk_is_the_same_and_is_checked(tmp_path):
 
 
 def test_groups_hold_every_model_once_beside_the_reference():
-    from ofa_bert.latency_measure import GROUP_BYTES, _groups
+    from ofa_bert.latency.device import GROUP_BYTES, _groups
 
     sizes = {"reference": 10, **{str(i): GROUP_BYTES // 3 for i in range(7)}}
     groups = _groups(sizes, "reference")
@@ -134,10 +134,10 @@ def test_groups_hold_every_model_once_beside_the_reference():
 
 
 def test_a_group_on_a_slower_machine_is_scaled_back(monkeypatch):
-    from ofa_bert import latency_measure
+    from ofa_bert.latency import device as latency_device
 
-    device = latency_measure.Device("cpu", "onnx_runtime", "fp32", 1, 1, 8, 3)
-    monkeypatch.setattr(latency_measure, "write_model", lambda model, directory, kind: [model])
+    device = latency_device.Device("cpu", "onnx_runtime", "fp32", 1, 1, 8, 3)
+    monkeypatch.setattr(latency_device, "write_model", lambda model, directory, kind: [model])
     speeds = iter([1.0, 2.0, 1.0])
 
     def group(files, vocabulary):
@@ -145,14 +145,14 @@ def test_a_group_on_a_slower_machine_is_scaled_back(monkeypatch):
         return {name: paths[0] * slower for name, paths in files.items()}
 
     monkeypatch.setattr(device, "_group", group)
-    big = latency_measure.GROUP_BYTES
+    big = latency_device.GROUP_BYTES
     builds = {name: (lambda name=name: len(name)) for name in ("r", "aa", "bbb", "cccc")}
     found = device.measure(builds, {"r": 1, "aa": big, "bbb": big, "cccc": big}, "r")
     assert found == {"r": 1.0, "aa": 2.0, "bbb": 3.0, "cccc": 4.0}
 
 
 def test_typical_leaves_out_the_slower_half():
-    from ofa_bert.latency_measure import typical
+    from ofa_bert.latency.device import typical
 
     assert typical(np.asarray([5.0, 1.0, 100.0, 2.0, 3.0])) == 2.0
     assert typical(np.asarray([7.0])) == 7.0
@@ -163,15 +163,15 @@ def test_typical_leaves_out_the_slower_half():
     [("onnx_runtime", "fp32"), ("onnx_runtime", "int8"), ("openvino", "int8"), ("paddle_inference", "fp32")],
 )
 def test_exported_models_are_measured_on_this_machine(backend, precision, monkeypatch):
-    from ofa_bert import latency_measure
+    from ofa_bert.latency import device as latency_device
     from ofa_bert.models.encoder import shape_of
 
-    monkeypatch.setattr(latency_measure, "VOCABULARY", 1200)
+    monkeypatch.setattr(latency_device, "VOCABULARY", 1200)
     model = build(hidden=64, heads=4, ffn=256)
-    device = latency_measure.Device("cpu", backend, precision, 1, 4, 40, 20)
+    device = latency_device.Device("cpu", backend, precision, 1, 4, 40, 20)
     shape = shape_of(model)
     models = [uniform(shape, 1.0), uniform(shape, 0.25), SubModelConfig([0], [1], [64])]
-    found = latency_measure.measure_sub_models(device, "bert", model.config, shape, models)
+    found = latency_device.measure_sub_models(device, "bert", model.config, shape, models)
     assert len(found) == 3 and found[0] > found[1] > found[2] > 0
     setting = device.setting()
     assert (
@@ -184,7 +184,7 @@ def test_exported_models_are_measured_on_this_machine(backend, precision, monkey
 
 def test_what_is_measured_is_what_an_export_writes(tmp_path):
     from ofa_bert.export.onnx import writer
-    from ofa_bert.latency_measure import Device, write_model
+    from ofa_bert.latency.device import Device, write_model
 
     model = build(hidden=64, heads=4, ffn=256)
     model.eval()
@@ -197,13 +197,11 @@ def test_what_is_measured_is_what_an_export_writes(tmp_path):
 
 
 def test_command_writes_a_table(tiny_bert_dir, tmp_path, capsys, monkeypatch):
-    from ofa_bert import latency_job
     from ofa_bert.__main__ import main
+    from ofa_bert.latency import measure
 
     # Real models are measured in the test above; here the device is made up.
-    monkeypatch.setattr(
-        latency_job, "measure_sub_models", lambda device, family, config, shape, models: made_up(models)
-    )
+    monkeypatch.setattr(measure, "measure_sub_models", lambda device, family, config, shape, models: made_up(models))
     made_up = device()
     arguments = ["latency", "--model", str(tiny_bert_dir), "--output", str(tmp_path / "t.json"), "--length", "16"]
     assert main([*arguments, "--models", "2", "--check", "3", "--repeats", "3", "--min_width", "0.5"]) == 0

@@ -11,14 +11,14 @@ from ofa_bert.__main__ import main
 from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.exits.layout import ExitLayout
+from ofa_bert.latency.device import Device
 from ofa_bert.latency.fit import calibrate
-from ofa_bert.latency_measure import Device
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_heads import Exits
+from ofa_bert.search.run_modes import Way
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.ways import Way
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_a_supernet_without_exits_has_none_to_search(supernet_dir, tables, tmp_p
 
 
 def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkeypatch):
-    from ofa_bert.latency_exits import mean_ms
+    from ofa_bert.latency.exits import mean_ms
     from ofa_bert.models.exit_heads import load_exits
 
     model, _, meta = load_model(supernet_dir / "best")
@@ -191,7 +191,7 @@ def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkey
 
 def test_the_points_that_are_exported_are_those_next_to_what_was_asked():
     from ofa_bert.search.front import Budget, Point
-    from ofa_bert.search_job import _promising
+    from ofa_bert.search.run import _promising
 
     points = [
         Point(SubModelConfig([0], [1 + n], [8]), float(n), float(n), n / 100, {"latency_ms": float(n)})

@@ -16,8 +16,8 @@ from ofa_bert.exits.policy import Policy
 from ofa_bert.export.exit_parts import write_onnx_parts, write_paddle_parts
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form
+from ofa_bert.latency.device import Device
 from ofa_bert.latency.fit import ExitRun, with_exits
-from ofa_bert.latency_measure import Device
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits

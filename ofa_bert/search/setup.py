@@ -11,28 +11,28 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.config_search import SearchConfig
 from ofa_bert.data.batches import Encoded, eval_batches, held_out_count, split_holdout
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.token_ids import DIRECTORY, encode_once
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, default_criterion
 from ofa_bert.files.atomic import file_sha256
-from ofa_bert.latency_measure import Device
+from ofa_bert.latency.device import Device
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.exit_heads import Exits, load_exits
 from ofa_bert.models.pretrained import locate
 from ofa_bert.models.record import check_task
+from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.deployed import Engine
 from ofa_bert.search.front import Budget
-from ofa_bert.search_engine import Engine
-from ofa_bert.search_eval import BATCH, Scorer
+from ofa_bert.search.run_modes import Ways, thresholds
+from ofa_bert.search.scorer import BATCH, Scorer
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system.machine import processor
 from ofa_bert.tasks.task import Datasets, Task
-from ofa_bert.ways import Ways, thresholds
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from paddle import nn
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.export.variants import Forms
-from ofa_bert.latency_exits import open_parts, through, write_parts
-from ofa_bert.latency_measure import Device, write_model
+from ofa_bert.latency.device import Device, write_model
+from ofa_bert.latency.exits import open_parts, through, write_parts
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
 from ofa_bert.models.supernet import extract

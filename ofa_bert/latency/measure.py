@@ -6,12 +6,12 @@ import logging
 from typing import Any
 
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.config_search import LatencyConfig
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS
+from ofa_bert.latency.config import LatencyConfig
+from ofa_bert.latency.device import Device, measure_sub_models
+from ofa_bert.latency.exits import measure_exits
 from ofa_bert.latency.fit import calibrate
-from ofa_bert.latency_exits import measure_exits
-from ofa_bert.latency_measure import Device, measure_sub_models
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input, shape_of
 from ofa_bert.models.exit_heads import load_exits

@@ -9,22 +9,20 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional
+from typing import Any, Mapping, Optional
 
 from tqdm import tqdm
 
-from ofa_bert.config_search import SearchConfig
 from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import read_json, write_json_atomic
-from ofa_bert.nsga import Nsga
 from ofa_bert.options import arguments, to_json
+from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.deployed import Engine
+from ofa_bert.search.evaluator import Evaluator, expanded, in_one_piece, precision_of
 from ofa_bert.search.front import Budget, Point, choose, pareto_front
-from ofa_bert.search.guesses import additive_front
-from ofa_bert.search_engine import Engine
-from ofa_bert.search_evaluator import Evaluator, expanded, in_one_piece, precision_of
-from ofa_bert.search_report import write_front
-from ofa_bert.search_setup import (
-    Costs,
+from ofa_bert.search.guesses import _GUESSES, first_guesses
+from ofa_bert.search.nsga2 import Nsga
+from ofa_bert.search.report import write_front
+from ofa_bert.search.setup import (
     Supernet,
     budget_of,
     costs_of,
@@ -34,17 +32,14 @@ from ofa_bert.search_setup import (
     space_of,
     ways_of,
 )
-from ofa_bert.submodels.uneven import UnevenSpace
-from ofa_bert.submodels.values import SubModelConfig, uniform
+from ofa_bert.search.winner import finish
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system import environment
 from ofa_bert.system.provenance import versions
-from ofa_bert.winner import finish
 
 logger = logging.getLogger(__name__)
 
 STUDY = "study.db"
-_GUESSES = "guesses.json"
-_GUESS_EXAMPLES = 128  # hurts are sums over examples, so fewer of them do
 _FINAL = 40  # points of the front that are evaluated on every held-out example, at most
 _EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
 
@@ -92,51 +87,6 @@ def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
     }
     results.update(write_front(output, front, grid, winner, config.searched_cost(), supernet))
     return finish(config, supernet, winner, results, ways, engines)
-
-
-def first_guesses(
-    config: SearchConfig, supernet: Supernet, space: UnevenSpace, costs: Costs, path: Path
-) -> list[SubModelConfig]:
-    """Where to start: the trained sub-models, other uniform widths, and for each trained depth the additive front.
-
-    The last is what pays: one layer at a time is made smaller, and the sub-models are taken that would be best if what
-    that hurts added up. Written to a file, for a resumed search and for workers.
-    """
-    settings = fingerprint(config, supernet)
-    if path.exists() and read_json(path)["settings"] == settings:
-        return [SubModelConfig.from_json(value) for value in read_json(path)["guesses"]]
-    trained = list(supernet.space.sub_models().values())
-    shape, cost = space.shape, config.searched_cost()
-    between = [
-        uniform(shape, heads / shape.num_heads, layers)
-        for layers in supernet.space.kept_layers
-        for heads in space.heads
-    ]
-    scorer = supernet.scorer(min(_GUESS_EXAMPLES, config.examples))
-    shaped: list[SubModelConfig] = []
-    for depth, layers in zip(supernet.space.depth_mults, supernet.space.kept_layers):
-
-        def shown(places: Iterable[int], depth: float = depth) -> Iterable[int]:
-            return tqdm(places, desc=f"hurts at depth {depth:.4g}", unit="layer")
-
-        base = uniform(shape, 1.0, layers)
-        hurts = scorer.hurts(base, space, len(layers) == shape.num_layers, shown)
-        shaped += additive_front(space, hurts, lambda sub_model: costs(sub_model)[cost])
-    limit = config.limits().get(cost)
-    if limit is not None and not config.exits:  # with exits a sub-model need not fit in one piece
-        between = [s for s in between if costs(s)[cost] <= limit]
-        shaped = [s for s in shaped if 0.5 * limit <= costs(s)[cost] <= limit]
-    # At most half of the trials: the search has to have something left to do.
-    guesses = list(
-        dict.fromkeys([*trained, *_spread(shaped, config.trials // 3), *_spread(between, config.trials // 8)])
-    )
-    write_json_atomic(path, {"settings": settings, "guesses": [guess.to_json() for guess in guesses]})
-    return guesses
-
-
-def _spread(items: list[SubModelConfig], most: int) -> list[SubModelConfig]:
-    """At most `most` of the items, evenly spread."""
-    return items[:: -(-len(items) // max(1, most)) or 1]
 
 
 def _run(nsga: Nsga, config: SearchConfig, started: float) -> list[Point]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from pathlib import Path
 from typing import Any, Callable, Mapping, Optional, Sequence
@@ -26,8 +25,6 @@ from ofa_bert.system import environment
 from ofa_bert.system.machine import processor
 from ofa_bert.system.provenance import versions
 from ofa_bert.system.timing import in_turn
-
-logger = logging.getLogger(__name__)
 
 VOCABULARY = 4096  # tokens of a measured model: looking one up takes no longer in a larger table
 # Untimed runs before each timed one. An INT8 model among others was measured 22 % slower than alone after a single one,
