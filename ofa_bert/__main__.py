@@ -24,18 +24,11 @@ if not __package__:
     # first, and would give PaddleNLP ours for another of that name.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
+from ofa_bert.cli.commands.bundles import run_bench, run_demo, run_exits, run_export_serving, run_predict, run_trtexec
+from ofa_bert.cli.commands.recipe_commands import run_distil, run_prune, run_recipe  # noqa: E402
+from ofa_bert.cli.commands.search_commands import run_latency, run_pretrain, run_search, run_tune  # noqa: E402
 from ofa_bert.cli.process import run, show  # noqa: E402
-from ofa_bert.commands import (  # noqa: E402
-    run_bench,
-    run_demo,
-    run_exits,
-    run_export_serving,
-    run_predict,
-    run_trtexec,
-)
 from ofa_bert.errors import UserError  # noqa: E402
-from ofa_bert.recipe_commands import run_distil, run_prune, run_recipe  # noqa: E402
-from ofa_bert.search_commands import run_latency, run_pretrain, run_search, run_tune  # noqa: E402
 
 COMMANDS = {
     "bench": run_bench,

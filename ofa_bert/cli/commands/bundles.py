@@ -13,7 +13,7 @@ def run_demo(argv):
     from ofa_bert.training.device import select_device
 
     select_device(config.device)
-    from ofa_bert.demo import demo, printed
+    from ofa_bert.recipes.demo import demo, printed
 
     show(printed(demo(config)))
     show(f"\nBundles to deploy: {config.output_dir}/static")

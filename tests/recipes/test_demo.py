@@ -5,9 +5,10 @@ import json
 
 import pytest
 
-from ofa_bert import __main__, demo
+from ofa_bert import __main__
 from ofa_bert.data import demo_task
 from ofa_bert.errors import UserError
+from ofa_bert.recipes import demo
 
 
 def test_demo_goes_from_encoder_to_bundles_and_continues(tmp_path, tiny_bert_dir, monkeypatch, capsys):

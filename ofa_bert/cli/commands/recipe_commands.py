@@ -72,6 +72,6 @@ def run_recipe(argv):
 
     config = parse(RecipeConfig, argv, about, RECIPE_EXAMPLE, prog="python -m ofa_bert recipe")
     datasets = begin(config)
-    from ofa_bert.recipe import recipe
+    from ofa_bert.recipes.fastformers import recipe
 
     show(recipe(config, datasets, argv))

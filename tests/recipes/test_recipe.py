@@ -12,16 +12,16 @@ from test_distil import encoder_dir
 
 import run_glue
 from ofa_bert import __main__ as commands
-from ofa_bert import recipe, recipe_timing
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
-from ofa_bert.recipe_report import cost_line, printable, waterfall, write_report
-from ofa_bert.recipe_timing import EAGER, Contender, batches_of
+from ofa_bert.recipes import fastformers, timing
 from ofa_bert.recipes.config import RecipeConfig
+from ofa_bert.recipes.report import cost_line, printable, waterfall, write_report
+from ofa_bert.recipes.timing import EAGER, Contender, batches_of
 from ofa_bert.runtime.opening import open_files
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.training import run_directory
@@ -54,8 +54,8 @@ def models(tmp_path_factory, tiny_bert_dir, glue_dir):
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch):
-    monkeypatch.setattr(recipe_timing, "SPIN_SECONDS", 0)
-    monkeypatch.setattr(recipe_timing, "LATENCY_TEXTS", 8)
+    monkeypatch.setattr(timing, "SPIN_SECONDS", 0)
+    monkeypatch.setattr(timing, "LATENCY_TEXTS", 8)
 
 
 def command(models, glue_dir, output, *more, student=None):
@@ -67,8 +67,8 @@ def command(models, glue_dir, output, *more, student=None):
 def made(models, glue_dir):
     """The output of one whole recipe."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recipe_timing, "SPIN_SECONDS", 0)
-        patch.setattr(recipe_timing, "LATENCY_TEXTS", 8)
+        patch.setattr(timing, "SPIN_SECONDS", 0)
+        patch.setattr(timing, "LATENCY_TEXTS", 8)
         assert commands.main(command(models, glue_dir, models / "out", "--price_per_hour", "0.5")) == 0
     return models / "out"
 
@@ -114,8 +114,8 @@ def test_a_second_call_trains_and_exports_nothing(made, models, glue_dir, monkey
         raise AssertionError("done again")
 
     for name in ("distil", "prune", "deploy"):
-        monkeypatch.setattr(recipe, name, never)
-    monkeypatch.setattr(recipe, "measure", lambda config, datasets, contenders: rows_of(made))
+        monkeypatch.setattr(fastformers, name, never)
+    monkeypatch.setattr(fastformers, "measure", lambda config, datasets, contenders: rows_of(made))
     assert commands.main(command(models, glue_dir, made)) == 0
     shown = capsys.readouterr()
     assert shown.err.count("kept, it is finished") == 7 and "| INT8" in shown.out
@@ -126,20 +126,20 @@ def test_a_second_call_trains_and_exports_nothing(made, models, glue_dir, monkey
 def test_an_exported_model_is_exported_again_when_its_weights_changed(made, tmp_path, models, glue_dir, monkeypatch):
     config = parse(RecipeConfig, command(models, glue_dir, tmp_path / "out")[1:], "")
     done = []
-    monkeypatch.setattr(recipe, "deploy", lambda job: (done.append(job), (tmp_path / "out/bundles/again").mkdir()))
-    monkeypatch.setattr(recipe, "read_manifest", lambda bundle: None)
+    monkeypatch.setattr(fastformers, "deploy", lambda job: (done.append(job), (tmp_path / "out/bundles/again").mkdir()))
+    monkeypatch.setattr(fastformers, "read_manifest", lambda bundle: None)
     source = tmp_path / "source"
     shutil.copytree(made / "3-again" / "best", source)
     (tmp_path / "out" / "bundles").mkdir(parents=True)
     own = {"model_name_or_path": str(source), "sub_model_output_dir": "D", "precision": ("fp32",)}
-    job = recipe._derived(recipe.ExportConfig, config, **own)
+    job = fastformers._derived(fastformers.ExportConfig, config, **own)
     bundle = tmp_path / "out" / "bundles" / "again"
-    recipe._export(job, bundle)
-    recipe._export(job, bundle)
+    fastformers._export(job, bundle)
+    fastformers._export(job, bundle)
     assert len(done) == 1
     shutil.copy(made / "2-pruned" / "best" / "model.safetensors", source)
     bundle.rmdir()
-    recipe._export(job, bundle)
+    fastformers._export(job, bundle)
     assert len(done) == 2
 
 
@@ -147,8 +147,8 @@ def test_a_recipe_that_was_interrupted_ends_with_the_same_weights(made, models, 
     output = models / "stopped"
     stopped = command(models, glue_dir, output)
     real = run_directory.save_checkpoint
-    monkeypatch.setattr(recipe, "measure", lambda config, datasets, contenders: rows_of(made))
-    monkeypatch.setattr(recipe, "_bundles", lambda config, stages, output: {"teacher": output})
+    monkeypatch.setattr(fastformers, "measure", lambda config, datasets, contenders: rows_of(made))
+    monkeypatch.setattr(fastformers, "_bundles", lambda config, stages, output: {"teacher": output})
 
     def stop(output, step, *rest):
         real(output, step, *rest)
@@ -175,7 +175,7 @@ def test_each_stage_prints_a_command_that_does_it_alone(made):
     for stage, (name, cls) in kinds.items():
         stored = json.loads((made / stage / "ofa_run.json").read_text())["settings"]
         config = cls(**{key: value for key, value in stored.items() if not key.endswith("weights")})
-        words = shlex.split(recipe.command_of(name, config))
+        words = shlex.split(fastformers.command_of(name, config))
         assert words[:4] == ["python", "-m", "ofa_bert", name]
         assert parse(cls, words[4:], "") == config
         assert len(words) < 34  # no flag that is at its default
@@ -197,7 +197,7 @@ def test_dynamic_length_and_several_instances_change_no_answer(made, models, glu
         inputs, places = batches_of(encoded, 7, tokenizer.pad_token_id, 32 if contender.padded else 0)
         lengths = {ids.shape[1] for ids, _ in inputs}
         assert lengths == {32} if contender.padded else max(lengths) < 32
-        with recipe_timing.opened(contender, config) as model:
+        with timing.opened(contender, config) as model:
             found = model.answer(inputs)
         assert sorted(np.concatenate(places)) == list(range(len(encoded)))
         answers[contender.name] = np.concatenate(found)[np.argsort(np.concatenate(places))]
@@ -248,12 +248,12 @@ def test_a_shape_without_pruning_for_another_engine(models, glue_dir, tmp_path, 
     output, jobs = tmp_path / "out", []
     more = "--skip prune --backend openvino --state_weight 0 --workers 0 --max_steps 4".split()
     config = parse(RecipeConfig, command(models, glue_dir, output, *more, student="2,3,32,40")[1:], "")
-    stages = recipe.train_stages(config, load_datasets("SST-2", glue_dir), output)
+    stages = fastformers.train_stages(config, load_datasets("SST-2", glue_dir), output)
     _, _, meta = load_model(stages.student / "best")
     assert meta["sub_model"] == {"layers": [0, 3], "heads": [3, 3], "ffn": [40, 40]}
     assert stages.pruned is stages.again is None and not (output / "2-pruned").exists()
-    monkeypatch.setattr(recipe, "_export", lambda job, bundle: jobs.append(job))
-    contenders = recipe._contenders(config, recipe._bundles(config, stages, output))
+    monkeypatch.setattr(fastformers, "_export", lambda job, bundle: jobs.append(job))
+    contenders = fastformers._contenders(config, fastformers._bundles(config, stages, output))
     assert [contender.name for contender in contenders] == [*STAGES[:4], "INT8"]
     assert {contender.engine for contender in contenders[2:]} == {"openvino"}
     # OpenVINO is fast with the static form, which is calibrated on training sentences.
@@ -273,7 +273,7 @@ def test_task_agnostic_distillation_starts_from_a_corpus(models, glue_dir, tmp_p
         ],
         "",
     )  # fmt: skip
-    stages = recipe.train_stages(config, load_datasets("SST-2", glue_dir), tmp_path / "out")
+    stages = fastformers.train_stages(config, load_datasets("SST-2", glue_dir), tmp_path / "out")
     model, _, meta = load_model(stages.student / "best")
     assert model.config.hidden_size == 24 and meta["task"]["name"] == "sst-2" and stages.again is None
     pretrained = json.loads((tmp_path / "out" / "0-pretrained" / "results.json").read_text())
@@ -290,7 +290,7 @@ def fabricated():
                 "texts_timed": 32, "rounds": 2, "batch_size": 8,
             }
         )  # fmt: skip
-    recipe_timing._add_speedups(rows)
+    timing._add_speedups(rows)
     return rows
 
 
@@ -336,7 +336,7 @@ def test_mistakes_are_said_before_anything_is_trained(models, glue_dir, tmp_path
 
 
 def test_one_process_runs_the_recipe(models, glue_dir, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(recipe.parallel, "world_size", lambda: 2)
+    monkeypatch.setattr(fastformers.parallel, "world_size", lambda: 2)
     config = parse(RecipeConfig, command(models, glue_dir, tmp_path / "out")[1:], "")
-    with pytest.raises(recipe.UserError, match="paddle.distributed.launch"):
-        recipe.recipe(config, load_datasets("SST-2", glue_dir))
+    with pytest.raises(fastformers.UserError, match="paddle.distributed.launch"):
+        fastformers.recipe(config, load_datasets("SST-2", glue_dir))

@@ -24,9 +24,9 @@ from ofa_bert.models.directories import best_of
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.models.record import check_task
 from ofa_bert.options import arguments, shared, to_json
-from ofa_bert.recipe_report import write_report
-from ofa_bert.recipe_timing import EAGER, Contender, measure
 from ofa_bert.recipes.config import RecipeConfig
+from ofa_bert.recipes.report import write_report
+from ofa_bert.recipes.timing import EAGER, Contender, measure
 from ofa_bert.runtime.opening import check_choice
 from ofa_bert.submodels.values import scaled
 from ofa_bert.system import environment
