@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
-from ofa_bert.system import environment
+from ofa_bert.system import environment  # noqa: E402
 from ofa_bert.system.machine import host_peak_mib  # noqa: E402
 from ofa_bert.training import device  # noqa: E402
 

@@ -50,6 +50,10 @@ def multipliers(config: Any, *names: str) -> list[str]:
     return problems
 
 
+def twice(flag: str, values: tuple) -> list[str]:
+    return [f"--{flag} {value}: given twice" for value in dict.fromkeys(values) if values.count(value) > 1]
+
+
 def to_json(config: Any) -> dict[str, Any]:
     """The resolved command line, for saving beside a result."""
     return json.loads(json.dumps(dataclasses.asdict(config)))

@@ -5,11 +5,12 @@ import json
 import numpy as np
 import paddle
 import pytest
-from conftest import ROOT, VOCABULARY
 
 import export_model
 import run_glue
 import run_glue_ofa
+from helpers.models import VOCABULARY
+from helpers.paths import ROOT
 from ofa_bert.data.batches import encode, eval_batches
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.models.directories import load_model

@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from typing import Optional
 
 from ofa_bert.data.config import DataConfig
-from ofa_bert.options import number, option, positive, whole
+from ofa_bert.options import number, option, positive, twice, whole
 from ofa_bert.runtime.opening import BACKENDS, PRECISIONS, PROVIDERS
 
 PEERS = ("hugging_face", "hugging_face_tuned", "paddle_dynamic")
-
-
-def _twice(flag: str, values: tuple) -> list[str]:
-    return [f"--{flag} {value}: given twice" for value in dict.fromkeys(values) if values.count(value) > 1]
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,7 @@ class BenchConfig(DataConfig):
         named = dataclasses.replace(self, task_name=self.task_name or (self.data_dir and "the bundles'"))
         found = DataConfig.problems(named) if data else []
         for flag in ("bundles", "backends", "precisions", "batch", "length", "threads", "peers"):
-            found += _twice(flag, getattr(self, flag) or ())
+            found += twice(flag, getattr(self, flag) or ())
         for flag in ("batch", "length", "threads"):
             found += [f"--{flag} {value}: must be at least 1" for value in getattr(self, flag) or () if value < 1]
         found += positive(self, "repeats", "seconds")

@@ -58,7 +58,7 @@ def _layer_cost(space: UnevenSpace, cost: Cost, option: Optional[tuple[int, int]
     )
 
 
-_GUESSES = "guesses.json"
+GUESSES = "guesses.json"
 _GUESS_EXAMPLES = 128  # hurts are sums over examples, so fewer of them do
 
 

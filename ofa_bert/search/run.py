@@ -19,7 +19,7 @@ from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.evaluator import Evaluator, expanded, in_one_piece, precision_of
 from ofa_bert.search.front import Budget, Point, choose, pareto_front
-from ofa_bert.search.guesses import _GUESSES, first_guesses
+from ofa_bert.search.guesses import GUESSES, first_guesses
 from ofa_bert.search.nsga2 import Nsga
 from ofa_bert.search.report import write_front
 from ofa_bert.search.setup import (
@@ -59,7 +59,7 @@ def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
         evaluator,
         config.searched_cost(),
         budget,
-        first_guesses(config, supernet, space, costs, output / _GUESSES),
+        first_guesses(config, supernet, space, costs, output / GUESSES),
         config.population,
         config.seed,
         output / STUDY,

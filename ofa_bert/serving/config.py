@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from ofa_bert.bench.config import _twice
-from ofa_bert.options import option, positive, whole
+from ofa_bert.options import option, positive, twice, whole
 from ofa_bert.runtime.opening import PRECISIONS
 
 ENGINES = ("triton", "paddle_serving", "fastdeploy")
@@ -40,7 +39,7 @@ class ServingConfig:
     max_queue_delay_us: int = option("microseconds that a request waits for others to share its batch", 1000, whole)
 
     def problems(self) -> list[str]:
-        found = _twice("bundles", self.bundles) + positive(self, "instances", "max_batch_size")
+        found = twice("bundles", self.bundles) + positive(self, "instances", "max_batch_size")
         found += [
             f"--{flag} {getattr(self, flag)}: must not be negative"
             for flag in ("threads", "max_queue_delay_us")

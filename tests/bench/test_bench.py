@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import WORDS
-from handmade_bundle import LABELS, expected, make_bundle
 
+from helpers.handmade_bundle import LABELS, expected, make_bundle
+from helpers.models import WORDS
 from ofa_bert import __main__ as program
 from ofa_bert.bench import benchmark, peers, plan, probe
 from ofa_bert.bench import rows as bench_rows

@@ -6,7 +6,8 @@ import sys
 from contextlib import ExitStack
 
 import pytest
-from conftest import ROOT
+
+from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

@@ -5,7 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
+
+from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 

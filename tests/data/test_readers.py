@@ -2,17 +2,17 @@ import logging
 import math
 import sys
 import types
-from pathlib import Path
 
 import pytest
 
+from helpers.paths import SHARED
 from ofa_bert.data import demo_task
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.tasks.task import Example
 
-GLUE = Path(__file__).resolve().parents[2] / "shared" / "data" / "glue"
+GLUE = SHARED / "data" / "glue"
 
 MNLI_START = "index promptID pairID genre sentence1_binary_parse sentence2_binary_parse sentence1_parse sentence2_parse"
 MNLI_TRAIN = f"{MNLI_START} sentence1 sentence2 label1 gold_label".split()

@@ -2,16 +2,16 @@
 
 import json
 import logging
-from pathlib import Path
 
 import pytest
 
+from helpers.paths import SHARED
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.table_files import read_table
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Example
 
-TNEWS = Path(__file__).resolve().parents[2] / "shared" / "data" / "zh" / "TNEWS"
+TNEWS = SHARED / "data" / "zh" / "TNEWS"
 
 
 def fault(pattern, *args, **kwargs):

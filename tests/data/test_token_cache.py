@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import VOCABULARY
 
+from helpers.models import VOCABULARY
 from ofa_bert.data import token_ids
 from ofa_bert.data.batches import encode
 from ofa_bert.data.token_ids import encode_once

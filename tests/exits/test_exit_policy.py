@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
+from helpers.paths import ROOT
 from ofa_bert.data.batches import Encoded
 from ofa_bert.errors import UserError
 from ofa_bert.exits.policy import (

@@ -4,12 +4,12 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from exit_case import ENDS, between, make_case, write_policy
 
+from helpers.exit_case import ENDS, between, make_case, write_policy
+from helpers.paths import ROOT
 from ofa_bert import __main__ as commands
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.errors import RunError, UserError
@@ -25,7 +25,6 @@ from ofa_bert.runtime.predictor import Predictor
 
 COUNT = 45
 BACKENDS = ("onnx_runtime", "paddle_inference", "openvino")
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -354,7 +353,7 @@ def test_what_cannot_be_meant_is_refused(case, threshold, how, message):
 
 
 def test_bundles_that_lack_something(case, attention, tmp_path):
-    from handmade_bundle import make_bundle
+    from helpers.handmade_bundle import make_bundle
 
     with pytest.raises(UserError, match="has no early exits; train them"):
         Predictor(make_bundle(tmp_path / "plain"), exit_threshold=0.1)

@@ -9,9 +9,9 @@ import onnx
 import onnxruntime
 import paddle
 import pytest
-from conftest import build, randomise
 from onnx import numpy_helper
 
+from helpers.models import build, randomise
 from ofa_bert.bundle.manifest import program_path, read_manifest
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import bundle as export_bundle

@@ -4,8 +4,9 @@ import numpy as np
 import onnx
 import paddle
 import pytest
-from conftest import SHARED, build, randomise
 
+from helpers.models import build, randomise
+from helpers.paths import SHARED
 from ofa_bert.bundle.manifest import model_files
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import Encoded, encode

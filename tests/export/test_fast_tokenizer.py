@@ -5,9 +5,10 @@ import json
 import numpy as np
 import paddle
 import pytest
-from conftest import SHARED, VOCABULARY, build
-from handmade import tokenizer_for
 
+from helpers.foreign_files import tokenizer_for
+from helpers.models import VOCABULARY, build
+from helpers.paths import SHARED
 from ofa_bert.errors import UserError
 from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.export.tokenizer import write_fast_tokenizer

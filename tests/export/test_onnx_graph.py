@@ -3,9 +3,9 @@
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import build
 from onnx import TensorProto, helper, numpy_helper
 
+from helpers.models import build
 from ofa_bert.errors import UserError
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.onnx import converter as export_onnx_converter

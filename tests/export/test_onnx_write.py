@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import paddle
 import pytest
-from conftest import build, randomise
 
+from helpers.models import build, randomise
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, quantize, write
 from ofa_bert.models import encoder

@@ -10,19 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
+from helpers.replacing import NEW, fill
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import atomic
 
-ROOT = Path(__file__).resolve().parents[1]
 OLD = {atomic.MODEL_META: "old", "weights": "old" * 1000}
-NEW = {atomic.MODEL_META: "new", "weights": "new" * 1000, "more": "new"}
 
 # Replaces argv[1] by NEW and dies by SIGKILL at the point argv[2].
 KILLED = """
 import os, shutil, signal, sys
 sys.path[:0] = sys.argv[3:5]
-from ofa_bert import atomic
-from test_atomic import NEW, fill
+from helpers.replacing import NEW, fill
+
+from ofa_bert.files import atomic
 
 target, point = sys.argv[1:3]
 def die(*_): os.kill(os.getpid(), signal.SIGKILL)
@@ -58,12 +59,6 @@ POINTS = {
     "fallback between the renames": "new",
     "fallback removing the old one": "new",
 }
-
-
-def fill(directory, content):
-    Path(directory).mkdir(exist_ok=True)
-    for name, text in content.items():
-        Path(directory, name).write_text(text)
 
 
 def content_of(directory):

@@ -7,10 +7,10 @@ import os
 import pickle
 import random
 
-import handmade
 import numpy as np
 import pytest
 
+from helpers import foreign_files
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import find_weights, read_weights, write_weights
 
@@ -39,7 +39,7 @@ def test_safetensors_of_the_library(tmp_path, dtype):
 
 
 def test_safetensors_bfloat16(tmp_path):
-    raw = handmade.bfloat16(WEIGHTS["a.weight"]).tobytes()
+    raw = foreign_files.bfloat16(WEIGHTS["a.weight"]).tobytes()
     header = json.dumps({"a": {"dtype": "BF16", "shape": [3, 4], "data_offsets": [0, len(raw)]}}).encode()
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + raw)
@@ -70,18 +70,18 @@ def test_written_safetensors_are_read_by_the_library(tmp_path):
 @pytest.mark.parametrize("kind", ["f4", "f2", "bf16"])
 def test_torch(tmp_path, kind, legacy):
     path = tmp_path / "pytorch_model.bin"
-    handmade.write_torch(path, WEIGHTS, kind, legacy)
+    foreign_files.write_torch(path, WEIGHTS, kind, legacy)
     assert_same(read_weights(path))
 
 
 def test_torch_views_of_one_storage(tmp_path):
     data = {"0": np.arange(10, dtype="<f4").tobytes()}
     tensors = {
-        "turned": handmade.tensor("f4", "0", 10, 2, [2, 4], [1, 2]),
-        "tail": handmade.tensor("f4", "0", 10, 7, [3], [1]),
+        "turned": foreign_files.tensor("f4", "0", 10, 2, [2, 4], [1, 2]),
+        "tail": foreign_files.tensor("f4", "0", 10, 7, [3], [1]),
     }
     path = tmp_path / "pytorch_model.bin"
-    path.write_bytes(handmade.torch_zip(tensors, data))
+    path.write_bytes(foreign_files.torch_zip(tensors, data))
     turned = np.arange(2, 10, dtype="f4").reshape(4, 2).T
     assert_same(read_weights(path), {"turned": turned, "tail": np.array([7, 8, 9], "f4")})
 
@@ -91,8 +91,8 @@ def test_torch_views_of_one_storage(tmp_path):
 )
 def test_torch_tensor_beyond_its_data(tmp_path, offset, shape, strides):
     path = tmp_path / "pytorch_model.bin"
-    tensors = {"a": handmade.tensor("f4", "0", 10, offset, shape, strides)}
-    path.write_bytes(handmade.torch_zip(tensors, {"0": bytes(40)}))
+    tensors = {"a": foreign_files.tensor("f4", "0", 10, offset, shape, strides)}
+    path.write_bytes(foreign_files.torch_zip(tensors, {"0": bytes(40)}))
     with pytest.raises(UserError, match="damaged"):
         read_weights(path)
 
@@ -147,7 +147,9 @@ POISONS = {
     "first_protocol": lambda marker: f"cos\nsystem\n(S'echo run > {marker}'\ntR.".encode(),
     "eval": lambda marker: f'c__builtin__\neval\n(S\'open("{marker}", "w")\'\ntR.'.encode(),
     "instance": lambda marker: f"(S'echo run > {marker}'\nios\nsystem\n.".encode(),
-    "dotted": lambda marker: b"\x80\x04" + handmade.text("numpy") + handmade.text("dtype.__init__") + b"\x93.",
+    "dotted": lambda marker: (
+        b"\x80\x04" + foreign_files.text("numpy") + foreign_files.text("dtype.__init__") + b"\x93."
+    ),
     "function_state": lambda marker: b"\x80\x02c_codecs\nencode\n}X\x01\x00\x00\x00aK\x01sb.",
     "object_pointer": object_pointer,
 }
@@ -187,9 +189,9 @@ def test_the_poison_works(tmp_path):
 def test_poison_behind_a_torch_header(tmp_path):
     marker = tmp_path / "it-ran"
     path = tmp_path / "pytorch_model.bin"
-    handmade.write_torch(path, WEIGHTS, legacy=True)
-    head = path.read_bytes().split(handmade.text("little_endian"))[0]
-    path.write_bytes(head + handmade.text("little_endian") + b"\x88s." + POISONS["reduce"](marker))
+    foreign_files.write_torch(path, WEIGHTS, legacy=True)
+    head = path.read_bytes().split(foreign_files.text("little_endian"))[0]
+    path.write_bytes(head + foreign_files.text("little_endian") + b"\x88s." + POISONS["reduce"](marker))
     with pytest.raises(UserError, match="system"):
         read_weights(path)
     assert not marker.exists()
@@ -202,8 +204,8 @@ def samples(tmp_path_factory):
     directory = tmp_path_factory.mktemp("samples")
     write_weights(directory / "model.safetensors", WEIGHTS)
     paddle.save({name: paddle.to_tensor(array) for name, array in WEIGHTS.items()}, str(directory / "m.pdparams"))
-    handmade.write_torch(directory / "new.bin", WEIGHTS)
-    handmade.write_torch(directory / "old.bin", WEIGHTS, legacy=True)
+    foreign_files.write_torch(directory / "new.bin", WEIGHTS)
+    foreign_files.write_torch(directory / "old.bin", WEIGHTS, legacy=True)
     return directory
 
 

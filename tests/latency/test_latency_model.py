@@ -5,8 +5,8 @@ import random
 
 import numpy as np
 import pytest
-from conftest import build
 
+from helpers.models import build
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
 from ofa_bert.latency.fit import assess, calibrate, design, fit, held_out

@@ -6,8 +6,8 @@ import numpy as np
 import paddle
 import paddle.nn.functional as F
 import pytest
-from conftest import batch_of, build, randomise
 
+from helpers.models import batch_of, build, randomise
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.models.encoder import attention_mask, classify, set_dropout, shape_of

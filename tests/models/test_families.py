@@ -3,11 +3,11 @@
 import json
 
 import pytest
-from conftest import VOCABULARY, build
 
 import export_model
 import run_glue
 import run_glue_ofa
+from helpers.models import VOCABULARY, build
 from ofa_bert.models.directories import load_model
 
 TOKENIZERS = {"ernie": "ErnieTokenizer", "roberta": "RobertaChineseTokenizer", "tinybert": "TinyBertTokenizer"}

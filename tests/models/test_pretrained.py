@@ -7,13 +7,14 @@ import logging
 import os
 import shutil
 
-import handmade
 import numpy as np
 import paddle
 import pytest
-from conftest import SHARED, VOCABULARY, build
-from handmade import fingerprint, tokenizer_for
 
+from helpers import foreign_files
+from helpers.foreign_files import fingerprint, tokenizer_for
+from helpers.models import VOCABULARY, build
+from helpers.paths import SHARED
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import load_model, save_model
@@ -39,17 +40,17 @@ def logits(model, ids=IDS, types=TYPES):
 
 def hugging_face(path, weights, file="model.safetensors", dtype="f4", **config):
     """A Hugging Face directory that holds these weights, in one of the file formats."""
-    handmade.model_directory(path, VOCABULARY, **config)
+    foreign_files.model_directory(path, VOCABULARY, **config)
     if file.endswith(".safetensors"):
         write_weights(path / file, {name: array.astype(dtype) for name, array in weights.items()}, {"format": "pt"})
     else:
-        handmade.write_torch(path / file, weights, dtype, legacy=file == "legacy")
+        foreign_files.write_torch(path / file, weights, dtype, legacy=file == "legacy")
     return path
 
 
 def expected_states(weights, **changes):
-    shape = {**handmade.SHAPE, **changes}
-    return handmade.reference_states(weights, shape, IDS, TYPES)
+    shape = {**foreign_files.SHAPE, **changes}
+    return foreign_files.reference_states(weights, shape, IDS, TYPES)
 
 
 @pytest.mark.parametrize("prefix", [None, "bert"])
@@ -57,9 +58,9 @@ def expected_states(weights, **changes):
     "file, dtype", [("model.safetensors", "f4"), ("model.safetensors", "f2"), ("pytorch_model.bin", "f4")]
 )
 def test_hugging_face_bert(tmp_path, file, dtype, prefix):
-    weights = handmade.hugging_face_weights(classifier=3)
+    weights = foreign_files.hugging_face_weights(classifier=3)
     weights = {name: array.astype(dtype).astype("f4") for name, array in weights.items()}
-    stored = handmade.with_prefix(weights, prefix) if prefix else weights
+    stored = foreign_files.with_prefix(weights, prefix) if prefix else weights
     directory = hugging_face(tmp_path / "hf", stored, file, dtype)
     before = fingerprint(directory)
     model, tokenizer, meta = load_model(directory, "bert", num_labels=3)
@@ -76,33 +77,33 @@ def test_hugging_face_bert(tmp_path, file, dtype, prefix):
 
 @pytest.mark.parametrize("model_type", ["ernie", "roberta", "tinybert"])
 def test_hugging_face_other_families(tmp_path, model_type):
-    weights = handmade.hugging_face_weights()
+    weights = foreign_files.hugging_face_weights()
     directory = hugging_face(
-        tmp_path / "hf", handmade.with_prefix(weights, model_type), model_type=model_type, pad_token_id=0
+        tmp_path / "hf", foreign_files.with_prefix(weights, model_type), model_type=model_type, pad_token_id=0
     )
     if model_type == "tinybert":  # published with BERT's prefix and without a model type
         shutil.rmtree(directory)
-        stored = {**handmade.with_prefix(weights, "bert"), "fit_dense.weight": np.zeros([48, 24], "f4")}
+        stored = {**foreign_files.with_prefix(weights, "bert"), "fit_dense.weight": np.zeros([48, 24], "f4")}
         hugging_face(directory, stored, model_type=None, fit_size=48)
     model, _, _ = load_model(directory, model_type, num_labels=2)
     first = 1 if model_type == "roberta" else 0  # RoBERTa's positions start after the padding token's
-    expected = handmade.reference_states(weights, handmade.SHAPE, IDS, TYPES, first)
+    expected = foreign_files.reference_states(weights, foreign_files.SHAPE, IDS, TYPES, first)
     np.testing.assert_allclose(states(model), expected, atol=2e-5)
 
 
 def test_names_of_the_first_bert_checkpoints(tmp_path):
-    weights = handmade.hugging_face_weights()
+    weights = foreign_files.hugging_face_weights()
     old = {
         name.replace("Norm.weight", "Norm.gamma").replace("Norm.bias", "Norm.beta"): a for name, a in weights.items()
     }
-    old = {**handmade.with_prefix(old, "bert"), "cls.seq_relationship.bias": np.zeros(2, "f4")}
+    old = {**foreign_files.with_prefix(old, "bert"), "cls.seq_relationship.bias": np.zeros(2, "f4")}
     old["bert.embeddings.position_ids"] = np.zeros(4, "f4")
     model, _, _ = load_model(hugging_face(tmp_path / "hf", old, "pytorch_model.bin"), num_labels=2)
     np.testing.assert_allclose(states(model), expected_states(weights), atol=2e-5)
 
 
 def test_only_pooler_and_classifier_may_be_fresh(tmp_path, caplog):
-    weights = handmade.hugging_face_weights(pooler=False)
+    weights = foreign_files.hugging_face_weights(pooler=False)
     directory = hugging_face(tmp_path / "hf", weights)
     with caplog.at_level(logging.INFO, "ofa_bert"):
         model, _, _ = load_model(directory, num_labels=5)
@@ -139,14 +140,14 @@ def with_shape(name, *shape):
     ],
 )
 def test_weights_that_do_not_fit(tmp_path, damage, words):
-    weights = handmade.hugging_face_weights()
+    weights = foreign_files.hugging_face_weights()
     damage(weights)
     with pytest.raises(UserError, match=words):
         load_model(hugging_face(tmp_path / "hf", weights), num_labels=2)
 
 
 def test_a_classifier_for_another_number_of_labels(tmp_path):
-    directory = hugging_face(tmp_path / "hf", handmade.hugging_face_weights(classifier=3))
+    directory = hugging_face(tmp_path / "hf", foreign_files.hugging_face_weights(classifier=3))
     with pytest.raises(UserError, match="another number of labels"):
         load_model(directory, num_labels=2)
 
@@ -165,7 +166,7 @@ def test_a_classifier_for_another_number_of_labels(tmp_path):
     ],
 )
 def test_configurations_that_do_not_fit(tmp_path, changes, words):
-    directory = hugging_face(tmp_path / "hf", handmade.hugging_face_weights(), **changes)
+    directory = hugging_face(tmp_path / "hf", foreign_files.hugging_face_weights(), **changes)
     with pytest.raises(UserError, match=words):
         load_model(directory, "bert", num_labels=2)
 
@@ -174,7 +175,7 @@ def test_broken_directories(tmp_path):
     def check(words, change):
         directory = tmp_path / "hf"
         shutil.rmtree(directory, ignore_errors=True)
-        change(hugging_face(directory, handmade.hugging_face_weights()))
+        change(hugging_face(directory, foreign_files.hugging_face_weights()))
         with pytest.raises(UserError, match=words):
             load_model(directory, num_labels=2)
 
@@ -221,7 +222,7 @@ def test_a_downloaded_pickle_is_not_run_either(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("lower_case", [True, False])
 def test_the_tokenizer_configuration_is_respected(tmp_path, lower_case):
-    directory = hugging_face(tmp_path / "hf", handmade.hugging_face_weights())
+    directory = hugging_face(tmp_path / "hf", foreign_files.hugging_face_weights())
     settings = {
         "do_lower_case": lower_case,
         "tokenizer_class": "BertTokenizer",
@@ -236,10 +237,10 @@ def test_the_tokenizer_configuration_is_respected(tmp_path, lower_case):
 
 def test_roberta_with_a_byte_pair_vocabulary(tmp_path):
     """As roberta-base: vocab.json and merges.txt, padding id 1, no tokenizer_config.json."""
-    weights = handmade.hugging_face_weights(type_vocab_size=1)
+    weights = foreign_files.hugging_face_weights(type_vocab_size=1)
     directory = hugging_face(
         tmp_path / "hf",
-        handmade.with_prefix(weights, "roberta"),
+        foreign_files.with_prefix(weights, "roberta"),
         model_type="roberta",
         pad_token_id=1,
         type_vocab_size=1,
@@ -251,7 +252,7 @@ def test_roberta_with_a_byte_pair_vocabulary(tmp_path):
     model, tokenizer, _ = load_model(directory, "roberta", num_labels=2)
     assert tokenizer("good")["input_ids"] == [0, 10, 2] and tokenizer.pad_token_id == 1
     types = np.zeros_like(TYPES)
-    expected = handmade.reference_states(weights, handmade.SHAPE, IDS, types, first_position=2)
+    expected = foreign_files.reference_states(weights, foreign_files.SHAPE, IDS, types, first_position=2)
     np.testing.assert_allclose(states(model, types=types), expected, atol=2e-5)
     save_model(tmp_path / "out", model, tokenizer, {})
     again, tokenizer, _ = load_model(tmp_path / "out", "roberta")
@@ -276,7 +277,7 @@ def test_real_encoders(name):
     encoded = tokenizer(sentence, sentence[:9])
     ids, types = np.array([encoded["input_ids"]]), np.array([encoded["token_type_ids"]])
     config = json.loads((directory / "config.json").read_text())
-    expected = handmade.reference_states(load_file(str(directory / "model.safetensors")), config, ids, types)
+    expected = foreign_files.reference_states(load_file(str(directory / "model.safetensors")), config, ids, types)
     np.testing.assert_allclose(states(model, ids, types), expected, atol=5e-5)
 
 

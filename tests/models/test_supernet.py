@@ -3,8 +3,8 @@
 import numpy as np
 import paddle
 import pytest
-from conftest import batch_of, build
 
+from helpers.models import batch_of, build
 from ofa_bert.models.encoder import attention_mask, encoder_layers, set_dropout, shape_of
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.models.supernet import embed, encode, extract, forward

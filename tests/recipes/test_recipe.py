@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import paddle
 import pytest
-from conftest import VOCABULARY, build
-from test_distil import encoder_dir
 
 import run_glue
+from helpers.directories import encoder_dir
+from helpers.models import VOCABULARY, build
 from ofa_bert import __main__ as commands
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import encode

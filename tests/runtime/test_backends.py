@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from handmade_bundle import expected, make_bundle, write_onnx
 
+from helpers.handmade_bundle import expected, make_bundle, write_onnx
 from ofa_bert.errors import UserError
 from ofa_bert.runtime import opening
 from ofa_bert.runtime.backends import base as runtime_backends_base
@@ -73,8 +73,8 @@ def test_bf16_computes_the_fp32_model(bundle, backend):
 @pytest.mark.skipif(not has_bf16(), reason="no bf16 here")
 def test_two_activations_in_a_row_survive_onednn(tmp_path):
     import paddle
-    from conftest import build
 
+    from helpers.models import build
     from ofa_bert.bundle.manifest import program_path
 
     model = build("tinybert", layers=1)

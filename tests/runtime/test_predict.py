@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import WORDS
-from handmade_bundle import LABELS, make_bundle
 
+from helpers.handmade_bundle import LABELS, make_bundle
+from helpers.models import WORDS
+from helpers.paths import ROOT
 from ofa_bert import __main__ as program
 from ofa_bert.runtime.predictor import Predictor
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXTS = ["a good film", "dull , very dull", "they hated it", ""]
 
 

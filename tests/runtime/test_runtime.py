@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import WORDS
-from handmade_bundle import LABELS, expected, make_bundle
 
+from helpers.handmade_bundle import LABELS, expected, make_bundle
+from helpers.models import WORDS
+from helpers.paths import ROOT
 from ofa_bert.data.batches import encode, plan_batches
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.runtime import predictor as runtime_predictor
@@ -18,7 +19,6 @@ from ofa_bert.runtime.predictor import Prediction, Predictor
 from ofa_bert.runtime.tokenizer import load_text_encoder, longest_first
 from ofa_bert.tasks.task import Example
 
-ROOT = Path(__file__).resolve().parents[1]
 BLOCKED = ("paddle", "paddlenlp", "paddleslim", "torch")
 
 
@@ -39,8 +39,9 @@ def pair_bundle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def paddle_tokenizer(bundle, tmp_path_factory):
-    from handmade_bundle import VOCABULARY
     from paddlenlp.transformers import BertTokenizer
+
+    from helpers.handmade_bundle import VOCABULARY
 
     path = tmp_path_factory.mktemp("tokenizer") / "vocab.txt"
     path.write_text("\n".join(VOCABULARY) + "\n")

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.paths import ROOT, TESTS
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.runtime import workers
 from ofa_bert.runtime.workers import Batch, WorkerPool, core_groups
-
-HERE = Path(__file__).resolve().parent
 
 
 def batches(count, rows=2, length=3):
@@ -23,12 +22,12 @@ def batches(count, rows=2, length=3):
 
 
 def pool(count, opener, **arguments):
-    return WorkerPool(count, arguments, threads=1, opener=f"worker_models:{opener}")
+    return WorkerPool(count, arguments, threads=1, opener=f"helpers.worker_models:{opener}")
 
 
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
-    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.syspath_prepend(str(TESTS))
     monkeypatch.setattr(logging.getLogger("ofa_bert"), "propagate", True)  # a command run before may have set it
 
 
@@ -211,10 +210,10 @@ def test_workers_end_with_the_process_that_started_them():
     program = (
         "import sys, time; sys.path[:0] = sys.argv[1:]\n"
         "from ofa_bert.runtime.workers import WorkerPool\n"
-        "pool = WorkerPool(2, {}, threads=1, opener='worker_models:doubling')\n"
+        "pool = WorkerPool(2, {}, threads=1, opener='helpers.worker_models:doubling')\n"
         "print(*pool.pids, flush=True); time.sleep(60)"
     )
-    command = [sys.executable, "-c", program, str(HERE), str(HERE.parent)]
+    command = [sys.executable, "-c", program, str(TESTS), str(ROOT)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         pids = list(map(int, parent.stdout.readline().split()))
         parent.kill()

@@ -5,9 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import VOCABULARY
-from test_search_job import supernet_dir  # noqa: F401  a fixture
 
+from helpers.models import VOCABULARY
 from ofa_bert.__main__ import main
 from ofa_bert.search.fptas import w_coefficient
 from ofa_bert.search.fptas_run import cross_entropy
@@ -33,7 +32,7 @@ def test_cross_entropy_has_its_minimum_at_the_wanted_outputs():
     assert cross_entropy(wanted[:, :1], other[:, :1], True) == pytest.approx(((wanted - other)[:, 0] ** 2).mean())
 
 
-def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, capsys):  # noqa: F811
+def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, capsys):
     ranges = ["--depths", 2, 3, 4, "--heads", 2, 4, "--ffn", 32, 64]
     assert command(supernet_dir, tmp_path, *ranges) == 0
     assert "highest W" in capsys.readouterr().out
@@ -53,7 +52,7 @@ def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, cap
     assert results_of(tmp_path / "wide")["evaluated"] == math.ceil(12 / 5)
 
 
-def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, monkeypatch):  # noqa: F811
+def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, monkeypatch):
     from ofa_bert.search import fptas_run
 
     ranges = ["--from_scratch", "--depths", 1, 2, "--heads", 2, 4, "--hidden", 16, 32, "--ffn", 16, 32]
@@ -91,7 +90,7 @@ def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, mon
     assert json.loads((tmp_path / "b" / "shape.json").read_text()) == again["winner"]["candidate"]
 
 
-def test_training_lowers_the_error(supernet_dir, tmp_path):  # noqa: F811
+def test_training_lowers_the_error(supernet_dir, tmp_path):
     ranges = ["--from_scratch", "--depths", 1, "--heads", 4, "--hidden", 32, "--ffn", 32, "--learning_rates", 3e-3]
     errors = []
     for steps in (1, 60):
@@ -100,7 +99,7 @@ def test_training_lowers_the_error(supernet_dir, tmp_path):  # noqa: F811
     assert errors[1] < errors[0]
 
 
-def test_measured_times_are_linear_in_depth(supernet_dir, tmp_path, monkeypatch):  # noqa: F811
+def test_measured_times_are_linear_in_depth(supernet_dir, tmp_path, monkeypatch):
     from ofa_bert.latency import device
 
     def measure(self, builds, sizes, reference):
@@ -114,7 +113,7 @@ def test_measured_times_are_linear_in_depth(supernet_dir, tmp_path, monkeypatch)
     assert times == {"D1_A4_H32_I32": 3.0, "D2_A4_H32_I32": 5.0, "D3_A4_H32_I32": 7.0}
 
 
-def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):  # noqa: F811
+def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):
     cases = [
         (["--epsilon", 0], "above 0"),
         (["--epsilon", 9999], "their number"),

@@ -5,8 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import randomise
 
+from helpers.models import randomise
 from ofa_bert.__main__ import main
 from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
 from ofa_bert.data.sources import load_datasets

@@ -8,8 +8,8 @@ import sys
 import textwrap
 
 import pytest
-from conftest import ROOT
 
+from helpers.paths import ROOT
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.search.front import Budget, Point, choose, hypervolume, pareto_front
 from ofa_bert.search.guesses import additive_front

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import batch_of, build, randomise
 
+from helpers.models import batch_of, build, randomise
 from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
 from ofa_bert.data.batches import Encoded
 from ofa_bert.exits.layout import ExitLayout

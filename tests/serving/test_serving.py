@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import paddle
 import pytest
-from conftest import VOCABULARY
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
-from handmade_bundle import LABELS, expected, make_bundle, write_onnx
 
+from helpers.handmade_bundle import LABELS, expected, make_bundle, write_onnx
+from helpers.models import VOCABULARY
 from ofa_bert import __main__ as program
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import RunError, UserError

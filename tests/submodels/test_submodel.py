@@ -4,8 +4,8 @@ import random
 
 import numpy as np
 import pytest
-from conftest import build
 
+from helpers.models import build
 from ofa_bert.errors import UserError
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.families.registry import MODEL_TYPES

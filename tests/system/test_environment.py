@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from helpers.paths import ROOT
 from ofa_bert.runtime.backends import paddle_inference
 from ofa_bert.system import environment
 from ofa_bert.training import device as training_device
 
-ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")
 MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
 OURS = ("OFA_BERT_ENVIRONMENT", "OFA_BERT_OUR_THREADS", "PADDLE_LOCAL_SIZE", "PADDLE_TRAINERS_NUM")
@@ -39,7 +39,7 @@ def run_python(code, **extra):
     return done.returncode, (done.stdout.strip().splitlines() or [""])[-1], done.stderr
 
 
-def settings_after(environ_before, code="from ofa_bert import environment; environment.prepare()"):
+def settings_after(environ_before, code="from ofa_bert.system import environment; environment.prepare()"):
     report = f"\nimport os, json; print(json.dumps({{k: os.environ.get(k) for k in {SETTINGS}}}))"
     status, line, stderr = run_python(code + report, **environ_before)
     assert status == 0, stderr
@@ -129,7 +129,7 @@ def test_cores_respect_a_containers_quota(tmp_path, text, most):
 def test_prepare_acts_once_and_imports_neither_paddle_nor_numpy():
     code = """
 import sys, os, logging
-from ofa_bert import environment
+from ofa_bert.system import environment
 first = environment.prepare()
 os.environ.pop("MKL_NUM_THREADS")
 filters = len(logging.getLogger("PaddleNLP").filters)
@@ -143,7 +143,7 @@ print(sorted({"paddle", "paddlenlp", "numpy"} & set(sys.modules)))
 
 def test_switched_off_only_zlib_is_cured():
     code = """
-from ofa_bert import environment
+from ofa_bert.system import environment
 done = environment.prepare()
 assert len(done) == 1 and "zlib" in done[0], done
 """
@@ -160,7 +160,7 @@ def test_freed_memory_is_kept():
     """64 MB, 20 times: only the first costs page faults with the settings, and every one as installed."""
     code = """
 import resource
-from ofa_bert import environment
+from ofa_bert.system import environment
 environment.prepare()
 bytearray(64 << 20)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -184,7 +184,7 @@ print("whole", paddle.__version__)
 
 @pytest.mark.parametrize("switch", ["on", "off"])
 def test_newest_scipy_and_zlib_work_after_paddle(switch):
-    code = "from ofa_bert import environment; environment.prepare()" + PADDLE_THEN_SCIPY
+    code = "from ofa_bert.system import environment; environment.prepare()" + PADDLE_THEN_SCIPY
     status, line, stderr = run_python(code, OFA_BERT_ENVIRONMENT=switch)
     assert status == 0 and line.startswith("whole"), stderr
 
@@ -201,7 +201,7 @@ def test_without_the_cure_paddle_2_breaks_zlib():
 
 
 def test_threads_reach_paddles_mkl():
-    code = "from ofa_bert import environment; environment.prepare({}); import paddle" + MKL_THREADS
+    code = "from ofa_bert.system import environment; environment.prepare({}); import paddle" + MKL_THREADS
     code += "\npaddle.matmul(paddle.ones([8, 8]), paddle.ones([8, 8]))\nprint(mkl_threads)"
     cores = environment.cores()
     smt = Path("/sys/devices/system/cpu/smt/active")  # MKL counts a core that runs two threads once
@@ -215,7 +215,7 @@ def test_threads_reach_paddles_mkl():
 def test_launched_processes_share_the_cores(tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(
-        "from ofa_bert import environment\nenvironment.prepare()\nimport os, paddle"
+        "from ofa_bert.system import environment\nenvironment.prepare()\nimport os, paddle"
         + MKL_THREADS
         + f"\nopen(r'{tmp_path}/' + os.environ['PADDLE_TRAINER_ID'], 'w').write(str(mkl_threads))\n"
     )
@@ -230,7 +230,7 @@ def test_launched_processes_share_the_cores(tmp_path):
 
 def test_importing_everything_is_quiet():
     code = """
-from ofa_bert import environment
+from ofa_bert.system import environment
 paddle = environment.require_paddle()
 from paddlenlp.utils.log import logger
 logger.info("chatter")
@@ -245,7 +245,7 @@ logger.warning("kept")
 def test_require_paddle_says_what_to_install(tmp_path):
     (tmp_path / "paddle").mkdir()  # what an uninstalled Paddle can leave behind
     bare = "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
-    code = "from ofa_bert import environment\ntry: environment.require_paddle()\nexcept Exception as e: "
+    code = "from ofa_bert.system import environment\ntry: environment.require_paddle()\nexcept Exception as e: "
     code += "print(type(e).__name__, e)"
     for path in (str(ROOT), f"{tmp_path}{os.pathsep}{ROOT}"):
         status, line, stderr = run_python(bare + code, PYTHONPATH=path)

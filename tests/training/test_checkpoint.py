@@ -11,9 +11,10 @@ import sys
 import numpy as np
 import paddle
 import pytest
-from conftest import ROOT, batch_of, build, randomise
-from handmade import fingerprint, tokenizer_for
 
+from helpers.foreign_files import fingerprint, tokenizer_for
+from helpers.models import batch_of, build, randomise
+from helpers.paths import ROOT
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import atomic
 from ofa_bert.files.weights import read_weights

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import paddle
 import pytest
-from conftest import VOCABULARY, batch_of, build
-from test_training import free_port, launch
 
 import run_glue
+from helpers.directories import DISTIL_OPTIONS as COMMON
+from helpers.directories import distil_arguments as arguments
+from helpers.directories import encoder_dir
+from helpers.launching import free_port, launch
+from helpers.models import VOCABULARY, batch_of, build
 from ofa_bert import __main__ as commands
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import Encoded
@@ -25,40 +28,7 @@ from ofa_bert.training.students.config import DistilConfig
 from ofa_bert.training.students.step import StudentObjective, attention_maps, run_states, state_loss
 from ofa_bert.training.students.teacher_logits import TeacherLogits
 
-COMMON = "--task_name SST-2 --device cpu --max_seq_length 32 --logging_steps 20 --adam_epsilon 1e-3".split()
 SHORT = "--batch_size 8 --max_steps 6 --save_steps 2 --learning_rate 1e-3".split()
-
-
-def encoder_dir(directory, layers=2, hidden=32, vocabulary=VOCABULARY):
-    from paddlenlp.transformers import BertConfig, BertModel, BertTokenizer
-
-    directory.mkdir()
-    paddle.seed(4)
-    config = BertConfig(
-        vocab_size=len(vocabulary), hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=4,
-        intermediate_size=2 * hidden, max_position_embeddings=64, type_vocab_size=2, initializer_range=0.1,
-    )  # fmt: skip
-    (directory / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    BertModel(config).save_pretrained(str(directory))
-    BertTokenizer(str(directory / "vocab.txt")).save_pretrained(str(directory))
-    return directory
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory, tiny_bert_dir, glue_dir):
-    """teacher/, which has learned the task, and the encoders small/ and narrow/."""
-    root = tmp_path_factory.mktemp("distil")
-    options = [*COMMON, "--data_dir", str(glue_dir), "--model_name_or_path", str(tiny_bert_dir)]
-    options += "--batch_size 16 --num_train_epochs 4 --learning_rate 3e-3 --save_steps 99".split()
-    assert run_glue.main([*options, "--output_dir", str(root / "teacher"), "--adam_epsilon", "1e-6"]) == 0
-    encoder_dir(root / "small")
-    encoder_dir(root / "narrow", hidden=16)
-    return root
-
-
-def arguments(models, glue_dir, student, output, *more):
-    data = ["distil", *COMMON, "--data_dir", str(glue_dir), "--teacher", str(models / "teacher")]
-    return [*data, "--student", str(student), "--output_dir", str(output), *more]
 
 
 def parts_of(student, teacher, batch, **weights):

@@ -3,8 +3,8 @@
 import numpy as np
 import paddle
 import pytest
-from conftest import build, randomise
 
+from helpers.models import build, randomise
 from ofa_bert.data.batches import Encoded, eval_batches
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import Policy, first_exits, uncertainty

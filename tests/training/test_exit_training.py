@@ -6,12 +6,12 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import build
-from test_training import free_port, launch
 
 import export_model
 import run_glue
 import run_glue_ofa
+from helpers.launching import free_port, launch
+from helpers.models import build
 from ofa_bert import __main__ as commands
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import encode, split_holdout

@@ -3,8 +3,8 @@
 import numpy as np
 import paddle
 import pytest
-from conftest import batch_of, build
 
+from helpers.models import batch_of, build
 from ofa_bert.models import operators
 from ofa_bert.models.encoder import set_dropout, shape_of
 from ofa_bert.models.supernet import forward

@@ -74,8 +74,7 @@ def test_distance_is_zero_for_itself_and_positive_otherwise():
 
 
 def test_the_layer_that_does_nothing_is_dropped_first():
-    from conftest import build
-
+    from helpers.models import build
     from ofa_bert.data.batches import Encoded
     from ofa_bert.models.encoder import encoder_layers
 

@@ -6,10 +6,10 @@ import random
 import numpy as np
 import paddle
 import pytest
-from conftest import VOCABULARY, WORDS, randomise
-from handmade import hugging_face_weights, model_directory, with_prefix
 
 import run_glue
+from helpers.foreign_files import hugging_face_weights, model_directory, with_prefix
+from helpers.models import VOCABULARY, WORDS, randomise
 from ofa_bert.__main__ import main
 from ofa_bert.data.corpus import NOT_MASKED, Corpus, Words, mask_words
 from ofa_bert.errors import UserError

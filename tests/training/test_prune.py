@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from conftest import batch_of, build
 
 import export_model
 import run_glue
+from helpers.models import batch_of, build
 from ofa_bert import __main__ as commands
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model

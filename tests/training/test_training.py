@@ -1,7 +1,6 @@
 """The loop: schedule, batches over processes, one all-reduce per step, and runs that are killed and resumed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,10 +9,12 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import ROOT, build
 
 import run_glue
 import run_glue_ofa
+from helpers.launching import free_port, launch
+from helpers.models import build
+from helpers.paths import ROOT
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
@@ -21,6 +22,7 @@ from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.training import distributed
 from ofa_bert.training.loop import Plan, make_optimizer, make_plan, step_seed
+from ofa_bert.training.supernet import importance
 from ofa_bert.training.supernet import train as training_supernet_train
 from ofa_bert.training.supernet.config import OfaConfig
 
@@ -208,23 +210,6 @@ def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, mon
     assert Counter(held) + Counter(seen) == Counter(tuple(ids) for ids in everything)
 
 
-def launch(script, processes, options, log_dir, port):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", str(processes)]
-    command += ["--master", f"127.0.0.1:{port}", "--log_dir", str(log_dir), script, *options]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done
-
-
-def free_port():
-    import socket
-
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
-
-
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, teacher, glue_dir):
     # Dropout draws differ between the two ways of splitting a batch, so it is off.
     shared = ["--max_steps", "4", "--save_steps", "4", *SMOOTH]
@@ -260,11 +245,11 @@ def test_two_processes_start_from_the_same_random_head(tmp_path, tiny_bert_dir, 
 PROBE = """
 import sys
 sys.path.insert(0, {root!r})
-from ofa_bert import environment
+from ofa_bert.system import environment
 environment.prepare()
 import numpy as np, paddle, random
 import run_glue
-from ofa_bert import parallel, train
+from ofa_bert.training import distributed, loop
 
 fit = loop.fit
 

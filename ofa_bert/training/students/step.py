@@ -100,6 +100,6 @@ def state_loss(
     weights: paddle.Tensor,
     projection: Optional[nn.Layer] = None,
 ) -> paddle.Tensor:
-    """`distillation.hidden_loss` of the embeddings' output and of every layer beside the teacher's layer `matched` names."""
+    """`hidden_loss` of the embeddings' output and of every layer beside the teacher's layer that `matched` names."""
     states = own.states if projection is None else [projection(states) for states in own.states]
     return hidden_loss(states, [wanted.states[0], *(wanted.states[layer + 1] for layer in matched)], weights)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from conftest import VOCABULARY
+
+from helpers.models import VOCABULARY
 
 PAD = 0
 LABELS = ["bad", "fair", "good"]

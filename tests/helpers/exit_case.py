@@ -6,8 +6,9 @@ import json
 from typing import Any, NamedTuple
 
 import numpy as np
-from conftest import WORDS, build, randomise
-from handmade import tokenizer_for
+
+from helpers.foreign_files import tokenizer_for
+from helpers.models import WORDS, build, randomise
 
 LAYERS = (0, 2, 3)
 ENDS = (1, 3, 4, 5)

@@ -9,7 +9,8 @@ import struct
 import zipfile
 
 import numpy as np
-from conftest import VOCABULARY
+
+from helpers.models import VOCABULARY
 
 STORAGES = {
     "f4": "FloatStorage",

@@ -1,0 +1,7 @@
+"""Where this checkout lies, and the real data and models beside it; tests that read those are skipped without them."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared"
+TESTS = ROOT / "tests"
