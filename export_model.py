@@ -1,60 +1,8 @@
-"""Export a sub-model of a supernet: dynamic, to finetune further, and static, to deploy.
-
-    python -u ./export_model.py --model_type bert --model_name_or_path ./tmp/SST-2-ofa --max_seq_length 128 \\
-        --sub_model_output_dir ./tmp/SST-2-0.67 --static_sub_model ./tmp/SST-2-0.67-static \\
-        --width_mult 0.6666666666666666 --onnx --device gpu
-
-    ... --precision fp32 fp16 int8 int8-static --task_name SST-2 --data_dir ./glue/SST-2
-
-Before it succeeds, it loads what it wrote into Paddle Inference and ONNX Runtime and compares logits on several batch
-sizes and lengths, of a model with exits those of every exit; with data also the score on dev, which no precision may
-lower by more than --max_drop points.
-"""
+"""Export a sub-model of a supernet; the code is in ofa_bert/cli/commands/export.py."""
 
 import sys
 
-from ofa_bert.cli.parser import parse
-from ofa_bert.cli.process import run, show
-from ofa_bert.export.config import ExportConfig
-
-
-def work(argv=None):
-    config = parse(ExportConfig, argv, *__doc__.split("\n\n", 1))
-    # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.training.device import select_device
-
-    select_device("cpu" if config.n_gpu == 0 else config.device)
-    from ofa_bert.export.sub_model import deploy
-    from ofa_bert.reporting import millions
-    from ofa_bert.tasks.metrics import as_text
-
-    summary = deploy(config)
-    show(f"sub-model: {millions(summary['parameters'])} parameters, {summary['flops'] / 1e9:.2f} GFLOPs at 128 tokens")
-    if summary["scores"]:
-        show(f"dev: {as_text(summary['scores'])}")
-    show(f"dynamic model: {summary['dynamic']}")
-    for model in summary["models"]:
-        show(
-            f"{model['name']}: {model['bytes'] / 1e6:.1f} MB, max |d logit| {model['max_abs_difference']:.1e},"
-            f" same answers {model['argmax_agreement']:.1%}" + _score(model)
-        )
-    if summary.get("exits"):
-        entry = summary["exits"]
-        worst = max(max(model["max_abs_difference"]) for model in entry["models"] if model["precision"] == "fp32")
-        show(f"exits after {' '.join(map(str, entry['layers']))} layers: max |d logit| {worst:.1e} in fp32")
-    if "static" in summary:
-        show(f"static model: {summary['static']}")
-
-
-def _score(model):
-    if model["score_after"] is None:
-        return ""
-    return f", dev {model['score_after']:.4f} ({100 * (model['score_after'] - model['score_before']):+.1f} points)"
-
-
-def main(argv=None):
-    return run(work, argv)
-
+from ofa_bert.cli.commands.export import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,9 +18,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parent)]
 
+from ofa_bert.models import device  # noqa: E402
 from ofa_bert.system import environment  # noqa: E402
 from ofa_bert.system.machine import host_peak_mib  # noqa: E402
-from ofa_bert.training import device  # noqa: E402
 
 environment.prepare()  # before Paddle loads; OFA_BERT_ENVIRONMENT=off leaves everything as installed
 

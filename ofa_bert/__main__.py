@@ -16,6 +16,7 @@ commands:
   trtexec         the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT
 """
 
+import importlib
 import os
 import sys
 
@@ -24,27 +25,24 @@ if not __package__:
     # first, and would give PaddleNLP ours for another of that name.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from ofa_bert.cli.commands.bundles import run_bench, run_demo, run_exits, run_export_serving, run_predict, run_trtexec
-from ofa_bert.cli.commands.recipe_commands import run_distil, run_prune, run_recipe  # noqa: E402
-from ofa_bert.cli.commands.search_commands import run_latency, run_pretrain, run_search, run_tune  # noqa: E402
-from ofa_bert.cli.process import run, show  # noqa: E402
+from ofa_bert.cli.process import run_command, show  # noqa: E402
 from ofa_bert.errors import UserError  # noqa: E402
 
-COMMANDS = {
-    "bench": run_bench,
-    "demo": run_demo,
-    "distil": run_distil,
-    "exits": run_exits,
-    "export_serving": run_export_serving,
-    "latency": run_latency,
-    "predict": run_predict,
-    "pretrain": run_pretrain,
-    "prune": run_prune,
-    "recipe": run_recipe,
-    "search": run_search,
-    "trtexec": run_trtexec,
-    "tune": run_tune,
-}
+COMMANDS = (
+    "bench",
+    "demo",
+    "distil",
+    "exits",
+    "export_serving",
+    "latency",
+    "predict",
+    "pretrain",
+    "prune",
+    "recipe",
+    "search",
+    "trtexec",
+    "tune",
+)
 
 
 def work(argv):
@@ -54,11 +52,11 @@ def work(argv):
         given = f"{argv[0]}: no such command; " if argv else ""
         raise UserError(f"{given}commands: {', '.join(COMMANDS)}. python -m ofa_bert --help explains them.")
     else:
-        COMMANDS[argv[0]](argv[1:])
+        importlib.import_module(f"ofa_bert.cli.commands.{argv[0]}").run(argv[1:])
 
 
 def main(argv=None):
-    return run(work, sys.argv[1:] if argv is None else argv, resumable=False)
+    return run_command(work, sys.argv[1:] if argv is None else argv, resumable=False)
 
 
 if __name__ == "__main__":

@@ -50,11 +50,11 @@ Key = tuple[int, int]  # threads, index of the model
 SPINNING = ("paddle_inference", "paddle_dynamic")  # back ends whose threads do not sleep at once
 
 
-def bench(config: BenchConfig, argv: Sequence[str] = ()) -> str:
+def bench(config: BenchConfig, argv: Sequence[str] = (), download: Optional[Callable[[Task], Datasets]] = None) -> str:
     """Measure, write rows, table and plots into the output directory, and return the text to print."""
     bundles = open_bundles(config.bundles)
     check(config, bundles)
-    data = _data(config, bundles)
+    data = _data(config, bundles, download)
     output = Path(config.output_dir)
     with tempfile.TemporaryDirectory(prefix="ofa_bert-") as scratch:
         found, skipped = runnable(config, bundles, Path(scratch))
@@ -82,7 +82,7 @@ def bench(config: BenchConfig, argv: Sequence[str] = ()) -> str:
     return f"{text}\n\n{output}: {', '.join([JSON_FILE, CSV_FILE, TABLE_FILE, *drawn])}"
 
 
-def _data(config: BenchConfig, bundles: Bundles) -> Optional[Datasets]:
+def _data(config: BenchConfig, bundles: Bundles, download: Optional[Callable[[Task], Datasets]]) -> Optional[Datasets]:
     """The dev data to score on, with the classes in the order that the bundles know them; None when none are given."""
     if not config.has_data:
         return None
@@ -93,7 +93,7 @@ def _data(config: BenchConfig, bundles: Bundles) -> Optional[Datasets]:
     task, arguments = next(iter(tasks.values())), config.data_arguments()
     if config.data_dir:
         arguments["task_name"] = config.task_name or task["name"]
-    return load_datasets(labels=task["labels"], **arguments)
+    return load_datasets(labels=task["labels"], **arguments, download=download)
 
 
 def score_of(model: Model, bundles: Bundles, data: Optional[Datasets], config: BenchConfig) -> Row:

@@ -22,8 +22,7 @@ import numpy as np
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
-from ofa_bert.system import child_process
-from ofa_bert.training import device as training_device
+from ofa_bert.system import child_process, packages
 
 NEEDED = ("torch", "transformers", "onnx", "onnxruntime")
 PRECISIONS = ("fp32", "fp16", "int8")  # of hugging_face
@@ -181,8 +180,7 @@ def open_hugging_face(path: Path, precision: str, device: str, threads: int, tun
 def open_paddle_dynamic(manifest: Mapping[str, Any], device: str, threads: int) -> Backend:
     """PaddleNLP's model of the bundle's shape, in evaluation mode."""
     shape, sub_model = described(manifest, "this bundle")
-    training_device.select_device(device)
-    import paddle
+    paddle = packages.require("paddle")
     from paddlenlp.transformers import BertConfig
 
     from ofa_bert.models.encoder import resize

@@ -14,9 +14,17 @@ _WANTED = {whole: "a whole number", number: "a number"}
 
 
 def parse(
-    cls: type[C], argv: Optional[Sequence[str]], description: str, epilog: str = "", prog: Optional[str] = None
+    cls: type[C],
+    argv: Optional[Sequence[str]],
+    description: str,
+    epilog: str = "",
+    prog: Optional[str] = None,
+    elsewhere: Optional[Mapping[str, str]] = None,
 ) -> C:
-    """Parse a command line into `cls`. Every problem is reported in one UserError; `--help` exits as argparse does."""
+    """Parse a command line into `cls`. Every problem is reported in one UserError; `--help` exits as argparse does.
+
+    elsewhere: flag -> why it is refused here, for flags that another use of the command has; default: cls.ELSEWHERE.
+    """
     parser = _Parser(
         prog=prog,
         description=description,
@@ -28,7 +36,7 @@ def parse(
     for field in fields:
         _add(parser, field)
     namespace, unknown = parser.parse_known_args(argv)
-    elsewhere = getattr(cls, "ELSEWHERE", {})
+    elsewhere = elsewhere or getattr(cls, "ELSEWHERE", {})
     problems = [_unknown(word, fields, elsewhere) for word in unknown if word.startswith("-")]
     problems += [f"{word}: belongs to no flag" for word in unknown if not word.startswith("-")]
     values = {field.name: _convert(field, getattr(namespace, field.name), problems) for field in fields}
@@ -66,7 +74,6 @@ def _metavar(meta: Any) -> str:
 
 
 def _unknown(word: str, fields: Sequence[dataclasses.Field], elsewhere: Mapping[str, str]) -> str:
-    """`elsewhere`: flag -> why it is refused here, for those that another use of the command has."""
     flag = word.split("=")[0]
     if flag in elsewhere:
         return f"{flag}: {elsewhere[flag]}"

@@ -11,15 +11,15 @@ from typing import Any, Callable, Optional, Sequence
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ofa_bert.errors import UserError
+from ofa_bert.models import device
 from ofa_bert.system import environment
-from ofa_bert.training import device
 
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130
 
 
-def run(
+def run_command(
     work: Callable[[Optional[Sequence[str]]], None], argv: Optional[Sequence[str]] = None, resumable: bool = True
 ) -> int:
     """Call `work(argv)` and return the exit code: 0; 2 for a user's mistake; 1 for a run that failed; 130 for Ctrl-C.
@@ -50,8 +50,9 @@ def begin(config: Any) -> Any:
     """The Datasets that a command names, after which its device is set and launched processes know each other."""
     # Not at the top: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.data.sources import load_datasets
+    from ofa_bert.training.glue_download import download_glue
 
-    datasets = load_datasets(**config.data_arguments())
+    datasets = load_datasets(**config.data_arguments(), download=download_glue)
     device.select_device(config.device)
     from ofa_bert.training import distributed
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, Sequence
 
 from ofa_bert.data import demo_task
 from ofa_bert.data.examples import check_labels
@@ -12,8 +12,7 @@ from ofa_bert.data.glue_files import read_glue_files
 from ofa_bert.data.own_files import read_own_files
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task
-from ofa_bert.tasks.task import Datasets, Example
-from ofa_bert.training.glue_download import download_glue
+from ofa_bert.tasks.task import Datasets, Example, Task
 
 
 def load_datasets(
@@ -25,12 +24,13 @@ def load_datasets(
     label_column: str | None = None,
     labels: Sequence[str] | None = None,
     regression: bool | None = None,
+    download: Callable[[Task], Datasets] | None = None,
 ) -> Datasets:
     """The task with its training and dev examples, from wherever the arguments point.
 
     train_file and dev_file: your own files; a GLUE task_name then gives labels and metrics.
-    data_dir: GLUE's official files, or the demo's. Neither: the demo is generated, PaddleNLP downloads a
-    GLUE task. labels: the classes in the order that a trained model knows them, empty for regression.
+    data_dir: GLUE's official files, or the demo's. Neither: the demo is generated, a GLUE task comes from
+    `download`. labels: the classes in the order that a trained model knows them, empty for regression.
     regression: True or False overrides the guess from the training labels of your own files.
     Raises UserError, with file and line, for whatever is wrong with the data.
     """
@@ -47,7 +47,7 @@ def load_datasets(
     if data_dir:
         data = read_glue_files(task, Path(data_dir))
     else:
-        data = demo_task.generate() if demo else download_glue(task)
+        data = demo_task.generate() if demo else _downloaded(task, download)
     return data if labels is None else _in_order(data, tuple(labels))
 
 
@@ -63,3 +63,9 @@ def _in_order(data: Datasets, labels: tuple[str, ...]) -> Datasets:
 
     dev = {split: moved(examples) for split, examples in data.dev.items()}
     return Datasets(replace(data.task, labels=labels), moved(data.train), dev)
+
+
+def _downloaded(task: Task, download: Callable[[Task], Datasets] | None) -> Datasets:
+    if download is None:
+        raise UserError(f"GLUE task {task.name}: give the directory of its official files as data_dir")
+    return download(task)

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
-from paddle import nn
 
 from ofa_bert.errors import UserError
+from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import MODES, Policy
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
 from ofa_bert.files.atomic import EXIT_POLICY, read_json
-from ofa_bert.models.exit_graphs import depths
-from ofa_bert.models.exit_heads import Exits
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
 
@@ -26,16 +24,19 @@ class Chosen(NamedTuple):
 
 
 def policy_json(
-    policy: Policy, mode: str, ask: Sequence[int], sub_model: SubModelConfig, model: nn.Layer, exits: Exits, task: Task,
-    where: str,
+    policy: Policy, mode: str, ask: Sequence[int], sub_model: SubModelConfig, layout: ExitLayout, layers: Sequence[int],
+    task: Task, where: str,
 ) -> dict[str, Any]:  # fmt: skip
-    """The content of an exit_policy.json: what `read_policy` checks, and `where` it was chosen."""
+    """The content of an exit_policy.json: what `read_policy` checks, and `where` it was chosen.
+
+    layers: that run until each exit, the last one included.
+    """
     return {
         "policy": policy.to_json(),
         "mode": mode,
         "sub_model": sub_model.to_json(),
-        "exits": exits.layout.to_json(),
-        "layers": list(depths(model, exits)),
+        "exits": layout.to_json(),
+        "layers": list(layers),
         "ask": list(ask),
         "task": task.to_json(),
         "model": where,
@@ -43,7 +44,12 @@ def policy_json(
 
 
 def read_policy(
-    where: str, meta: Mapping[str, Any], model: nn.Layer, exits: Exits, kept_tokens: Optional[np.ndarray] = None
+    where: str,
+    meta: Mapping[str, Any],
+    layout: ExitLayout,
+    layers: Sequence[int],
+    vocab_size: int,
+    kept_tokens: Optional[np.ndarray] = None,
 ) -> Chosen:
     """The policy of a directory or file; UserError unless it was chosen for this sub-model and these exits.
 
@@ -51,7 +57,7 @@ def read_policy(
     """
     path = Path(where) / EXIT_POLICY if Path(where).is_dir() else Path(where)
     about = read_json(path)
-    layers = list(depths(model, exits))
+    layers = list(layers)
     try:
         Policy.from_json(about["policy"])
         own = about["layers"], about["exits"], about["sub_model"], about["task"]["name"]
@@ -59,7 +65,7 @@ def read_policy(
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise UserError(f"--exit_policy {path}: is no {EXIT_POLICY} of python -m ofa_bert exits") from None
-    wanted = layers, exits.layout.to_json(), meta["sub_model"], meta["task"]["name"]
+    wanted = layers, layout.to_json(), meta["sub_model"], meta["task"]["name"]
     for what, has, needs in zip(("layers", "exits", "sub-model", "task"), own, wanted):
         if has != needs:
             raise UserError(
@@ -67,7 +73,7 @@ def read_policy(
                 " model with python -m ofa_bert exits and the same --width_mult and --depth_mult"
             )
     table = path.with_name(TABLE)
-    found = _table(table, layers, model.config.vocab_size, kept_tokens) if table.is_file() else None
+    found = _table(table, layers, vocab_size, kept_tokens) if table.is_file() else None
     if found is None and about["mode"] == "predicted":
         raise UserError(f"--exit_policy {path}: predicts exits, and {TABLE} does not lie beside it; make it anew")
     return Chosen({key: value for key, value in about.items() if key != "model"}, found)

@@ -28,6 +28,7 @@ from ofa_bert.export.tokenizer import write_fast_tokenizer
 from ofa_bert.export.variants import Exporter, check_plan, plan
 from ofa_bert.files.atomic import atomic_directory, write_json_atomic
 from ofa_bert.models.encoder import backbone, longest_input, model_type_of
+from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Task
@@ -68,7 +69,10 @@ def export_bundle(
     _check(model, meta, max_seq_length)
     names = plan(precisions, onnx, fused)
     check_plan(model, names, data is not None)
-    policy = read_policy(exit_policy, meta, model, exits, kept_tokens) if exits and exit_policy else None
+    policy = None
+    if exits and exit_policy:
+        layers, vocab_size = depths(model, exits), model.config.vocab_size
+        policy = read_policy(exit_policy, meta, exits.layout, layers, vocab_size, kept_tokens)
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
         probes = _probes(model, max_seq_length) + _sentences(model, data)
         judge = Judge(model, probes, tolerance, data, max_drop)

@@ -31,6 +31,7 @@ from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, u
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.evaluation import score
+from ofa_bert.training.glue_download import download_glue
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ def _data(config: ExportConfig, task: Task) -> Datasets:
     arguments = config.data_arguments()
     if not (config.train_file or config.task_name):
         arguments["task_name"] = task.name
-    datasets = load_datasets(**arguments, labels=task.labels)
+    datasets = load_datasets(**arguments, labels=task.labels, download=download_glue)
     check_task(config.model_name_or_path, {"task": task.to_json()}, datasets.task)
     return datasets
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
 
-from ofa_bert.cli.parser import parse
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.sub_model import deploy
+from ofa_bert.options import arguments
 from ofa_bert.recipes.config import DemoConfig
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.opening import open_model
@@ -47,35 +48,30 @@ def demo(config: DemoConfig) -> list[dict[str, Any]]:
     """finetune -> supernet -> export -> comparison; one row per sub-model. A second call continues the first."""
     output = Path(config.output_dir)
     encoder = embedded_encoder()
-    shared = [
-        "--task_name",
-        "demo",
-        "--device",
-        config.device,
-        "--max_seq_length",
-        "64",
-        "--batch_size",
-        "32",
-        "--resume",
-    ]
     teacher, supernet = str(output / "teacher"), str(output / "supernet")
-    tuning = [*shared, "--model_name_or_path", str(encoder), "--output_dir", teacher, "--learning_rate", "1e-4"]
-    tuning += ["--num_train_epochs", "1", "--save_steps", "100", "--logging_steps", "25"]
-    finetune_config = _step("run_glue.py", FinetuneConfig, tuning)
-    datasets = load_datasets(**finetune_config.data_arguments())
-    finetune(finetune_config, datasets)
-    widths = [str(width) for width in WIDTHS]
-    elastic = [*shared, "--model_name_or_path", teacher, "--output_dir", supernet, "--width_mult_list", *widths]
-    elastic += ["--num_train_epochs", "1", "--save_steps", "100", "--logging_steps", "25", "--supernet_dropout", "0"]
-    results = train_supernet(_step("run_glue_ofa.py", OfaConfig, elastic), datasets)
+    both = {
+        "task_name": "demo", "device": config.device, "max_seq_length": 64, "batch_size": 32, "resume": True,
+        "num_train_epochs": 1.0, "save_steps": 100, "logging_steps": 25,
+    }  # fmt: skip
+    tuning = FinetuneConfig(**both, model_name_or_path=str(encoder), output_dir=teacher, learning_rate=1e-4)
+    datasets = load_datasets(**tuning.data_arguments())
+    _announce("run_glue.py", tuning)
+    finetune(tuning, datasets)
+    elastic = OfaConfig(
+        **both, model_name_or_path=teacher, output_dir=supernet, width_mult_list=WIDTHS, supernet_dropout=0.0
+    )
+    _announce("run_glue_ofa.py", elastic)
+    results = train_supernet(elastic, datasets)
     bundles = {}
-    for row, width in zip(results["best"], widths):
+    for row, width in zip(results["best"], WIDTHS):
         name = row["name"]
         bundles[name] = output / "static" / name
-        cut = ["--model_name_or_path", supernet, "--sub_model_output_dir", str(output / "dynamic" / name)]
-        cut += ["--static_sub_model", str(bundles[name]), "--width_mult", width, "--onnx", "--device", config.device]
-        cut += ["--max_seq_length", str(LENGTH)]
-        deploy(_step("export_model.py", ExportConfig, cut))
+        cut = ExportConfig(
+            model_name_or_path=supernet, sub_model_output_dir=str(output / "dynamic" / name), width_mult=width,
+            static_sub_model=str(bundles[name]), onnx=True, device=config.device, max_seq_length=LENGTH,
+        )  # fmt: skip
+        _announce("export_model.py", cut)
+        deploy(cut)
     milliseconds = {batch: _latency(bundles, batch, config.device) for batch in BATCHES}
     return [
         {
@@ -90,9 +86,8 @@ def demo(config: DemoConfig) -> list[dict[str, Any]]:
     ]
 
 
-def _step(script: str, cls: Any, argv: list[str]) -> Any:
-    logger.info("python %s %s", script, " ".join(argv))
-    return parse(cls, argv, script)
+def _announce(script: str, config: Any) -> None:
+    logger.info("python %s %s", script, shlex.join(arguments(config, defaults=False)))
 
 
 def _latency(bundles: dict[str, Path], batch: int, device: str) -> dict[str, float]:

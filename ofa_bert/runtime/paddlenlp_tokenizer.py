@@ -10,14 +10,13 @@ import numpy as np
 from ofa_bert.bundle.manifest import TOKENIZER
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.texts import Text, TextEncoder
+from ofa_bert.system import packages
 
 
 def paddlenlp_encoder(bundle: Path, manifest: Mapping[str, Any]) -> TextEncoder:
     try:
         # Costs seconds and the training stack: only for the families that have no tokenizer.json.
-        from ofa_bert.runtime.backends import paddle_inference
-
-        paddle_inference.require_paddle()
+        packages.require("paddle")
         from paddlenlp.transformers import AutoTokenizer
     except (ImportError, UserError) as error:
         raise UserError(

@@ -33,6 +33,7 @@ from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system.machine import processor
 from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.training.glue_download import download_glue
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def load_supernet(config: SearchConfig) -> Supernet:
         )
     trained = meta["config"]
     data = config.recorded_data(trained)
-    datasets = load_datasets(**data.data_arguments(), labels=tuple(meta["task"]["labels"]))
+    datasets = load_datasets(**data.data_arguments(), labels=tuple(meta["task"]["labels"]), download=download_glue)
     check_task(where, meta, datasets.task)
     encoded = encode_once(datasets.train, tokenizer, meta["max_seq_length"], Path(config.output_dir, DIRECTORY))
     count = held_out_count(len(encoded), trained["held_out_share"])

@@ -21,6 +21,7 @@ from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atom
 from ofa_bert.latency.device import Device
 from ofa_bert.latency.exits import mean_ms
 from ofa_bert.models.directories import save_model
+from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
 from ofa_bert.models.record import FORMAT
 from ofa_bert.models.supernet import extract, forward
@@ -113,7 +114,10 @@ def _write_policy(
     path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: Way
 ) -> str:
     """The file that export_model.py --exit_policy takes, in its directory; returns the directory."""
-    about = policy_json(way.policy, "threshold", way.ask, sub_model, small, exits, supernet.task, supernet.where)
+    layers = depths(small, exits)
+    about = policy_json(
+        way.policy, "threshold", way.ask, sub_model, exits.layout, layers, supernet.task, supernet.where
+    )
     with atomic_directory(path) as new:
         write_json_atomic(new / EXIT_POLICY, about)
     return str(path)

@@ -11,6 +11,7 @@ from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.tasks.task import Example
+from ofa_bert.training.glue_download import download_glue
 
 GLUE = SHARED / "data" / "glue"
 
@@ -247,12 +248,15 @@ def test_download(monkeypatch):
         return [[{**texts, "labels": labels[name]}] * (len(split)) for split in splits]
 
     stand_in(monkeypatch, load_dataset)
-    data = load_datasets("MNLI")
+    data = load_datasets("MNLI", download=download_glue)
     assert {split: len(examples) for split, examples in data.dev.items()} == {"matched": 11, "mismatched": 14}
     assert data.train[0] == Example("s", "mnli", 2) and len(data.train) == 5
-    assert load_datasets("MNLI", labels=["neutral", "entailment", "contradiction"]).train[0].label == 0
-    assert load_datasets("cola").dev["dev"][0] == Example("s", None, 1)
-    assert math.isclose(load_datasets("sts-b").train[0].label, 3.8)
+    assert (
+        load_datasets("MNLI", download=download_glue, labels=["neutral", "entailment", "contradiction"]).train[0].label
+        == 0
+    )
+    assert load_datasets("cola", download=download_glue).dev["dev"][0] == Example("s", None, 1)
+    assert math.isclose(load_datasets("sts-b", download=download_glue).train[0].label, 3.8)
 
 
 def test_download_that_fails_says_what_to_do(monkeypatch):
@@ -260,4 +264,9 @@ def test_download_that_fails_says_what_to_do(monkeypatch):
         raise RuntimeError("Downloading from https://example.org failed.\nTwice.")
 
     stand_in(monkeypatch, load_dataset)
-    fault(r"cannot load GLUE task qnli \(RuntimeError: Downloading .* failed\.\).*--data_dir", "qnli")
+    fault(
+        r"cannot load GLUE task qnli \(RuntimeError: Downloading .* failed\.\).*--data_dir",
+        "qnli",
+        download=download_glue,
+    )
+    fault("task qnli: give the directory of its official files", "qnli")

@@ -16,6 +16,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits import policy_file
 from ofa_bert.exits.policy import Policy, first_exits
 from ofa_bert.export import exit_parts
+from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.exit_parts import merge
 from ofa_bert.runtime.exit_tensors import OnDevice
@@ -417,17 +418,21 @@ def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
 def test_a_policy_for_another_model_is_refused(case, tmp_path):
     meta = {"sub_model": whole(case.model).to_json(), "task": case.manifest["task"]}
     write_policy(tmp_path / "policy", case.model, case.exits, meta, case.data, case.outputs, 0.5)
-    read = policy_file.read_policy
-    assert read(tmp_path / "policy" / "exit_policy.json", meta, case.model, case.exits).table is not None
+
+    def read(path, meta):
+        vocab_size = case.model.config.vocab_size
+        return policy_file.read_policy(path, meta, case.exits.layout, depths(case.model, case.exits), vocab_size)
+
+    assert read(tmp_path / "policy" / "exit_policy.json", meta).table is not None
     with pytest.raises(UserError, match="chosen for the sub-model"):
-        read(tmp_path / "policy", {**meta, "sub_model": {}}, case.model, case.exits)
+        read(tmp_path / "policy", {**meta, "sub_model": {}})
     with pytest.raises(UserError, match="chosen for the task t, this model has u"):
-        read(tmp_path / "policy", {**meta, "task": {"name": "u"}}, case.model, case.exits)
+        read(tmp_path / "policy", {**meta, "task": {"name": "u"}})
     (tmp_path / "policy" / "exit_policy.json").write_text("[]")
     with pytest.raises(UserError, match="is no exit_policy.json"):
-        read(tmp_path / "policy", meta, case.model, case.exits)
+        read(tmp_path / "policy", meta)
     with pytest.raises(UserError, match="cannot be read"):
-        read(tmp_path / "nothing", meta, case.model, case.exits)
+        read(tmp_path / "nothing", meta)
 
 
 def write_data(case, folder):

@@ -407,7 +407,7 @@ def fake_paddle(monkeypatch):
             **more,
         )
         monkeypatch.setitem(sys.modules, "paddle", paddle)
-        monkeypatch.setattr(registry.environment, "require_paddle", lambda: paddle)
+        monkeypatch.setattr(paddle_inference.packages, "require", lambda name: paddle)
         return inference
 
     return install

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from helpers.paths import ROOT
-from ofa_bert.runtime.backends import paddle_inference
-from ofa_bert.system import environment
-from ofa_bert.training import device as training_device
+from ofa_bert.errors import UserError
+from ofa_bert.models import device as paddle_device
+from ofa_bert.system import environment, packages
 
 SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")
 MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
@@ -191,7 +191,7 @@ def test_newest_scipy_and_zlib_work_after_paddle(switch):
 
 def test_without_the_cure_paddle_2_breaks_zlib():
     """The negative control: if this ever passes uncured, the test above proves nothing."""
-    paddle = paddle_inference.require_paddle()
+    paddle = packages.require("paddle")
     if not paddle.__version__.startswith("2.") or sys.platform != "linux":
         pytest.skip("only libpaddle 2.x on Linux exports an old zlib")
     if "zlib" in sys.builtin_module_names:
@@ -230,8 +230,8 @@ def test_launched_processes_share_the_cores(tmp_path):
 
 def test_importing_everything_is_quiet():
     code = """
-from ofa_bert.system import environment
-paddle = environment.require_paddle()
+from ofa_bert.system import environment, packages
+paddle = packages.require("paddle")
 from paddlenlp.utils.log import logger
 logger.info("chatter")
 logger.warning("kept")
@@ -245,7 +245,7 @@ logger.warning("kept")
 def test_require_paddle_says_what_to_install(tmp_path):
     (tmp_path / "paddle").mkdir()  # what an uninstalled Paddle can leave behind
     bare = "import sys; sys.path[:] = [p for p in sys.path if 'site-packages' not in p]\n"
-    code = "from ofa_bert.system import environment\ntry: environment.require_paddle()\nexcept Exception as e: "
+    code = "from ofa_bert.system import packages\ntry: packages.require('paddle')\nexcept Exception as e: "
     code += "print(type(e).__name__, e)"
     for path in (str(ROOT), f"{tmp_path}{os.pathsep}{ROOT}"):
         status, line, stderr = run_python(bare + code, PYTHONPATH=path)
@@ -256,20 +256,20 @@ def test_require_paddle_says_what_to_install(tmp_path):
 def test_paddle_without_paddlenlp_is_one_line(monkeypatch):
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "paddlenlp" else found(name))
-    with pytest.raises(environment.UserError, match=r'PaddleNLP is not installed; .*pip install "ofa_bert\[train\]"'):
-        training_device.select_device("cpu")
+    with pytest.raises(UserError, match=r'PaddleNLP is not installed; .*pip install "ofa_bert\[train\]"'):
+        paddle_device.select_device("cpu")
 
 
 def test_select_device():
-    assert training_device.select_device("cpu") == "cpu"
-    present = training_device._present_devices(paddle_inference.require_paddle())
+    assert paddle_device.select_device("cpu") == "cpu"
+    present = paddle_device._present_devices(packages.require("paddle"))
     assert present[0] == "cpu"
-    with pytest.raises(environment.UserError, match="--device npu: unknown; allowed: cpu, gpu, xpu"):
-        training_device.select_device("npu")
-    for device in sorted(set(training_device.DEVICES) - set(present)):
-        with pytest.raises(environment.UserError, match=f"--device {device}: not available.*available: cpu"):
-            training_device.select_device(device)
-    assert training_device.select_device("cpu") == "cpu"
+    with pytest.raises(UserError, match="--device npu: unknown; allowed: cpu, gpu, xpu"):
+        paddle_device.select_device("npu")
+    for device in sorted(set(paddle_device.DEVICES) - set(present)):
+        with pytest.raises(UserError, match=f"--device {device}: not available.*available: cpu"):
+            paddle_device.select_device(device)
+    assert paddle_device.select_device("cpu") == "cpu"
 
 
 def test_a_card_that_paddle_cannot_use_is_one_clear_line():
@@ -291,6 +291,6 @@ def test_a_card_that_paddle_cannot_use_is_one_clear_line():
             raise OSError("C++ Traceback\n(External) CUDA error(209), no kernel image is available.")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paddle_inference, "require_paddle", lambda: NoKernelImage)
-        with pytest.raises(environment.UserError, match=r"cannot compute on it \(.*error\(209\).*Paddle 3.x"):
-            training_device.select_device("gpu")
+        patch.setattr(paddle_device, "require", lambda name: NoKernelImage)
+        with pytest.raises(UserError, match=r"cannot compute on it \(.*error\(209\).*Paddle 3.x"):
+            paddle_device.select_device("gpu")

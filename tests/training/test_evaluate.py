@@ -86,7 +86,7 @@ def test_errors_become_one_line_and_an_exit_code(error, code, words, capsys):
     def work(argv):
         raise error
 
-    assert process.run(work, []) == code
+    assert process.run_command(work, []) == code
     shown = capsys.readouterr().err
     assert shown.count("error:") == 1 and words in shown and "Traceback" not in shown
 
@@ -96,7 +96,7 @@ def test_our_own_bugs_keep_their_stack_trace():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        process.run(work, [])
+        process.run_command(work, [])
 
 
 def test_only_the_first_process_logs(monkeypatch, capsys):
@@ -104,8 +104,8 @@ def test_only_the_first_process_logs(monkeypatch, capsys):
         logging.getLogger("ofa_bert.test").info("hello")
 
     monkeypatch.setenv("PADDLE_TRAINER_ID", "1")
-    process.run(work, [])
+    process.run_command(work, [])
     assert "hello" not in capsys.readouterr().err
     monkeypatch.setenv("PADDLE_TRAINER_ID", "0")
-    process.run(work, [])
+    process.run_command(work, [])
     assert "hello" in capsys.readouterr().err

@@ -10,10 +10,10 @@ import numpy as np
 
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.errors import UserError
-from ofa_bert.runtime.backends import paddle_inference, tensorrt
+from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import NO_BF16, Engine, Settings
 from ofa_bert.runtime.exit_tensors import Part
-from ofa_bert.system.environment import prepare
+from ofa_bert.system import packages
 
 GPU_MEMORY = 256  # MiB that Paddle's pool on a GPU starts with; it grows
 # oneDNN fusions of Paddle 2.6 and 3.3: of two activations in a row, TinyBERT's tanh and ReLU, they keep one, without a
@@ -41,7 +41,7 @@ def paddle_inference_part(files: Sequence[Path], settings: Settings) -> Part:
 
 
 def _paddle_predictor(files: Sequence[Path], settings: Settings) -> Any:
-    paddle = paddle_inference.require_paddle()
+    paddle = packages.require("paddle")
     from paddle import inference
 
     if settings.provider != "cpu":
@@ -124,24 +124,3 @@ def _paddle_tensorrt(inference: Any, files: Sequence[Path], settings: Settings) 
     config = _paddle_config(inference, files, settings)
     tensorrt.set_up_paddle(config, inference.PrecisionType, settings.precision, settings.profile, cache)
     return config
-
-
-INSTALL_HINT = (
-    'Paddle is not installed. For a CPU: pip install "ofa_bert[cpu]"; for an NVIDIA GPU: pip install "ofa_bert[gpu]"'
-)
-
-
-def require_paddle():
-    """Returns the module paddle, or raises UserError that says what to install."""
-    prepare()
-    try:
-        import paddle
-    except ModuleNotFoundError as error:
-        if error.name == "paddle":
-            raise UserError(INSTALL_HINT) from error
-        raise UserError(f"Paddle is installed but the package {error.name!r} that it needs is not") from error
-    except ImportError as error:
-        raise UserError(f"Paddle is installed but does not load: {error}") from error
-    if not hasattr(paddle, "set_device"):  # an empty folder named paddle imports as a namespace package
-        raise UserError(INSTALL_HINT)
-    return paddle

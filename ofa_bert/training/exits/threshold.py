@@ -115,7 +115,9 @@ def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]
     if table is not None:
         report["prediction"] = _prediction_errors(subject, way, table)
     mode = "threshold" if way.table is None else "predicted"
-    about = policy_json(way.policy, mode, way.ask, sub_model, model, exits, datasets.task, str(where))
+    about = policy_json(
+        way.policy, mode, way.ask, sub_model, exits.layout, depths(model, exits), datasets.task, str(where)
+    )
     results = {
         "task": datasets.task.name,
         "name": name,

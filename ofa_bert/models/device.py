@@ -1,15 +1,13 @@
-"""The device that Paddle trains on."""
+"""The device that Paddle computes on."""
 
 from __future__ import annotations
 
 import importlib.util
 
 from ofa_bert.errors import UserError
-from ofa_bert.runtime.backends.paddle_inference import require_paddle
+from ofa_bert.system.packages import missing, require
 
 DEVICES = ("cpu", "gpu", "xpu")
-
-TRAIN_HINT = 'PaddleNLP is not installed; training and export need it: pip install "ofa_bert[train]"'
 
 
 def select_device(device: str) -> str:
@@ -19,9 +17,9 @@ def select_device(device: str) -> str:
     """
     if device not in DEVICES:
         raise UserError(f"--device {device}: unknown; allowed: {', '.join(DEVICES)}")
-    paddle = require_paddle()
+    paddle = require("paddle")
     if importlib.util.find_spec("paddlenlp") is None:
-        raise UserError(TRAIN_HINT)
+        raise missing("paddlenlp")
     present = _present_devices(paddle)
     if device not in present:
         raise UserError(

@@ -1,0 +1,33 @@
+"""A small student, trained on what a teacher answers."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
+
+EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
+    --output_dir ./tmp/SST-2-student
+python -m ofa_bert distil --teacher ./tmp/SST-2 --student 6,12,768,1536 --task_name SST-2 \\
+    --output_dir ./tmp/SST-2-cut
+
+Several processes: python -m paddle.distributed.launch --nproc_per_node 2 ofa_bert/__main__.py distil ... --device cpu
+
+best/ is the best on dev, as run_glue.py's. With --state_weight 0 and --attention_weight 0 the teacher runs over train
+only once. Then: export_model.py, python -m ofa_bert prune, or all of it at once: python -m ofa_bert recipe
+"""
+
+
+def run(argv):
+    about = "Train a small student on what a finetuned teacher answers (and, if asked, on its states and attention)."
+    from ofa_bert.training.students.config import DistilConfig
+
+    config = parse(DistilConfig, argv, about, EXAMPLE, prog="python -m ofa_bert distil")
+    datasets = begin(config)
+    from ofa_bert.tasks.metrics import as_text
+    from ofa_bert.training import distributed
+    from ofa_bert.training.students.train import distil
+
+    results = distil(config, datasets)
+    if distributed.is_main():
+        best, sizes = results["best"], (results["teacher_parameters"], results["parameters"])
+        show(f"teacher, {sizes[0]} parameters, on dev: {as_text(results['teacher'])}")
+        show(f"student, {sizes[1]} parameters, on dev: {as_text(best['scores'])} (best, step {best['step']})")
+        show(f"written to {config.output_dir}")

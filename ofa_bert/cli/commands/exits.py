@@ -1,0 +1,29 @@
+"""The threshold of early exits, chosen and measured."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
+from ofa_bert.training.exits.config import ExitChoiceConfig
+
+DOC = """Choose the threshold of early exits, measure what it saves, report it on dev.
+
+    python -m ofa_bert exits --model_name_or_path ./tmp/SST-2-exits --task_name SST-2 --target_drop 0.006 \\
+        --output_dir ./tmp/SST-2-policy
+
+Sweeps thresholds on the part of train that training held out, by score, layers and measured time, and takes the one
+that the targets ask for; dev is only reported on. Also learns which tokens need how many layers, for --mode predicted.
+"""
+
+
+def run(argv):
+    config = parse(ExitChoiceConfig, argv, *DOC.split("\n\n", 1), prog="python -m ofa_bert exits")
+    datasets = begin(config)
+    from ofa_bert.reporting import table
+    from ofa_bert.training.exits.threshold import choose_exits, printable
+
+    results = choose_exits(config, datasets)
+    policy = results["chosen"]["policy"]
+    show(f"{results['name']}: {policy['criterion']} threshold {policy['threshold']:.4g}, mode {config.mode}\n")
+    show(table(printable(results)))
+    histogram = results["dev"]["exits"]["histogram"]
+    show("\nanswered after layer: " + "  ".join(f"{layers}: {count}" for layers, count in histogram.items() if count))
+    show(f"written to {config.output_dir}")

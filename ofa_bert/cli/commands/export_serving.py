@@ -1,0 +1,15 @@
+"""Bundles as the input of serving engines."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import show
+
+
+def run(argv):
+    about = "Write bundles as the input of Triton Inference Server, Paddle Serving and FastDeploy."
+    example = "python -m ofa_bert export_serving --bundles static/w1_d1 static/w0.6667_d1 --output_dir serving"
+    from ofa_bert.serving.config import ServingConfig
+
+    config = parse(ServingConfig, argv, about, example, prog="python -m ofa_bert export_serving")
+    from ofa_bert.serving.repository import export_serving
+
+    show(export_serving(config))

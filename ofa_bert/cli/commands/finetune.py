@@ -1,0 +1,30 @@
+"""Finetune BERT on a GLUE task or on your own data.
+
+    python -u ./run_glue.py --model_type bert --model_name_or_path bert-base-uncased --task_name SST-2 \\
+        --max_seq_length 128 --batch_size 32 --learning_rate 2e-5 --num_train_epochs 3 --logging_steps 1 \\
+        --save_steps 500 --output_dir ./tmp/SST-2/ --device gpu
+
+Writes best/ (best on dev), last/, the newest checkpoint and results.json to --output_dir.
+"""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, run_command, show
+from ofa_bert.training.config import FinetuneConfig
+
+
+def run(argv):
+    config = parse(FinetuneConfig, argv, *__doc__.split("\n\n", 1))
+    datasets = begin(config)
+    # Imported after parsing, as in every command: --help and a mistyped flag need not wait for Paddle.
+    from ofa_bert.tasks.metrics import as_text
+    from ofa_bert.training import distributed
+    from ofa_bert.training.finetune import finetune
+
+    results = finetune(config, datasets)
+    if distributed.is_main():
+        best = results["best"]
+        show(f"best on dev after step {best['step']}: {as_text(best['scores'])}\nwritten to {config.output_dir}")
+
+
+def main(argv=None):
+    return run_command(run, argv)

@@ -1,0 +1,20 @@
+"""Labels and probabilities for the texts of a file, from a bundle."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import show
+
+
+def run(argv):
+    about = "Predict the texts of a file with a bundle: the same columns come out, and the labels that were predicted."
+    example = (
+        "python -m ofa_bert predict --bundle ./tmp/SST-2-small-static --input texts.tsv --output predicted.tsv\n"
+        "    --precision int8 --workers 4"
+    )
+    from ofa_bert.runtime.config import PredictConfig
+
+    config = parse(PredictConfig, argv, about, example, prog="python -m ofa_bert predict")
+    from ofa_bert.runtime.predict_file import predict_file
+
+    summary = predict_file(config)
+    counts = ", ".join(f"{label}: {count}" for label, count in summary["labels"].items())
+    show(f"{summary['rows']} rows written to {config.output}" + (f" ({counts})" if counts else ""))

@@ -1,0 +1,32 @@
+"""A small shape, pre-trained by distillation."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import show
+
+
+def run(argv):
+    about = "Pre-train a shape on a text file: masked words, and a teacher's guesses for them (Bort)."
+    example = (
+        "python -m ofa_bert pretrain --teacher bert-base-uncased --shape 4,8,768,1024 --corpus texts.txt\n"
+        "    --output_dir ./tmp/small --max_steps 100000 --device gpu\n"
+        "python run_glue.py --model_name_or_path ./tmp/small --task_name SST-2 ...\n\n"
+        'On several GPUs: python -m paddle.distributed.launch --gpus "0,1" ofa_bert/__main__.py pretrain ...'
+    )
+    from ofa_bert.training.pretraining.config import PretrainConfig
+
+    config = parse(PretrainConfig, argv, about, example, prog="python -m ofa_bert pretrain")
+    from ofa_bert.models.device import select_device
+
+    select_device(config.device)
+    from ofa_bert.training import distributed
+    from ofa_bert.training.pretraining.pretrain import pretrain
+
+    distributed.start(config.device)
+    results = pretrain(config)
+    if distributed.is_main():
+        scores, teacher = results["last"]["scores"], results["teacher"]
+        show(f"{results['parameters']} parameters")
+        show(f"held out: accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}")
+        if teacher:
+            show(f"teacher: accuracy {teacher['accuracy']:.4f}, loss {teacher['loss']:.4f}")
+        show(f"written to {config.output_dir}; finetune it with run_glue.py")

@@ -1,0 +1,28 @@
+"""The most important heads and neurons of every layer."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
+
+
+def run(argv):
+    about = (
+        "Keep the most important attention heads and FFN neurons of every layer, measured on held-out training data."
+    )
+    example = (
+        "python -m ofa_bert prune --model_name_or_path ./tmp/SST-2-student --target_num_heads 8 \\\n"
+        "    --target_ffn_dim 768 --task_name SST-2 --output_dir ./tmp/SST-2-pruned\n\n"
+        "Nothing is trained: distil again with --student ./tmp/SST-2-pruned afterwards."
+    )
+    from ofa_bert.training.students.config import PruneConfig
+
+    config = parse(PruneConfig, argv, about, example, prog="python -m ofa_bert prune")
+    datasets = begin(config)
+    from ofa_bert.tasks.metrics import as_text
+    from ofa_bert.training.students.prune import prune
+
+    results = prune(config, datasets)
+    show(f"before, {results['parameters_before']} parameters, on dev: {as_text(results['before'])}")
+    show(f"pruned, {results['parameters']} parameters, on dev: {as_text(results['after'])}")
+    show(
+        f"written to {config.output_dir}; distil again into it: python -m ofa_bert distil --student {config.output_dir}"
+    )

@@ -1,0 +1,23 @@
+"""The FastFormers chain as one command."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
+
+EXAMPLE = """python -m ofa_bert recipe --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
+    --device cpu --output_dir ./tmp/SST-2-fast --distil_epochs 3 --again_epochs 3
+
+Stages: distil, prune, distil again, export, quantize, several instances. Each prints the command that does it alone,
+and is kept when the same command is given again. Then every stage is measured in the engine that it is for, all of
+them in turn in one run, from PaddleNLP's own model in Paddle's eager mode to the last one.
+"""
+
+
+def run(argv):
+    about = "The FastFormers chain: from a finetuned teacher to a small fast model, and what each stage is worth."
+    from ofa_bert.recipes.config import RecipeConfig
+
+    config = parse(RecipeConfig, argv, about, EXAMPLE, prog="python -m ofa_bert recipe")
+    datasets = begin(config)
+    from ofa_bert.recipes.fastformers import recipe
+
+    show(recipe(config, datasets, argv))

@@ -1,0 +1,55 @@
+"""A supernet's best sub-model under a budget."""
+
+import shlex
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import show
+
+
+def run(argv):
+    about = "Search a supernet for the best sub-model under a budget. Nothing is trained; dev is used once, at the end."
+    example = (
+        "python -m ofa_bert search --model ./tmp/SST-2-ofa --max_latency_ms 8 --latency_table cpu.json --device cpu\n"
+        "    --output_dir ./tmp/SST-2-search\n"
+        "With early exits, and the fastest precision that keeps the score:\n"
+        "python -m ofa_bert search --model ./tmp/SST-2-exits --exits --max_latency_ms 2 --device cpu\n"
+        "    --latency_table cpu.json cpu-int8.json --output_dir ./tmp/SST-2-search\n\n"
+        "The data are those the supernet was trained on, unless data flags say otherwise. The same command resumes."
+    )
+    from ofa_bert.search.config import SearchConfig
+
+    config = parse(SearchConfig, argv, about, example, prog="python -m ofa_bert search")
+    from ofa_bert.models.device import select_device
+
+    select_device(config.device)
+    from ofa_bert.reporting import table
+
+    if config.algorithm == "fptas":
+        return _show_fptas(config, table)
+    from ofa_bert.search.report import described, printable, way_of
+    from ofa_bert.search.run import search_sub_models
+    from ofa_bert.search.winner import printed
+
+    results = search_sub_models(config)
+    if results is None:
+        return
+    show(table(printable(results)))
+    show(f"\nwinner: {described(results['winner']['sub_model'])}")
+    way = way_of(results["winner"])
+    if way is not None:
+        show(f"to be run in {way.described()}")
+    show(printed(results))
+    show(f"written to {config.output_dir}: front.json, front.png, winner.json, sub_model/")
+    show(f"export it: python export_model.py {shlex.join(results['export'])}")
+
+
+def _show_fptas(config, table):
+    from ofa_bert.search.fptas_run import printable, search_fptas
+
+    results = search_fptas(config)
+    show(table(printable(results)))
+    for epsilon, missed in results["regret"].items():
+        show(f"an interval of {epsilon} would have missed {missed:.1%} of the highest W")
+    for value in results["rank_correlation_of_seeds"]:
+        show(f"rank correlation of W with the first seed's: {value:.3f}")
+    show(f"winner: {results['winner']['name']}; every evaluation is in {config.output_dir}/results.json")

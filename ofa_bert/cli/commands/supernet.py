@@ -1,0 +1,59 @@
+"""Train a once-for-all supernet from a model that run_glue.py finetuned.
+
+    python -u ./run_glue_ofa.py --model_type bert --model_name_or_path ./tmp/SST-2/best --task_name SST-2 \\
+        --max_seq_length 128 --batch_size 32 --learning_rate 2e-5 --num_train_epochs 6 --logging_steps 10 \\
+        --save_steps 100 --output_dir ./tmp/SST-2-ofa --device gpu \\
+        --width_mult_list 1.0 0.8333333333333334 0.6666666666666666 0.5
+
+On several GPUs:    python -m paddle.distributed.launch --gpus "0,1" run_glue_ofa.py ...
+On a CPU's cores:   python -m paddle.distributed.launch --nproc_per_node 2 run_glue_ofa.py ... --device cpu
+
+Writes best/ (best mean over sub-models), last/, the newest checkpoint, importance.png and results.json to --output_dir.
+
+Early exits:        python -u ./run_glue_ofa.py --exits deebert --model_name_or_path ./tmp/SST-2-ofa --output_dir ...
+    on a supernet for all its sub-models, on a finetuned model or on an exported sub-model; --exits deebert --help
+    explains. Then python -m ofa_bert exits chooses the threshold.
+"""
+
+import dataclasses
+import sys
+
+from ofa_bert.cli.commands import train_exits
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, run_command, show
+from ofa_bert.training.exits.config import ExitTrainConfig
+from ofa_bert.training.supernet.config import OfaConfig
+
+# Flags that --exits alone has.
+_EXIT_FLAGS = {
+    f"--{field.name}": "is about early exits; --exits is required with it"
+    for field in dataclasses.fields(ExitTrainConfig)
+    if field.name not in {field.name for field in dataclasses.fields(OfaConfig)}
+}
+
+
+def run(argv):
+    given = sys.argv[1:] if argv is None else argv
+    if any(word.split("=")[0] == "--exits" for word in given):
+        return train_exits.run(given)
+    config = parse(OfaConfig, argv, *__doc__.split("\n\n", 1), elsewhere=_EXIT_FLAGS)
+    datasets = begin(config)
+    from ofa_bert.reporting import table
+    from ofa_bert.training import distributed
+    from ofa_bert.training.supernet.train import printable, train_supernet
+
+    results = train_supernet(config, datasets)
+    if distributed.is_main():
+        last_step = results["history"][-1]["step"]
+        show(f"last/, after step {last_step}, on dev:\n")
+        show(table(printable(results["last"], results["teacher"])))
+        if results["best_step"] != last_step:
+            show(
+                f"\nbest/, after step {results['best_step']}; it was chosen on dev, which flatters its scores there:\n"
+            )
+            show(table(printable(results["best"], results["teacher"])))
+        show(f"\nwritten to {config.output_dir}; export one with export_model.py")
+
+
+def main(argv=None):
+    return run_command(run, argv)

@@ -1,0 +1,29 @@
+"""Train early exits on a model that run_glue.py finetuned, on a supernet, or on an exported sub-model.
+
+    python -u ./run_glue_ofa.py --exits deebert --model_name_or_path ./tmp/SST-2-ofa --task_name SST-2 \\
+        --output_dir ./tmp/SST-2-exits --device gpu
+
+What --model_name_or_path holds decides what the exits serve: a supernet's serve all its sub-models, each with the
+heads of the layers it keeps. deebert leaves the model as it is; geep, joint and alternate train it further (on a
+supernet in all its sub-models). The last exit is always the model's own classifier. best/ and last/ hold the model
+with exits.safetensors beside it. Then: python -m ofa_bert exits
+"""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
+from ofa_bert.training.exits.config import ExitTrainConfig
+
+
+def run(argv):
+    config = parse(ExitTrainConfig, argv, *__doc__.split("\n\n", 1))
+    datasets = begin(config)
+    from ofa_bert.reporting import table
+    from ofa_bert.training import distributed
+    from ofa_bert.training.exits.train import printable, train_exits
+
+    results = train_exits(config, datasets)
+    if distributed.is_main():
+        best = results["best"]
+        show(f"best/, after step {best['step']}, chosen on the held-out part. Scores on dev by layers run:\n")
+        show(table(printable(best["scores"]["exits"])))
+        show(f"\nwritten to {config.output_dir}; choose a threshold with python -m ofa_bert exits")

@@ -1,0 +1,14 @@
+"""The command line that compiles a bundle's ONNX model with NVIDIA's TensorRT."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import show
+
+
+def run(argv):
+    about = "Print the trtexec command line for a bundle, with profiles for batch and length; run it where TensorRT is."
+    from ofa_bert.runtime.config import TrtexecConfig
+
+    config = parse(TrtexecConfig, argv, about, prog="python -m ofa_bert trtexec")
+    from ofa_bert.runtime.predict_file import trtexec_for
+
+    show(trtexec_for(config))

@@ -1,0 +1,24 @@
+"""Finetuning with many hyper-parameters."""
+
+from ofa_bert.cli.parser import parse
+from ofa_bert.cli.process import begin, show
+
+
+def run(argv):
+    about = "Finetune with many hyper-parameters: runs that fall behind are stopped, the best is scored on dev, once."
+    example = (
+        "python -m ofa_bert tune --model_name_or_path ./tmp/small --task_name MRPC\n"
+        "    --output_dir ./tmp/MRPC --trials 30\n\n"
+        "Takes run_glue.py's flags too. The same command resumes."
+    )
+    from ofa_bert.training.config import TuneConfig
+
+    config = parse(TuneConfig, argv, about, example, prog="python -m ofa_bert tune")
+    datasets = begin(config)
+    from ofa_bert.reporting import table
+    from ofa_bert.training.tune import printable, tune
+
+    results = tune(config, datasets)
+    show(table(printable(results)))
+    scores = "  ".join(f"{name} {value:.4f}" for name, value in results["dev"].items() if name != "score")
+    show(f"\nbest run on dev: {scores}; it is in {config.output_dir}/best")
