@@ -21,19 +21,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import dev_data  # noqa: E402
+import dev_data
 
-from ofa_bert.bundle.manifest import read_manifest  # noqa: E402
-from ofa_bert.cli.process import run  # noqa: E402
-from ofa_bert.errors import UserError  # noqa: E402
-from ofa_bert.reporting import millions, table  # noqa: E402
-from ofa_bert.runtime.predictor import Predictor  # noqa: E402
-from ofa_bert.system import environment  # noqa: E402
-from ofa_bert.system.machine import machine  # noqa: E402
-from ofa_bert.system.provenance import versions  # noqa: E402
-from ofa_bert.system.timing import SPIN_SECONDS, in_turn  # noqa: E402
-from ofa_bert.tasks.metrics import compute, main_score  # noqa: E402
-from ofa_bert.tasks.task import Task  # noqa: E402
+from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.cli.process import run
+from ofa_bert.errors import UserError
+from ofa_bert.reporting import millions, table
+from ofa_bert.runtime.predictor import Predictor
+from ofa_bert.system import environment
+from ofa_bert.system.machine import machine
+from ofa_bert.system.provenance import versions
+from ofa_bert.system.timing import SPIN_SECONDS, in_turn
+from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.task import Task
 
 SETTINGS = {"backend": str, "precision": str, "threads": int, "workers": int, "batch_size": int}
 SETTINGS.update(exit_threshold=str, exit_mode=str)

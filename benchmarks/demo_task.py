@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ofa_bert.data import demo_task  # noqa: E402
+from ofa_bert.data import demo_task
 
 
 def bag_of_words(data):

@@ -23,23 +23,23 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import dev_data  # noqa: E402
+import dev_data
 
-from ofa_bert.bundle.exits import FROM_POLICY, ExitPlan, exits_of, plan_of  # noqa: E402
-from ofa_bert.bundle.manifest import read_manifest  # noqa: E402
-from ofa_bert.cli.process import run  # noqa: E402
-from ofa_bert.errors import UserError  # noqa: E402
-from ofa_bert.exits.loop import POOL_BATCHES, Answers  # noqa: E402
-from ofa_bert.exits.policy import CRITERIA, Policy, saving  # noqa: E402
-from ofa_bert.reporting import table  # noqa: E402
-from ofa_bert.runtime.exits import ExitModel, Limits  # noqa: E402
-from ofa_bert.runtime.opening import BACKENDS, DEVICES, PRECISIONS, open_exit_parts, open_model  # noqa: E402
-from ofa_bert.runtime.tokenizer import load_text_encoder  # noqa: E402
-from ofa_bert.system import environment  # noqa: E402
-from ofa_bert.system.provenance import versions  # noqa: E402
-from ofa_bert.system.timing import in_turn  # noqa: E402
-from ofa_bert.tasks.metrics import compute, main_score  # noqa: E402
-from ofa_bert.tasks.task import Task  # noqa: E402
+from ofa_bert.bundle.exits import FROM_POLICY, ExitPlan, exits_of, plan_of
+from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.cli.process import run
+from ofa_bert.errors import UserError
+from ofa_bert.exits.loop import POOL_BATCHES, Answers
+from ofa_bert.exits.policy import CRITERIA, Policy, saving
+from ofa_bert.reporting import table
+from ofa_bert.runtime.exits import ExitModel, Limits
+from ofa_bert.runtime.opening import BACKENDS, DEVICES, PRECISIONS, open_exit_parts, open_model
+from ofa_bert.runtime.tokenizer import load_text_encoder
+from ofa_bert.system import environment
+from ofa_bert.system.provenance import versions
+from ofa_bert.system.timing import in_turn
+from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.task import Task
 
 ANY_LENGTH = 2**62  # tokens of a batch: only its texts are counted
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ofa_bert.reporting import millions, table  # noqa: E402
+from ofa_bert.reporting import millions, table
 
 
 def main(argv=None):

@@ -20,9 +20,10 @@ import platform
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import torch  # first: ONNX Runtime then finds the CUDA libraries that came with it
 
@@ -31,7 +32,7 @@ import onnxruntime  # isort: skip
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from torch_bert import Bert, captured  # noqa: E402
+from torch_bert import Bert, captured
 
 BATCHES = (1, 16, 40, 128)
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")  # only Hugging Face's export has the second
@@ -256,7 +257,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def parse(argv: Optional[list[str]]) -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", required=True, help="directory that gpu_onnx_files.py wrote")
     parser.add_argument("--output", default="gpu_onnx.json", help="where the rows go [gpu_onnx.json]")
@@ -280,7 +281,7 @@ def parse(argv: Optional[list[str]]) -> argparse.Namespace:
     return options
 
 
-def main(argv: Optional[list[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     settings = Settings(options.device, options.length, options.tf32, options.mask, options.compile)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = options.tf32

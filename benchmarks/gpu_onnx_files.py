@@ -15,13 +15,14 @@ import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, Optional
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, uniform  # noqa: E402
-from ofa_bert.system import environment  # noqa: E402
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, uniform
+from ofa_bert.system import environment
 
 SHAPES = ("12x768x12x3072", "12x384x12x1536")
 SUB_MODELS = ("w1", "w0.6667", "w0.6667_d0.5")
@@ -129,7 +130,7 @@ def without_weights(source: Path, target: Path) -> list[dict[str, Any]]:
     return described
 
 
-def parse(argv: Optional[list[str]]) -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", required=True, help="where the graphs and models.json go")
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), help=f"layers x hidden x heads x FFN [{SHAPES}]")
@@ -140,7 +141,7 @@ def parse(argv: Optional[list[str]]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def main(argv: Optional[list[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     environment.prepare()
     output = Path(options.output_dir)

@@ -17,12 +17,12 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ofa_bert import reporting  # noqa: E402
-from ofa_bert.bundle.manifest import read_manifest  # noqa: E402
-from ofa_bert.data.table_files import read_table  # noqa: E402
-from ofa_bert.runtime.predictor import Predictor  # noqa: E402
+from ofa_bert import reporting
+from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.data.table_files import read_table
+from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import environment
-from ofa_bert.system.timing import in_turn  # noqa: E402
+from ofa_bert.system.timing import in_turn
 
 
 def texts_of(bundle, path, limit):

@@ -17,7 +17,8 @@ Widths must give whole numbers of heads: their head count is cut and scaled back
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import paddle
 import paddle.nn.functional as F

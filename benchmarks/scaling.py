@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np  # noqa: E402
-import train_step  # noqa: E402
-import turns  # noqa: E402
+import numpy as np
+import train_step
+import turns
 
-from ofa_bert.submodels.counting import count_flops  # noqa: E402
+from ofa_bert.submodels.counting import count_flops
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 COUNTS = (1, 2, 4, 8)
@@ -133,7 +134,7 @@ def plot(rows: list[dict], layers: int, count: int, path: Path) -> None:
     pyplot.close(figure)
 
 
-def parse(argv: Optional[list[str]]) -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--layers", type=int, nargs="+", default=[6, 3, 12], help="the first one is swept [6 3 12]")
     parser.add_argument("--hidden", type=int, default=384, help="hidden size, a multiple of 12 [384]")
@@ -152,7 +153,7 @@ def parse(argv: Optional[list[str]]) -> argparse.Namespace:
     return options
 
 
-def main(argv: Optional[list[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     rows: list[dict] = []
     swept = options.layers[0]

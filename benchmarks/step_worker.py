@@ -28,7 +28,7 @@ STEPS = 10_000  # what the learning-rate schedule is laid out for; far more than
 LEARNING_RATE = 2e-5
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The other end asked for no more rounds."""
 
 
@@ -50,7 +50,7 @@ class Pace:
         while True:
             order = json.loads(self.file.readline() or '{"stop": true}')
             if "stop" in order:
-                raise Stopped
+                raise StoppedError
             self.apply(order)
             started = time.perf_counter()
             yield from self.batches[: order.get("steps")]
@@ -190,7 +190,7 @@ def main() -> int:
     device.select_device("cpu")
     try:
         {"ours": run_ours, "paddlenlp": run_paddlenlp}[spec["side"]](spec, port)
-    except Stopped:
+    except StoppedError:
         return 0
     return 1  # a loop that ends by itself was given too few steps
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Optional
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ class Layer(torch.nn.Module):
         self.up, self.down = torch.nn.Linear(hidden, ffn), torch.nn.Linear(ffn, hidden)
         self.norm2 = torch.nn.LayerNorm(hidden)
 
-    def forward(self, x: torch.Tensor, mask: Optional[torch.Tensor]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         rows, length, _ = x.shape
         packed = self.qkv(x).view(rows, length, 3, self.heads, self.head_dim).permute(2, 0, 3, 1, 4)  # [3, B, h, T, d]
         mixed = torch.nn.functional.scaled_dot_product_attention(*packed, attn_mask=mask)  # [B, h, T, d]

@@ -21,17 +21,17 @@ import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import turns  # noqa: E402
+import turns
 
-from ofa_bert.submodels.counting import count_flops  # noqa: E402
+from ofa_bert.submodels.counting import count_flops
 from ofa_bert.submodels.values import ModelShape, uniform
-from ofa_bert.system import environment  # noqa: E402
-from ofa_bert.system.machine import processor  # noqa: E402
-from ofa_bert.system.provenance import versions  # noqa: E402
+from ofa_bert.system import environment
+from ofa_bert.system.machine import processor
+from ofa_bert.system.provenance import versions
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 
@@ -79,7 +79,7 @@ CASES = {
 ON_REQUEST = ("sst2-installed", "minilm-128-installed", "12x384-64-installed", "12x384-128-installed")
 
 
-def spec(case: Case, side: str, options: argparse.Namespace, dropout: Optional[float] = None) -> dict[str, Any]:
+def spec(case: Case, side: str, options: argparse.Namespace, dropout: float | None = None) -> dict[str, Any]:
     """What step_worker.py is told."""
     return {
         "side": side,
@@ -100,7 +100,7 @@ def order(shape: ModelShape, widths=WIDTHS) -> dict[str, Any]:
     return {"widths": list(widths), "sub_models": [uniform(shape, width).to_json() for width in widths]}
 
 
-def run_case(name: str, case: Case, options: argparse.Namespace, dropout: Optional[float] = None) -> list[dict]:
+def run_case(name: str, case: Case, options: argparse.Namespace, dropout: float | None = None) -> list[dict]:
     """One row per side."""
     with ExitStack() as stack:
         sides = [stack.enter_context(turns.Side(spec(case, "paddlenlp", options, dropout), case.setup))]
@@ -176,7 +176,7 @@ def table(rows: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def parse(argv: Optional[list[str]]) -> argparse.Namespace:
+def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", action="append", choices=CASES, help="run this case; may be repeated")
     parser.add_argument("--sst2", help="directory with SST-2's train.tsv and dev.tsv")
@@ -206,7 +206,7 @@ def write(path: str, rows: list[dict]) -> None:
     Path(path).write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def main(argv: Optional[list[str]] = None) -> int:
+def main(argv: list[str] | None = None) -> int:
     options = parse(argv)
     rows: list[dict] = []
     for name in options.cases:

@@ -14,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 WORKER = Path(__file__).resolve().parent / "step_worker.py"
 SETUPS = ("ours", "installed")
@@ -59,7 +60,7 @@ class Side:
         while len(self.files) < self.processes:
             try:
                 connection, _ = self.listener.accept()
-            except socket.timeout:  # before Python 3.10 it is no TimeoutError
+            except TimeoutError:  # before Python 3.10 it is no TimeoutError
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"a benchmark process did not start:\n{self._tail()}") from None
                 continue

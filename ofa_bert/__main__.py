@@ -25,8 +25,8 @@ if not __package__:
     # first, and would give PaddleNLP ours for another of that name.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from ofa_bert.cli.process import run_command, show  # noqa: E402
-from ofa_bert.errors import UserError  # noqa: E402
+from ofa_bert.cli.process import run_command, show
+from ofa_bert.errors import UserError
 
 COMMANDS = (
     "bench",

@@ -62,8 +62,10 @@ def test_teacher_learned_and_results_tell_the_truth(runs, glue_dir):
         lambda b: model(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))), tokenizer, glue_dir
     )
     accuracy = float((logits.argmax(-1) == labels).mean())
-    assert accuracy == pytest.approx(results["best"]["score"]) and accuracy > 0.85
-    assert meta["kind"] == "teacher" and meta["task"]["name"] == "sst-2"
+    assert accuracy == pytest.approx(results["best"]["score"])
+    assert accuracy > 0.85
+    assert meta["kind"] == "teacher"
+    assert meta["task"]["name"] == "sst-2"
     assert max(entry["scores"]["score"] for entry in results["history"]) == results["best"]["score"]
 
 
@@ -72,7 +74,8 @@ def test_supernet_results_are_those_of_its_saved_weights(runs, glue_dir):
     model, tokenizer, meta = load_model(runs / "supernet" / "best")
     model.eval()
     space = SearchSpace.from_json(meta["space"])
-    assert [row["name"] for row in results["best"]] == list(space.sub_models()) and len(results["best"]) == 6
+    assert [row["name"] for row in results["best"]] == list(space.sub_models())
+    assert len(results["best"]) == 6
     for row in results["best"]:
         sub_model = space.sub_models()[row["name"]]
 
@@ -170,12 +173,14 @@ def test_sub_model_can_be_finetuned_further(runs, glue_dir, tmp_path):
     changed = [
         bool((a != b).any()) for a, b in zip(again.parameters(), before.parameters()) if list(a.shape) == list(b.shape)
     ]
-    assert len(changed) == len(before.parameters()) and any(changed)
+    assert len(changed) == len(before.parameters())
+    assert any(changed)
     export = ["--model_name_or_path", str(tmp_path / "more" / "last"), "--device", "cpu", "--max_seq_length", "32"]
     export += ["--sub_model_output_dir", str(tmp_path / "dynamic"), "--static_sub_model", str(tmp_path / "static")]
     assert export_model.main(export) == 0
     manifest = json.loads((tmp_path / "static" / "manifest.json").read_text())
-    assert manifest["score"] == meta["scores"]["score"] and manifest["sub_model"] == meta["sub_model"]
+    assert manifest["score"] == meta["scores"]["score"]
+    assert manifest["sub_model"] == meta["sub_model"]
 
 
 def test_uneven_sub_model_from_a_file(runs, tmp_path):
@@ -190,7 +195,8 @@ def test_uneven_sub_model_from_a_file(runs, tmp_path):
 def failing(main, arguments, capsys):
     code = main(arguments)
     error = capsys.readouterr().err
-    assert "Traceback" not in error and error.count("error:") == 1
+    assert "Traceback" not in error
+    assert error.count("error:") == 1
     return code, error
 
 
@@ -198,7 +204,9 @@ def test_untrained_width_is_refused_unless_allowed(runs, tmp_path, capsys):
     arguments = ["--model_name_or_path", str(runs / "supernet"), "--sub_model_output_dir", str(tmp_path / "dynamic")]
     arguments += ["--device", "cpu", "--width_mult", "0.3"]
     code, error = failing(export_model.main, arguments, capsys)
-    assert code == 2 and "1.0, 0.75, 0.5" in error and not (tmp_path / "dynamic").exists()
+    assert code == 2
+    assert "1.0, 0.75, 0.5" in error
+    assert not (tmp_path / "dynamic").exists()
     assert export_model.main([*arguments, "--allow_untrained"]) == 0
 
 
@@ -207,15 +215,18 @@ def test_mistakes_that_leave_everything_as_it_was(runs, glue_dir, tmp_path, caps
     before = {path.name: path.read_bytes() for path in best.iterdir()}
     base = ["--model_name_or_path", str(runs / "supernet"), "--device", "cpu", "--sub_model_output_dir"]
     code, error = failing(export_model.main, [*base, str(best)], capsys)
-    assert code == 2 and "must differ" in error
+    assert code == 2
+    assert "must differ" in error
     data = [*COMMON, "--data_dir", str(glue_dir), "--model_name_or_path", str(runs / "teacher")]
     code, error = failing(run_glue_ofa.main, [*data, "--output_dir", str(runs / "supernet")], capsys)
-    assert code == 2 and "--resume" in error
+    assert code == 2
+    assert "--resume" in error
     other = ["--task_name", "RTE", *data[2:]]
     code, error = failing(run_glue_ofa.main, [*other, "--output_dir", str(tmp_path / "new")], capsys)
     assert code == 2
     code, error = failing(run_glue.main, ["--model_type", "gpt", *data, "--output_dir", str(tmp_path / "x")], capsys)
-    assert code == 2 and "bert, ernie, roberta, tinybert" in error
+    assert code == 2
+    assert "bert, ernie, roberta, tinybert" in error
     assert {path.name: path.read_bytes() for path in best.iterdir()} == before
 
 
@@ -232,10 +243,12 @@ def test_a_model_of_another_task_is_refused(runs, tmp_path, capsys):
     ]
     arguments += ["--model_name_or_path", str(runs / "teacher"), "--output_dir", str(tmp_path / "out")]
     code, error = failing(run_glue_ofa.main, arguments, capsys)
-    assert code == 2 and "sst-2" in error
+    assert code == 2
+    assert "sst-2" in error
 
 
 def test_scripts_speak_of_nothing_but_the_project():
     for path in [*ROOT.glob("*.py"), *ROOT.glob("ofa_bert/*.py"), ROOT / "Makefile"]:
         text = path.read_text(encoding="utf-8")
-        assert "/work/" not in text and "../shared" not in text, path
+        assert "/work/" not in text, path
+        assert "../shared" not in text, path

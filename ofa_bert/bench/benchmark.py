@@ -10,8 +10,9 @@ import logging
 import shlex
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -50,7 +51,7 @@ Key = tuple[int, int]  # threads, index of the model
 SPINNING = ("paddle_inference", "paddle_dynamic")  # back ends whose threads do not sleep at once
 
 
-def bench(config: BenchConfig, argv: Sequence[str] = (), download: Optional[Callable[[Task], Datasets]] = None) -> str:
+def bench(config: BenchConfig, argv: Sequence[str] = (), download: Callable[[Task], Datasets] | None = None) -> str:
     """Measure, write rows, table and plots into the output directory, and return the text to print."""
     bundles = open_bundles(config.bundles)
     check(config, bundles)
@@ -82,7 +83,7 @@ def bench(config: BenchConfig, argv: Sequence[str] = (), download: Optional[Call
     return f"{text}\n\n{output}: {', '.join([JSON_FILE, CSV_FILE, TABLE_FILE, *drawn])}"
 
 
-def _data(config: BenchConfig, bundles: Bundles, download: Optional[Callable[[Task], Datasets]]) -> Optional[Datasets]:
+def _data(config: BenchConfig, bundles: Bundles, download: Callable[[Task], Datasets] | None) -> Datasets | None:
     """The dev data to score on, with the classes in the order that the bundles know them; None when none are given."""
     if not config.has_data:
         return None
@@ -96,7 +97,7 @@ def _data(config: BenchConfig, bundles: Bundles, download: Optional[Callable[[Ta
     return load_datasets(labels=task["labels"], **arguments, download=download)
 
 
-def score_of(model: Model, bundles: Bundles, data: Optional[Datasets], config: BenchConfig) -> Row:
+def score_of(model: Model, bundles: Bundles, data: Datasets | None, config: BenchConfig) -> Row:
     """score, score_name and score_source: measured on the given dev data, or else what the manifest says."""
     candidate, manifest = model.candidate, bundles[model.candidate.bundle][1]
     none = {"score": None, "score_name": None, "score_source": None}
@@ -183,7 +184,7 @@ def _identity(model: Model, manifest: Mapping[str, Any]) -> Row:
     }
 
 
-def size_mib(candidate: Candidate, manifest: Mapping[str, Any]) -> Optional[float]:
+def size_mib(candidate: Candidate, manifest: Mapping[str, Any]) -> float | None:
     """The model's files on disk; of bf16, and of what TensorRT makes of it, the fp32 files it is computed from."""
     if candidate.file:
         return Path(candidate.file).stat().st_size / 2**20

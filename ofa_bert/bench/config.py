@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Optional
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.options import number, option, positive, twice, whole
@@ -25,14 +24,14 @@ class BenchConfig(DataConfig):
         many=True,
         choices=BACKENDS,
     )
-    precisions: Optional[tuple] = option(
+    precisions: tuple | None = option(
         "precisions; default: all that the bundles hold and the back end computes", None, many=True, choices=PRECISIONS
     )
     batch: tuple = option("batch sizes", (1, 16, 40), whole, many=True)
     length: tuple = option("input lengths in tokens; no input is padded", (128,), whole, many=True)
-    threads: Optional[tuple] = option("CPU threads of a model; default: all cores", None, whole, many=True)
+    threads: tuple | None = option("CPU threads of a model; default: all cores", None, whole, many=True)
     device: str = option("where to run", "cpu", choices=("cpu", "gpu"))
-    provider: Optional[str] = option("how the back ends use a GPU; default there: cuda", None, choices=PROVIDERS)
+    provider: str | None = option("how the back ends use a GPU; default there: cuda", None, choices=PROVIDERS)
     peers: tuple = option(
         "also measure, with random weights of the same shapes: hugging_face, its PyTorch model exported and"
         " optimised by ONNX Runtime's own tool; hugging_face_tuned, without the one fusion of it that slows CPUs"

@@ -11,7 +11,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +43,7 @@ class Setup:
     """How candidates are opened; `batches` and `lengths` are all that will be run."""
 
     device: str
-    provider: Optional[str]
+    provider: str | None
     threads: int
     batches: tuple[int, ...]
     lengths: tuple[int, ...]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def add_speedups(rows: Sequence[Row]) -> None:
     full, reference = rows[0]["bundle"], tuple(rows[0][key] for key in MODEL)
     median = {tuple(row[key] for key in MODEL + SETTING): row["p50_ms"] for row in rows}
 
-    def ratio(row: Row, model: tuple) -> Optional[float]:
+    def ratio(row: Row, model: tuple) -> float | None:
         against = median.get((*model, *(row[key] for key in SETTING)))
         return None if against is None else against / row["p50_ms"]
 
@@ -79,7 +80,7 @@ def milliseconds(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:.0f}"
 
 
-def _cell(row: Optional[Row], ratio: bool) -> str:
+def _cell(row: Row | None, ratio: bool) -> str:
     if row is None:
         return "–"
     text = milliseconds(row["p50_ms"])
@@ -108,7 +109,7 @@ def model_table(rows: Sequence[Row]) -> str:
     return table(_same_keys(lines))
 
 
-def _number(value: Optional[float], form: str) -> str:
+def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 

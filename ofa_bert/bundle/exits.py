@@ -6,9 +6,10 @@ own. So a run has exactly the layers and the heads that it needs.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Optional, Union
+from typing import Any, NamedTuple
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.policy import CRITERIA, MODES, Policy, check_threshold
@@ -45,7 +46,7 @@ class ExitPlan:
     layers: tuple[int, ...]
     policy: Policy
     ask: tuple[int, ...]
-    table: Optional[TokenTable] = None
+    table: TokenTable | None = None
 
 
 def exits_of(bundle: str | Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def exits_of(bundle: str | Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _problem(entry: Any, files: Mapping[str, Any]) -> Optional[str]:
+def _problem(entry: Any, files: Mapping[str, Any]) -> str | None:
     if not isinstance(entry, dict):
         return "no table of entries"
     layers, models = entry.get("layers"), entry.get("models")
@@ -88,7 +89,7 @@ def _problem(entry: Any, files: Mapping[str, Any]) -> Optional[str]:
     return _policy_problem(entry.get("chosen"), len(layers) - 1)
 
 
-def _policy_problem(chosen: Any, exits: int) -> Optional[str]:
+def _policy_problem(chosen: Any, exits: int) -> str | None:
     if chosen is None:
         return None
     try:
@@ -103,9 +104,9 @@ def _policy_problem(chosen: Any, exits: int) -> Optional[str]:
 def plan_of(
     bundle: str | Path,
     manifest: Mapping[str, Any],
-    threshold: Union[float, str],
-    mode: Optional[str] = None,
-    criterion: Optional[str] = None,
+    threshold: float | str,
+    mode: str | None = None,
+    criterion: str | None = None,
 ) -> ExitPlan:
     """The way that a run answers. UserError for a threshold that cannot be meant and for what the bundle lacks.
 
@@ -134,7 +135,7 @@ def plan_of(
 
 
 def _given(
-    entry: Mapping[str, Any], chosen: Any, num_labels: int, threshold: Union[float, str], criterion: Optional[str]
+    entry: Mapping[str, Any], chosen: Any, num_labels: int, threshold: float | str, criterion: str | None
 ) -> Policy:
     own = Policy.from_json(chosen["policy"]) if chosen else Policy(entry["criterion"], 0.0)
     criterion = criterion or own.criterion
@@ -150,7 +151,7 @@ def _given(
     return Policy(criterion, number, own.tolerance)
 
 
-def _table(bundle: Path, entry: Mapping[str, Any], threshold: Union[float, str]) -> TokenTable:
+def _table(bundle: Path, entry: Mapping[str, Any], threshold: float | str) -> TokenTable:
     if threshold != FROM_POLICY:
         raise UserError(
             f"exit threshold {threshold}: exits are predicted for the bundle's own policy alone; give"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ class LatencyTable:
     setting: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] = field(default_factory=dict)
     measured: Sequence[Mapping[str, Any]] = ()
-    exits: Optional[ExitCost] = None  # None: measured for a model without exits
+    exits: ExitCost | None = None  # None: measured for a model without exits
     outgrown: Mapping[float, float] = field(default_factory=dict)  # share of the weights -> ms per share beyond it
 
     def predict(self, sub_model: SubModelConfig) -> float:
@@ -83,7 +84,7 @@ class LatencyTable:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "LatencyTable":
+    def from_json(cls, value: Mapping[str, Any]) -> LatencyTable:
         tables = [
             {int(count): float(ms) for count, ms in sorted(value[name].items(), key=lambda item: int(item[0]))}
             for name in ("heads_ms", "ffn_ms")
@@ -99,7 +100,7 @@ class LatencyTable:
         write_json_atomic(path, self.to_json())
 
     @classmethod
-    def load(cls, path: str | Path) -> "LatencyTable":
+    def load(cls, path: str | Path) -> LatencyTable:
         """UserError when the file is no latency table."""
         value = read_json(path)
         try:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
-from typing import Any, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ofa_bert.errors import UserError
 from ofa_bert.options import C, number, whole
@@ -15,11 +16,11 @@ _WANTED = {whole: "a whole number", number: "a number"}
 
 def parse(
     cls: type[C],
-    argv: Optional[Sequence[str]],
+    argv: Sequence[str] | None,
     description: str,
     epilog: str = "",
-    prog: Optional[str] = None,
-    elsewhere: Optional[Mapping[str, str]] = None,
+    prog: str | None = None,
+    elsewhere: Mapping[str, str] | None = None,
 ) -> C:
     """Parse a command line into `cls`. Every problem is reported in one UserError; `--help` exits as argparse does.
 

@@ -6,7 +6,8 @@ import errno
 import logging
 import os
 import sys
-from typing import Any, Callable, Optional, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -20,7 +21,7 @@ INTERRUPTED = 130
 
 
 def run_command(
-    work: Callable[[Optional[Sequence[str]]], None], argv: Optional[Sequence[str]] = None, resumable: bool = True
+    work: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None, resumable: bool = True
 ) -> int:
     """Call `work(argv)` and return the exit code: 0; 2 for a user's mistake; 1 for a run that failed; 130 for Ctrl-C.
 

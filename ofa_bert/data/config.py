@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ofa_bert.options import option
 
@@ -13,22 +13,22 @@ from ofa_bert.options import option
 class DataConfig:
     """Where sentences come from."""
 
-    task_name: Optional[str] = option(
+    task_name: str | None = option(
         "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), or 'demo' for the built-in one;"
         " leave it out with --train_file",
         None,
     )
-    data_dir: Optional[str] = option(
+    data_dir: str | None = option(
         "directory with the task's official GLUE files (train.tsv, dev.tsv); without it PaddleNLP downloads them", None
     )
-    train_file: Optional[str] = option("your own training data: .tsv, .csv or .jsonl", None)
-    dev_file: Optional[str] = option("your own development data, same format", None)
-    text_columns: Optional[tuple] = option(
+    train_file: str | None = option("your own training data: .tsv, .csv or .jsonl", None)
+    dev_file: str | None = option("your own development data, same format", None)
+    text_columns: tuple | None = option(
         "names of the one or two text columns of your own data; default: sentence1 sentence2, sentence, or text",
         None,
         many=True,
     )
-    label_column: Optional[str] = option(
+    label_column: str | None = option(
         "name of the label column of your own data, classes or numbers; default: label", None
     )
 

@@ -7,9 +7,10 @@ the seed, the epoch and its number, so a resumed run skips what it has seen with
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class Words:
     ordinary: np.ndarray  # ids that a random token is drawn from
 
     @classmethod
-    def of(cls, tokenizer: Any) -> "Words":
+    def of(cls, tokenizer: Any) -> Words:
         """From a PaddleNLP tokenizer: WordPiece marks continued words (##), RoBERTa's BPE begun ones (a leading G)."""
         tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         special = frozenset(tokenizer.all_special_ids)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError

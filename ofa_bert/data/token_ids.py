@@ -6,8 +6,9 @@ import hashlib
 import json
 import logging
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def _key(examples: Sequence[Example], tokenizer: Any, max_seq_length: int) -> st
     return digest.hexdigest()[:32]
 
 
-def _read(path: Path, count: int) -> Optional[Encoded]:
+def _read(path: Path, count: int) -> Encoded | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             ends = np.cumsum(arrays["lengths"])[:-1]

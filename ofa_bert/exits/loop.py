@@ -6,9 +6,10 @@ NumPy's. This file needs NumPy alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Callable, Iterable, Iterator, NamedTuple, Optional, Sequence, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class Answer(NamedTuple):
 
     tensors: tuple
     logits: np.ndarray
-    certainty: Optional[np.ndarray]
+    certainty: np.ndarray | None
 
 
 class Stage(NamedTuple):

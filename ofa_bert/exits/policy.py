@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,7 +91,7 @@ class Policy:
         """Whether no sample can leave at any of that many exits before the last one."""
         return self.threshold >= exits if self.criterion == "patience" else self.threshold <= 0
 
-    def leave(self, logits: np.ndarray, certainty: Optional[np.ndarray], state: State) -> tuple[np.ndarray, State]:
+    def leave(self, logits: np.ndarray, certainty: np.ndarray | None, state: State) -> tuple[np.ndarray, State]:
         """Who leaves [B] at an exit that answers logits [B, C] with certainty [B] or None; and the new state."""
         if self.criterion != "patience":
             uncertain = uncertainty(self.criterion, logits, certainty)
@@ -111,14 +111,14 @@ class Policy:
         return cls(value["criterion"], float(value["threshold"]), float(value["tolerance"]))
 
 
-def uncertainty(criterion: str, logits: np.ndarray, certainty: Optional[np.ndarray]) -> np.ndarray:
+def uncertainty(criterion: str, logits: np.ndarray, certainty: np.ndarray | None) -> np.ndarray:
     """What a threshold is compared with [...], for logits [..., C] and learned certainty [...]."""
     if criterion == "certainty":
         return 1.0 - np.asarray(certainty, dtype=np.float64)
     return entropy(logits) if criterion == "entropy" else normalised_entropy(logits)
 
 
-def first_exits(policy: Policy, logits: np.ndarray, certainty: Optional[np.ndarray]) -> np.ndarray:
+def first_exits(policy: Policy, logits: np.ndarray, certainty: np.ndarray | None) -> np.ndarray:
     """The place [N] of the exit that answers each sample, 0 to E, given all E + 1 exits' logits [E + 1, N, C].
 
     `certainty` is [E, N] or None. Place E is the last exit, which answers whoever did not leave before.
@@ -138,7 +138,7 @@ def saving(layers_run: np.ndarray, depth: int) -> float:
     return 1.0 - float(np.mean(layers_run)) / depth
 
 
-def check_threshold(criterion: str, threshold: float, num_labels: int, exits: int) -> Optional[str]:
+def check_threshold(criterion: str, threshold: float, num_labels: int, exits: int) -> str | None:
     """Refuse what cannot be meant with a UserError; a text when it is allowed but lets nobody or everybody leave.
 
     `num_labels` is 1 for regression; `exits` counts those before the last one.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Chosen(NamedTuple):
     """What python -m ofa_bert exits chose: the content of its exit_policy.json, and its token table if it made one."""
 
     about: dict[str, Any]
-    table: Optional[TokenTable]
+    table: TokenTable | None
 
 
 def policy_json(
@@ -49,7 +50,7 @@ def read_policy(
     layout: ExitLayout,
     layers: Sequence[int],
     vocab_size: int,
-    kept_tokens: Optional[np.ndarray] = None,
+    kept_tokens: np.ndarray | None = None,
 ) -> Chosen:
     """The policy of a directory or file; UserError unless it was chosen for this sub-model and these exits.
 
@@ -79,7 +80,7 @@ def read_policy(
     return Chosen({key: value for key, value in about.items() if key != "model"}, found)
 
 
-def _table(path: Path, layers: list[int], vocab_size: int, kept_tokens: Optional[np.ndarray]) -> TokenTable:
+def _table(path: Path, layers: list[int], vocab_size: int, kept_tokens: np.ndarray | None) -> TokenTable:
     if kept_tokens is None:
         return read_table(path, layers, vocab_size)
     found = read_table(path, layers)

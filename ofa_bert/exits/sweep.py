@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -83,7 +84,7 @@ def run_length(layers: np.ndarray, possible: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def choose(rows: Sequence[Mapping[str, Any]], target_drop: Optional[float], target_speedup: Optional[float]) -> int:
+def choose(rows: Sequence[Mapping[str, Any]], target_drop: float | None, target_speedup: float | None) -> int:
     """The row to take. Rows have `score` and `speedup`; the first is without early exits.
 
     With a drop, the fastest of those that score at least so near the first; with a speed-up, the best of those that are
@@ -99,7 +100,7 @@ def choose(rows: Sequence[Mapping[str, Any]], target_drop: Optional[float], targ
     if not able:
         drop = "" if target_drop is None else f" within {target_drop:g} of {full:.4f}"
         fastest = max(
-            (item["speedup"] for item in rows if target_drop is None or item["score"] >= full - target_drop - 1e-9)
+            item["speedup"] for item in rows if target_drop is None or item["score"] >= full - target_drop - 1e-9
         )
         raise UserError(
             f"--target_speedup {target_speedup:g}: the fastest threshold{drop} is {fastest:.2f} times as fast as no"

@@ -7,10 +7,10 @@ samples turn scores into exits. Samples of one exit then make full batches that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Iterator, Optional, Sequence
 
 import numpy as np
 
@@ -93,7 +93,7 @@ def error_histogram(predicted_layers: np.ndarray, needed_layers: np.ndarray) -> 
 TABLE = "exit_table.safetensors"
 
 
-def read_table(path: Path, layers: list[int], vocab_size: Optional[int] = None) -> TokenTable:
+def read_table(path: Path, layers: list[int], vocab_size: int | None = None) -> TokenTable:
     """The token table of a file; UserError when it belongs to other exits or another vocabulary."""
     arrays = read_weights(path)
     if set(arrays) != {"counts", "layers", "cuts"} or arrays["layers"].tolist() != list(layers):

@@ -8,9 +8,10 @@ The padding mask is not an input: it is derived from the padding token inside th
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 import paddle
@@ -48,11 +49,11 @@ def export_bundle(
     tolerance: float = 1e-4,
     precisions: Sequence[str] = ("fp32",),
     fused: bool = False,
-    data: Optional[Data] = None,
+    data: Data | None = None,
     max_drop: float = 1.0,
-    exits: Optional[Exits] = None,
-    exit_policy: Optional[str] = None,
-    kept_tokens: Optional[np.ndarray] = None,
+    exits: Exits | None = None,
+    exit_policy: str | None = None,
+    kept_tokens: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Write the bundle of `model` (a full model or an extracted sub-model) and return its manifest.
 
@@ -114,7 +115,7 @@ def _line(report: Mapping[str, Any]) -> str:
     return text
 
 
-def _sentences(model: nn.Layer, data: Optional[Data]) -> list[Probe]:
+def _sentences(model: nn.Layer, data: Data | None) -> list[Probe]:
     if data is None:
         return []
     some = data.calibration.select(range(min(_COMPARED_SENTENCES, len(data.calibration))))

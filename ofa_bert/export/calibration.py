@@ -7,9 +7,9 @@ LayerNorm behind the layer divides them away again, and in an absolute error the
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 from paddle import nn

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional
+from typing import Any
 
 import numpy as np
 import paddle
@@ -36,7 +37,7 @@ class Data:
     calibration: Encoded
     dev: Mapping[str, Encoded]
     texts: tuple = ()  # (text, text_pair or None), to compare tokenizers on
-    before: Optional[float] = None
+    before: float | None = None
 
 
 @dataclass
@@ -46,9 +47,9 @@ class Judge:
     model: nn.Layer
     probes: list[Probe]
     tolerance: float
-    data: Optional[Data] = None
+    data: Data | None = None
     max_drop: float = 1.0
-    before: Optional[float] = None
+    before: float | None = None
     _expected: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -91,7 +92,7 @@ class Judge:
         report.update(self._scores(name, precision, backend))
         return report
 
-    def _largest(self, name: str, found: list[np.ndarray], tolerance: Optional[float]) -> float:
+    def _largest(self, name: str, found: list[np.ndarray], tolerance: float | None) -> float:
         worst = 0.0
         for want, have, (input_ids, _) in zip(self._expected, found, self.probes):
             shape = "batch {}, length {}".format(*input_ids.shape)
@@ -118,7 +119,7 @@ class Judge:
         same = [have.argmax(-1) == want.argmax(-1) for have, want in zip(found, self._expected)]
         return float(np.concatenate(same).mean())
 
-    def _scores(self, name: str, precision: str, backend: Backend) -> dict[str, Optional[float]]:
+    def _scores(self, name: str, precision: str, backend: Backend) -> dict[str, float | None]:
         if self.data is None:
             return {"score_before": None, "score_after": None}
 

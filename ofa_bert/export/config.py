@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Optional
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.models.families.registry import MODEL_TYPES
@@ -21,12 +20,10 @@ class ExportConfig(DataConfig):
     model_name_or_path: str = option("output directory of run_glue_ofa.py, or its best/ or last/")
     sub_model_output_dir: str = option("where the dynamic sub-model goes; it reloads and can be finetuned further")
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
-    static_sub_model: Optional[str] = option(
-        "where the static model goes, ready to deploy; left out: none is made", None
-    )
+    static_sub_model: str | None = option("where the static model goes, ready to deploy; left out: none is made", None)
     width_mult: float = option("share of heads and FFN neurons to keep", 1.0, number)
     depth_mult: float = option("share of layers to keep", 1.0, number)
-    sub_model: Optional[str] = option(
+    sub_model: str | None = option(
         "JSON file with a SubModelConfig (uneven layers), instead of the two multipliers", None
     )
     allow_untrained: bool = option("export a width or depth that the supernet was not trained for", False, bool)
@@ -51,17 +48,17 @@ class ExportConfig(DataConfig):
         number,
     )
     calibration_sentences: int = option("training sentences that fix the scales of int8-static", 256, whole)
-    trim_vocab: Optional[str] = option(
+    trim_vocab: str | None = option(
         "file with one token a line: only the embeddings of these tokens and of the special ones are kept", None
     )
-    exit_policy: Optional[str] = option(
+    exit_policy: str | None = option(
         "for a model with exits: output of python -m ofa_bert exits, whose threshold goes into the static model's"
         " directory",
         None,
     )
     max_seq_length: int = option("longest input in tokens that the export is checked with", 128, whole)
     device: str = option("where to run", "gpu", choices=DEVICES)
-    n_gpu: Optional[int] = option("0 stands for --device cpu, as in PaddleNLP's script", None, whole)
+    n_gpu: int | None = option("0 stands for --device cpu, as in PaddleNLP's script", None, whole)
 
     def has_data(self) -> bool:
         return bool(self.task_name or self.data_dir or self.train_file or self.dev_file)

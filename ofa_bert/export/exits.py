@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 import paddle
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 def add_exits(
-    exporter: Exporter, exits: Exits, names: Sequence[str], meta: Mapping[str, Any], chosen: Optional[Chosen]
+    exporter: Exporter, exits: Exits, names: Sequence[str], meta: Mapping[str, Any], chosen: Chosen | None
 ) -> dict[str, Any]:
     """Write exits/ into the bundle, in each of `names` that parts can be written in; returns the manifest's entry."""
     model, bundle = exporter.model, exporter.bundle

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 import numpy as np
 import paddle
@@ -98,7 +99,7 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
 
 def _exits(
     where: str, meta: Mapping[str, Any], model: nn.Layer, small: nn.Layer, sub_model: SubModelConfig
-) -> Optional[Exits]:
+) -> Exits | None:
     """The exits of the sub-model; None when there are none."""
     if not meta.get(EXITS):
         return None
@@ -121,7 +122,7 @@ def _data(config: ExportConfig, task: Task) -> Datasets:
     return datasets
 
 
-def _encoded(datasets: Datasets, tokenizer: Any, config: ExportConfig, before: Optional[float]) -> Data:
+def _encoded(datasets: Datasets, tokenizer: Any, config: ExportConfig, before: float | None) -> Data:
     """Ids of the calibration sentences, drawn from the training split, and of the dev splits."""
     count = min(config.calibration_sentences, len(datasets.train))
     drawn = np.random.default_rng(0).choice(len(datasets.train), count, replace=False)
@@ -176,7 +177,7 @@ def _from_file(path: str, meta: Mapping[str, Any], shape: ModelShape) -> SubMode
     return sub_model
 
 
-def _name(meta: Mapping[str, Any], sub_model: SubModelConfig) -> Optional[str]:
+def _name(meta: Mapping[str, Any], sub_model: SubModelConfig) -> str | None:
     """What the supernet's results call this sub-model; None when it was not trained as such."""
     if not meta.get("space"):
         return None
@@ -184,7 +185,7 @@ def _name(meta: Mapping[str, Any], sub_model: SubModelConfig) -> Optional[str]:
     return names.get(sub_model)
 
 
-def _scores(meta: Mapping[str, Any], sub_model: SubModelConfig, shape: ModelShape) -> Optional[dict[str, float]]:
+def _scores(meta: Mapping[str, Any], sub_model: SubModelConfig, shape: ModelShape) -> dict[str, float] | None:
     """The dev scores that training measured for exactly this sub-model; None when it measured none."""
     if meta.get("space"):
         return meta.get("scores", {}).get(_name(meta, sub_model))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from ofa_bert.bundle.manifest import TOKENIZER
 
@@ -36,7 +38,7 @@ def write_fast_tokenizer(tokenizer: Any, bundle: Path, texts: Sequence[tuple[str
         return _none(f"the package tokenizers does not load ({error})")
     if fast is None:
         return _none(f"{type(tokenizer).__name__} is neither a WordPiece nor a byte-level BPE tokenizer")
-    checked = [(text, None) for text in _ODD] + [(first, second) for first, second in zip(_ODD[1:], _ODD[2:])]
+    checked = [(text, None) for text in _ODD] + [(first, second) for first, second in itertools.pairwise(_ODD)]
     for text, pair in [*checked, *texts]:
         wanted = tokenizer(text, text_pair=pair, return_token_type_ids=True, return_attention_mask=False)
         found = fast.encode(text, pair)

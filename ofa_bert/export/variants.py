@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional, Sequence
+from typing import Any
 
 from paddle import nn
 
@@ -68,10 +69,10 @@ def check_plan(model: nn.Layer, names: Sequence[str], has_data: bool) -> None:
 class Forms:
     """How the ONNX graphs of one model are written. INT8's scales and FP16's exceptions follow from `batches`."""
 
-    def __init__(self, model: nn.Layer, batches: Callable[[], Sequence[Batch]], folder: Optional[Path] = None):
+    def __init__(self, model: nn.Layer, batches: Callable[[], Sequence[Batch]], folder: Path | None = None):
         self.model, self.batches, self.folder = model, batches, folder
-        self._traffic: Optional[Traffic] = None
-        self._scales: Optional[dict[str, float]] = None
+        self._traffic: Traffic | None = None
+        self._scales: dict[str, float] | None = None
 
     def form(self, name: str) -> Form:
         """How the ONNX graph of that name is written."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import cannot_write
@@ -22,7 +23,7 @@ class Journal:
     a kill cut short is dropped. Without a path nothing is written.
     """
 
-    def __init__(self, path: Optional[str | Path] = None, settings: Optional[Mapping[str, Any]] = None) -> None:
+    def __init__(self, path: str | Path | None = None, settings: Mapping[str, Any] | None = None) -> None:
         self.path = None if path is None else Path(path)
         self.records: dict[str, dict[str, Any]] = {}
         if self.path is None:

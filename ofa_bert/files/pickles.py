@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Callable
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_PROTOCOL = 1001
 
 
-class Malformed(ValueError):
+class MalformedError(ValueError):
     """The bytes are not what their format says; the caller adds the file's name."""
 
 
@@ -43,7 +44,7 @@ class _Callable:
         return self.function(*args)
 
     def __setstate__(self, state: Any) -> None:
-        raise Malformed("it sets the state of a function")
+        raise MalformedError("it sets the state of a function")
 
 
 class _Dict(dict):
@@ -59,14 +60,14 @@ class _Dtype:
     def __init__(self, spec: Any, *_: Any) -> None:
         spec = spec.decode("ascii") if isinstance(spec, bytes) else spec
         if not isinstance(spec, str) or spec[:1] not in "biuf" or not spec[1:].isdigit():
-            raise Malformed(f"array of type {spec!r}")
+            raise MalformedError(f"array of type {spec!r}")
         self.dtype = np.dtype(spec)
 
     def __setstate__(self, state: Any) -> None:
         order = state[1]  # (version, byte order, subdtype, names, fields, itemsize, alignment, flags)
         order = order.decode("ascii") if isinstance(order, bytes) else order
         if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
-            raise Malformed("structured array")
+            raise MalformedError("structured array")
         self.dtype = self.dtype.newbyteorder(order)
 
 
@@ -78,21 +79,21 @@ class _Array:
     def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
         if not isinstance(data, bytes):
-            raise Malformed("array without raw bytes")
+            raise MalformedError("array without raw bytes")
         flat = np.frombuffer(data, _dtype_of(dtype))
         self.value = flat.reshape(shape, order="F" if fortran else "C")
 
 
 def _dtype_of(stub: Any) -> np.dtype:
     if not isinstance(stub, _Dtype):
-        raise Malformed("array without a dtype")
+        raise MalformedError("array without a dtype")
     return stub.dtype
 
 
 def _latin1(text: Any, encoding: Any = "latin1") -> bytes:
     """Stands for _codecs.encode, by which pickle protocol 2 writes bytes."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise Malformed(f"bytes encoded as {encoding!r}")
+        raise MalformedError(f"bytes encoded as {encoding!r}")
     return text.encode("latin1")
 
 
@@ -115,9 +116,9 @@ class _Storage:
 
     def elements(self) -> np.ndarray:
         if self.data is None:
-            raise Malformed(f"tensor data {self.key!r} is missing")
+            raise MalformedError(f"tensor data {self.key!r} is missing")
         if len(self.data) < self.count * self.bits.itemsize:
-            raise Malformed(f"tensor data {self.key!r} is cut off")
+            raise MalformedError(f"tensor data {self.key!r} is cut off")
         flat = np.frombuffer(self.data, self.bits, count=self.count)
         return bfloat16_to_float32(flat) if self.kind == _BFLOAT16 else flat
 
@@ -134,19 +135,19 @@ class _Tensor:
     def array(self) -> np.ndarray:
         flat = self.storage.elements()
         if min((self.offset, *self.shape, *self.strides)) < 0:
-            raise Malformed("tensor with a negative size")
+            raise MalformedError("tensor with a negative size")
         count = int(np.prod(self.shape, dtype=object)) if self.shape else 1
         last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides))
         # The first condition also refuses a few bytes that are expanded, by stride 0, to fill the memory.
         if count > flat.size or len(self.shape) != len(self.strides) or (count and last >= flat.size):
-            raise Malformed("tensor that reaches beyond its data")
+            raise MalformedError("tensor that reaches beyond its data")
         strides = [stride * flat.itemsize for stride in self.strides]
         return np.array(np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides))
 
 
 def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
     if not isinstance(storage, _Storage):
-        raise Malformed("tensor without a storage")
+        raise MalformedError("tensor without a storage")
     return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
@@ -208,9 +209,9 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Any:
         tag, kind, key, _, count = pid[:5]
         if tag != "storage" or kind not in _STORAGES.values() or not isinstance(key, str):
-            raise Malformed("unknown persistent object")
+            raise MalformedError("unknown persistent object")
         if len(pid) > 5 and pid[5] is not None:
-            raise Malformed("view of a storage, as PyTorch wrote it before 0.4")
+            raise MalformedError("view of a storage, as PyTorch wrote it before 0.4")
         if key not in self.storages:
             data = self._read_storage(key) if self._read_storage else None
             self.storages[key] = _Storage(kind, key, int(count), data)
@@ -233,30 +234,30 @@ def _load_torch_zip(file: BinaryIO) -> Any:
     with zipfile.ZipFile(file) as archive:
         roots = [name[: -len("data.pkl")] for name in archive.namelist() if name.endswith("/data.pkl")]
         if len(roots) != 1:
-            raise Malformed("zip archive without a single data.pkl")
+            raise MalformedError("zip archive without a single data.pkl")
         if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-            raise Malformed("compressed zip archive; PyTorch stores tensors as they are")
+            raise MalformedError("compressed zip archive; PyTorch stores tensors as they are")
 
         def read_storage(key: str) -> bytes:
             return archive.read(f"{roots[0]}data/{key}")
 
         byte_order = roots[0] + "byteorder"
         if byte_order in archive.namelist() and archive.read(byte_order) != b"little":
-            raise Malformed("big-endian tensors")
+            raise MalformedError("big-endian tensors")
         return _Unpickler(io.BytesIO(archive.read(roots[0] + "data.pkl")), read_storage).load()
 
 
 def _load_torch_stream(file: BinaryIO) -> Any:
     """Magic, protocol, system, object and storage keys as pickles, then per storage a count and its bytes."""
     if _Unpickler(file).load() != _TORCH_MAGIC or _Unpickler(file).load() != _TORCH_PROTOCOL:
-        raise Malformed("not a file that torch.save wrote")
+        raise MalformedError("not a file that torch.save wrote")
     _Unpickler(file).load()  # byte order and type sizes of the writer; every machine in use agrees
     unpickler = _Unpickler(file)
     value = unpickler.load()
     for key in _Unpickler(file).load():
         storage = unpickler.storages[key]
         if file.read(8) != storage.count.to_bytes(8, "little"):
-            raise Malformed(f"tensor data {key!r} is cut off")
+            raise MalformedError(f"tensor data {key!r} is cut off")
         storage.data = file.read(storage.count * storage.bits.itemsize)
     return value
 
@@ -270,7 +271,7 @@ def _resolve(value: Any, convert: Callable[[np.ndarray], np.ndarray]) -> Any:
     """`value` with the stand-ins replaced by arrays, all containers new."""
     if isinstance(value, _Array):
         if value.value is None:
-            raise Malformed("array without content")
+            raise MalformedError("array without content")
         return convert(value.value)
     if isinstance(value, _Tensor):
         return convert(value.array())
@@ -282,4 +283,4 @@ def _resolve(value: Any, convert: Callable[[np.ndarray], np.ndarray]) -> Any:
         return type(value)(_resolve(item, convert) for item in value)
     if value is None or isinstance(value, (bool, int, float, str, bytes, np.generic)):
         return value
-    raise Malformed(f"unexpected object of type {type(value).__name__}")
+    raise MalformedError(f"unexpected object of type {type(value).__name__}")

@@ -8,8 +8,9 @@ import os
 import pickle
 import struct
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -40,7 +41,7 @@ _SAFETENSORS_DTYPES = {
 }
 # Everything that unpickling damaged bytes is known to raise; a MemoryError comes from a damaged length.
 _DAMAGE = (
-    pickles.Malformed,
+    pickles.MalformedError,
     pickle.UnpicklingError,
     zipfile.BadZipFile,
     EOFError,
@@ -131,7 +132,7 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     size = os.fstat(file.fileno()).st_size
     (length,) = struct.unpack("<Q", file.read(8))
     if length > size - 8:
-        raise pickles.Malformed("its header is longer than the file")
+        raise pickles.MalformedError("its header is longer than the file")
     header = json.loads(file.read(length).decode("utf-8"))
     header.pop("__metadata__", None)
     data = memoryview(file.read())
@@ -139,11 +140,11 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
         if begin != position or end < begin or end > len(data):
-            raise pickles.Malformed(f"tensor {name} lies outside the data")
+            raise pickles.MalformedError(f"tensor {name} lies outside the data")
         arrays[name] = _tensor(name, entry, data[begin:end])
         position = end
     if position != len(data):
-        raise pickles.Malformed(f"{len(data) - position} bytes belong to no tensor")
+        raise pickles.MalformedError(f"{len(data) - position} bytes belong to no tensor")
     return arrays
 
 
@@ -151,7 +152,7 @@ def _tensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray
     if entry["dtype"] == "BF16":
         return pickles.bfloat16_to_float32(np.frombuffer(data, "<u2").reshape(entry["shape"]))
     if entry["dtype"] not in _SAFETENSORS_DTYPES:
-        raise pickles.Malformed(f"tensor {name} has the unknown type {entry['dtype']}")
+        raise pickles.MalformedError(f"tensor {name} has the unknown type {entry['dtype']}")
     return np.frombuffer(data, _SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 

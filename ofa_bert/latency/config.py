@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import multipliers, number, option, positive, whole
@@ -21,7 +20,7 @@ class LatencyConfig:
     device: str = option("where the models run", "cpu", choices=ENGINE_DEVICES)
     backend: str = option("library that runs them", "onnx_runtime", choices=BACKENDS)
     precision: str = option("what to compute in", "fp32", choices=("fp32", "bf16", "fp16", "int8"))
-    threads: Optional[int] = option("threads; default: all cores", None, whole)
+    threads: int | None = option("threads; default: all cores", None, whole)
     batch: int = option("sentences per call", 1, whole)
     length: int = option("tokens per sentence", 128, whole)
     min_width: float = option("narrowest layer that the table is for, as a share of heads and neurons", 0.25, number)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 import paddle
@@ -122,7 +123,7 @@ class Device:
         return {name: typical(times[name]) for name in runs}
 
 
-def write_model(model: nn.Layer, directory: Path, how: Device, form: Optional[Form] = None) -> list[Path]:
+def write_model(model: nn.Layer, directory: Path, how: Device, form: Form | None = None) -> list[Path]:
     """The files that an export of the model has for this back end and precision, without the checks of a bundle."""
     if format_of(how.backend) == "paddle":
         return _write_static(model, directory)

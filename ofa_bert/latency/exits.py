@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
 import numpy as np
 from paddle import nn
@@ -72,7 +72,7 @@ def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[
     return answers
 
 
-def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, form: Optional[Form] = None) -> Parts:
+def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, form: Form | None = None) -> Parts:
     """As write_model, for the parts of a model with exits. UserError when this back end has none in this precision."""
     if format_of(how.backend) == "paddle":
         if how.precision != "fp32":

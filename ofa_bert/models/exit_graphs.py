@@ -6,7 +6,8 @@ the model's own stock layers, so an extracted sub-model runs without slicing, an
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Sequence, Union
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import paddle
 from paddle import nn
@@ -111,8 +112,8 @@ class Head(nn.Layer):
         self.first_token = self.last or exits.layout.head == "ramp"  # reads position 0 alone
 
     def forward(
-        self, hidden: paddle.Tensor, input_ids: Optional[paddle.Tensor] = None
-    ) -> Union[paddle.Tensor, tuple[paddle.Tensor, paddle.Tensor]]:
+        self, hidden: paddle.Tensor, input_ids: paddle.Tensor | None = None
+    ) -> paddle.Tensor | tuple[paddle.Tensor, paddle.Tensor]:
         """Logits [B, C] of hidden states [B, T, H], and before the last exit its certainty [B].
 
         Heads that read the first token alone take no ids, and T may be 1.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 import paddle
 import paddle.nn.functional as F
@@ -132,7 +133,7 @@ def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> E
     return own
 
 
-def exits_of_sub_model(exits: Optional[Exits], small: nn.Layer, sub_model: SubModelConfig) -> Optional[Exits]:
+def exits_of_sub_model(exits: Exits | None, small: nn.Layer, sub_model: SubModelConfig) -> Exits | None:
     """As extract_exits; None when there are no exits, or the sub-model keeps none of them."""
     return extract_exits(exits, small, sub_model) if exits and exits.layout.points(sub_model) else None
 

@@ -5,7 +5,7 @@ PaddleNLP has such tables for BERT and RoBERTa only, and writes the converted fi
 
 from __future__ import annotations
 
-from typing import Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from ofa_bert.export.config import PRECISIONS
 from ofa_bert.options import not_negative, number, option, positive, whole
@@ -31,38 +30,38 @@ class RecipeConfig(LoopConfig, DistilWeights, PairConfig):
     device: str = option("where to train and to measure", "gpu", choices=("gpu", "cpu"))
     max_steps: int = option("optimizer steps of each training stage; above 0 it overrides the epochs", -1, whole)
     num_train_epochs: float = option("passes over train of each training stage", 3.0, number)
-    distil_epochs: Optional[float] = option("passes of the first training stage; default: the above", None, number)
-    again_epochs: Optional[float] = option("passes of distilling again; default: as the first one's", None, number)
-    again_learning_rate: Optional[float] = option("its peak learning rate; default: --learning_rate", None, number)
-    target_num_heads: Optional[int] = option("heads that every layer keeps; default: two thirds", None, whole)
-    target_ffn_dim: Optional[int] = option("FFN neurons that every layer keeps; default: half", None, whole)
+    distil_epochs: float | None = option("passes of the first training stage; default: the above", None, number)
+    again_epochs: float | None = option("passes of distilling again; default: as the first one's", None, number)
+    again_learning_rate: float | None = option("its peak learning rate; default: --learning_rate", None, number)
+    target_num_heads: int | None = option("heads that every layer keeps; default: two thirds", None, whole)
+    target_ffn_dim: int | None = option("FFN neurons that every layer keeps; default: half", None, whole)
     skip: tuple = option(
         "stages to leave out; prune: neither prune nor distil again", (), many=True, choices=("prune",)
     )
-    corpus: Optional[str] = option(
+    corpus: str | None = option(
         "UTF-8 text file, one sentence a line: pre-train the shape of --student on it by distillation, then finetune it"
         " on the labels, in place of distilling from the finetuned teacher (task-agnostic distillation)",
         None,
     )
-    pretrain_teacher: Optional[str] = option("with --corpus: masked-LM to learn from; default: --teacher", None)
+    pretrain_teacher: str | None = option("with --corpus: masked-LM to learn from; default: --teacher", None)
     pretrain_teacher_steps: int = option(
         "with --corpus: first train the teacher's masked-LM head for N steps; needed by a teacher without one", 0, whole
     )
     pretrain_epochs: float = option("with --corpus: passes over it", 1.0, number)
-    precision: Optional[str] = option(
+    precision: str | None = option(
         "of the last models; default: int8 on a CPU, fp16 on a GPU", None, choices=PRECISIONS
     )
     max_drop: float = option("points of dev score that this precision may lose; more ends the command", 1.0, number)
     backend: str = option("what runs exported models", "onnx_runtime", choices=BACKENDS)
-    workers: Optional[int] = option(
+    workers: int | None = option(
         "instances in the last row, one thread each; default: one per core, on a GPU none", None, whole
     )
-    timing_batch_size: Optional[int] = option(
+    timing_batch_size: int | None = option(
         "texts per batch of all rows' throughput; default: --batch_size", None, whole
     )
     samples: int = option("dev texts that every row is timed on", 512, whole)
     repeats: int = option("timed rounds over all rows", 5, whole)
-    price_per_hour: Optional[float] = option("USD per hour of this machine, for the cost line", None, number)
+    price_per_hour: float | None = option("USD per hour of this machine, for the cost line", None, number)
     resume: bool = option("without effect: a second call always goes on where the first one stopped", False, bool)
 
     def problems(self) -> list[str]:

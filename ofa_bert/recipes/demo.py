@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import shlex
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 

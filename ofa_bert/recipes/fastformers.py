@@ -10,8 +10,9 @@ import dataclasses
 import logging
 import shlex
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data import token_ids
@@ -53,8 +54,8 @@ class Stages(NamedTuple):
     """Where each stage's model is; pruned and again are None when pruning is skipped."""
 
     student: Path
-    pruned: Optional[Path]
-    again: Optional[Path]
+    pruned: Path | None
+    again: Path | None
 
 
 def recipe(config: RecipeConfig, datasets: Datasets, argv: Sequence[str] = ()) -> str:

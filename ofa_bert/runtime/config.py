@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ofa_bert.data.table_files import SUFFIXES
 from ofa_bert.exits.policy import CRITERIA, MODES
@@ -19,7 +19,7 @@ class PredictConfig:
     bundle: str = option("directory that export_model.py --static_sub_model wrote")
     input: str = option("file with the texts: .tsv, .csv or .jsonl")
     output: str = option("file to write, in the format of --input: its columns and what was predicted")
-    text_columns: Optional[tuple] = option(
+    text_columns: tuple | None = option(
         "names of the one or two text columns; default: those that the model was trained on; whole numbers mean that"
         " there is no header and count columns from 0",
         None,
@@ -37,26 +37,26 @@ class PredictConfig:
         choices=PRECISIONS,
     )
     workers: int = option("processes that compute side by side, each on cores of its own; 0: in this process", 0, whole)
-    threads: Optional[int] = option("threads per process; default: all cores, divided among the workers", None, whole)
+    threads: int | None = option("threads per process; default: all cores, divided among the workers", None, whole)
     batch_size: int = option("texts of about one length that are computed together, at most", 64, whole)
-    max_tokens_per_batch: Optional[int] = option(
+    max_tokens_per_batch: int | None = option(
         "tokens of a batch, padding included, at most; default: 512 per thread on a CPU, 16384 on a GPU", None, whole
     )
     device: str = option("where to compute", "cpu", choices=DEVICES)
-    provider: Optional[str] = option("how a GPU is used; default: cuda with --device gpu", None, choices=PROVIDERS)
+    provider: str | None = option("how a GPU is used; default: cuda with --device gpu", None, choices=PROVIDERS)
 
-    exit_threshold: Optional[str] = option(
+    exit_threshold: str | None = option(
         "answer at the first exit that is sure enough: policy takes the threshold that was exported with the bundle; a"
         " number is compared with entropy in nats, normalised entropy or 1 - certainty, or is a patience: 0 lets nobody"
         " leave early; default: every text runs through the whole model",
         None,
     )
-    exit_mode: Optional[str] = option(
+    exit_mode: str | None = option(
         "threshold: each exit decides; predicted: the exit is told from the tokens beforehand; default: the policy's",
         None,
         choices=MODES,
     )
-    exit_criterion: Optional[str] = option(
+    exit_criterion: str | None = option(
         "what a number is compared with; default: as the bundle's policy, or its exits, have it", None, choices=CRITERIA
     )
 
@@ -92,7 +92,7 @@ class TrtexecConfig:
         "what TensorRT computes in; fp16 uses the fp32 model", "fp16", choices=("fp32", "fp16", "int8-static")
     )
     batch: tuple = option("least, best and most texts of a batch", (1, 16, 64), whole, many=True)
-    length: Optional[tuple] = option(
+    length: tuple | None = option(
         "least, best and most tokens of a text; default: 1, 64 and the bundle's longest input", None, whole, many=True
     )
     engine: str = option("file that trtexec is to write", "model.plan")

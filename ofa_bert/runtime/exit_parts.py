@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Sequence
 
 from ofa_bert.bundle.exits import HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT

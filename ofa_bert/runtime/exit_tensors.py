@@ -5,8 +5,9 @@ No Paddle and no ONNX Runtime are imported here.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, Callable, Sequence, Union
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class OnDevice:
         return self.shape[0]
 
 
-Array = Union[np.ndarray, OnDevice]
+Array = np.ndarray | OnDevice
 # Part of a model: its inputs in the order that it was exported with, to its outputs.
 Part = Callable[..., "list[Array]"]
 

@@ -6,8 +6,9 @@ leave: by threshold they are packed anew after each exit, by prediction texts of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Sequence, Union
+from typing import NamedTuple
 
 import numpy as np
 
@@ -111,7 +112,7 @@ class ExitModel:
 
 def open_exits(
     bundle: str | Path,
-    threshold: Union[float, str],
+    threshold: float | str,
     mode: str | None = None,
     criterion: str | None = None,
     limits: Sequence[int] = (64, 512),

@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,7 +75,7 @@ _SERVED_BY: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
 }
 
 
-class _Damaged(UserError):
+class _DamagedError(UserError):
     """The library is there and the file is not what it should be."""
 
 
@@ -133,7 +134,7 @@ def open_model(
             check_choice(name, precision, provider)
             files, held = _pick(Path(bundle), models(manifest), name, precision, provider)
             return _open(files, name, _computed(precision, held), provider, threads, profile)
-        except _Damaged:
+        except _DamagedError:
             raise  # another file of the same bundle may be no better
         except UserError as error:
             problems.append(str(error))
@@ -291,7 +292,7 @@ def _computed(precision: str, held: str) -> str:
 
 
 def _open(
-    files: Sequence[Path], backend: str, precision: str, provider: str, threads: Optional[int], profile: Profile
+    files: Sequence[Path], backend: str, precision: str, provider: str, threads: int | None, profile: Profile
 ) -> Backend:
     settings = Settings(precision, provider, threads or environment.cores(), profile)
     engine = _load(ENGINES, files, backend, settings)
@@ -309,6 +310,6 @@ def _load(loaders: Mapping[str, Callable[..., Any]], files: Sequence[Path], back
         raise UserError(f"backend {backend}: {error}; install it again: {_PACKAGES[backend][1]}") from error
     except Exception as error:  # each library has its own types; what they say matters, not which it is
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise _Damaged(
+        raise _DamagedError(
             f"{files[0]}: {backend} cannot load it: {reason}; copy the bundle again or export it anew"
         ) from error

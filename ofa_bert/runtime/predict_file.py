@@ -7,8 +7,9 @@ import io
 import json
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any
 
 from ofa_bert.bundle.manifest import model_files, read_manifest
 from ofa_bert.data.table_files import Table, read_table

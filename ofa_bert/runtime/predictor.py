@@ -10,9 +10,10 @@ with Predictor("SST-2-small-static", precision="int8", workers=4) as predictor:
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Optional, Sequence, Union
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -41,11 +42,11 @@ GPU_TOKENS = 16384
 class Prediction:
     """What the model says about one text. A class with its probability, or the value of a regression."""
 
-    label: Optional[str]  # None for a regression
-    probability: Optional[float]  # of that label
-    value: Optional[float]  # None for classes
+    label: str | None  # None for a regression
+    probability: float | None  # of that label
+    value: float | None  # None for classes
     probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a regression
-    exit_layer: Optional[int] = None  # layers that ran for it, when the Predictor has an exit_threshold
+    exit_layer: int | None = None  # layers that ran for it, when the Predictor has an exit_threshold
 
 
 class Predictor:
@@ -63,7 +64,7 @@ class Predictor:
         batch_size: int = 64,
         max_tokens_per_batch: int | None = None,
         profile: Profile | None = None,
-        exit_threshold: Union[float, str, None] = None,
+        exit_threshold: float | str | None = None,
         exit_mode: str | None = None,
         exit_criterion: str | None = None,
     ):

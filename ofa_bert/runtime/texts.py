@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Sequence, Union
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ofa_bert.errors import UserError
 
-Text = Union[str, tuple[str, str]]
+Text = str | tuple[str, str]
 # Texts, all of one kind, to two lists of [T_i] int64 arrays: input_ids and token_type_ids.
 TextEncoder = Callable[[Sequence[Text]], "tuple[list[np.ndarray], list[np.ndarray]]"]
 

@@ -20,9 +20,10 @@ import threading
 import time
 import weakref
 from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Iterable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -258,10 +259,7 @@ def core_groups(count: int, threads: int, topology: str = "/sys/devices/system/c
     for cpu in sorted(os.sched_getaffinity(0)):
         places.setdefault(_place(cpu, Path(topology)), []).append(cpu)
     siblings = [places[place] for place in sorted(places)]
-    if count * threads <= len(siblings):
-        cpus = [group[0] for group in siblings]
-    else:
-        cpus = list(itertools.chain(*siblings))
+    cpus = [group[0] for group in siblings] if count * threads <= len(siblings) else list(itertools.chain(*siblings))
     if count * threads > len(cpus):
         logger.warning("%d workers x %d threads share %d cores; they will be slow", count, threads, len(cpus))
     turns = itertools.cycle(cpus)

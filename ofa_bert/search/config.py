@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.models.families.registry import MODEL_TYPES
@@ -18,16 +18,14 @@ class FptasFlags(DataConfig):
     """What only --algorithm fptas reads."""
 
     epsilon: int = option("fptas: evaluate every N-th candidate, by size; 1 evaluates all", 1, whole)
-    depths: Optional[tuple] = option(
+    depths: tuple | None = option(
         "fptas: numbers of layers D; default: every trained one and those between", None, whole, many=True
     )
-    heads: Optional[tuple] = option(
+    heads: tuple | None = option(
         "fptas: attention heads A; default: from the narrowest trained width on", None, whole, many=True
     )
-    hidden: Optional[tuple] = option(
-        "fptas: hidden sizes H, with --from_scratch; default: Bort's", None, whole, many=True
-    )
-    ffn: Optional[tuple] = option(
+    hidden: tuple | None = option("fptas: hidden sizes H, with --from_scratch; default: Bort's", None, whole, many=True)
+    ffn: tuple | None = option(
         "fptas: FFN neurons I; default: from the narrowest trained width on", None, whole, many=True
     )
     from_scratch: bool = option(
@@ -62,13 +60,13 @@ class SearchConfig(FptasFlags):
     model: str = option("the supernet: output directory of run_glue_ofa.py, or its best/ or last/")
     output_dir: str = option("where the front, the winner and the search itself go; the same command resumes it")
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
-    max_latency_ms: Optional[float] = option("budget: milliseconds per call, by --latency_table", None, number)
-    max_params: Optional[float] = option("budget: parameters, for example 20e6", None, number)
-    max_flops: Optional[float] = option("budget: FLOPs of one sentence of 128 tokens, for example 2.5e9", None, number)
-    min_score: Optional[float] = option(
+    max_latency_ms: float | None = option("budget: milliseconds per call, by --latency_table", None, number)
+    max_params: float | None = option("budget: parameters, for example 20e6", None, number)
+    max_flops: float | None = option("budget: FLOPs of one sentence of 128 tokens, for example 2.5e9", None, number)
+    min_score: float | None = option(
         "the lowest held-out score that will do; the cheapest such is wanted", None, number
     )
-    latency_table: Optional[tuple] = option(
+    latency_table: tuple | None = option(
         "table of the device, from python -m ofa_bert latency; several, one for each --precision, search that too",
         None,
         many=True,
@@ -76,7 +74,7 @@ class SearchConfig(FptasFlags):
     exits: bool = option(
         "search the threshold of early exits too; for a supernet with exits, and latency tables made of it", False, bool
     )
-    cost: Optional[str] = option(
+    cost: str | None = option(
         "what to minimise beside the score; default: what the budget limits, else latency with a table, else flops",
         None,
         choices=COSTS,
@@ -88,18 +86,18 @@ class SearchConfig(FptasFlags):
         choices=("nsga2", "fptas"),
     )
     trials: int = option("sub-models to evaluate", 300, whole)
-    minutes: Optional[float] = option("stop evaluating after so many minutes even before --trials", None, number)
+    minutes: float | None = option("stop evaluating after so many minutes even before --trials", None, number)
     population: int = option("sub-models of a generation", 24, whole)
     examples: int = option("held-out examples that each trial is evaluated on; the front is on all of them", 256, whole)
     loss_weight: float = option(
         "searched is the score less so much of the distance to the supernet's outputs", 0.5, number
     )
-    min_width: Optional[float] = option("narrowest layer; default: the narrowest trained width", None, number)
-    min_depth: Optional[float] = option("fewest layers, as a share; default: the smallest trained depth", None, number)
+    min_width: float | None = option("narrowest layer; default: the narrowest trained width", None, number)
+    min_depth: float | None = option("fewest layers, as a share; default: the smallest trained depth", None, number)
     processes: int = option("processes that evaluate side by side, on a CPU", 1, whole)
     worker: bool = option("only add trials to a search that another process leads in --output_dir", False, bool)
     finetune_steps: int = option("distillation steps for the winner alone, before it is scored on dev", 0, whole)
-    teacher: Optional[str] = option(
+    teacher: str | None = option(
         "teacher of --finetune_steps; default: the one the supernet was trained from, or the supernet itself", None
     )
     learning_rate: float = option("peak learning rate of --finetune_steps", 5e-5, number)
@@ -153,7 +151,7 @@ class SearchConfig(FptasFlags):
             return self.cost
         return next(iter(self.limits()), "latency_ms" if self.latency_table else "flops")
 
-    def recorded_data(self, recorded: Any) -> "DataConfig":
+    def recorded_data(self, recorded: Any) -> DataConfig:
         """These data flags, or those that the supernet was trained with when none is given here."""
         if self.data_given():
             return self

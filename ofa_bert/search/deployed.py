@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
 import numpy as np
 from paddle import nn
@@ -24,7 +24,7 @@ class Engine:
     """Writes a sub-model's graphs as an export does and runs them. `calibration` is for INT8's static scales."""
 
     def __init__(
-        self, device: Device, model: nn.Layer, exits: Optional[Exits], pad_id: int, calibration: Sequence[Batch]
+        self, device: Device, model: nn.Layer, exits: Exits | None, pad_id: int, calibration: Sequence[Batch]
     ) -> None:
         self.device, self.model, self.exits, self.pad_id = device, model, exits, pad_id
         self.calibration = calibration

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Sequence
 
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.search.front import Budget, Point

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Generic, Iterable, Mapping, Optional, Sequence, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.journal import Journal
@@ -128,7 +129,7 @@ class Result(Generic[C]):
 def fptas(
     problem: Problem[C],
     epsilon: int,
-    journal: Optional[Journal] = None,
+    journal: Journal | None = None,
     progress: Callable[[Iterable[C]], Iterable[C]] = lambda taken: taken,
 ) -> Result[C]:
     """Evaluate every epsilon-th candidate with every set of hyper-parameters; the highest W wins, of equals the first.

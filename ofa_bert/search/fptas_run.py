@@ -7,9 +7,10 @@ a candidate is trained for at most n steps on the outputs of the maximum point T
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import paddle
@@ -187,7 +188,7 @@ class Trainer:
     held_out_wanted: np.ndarray
 
     @classmethod
-    def of(cls, config: SearchConfig, supernet: Supernet, seed: int) -> "Trainer":
+    def of(cls, config: SearchConfig, supernet: Supernet, seed: int) -> Trainer:
         pad, size = supernet.pad_id, config.batch_size
         source = TrainBatches(supernet.train, size, seed, pad)
         stream = itertools.chain.from_iterable(source.epoch(number) for number in itertools.count())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any
 
 from ofa_bert.errors import RunError
 from ofa_bert.submodels.values import SubModelConfig
@@ -40,7 +41,7 @@ class Budget:
     """Limits on costs by name ("latency_ms", "parameters", "flops"), and the lowest score that will do."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
-    min_score: Optional[float] = None
+    min_score: float | None = None
 
     def violations(self, costs: Mapping[str, float], score: float) -> tuple[float, ...]:
         """One number per limit, above 0 when it is broken: by which share, or by how much score."""

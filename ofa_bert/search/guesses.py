@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Iterable, Mapping, Optional, Sequence
 
 from tqdm import tqdm
 
@@ -19,7 +19,7 @@ from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
 
 # What making one layer smaller was measured to hurt: hurts[layer][(heads, ffn)]; hurts[layer][None] is for dropping it.
-Hurts = Sequence[Mapping[Optional["tuple[int, int]"], float]]
+Hurts = Sequence[Mapping["tuple[int, int] | None", float]]
 
 
 def additive_front(space: UnevenSpace, hurts: Hurts, cost: Cost, count: int = 60) -> list[SubModelConfig]:
@@ -46,7 +46,7 @@ def additive_front(space: UnevenSpace, hurts: Hurts, cost: Cost, count: int = 60
     return list(found)
 
 
-def _layer_cost(space: UnevenSpace, cost: Cost, option: Optional[tuple[int, int]]) -> float:
+def _layer_cost(space: UnevenSpace, cost: Cost, option: tuple[int, int] | None) -> float:
     """What one layer of these heads and neurons adds to the cost."""
     if option is None:
         return 0.0

@@ -6,9 +6,10 @@ import os
 import random
 import socket
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.studies import require_optuna, sqlite_storage
@@ -49,7 +50,7 @@ class Nsga:
     first: Sequence[SubModelConfig] = ()
     population: int = 24
     seed: int = 42
-    storage: Optional[Path] = None
+    storage: Path | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def run(
@@ -167,7 +168,7 @@ def _evaluated(trial: Any) -> Evaluated:
     return Evaluated(**trial.user_attrs["evaluated"])
 
 
-def _alive(pid: Optional[int]) -> bool:
+def _alive(pid: int | None) -> bool:
     if pid is None or pid == os.getpid():
         return False
     try:

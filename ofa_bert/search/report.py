@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.reporting import millions
@@ -92,7 +93,7 @@ def described(sub_model: Mapping[str, Any]) -> str:
     return f"{len(parts)} layers (layer:heads/neurons) " + " ".join(parts)
 
 
-def way_of(found: Mapping[str, Any]) -> Optional[Way]:
+def way_of(found: Mapping[str, Any]) -> Way | None:
     """How a row of front.json runs its sub-model; None when there was nothing to choose."""
     return Way.from_json(found["way"]) if "way" in found else None
 
@@ -108,7 +109,7 @@ def _kinds(points: Sequence[Point]) -> dict[str, list[Point]]:
 
 
 def plot(
-    front: Sequence[Point], grid: Sequence[Point], winner: Optional[Point], cost: str, path: Path, title: str
+    front: Sequence[Point], grid: Sequence[Point], winner: Point | None, cost: str, path: Path, title: str
 ) -> None:
     # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
     import matplotlib

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 from tqdm import tqdm
 
@@ -44,7 +45,7 @@ _FINAL = 40  # points of the front that are evaluated on every held-out example,
 _EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
 
 
-def search_sub_models(config: SearchConfig) -> Optional[dict[str, Any]]:
+def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
     """Search, evaluate the front in full, write it and the winner; what results.json says. A worker returns None."""
     started = time.monotonic()
     supernet = load_supernet(config)
@@ -138,7 +139,7 @@ def in_full(
     for precision in evaluator.ways.precisions:
         engine = engines.get(precision)
 
-        def every(sub_model: SubModelConfig, precision: str = precision, engine: Optional[Engine] = engine) -> Any:
+        def every(sub_model: SubModelConfig, precision: str = precision, engine: Engine | None = engine) -> Any:
             if engine is None and whole is scorer and sub_model in tried:
                 return [p for p in tried[sub_model] if precision_of(p) == precision]
             outputs = whole.outputs(sub_model) if engine is None else engine.outputs(sub_model, supernet.held_out)

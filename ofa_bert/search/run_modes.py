@@ -7,8 +7,9 @@ nothing is run again for another threshold.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class Way:
     """policy None: in one piece. ask: the places of the exits before the last that may answer."""
 
     precision: str
-    policy: Optional[Policy] = None
+    policy: Policy | None = None
     ask: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class Run:
 
     way: Way
     logits: np.ndarray
-    latency_ms: Optional[float]
+    latency_ms: float | None
     shares: tuple[float, ...]
     layers: tuple[int, ...]  # that run until each exit
 

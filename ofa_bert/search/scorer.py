@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable, Mapping, Optional, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import paddle
@@ -32,7 +33,7 @@ class Scorer:
 
     def __init__(
         self, model: nn.Layer, encoded: Encoded, task: Task, pad_id: int, reference: SubModelConfig,
-        exits: Optional[Exits] = None,
+        exits: Exits | None = None,
     ) -> None:  # fmt: skip
         self.model, self.task, self.labels, self.exits = model, task, encoded.labels, exits
         self.batches = []
@@ -86,7 +87,7 @@ class Scorer:
 
     def hurts(
         self, base: SubModelConfig, space: UnevenSpace, drop: bool, progress: Callable[[Iterable[int]], Iterable[int]]
-    ) -> list[dict[Optional[tuple[int, int]], float]]:
+    ) -> list[dict[tuple[int, int] | None, float]]:
         """For every layer of `base`, which is full width: what each option in its place alone adds to the loss.
 
         Heads and neurons are measured at their least and in the middle and interpolated between, and their hurts are
@@ -94,7 +95,7 @@ class Scorer:
         """
         states = self._states(base)
         before = self.loss(self._collect(self._tail(base), [hidden[-1] for hidden in states]))
-        found: list[dict[Optional[tuple[int, int]], float]] = [{None: 0.0} for _ in range(space.shape.num_layers)]
+        found: list[dict[tuple[int, int] | None, float]] = [{None: 0.0} for _ in range(space.shape.num_layers)]
         for place in progress(range(base.depth)):
             heads = self._curve(base, states, place, "heads", space.heads, before)
             ffn = self._curve(base, states, place, "ffn", space.ffn, before)
@@ -123,7 +124,7 @@ class Scorer:
         counts = [*measured, getattr(base, part)[place]]
         return dict(zip(choices, np.interp(choices, counts, [*(max(0.0, hurt) for hurt in hurts), 0.0]).tolist()))
 
-    def _changed(self, base: SubModelConfig, states: Any, place: int, change: Optional[tuple[str, int]]) -> float:
+    def _changed(self, base: SubModelConfig, states: Any, place: int, change: tuple[str, int] | None) -> float:
         """The loss with one layer changed, or dropped."""
         start = place
         if change is None:

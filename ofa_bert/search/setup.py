@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any
 
 import numpy as np
 from paddle import nn
@@ -54,7 +55,7 @@ class Supernet:
     datasets: Datasets
     train: Encoded
     held_out: Encoded
-    exits: Optional[Exits] = None  # when they are searched
+    exits: Exits | None = None  # when they are searched
 
     @property
     def task(self) -> Task:
@@ -64,7 +65,7 @@ class Supernet:
     def pad_id(self) -> int:
         return self.tokenizer.pad_token_id
 
-    def scorer(self, examples: Optional[int] = None) -> Scorer:
+    def scorer(self, examples: int | None = None) -> Scorer:
         """Of the first `examples` held-out examples, which stand in no order, or of all."""
         encoded = self.held_out
         if examples is not None and examples < len(encoded):
@@ -153,7 +154,7 @@ def _check_setting(path: str, table: LatencyTable, first: LatencyTable) -> None:
             )
 
 
-def _check_exits(path: str, table: LatencyTable, exits: Optional[Exits]) -> None:
+def _check_exits(path: str, table: LatencyTable, exits: Exits | None) -> None:
     if exits is not None and (table.exits is None or table.exits.head != exits.layout.head):
         raise UserError(
             f"--latency_table {path}: does not say what a {exits.layout.head} exit costs; measure it again with"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any
 
 import numpy as np
 from paddle import nn
@@ -91,7 +92,7 @@ def finish(
     return results
 
 
-def _outputs(supernet: Supernet, sub_model: SubModelConfig, engine: Optional[Engine], encoded: Encoded) -> Outputs:
+def _outputs(supernet: Supernet, sub_model: SubModelConfig, engine: Engine | None, encoded: Encoded) -> Outputs:
     if engine is not None:
         return engine.outputs(sub_model, encoded)
     if supernet.exits is not None:
@@ -123,7 +124,7 @@ def _write_policy(
     return str(path)
 
 
-def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exits: Optional[Exits]) -> list[str]:
+def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exits: Exits | None) -> list[str]:
     """The arguments of export_model.py that make the winner's bundle."""
     output = Path(config.output_dir)
     words = ["--model_name_or_path", output / DIRECTORY, "--sub_model_output_dir", output / "dynamic"]
@@ -144,7 +145,7 @@ def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exit
 
 
 def checked_latency(
-    table: LatencyTable, model: nn.Layer, exits: Optional[Exits], way: Way, predicted: float, shares: Sequence[float]
+    table: LatencyTable, model: nn.Layer, exits: Exits | None, way: Way, predicted: float, shares: Sequence[float]
 ) -> dict[str, Any]:
     """predicted_ms, and measured_ms of the model itself; None when the table was made on another kind of machine.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Optional
 
 from ofa_bert.options import option, positive, twice, whole
 from ofa_bert.runtime.opening import PRECISIONS
@@ -23,7 +22,7 @@ class ServingConfig:
     )
     output_dir: str = option("where triton/, paddle_serving/ and fastdeploy/ go, with a README.md")
     engines: tuple = option("which servers to write for", ENGINES, many=True, choices=ENGINES)
-    name: Optional[str] = option("what the server calls the model; default: the task's name", None)
+    name: str | None = option("what the server calls the model; default: the task's name", None)
     precision: str = option(
         "which ONNX model Triton serves", "fp32", choices=tuple(name for name in PRECISIONS if name != "bf16")
     )

@@ -6,11 +6,12 @@ A message is a list of (field, value), where a value is a text, a number, a trut
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Sequence, Union
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 
-Value = Union[str, int, bool, "Word", "Message"]
+Value = "str | int | bool | Word | Message"
 Message = Sequence[tuple[str, Any]]
 
 

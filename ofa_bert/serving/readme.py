@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ofa_bert.reporting import millions, table
 from ofa_bert.serving.config_text import Serving

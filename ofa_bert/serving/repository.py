@@ -12,9 +12,10 @@ import hashlib
 import logging
 import re
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Sequence
+from typing import Any
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT, TOKENIZER, model_files, models, read_manifest
 from ofa_bert.errors import RunError, UserError

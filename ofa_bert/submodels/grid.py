@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Iterable, Iterator, Sequence
+from typing import Any
 
 from ofa_bert.errors import UserError
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, check_mult, even_layers, uniform
@@ -77,7 +78,7 @@ class SearchSpace:
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "SearchSpace":
+    def from_json(cls, value: dict[str, Any]) -> SearchSpace:
         return cls(
             ModelShape.from_json(value["shape"]),
             tuple(value["width_mults"]),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
-from typing import Sequence
 
 from ofa_bert.errors import UserError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Optional, Sequence
 
 from ofa_bert.errors import UserError
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, scaled
@@ -46,7 +46,7 @@ class UnevenSpace:
             found[f"ffn_{layer}"] = (0, len(self.ffn) - 1)
         return found
 
-    def decode(self, genes: Mapping[str, int]) -> Optional[SubModelConfig]:
+    def decode(self, genes: Mapping[str, int]) -> SubModelConfig | None:
         """The sub-model of these genes; None when it keeps fewer layers than `min_depth`."""
         kept = [layer for layer in range(self.shape.num_layers) if genes[f"heads_{layer}"]]
         if len(kept) < self.min_depth:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Sequence
+from typing import Any
 
 from ofa_bert.errors import UserError
 
@@ -28,7 +29,7 @@ class ModelShape:
     fit_size: int = 0  # TinyBERT keeps projections to its teacher's width, one per hidden state and one shared
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "ModelShape":
+    def from_json(cls, value: dict[str, Any]) -> ModelShape:
         return cls(**value)
 
     def to_json(self) -> dict[str, int]:
@@ -85,7 +86,7 @@ class SubModelConfig:
         return {name: list(value) for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, value: Any) -> "SubModelConfig":
+    def from_json(cls, value: Any) -> SubModelConfig:
         """Inverse of `to_json`; raises UserError for anything else."""
         if not isinstance(value, dict) or set(value) != {"layers", "heads", "ffn"}:
             raise UserError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from ofa_bert.system import environment
 
@@ -35,7 +35,7 @@ def _gpu_name() -> str:
     return done.stdout.strip().split("\n")[0] or "unknown"
 
 
-def host_peak_mib(status: str = "/proc/self/status") -> Optional[float]:
+def host_peak_mib(status: str = "/proc/self/status") -> float | None:
     """The most memory this process has held on the host; None where the system does not say (no Linux).
 
     Not getrusage's: on Linux a child begins with what its parent had reached.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Hashable, Mapping, Optional, TypeVar
+from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
@@ -21,7 +22,7 @@ def in_turn(
     repeats: int = 15,
     warmup: int = 3,
     seconds: float = float("inf"),
-    settle: Optional[Callable[[Name, Name], object]] = None,
+    settle: Callable[[Name, Name], object] | None = None,
     label: str = "",
 ) -> dict[Name, np.ndarray]:
     """Milliseconds [rounds] of each alternative; every round runs each of them once, after `warmup` untimed rounds.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -26,10 +26,8 @@ def compute(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, flo
             f"the model's output is NaN or infinite for {broken} of {len(labels)} examples of {task.name}: "
             "training diverged; try a lower learning rate, more warm-up, or no --amp"
         )
-    if task.is_regression:
-        predictions = logits.reshape(len(labels)).astype(np.float64)  # [N]
-    else:
-        predictions = logits.argmax(axis=-1)  # [N]
+    one_number = task.is_regression
+    predictions = logits.reshape(len(labels)).astype(np.float64) if one_number else logits.argmax(axis=-1)  # [N]
     return {name: _METRICS[name](predictions, labels) for name in task.metrics}
 
 

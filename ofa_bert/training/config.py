@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.models.families.registry import MODEL_TYPES
@@ -55,7 +54,7 @@ class ModelConfig(DataConfig):
 
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
-    tokenizer_name_or_path: Optional[str] = option("another place for the tokenizer; default: the model's", None)
+    tokenizer_name_or_path: str | None = option("another place for the tokenizer; default: the model's", None)
     output_dir: str = option("where best/, last/ and checkpoints go")
 
 
@@ -93,7 +92,7 @@ class TuneConfig(FinetuneConfig):
     """python -m ofa_bert tune."""
 
     trials: int = option("finetuning runs, most of them stopped early", 20, whole)
-    minutes: Optional[float] = option("begin no further run after so many minutes", None, number)
+    minutes: float | None = option("begin no further run after so many minutes", None, number)
     learning_rates: tuple = option("lowest and highest learning rate to try", (1e-5, 2e-4), number, many=True)
     batch_sizes: tuple = option("batch sizes to try", (8, 16, 32), whole, many=True)
     weight_decays: tuple = option("weight decays to try", (0.0, 0.01, 0.1), number, many=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Callable, Iterator, Optional, Sequence
 
 import paddle
 from paddle import nn
@@ -61,7 +61,7 @@ def make_plan(config: TrainConfig, batches_per_epoch: int, stage_shares: Sequenc
 class Together(nn.Layer):
     """Several layers as one set of parameters, for an optimizer and a checkpoint of all of them; None is left out."""
 
-    def __init__(self, **parts: Optional[nn.Layer]) -> None:
+    def __init__(self, **parts: nn.Layer | None) -> None:
         super().__init__()
         for name, part in parts.items():
             if part is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 import paddle
 from paddle import nn
@@ -43,8 +44,8 @@ class Keeper:
         tokenizer: Any,
         meta: Mapping[str, Any],
         state: Mapping[str, Any],
-        beside: Optional[Mapping[str, nn.Layer]] = None,
-        trained: Optional[nn.Layer] = None,
+        beside: Mapping[str, nn.Layer] | None = None,
+        trained: nn.Layer | None = None,
     ) -> None:
         self._started = time.monotonic() - state.get("seconds", 0.0)
         self.output = output

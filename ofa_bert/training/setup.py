@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping, Optional
+from typing import Any
 
 import paddle
 from paddle import nn
@@ -29,7 +30,7 @@ class Prepared:
 
     task: Task
     train: Encoded
-    held_out: Optional[Encoded]
+    held_out: Encoded | None
     dev: Mapping[str, Encoded]
     model: nn.Layer
     tokenizer: Any

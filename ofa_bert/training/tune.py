@@ -10,8 +10,9 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 from ofa_bert.data.batches import split_holdout
 from ofa_bert.data.token_ids import DIRECTORY, encode_once, share

@@ -77,24 +77,33 @@ def test_every_combination_is_one_row_and_csv_says_the_same(bundles, tmp_path, c
     assert found == [(*model, batch, 8, 1) for batch in (1, 3) for model in models]
     assert written["skipped"] == []
     for row in rows:
-        assert row["runs"] == 2 and 0 < row["p50_ms"] <= row["p95_ms"]
+        assert row["runs"] == 2
+        assert 0 < row["p50_ms"] <= row["p95_ms"]
         assert row["samples_per_second"] == pytest.approx(row["batch"] * 1e3 / row["p50_ms"], rel=0.5)
-        assert 20 < row["peak_memory_mib"] < 2000 and row["open_seconds"] > 0
-        assert row["device"] == "cpu" and row["processor"] and row["cores"] >= 1 and row["gpu"] is None
+        assert 20 < row["peak_memory_mib"] < 2000
+        assert row["open_seconds"] > 0
+        assert row["device"] == "cpu"
+        assert row["processor"]
+        assert row["cores"] >= 1
+        assert row["gpu"] is None
         assert f"onnxruntime {sys.modules['onnxruntime'].__version__}" in row["versions"]
         assert row["command"].startswith("python -m ofa_bert bench --bundles")
     assert [row["score"] for row in rows[:3]] == [0.9, 0.8, 0.75]
-    assert {row["score_source"] for row in rows} == {"manifest"} and rows[0]["score_name"] == "accuracy"
+    assert {row["score_source"] for row in rows} == {"manifest"}
+    assert rows[0]["score_name"] == "accuracy"
     assert [row["score_to_full"] for row in rows[:3]] == pytest.approx([0, -0.1, -0.15])
     with open(tmp_path / "out" / "rows.csv", newline="") as file:
         lines = list(csv.DictReader(file))
     assert lines == [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows]
     printed = capsys.readouterr().out
-    assert "| 1 x 8 " in printed and "| full ms | small" in printed and "-0.1500" in printed
+    assert "| 1 x 8 " in printed
+    assert "| full ms | small" in printed
+    assert "-0.1500" in printed
     assert (tmp_path / "out" / "table.md").read_text().strip() in printed
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "out").iterdir()}
     assert set(sizes) == {"rows.json", "rows.csv", "table.md", "latency.png", "score_latency.png"}
-    assert sizes["latency.png"] > 5000 and sizes["score_latency.png"] > 5000
+    assert sizes["latency.png"] > 5000
+    assert sizes["score_latency.png"] > 5000
 
 
 def test_sizes_are_those_on_disk(bundles, tmp_path, here):
@@ -148,7 +157,8 @@ def test_pauses_only_after_paddle(monkeypatch):
     opened = {(1, n): opening.Backend(None, "", "cpu", name, "fp32", "cpu", None) for n, name in names.items()}
     runs = {key: lambda key=key: seen.append(key[1]) for key in opened}
     timing.in_turn(runs, 2, 0, settle=benchmark.settler(opened, runs))
-    assert seen == [0, 0, 1, 1, 2, 2, 3, 3] * 2 and paused == [4, 12]
+    assert seen == [0, 0, 1, 1, 2, 2, 3, 3] * 2
+    assert paused == [4, 12]
 
 
 def test_speed_ups():
@@ -176,21 +186,24 @@ def test_missing_package_is_said_once_with_its_cure(bundles, tmp_path, here, mon
     assert run(bundles, tmp_path, *more) == 0
     output = capsys.readouterr()
     for text in (output.out, output.err):
-        assert text.count("openvino is not installed") == 1 and "ofa_bert[openvino]" in text
+        assert text.count("openvino is not installed") == 1
+        assert "ofa_bert[openvino]" in text
     assert "not measured: openvino in fp32, int8 (full, small)" in output.out
     assert "not measured: onnx_runtime in int8 (full)" in output.out  # asked for, and not in the bundle
     written = rows_of(tmp_path)
-    assert {row["backend"] for row in written["rows"]} == {"onnx_runtime"} and len(written["rows"]) == 3
+    assert {row["backend"] for row in written["rows"]} == {"onnx_runtime"}
+    assert len(written["rows"]) == 3
     assert len(written["skipped"]) == 5
 
 
 def test_nothing_to_measure_is_an_error(bundles, tmp_path, here, capsys):
     assert run(bundles[:1], tmp_path, "--backends", "onnx_runtime", "--precisions", "fp16") == 1
-    assert "nothing can be measured" in capsys.readouterr().err and not (tmp_path / "rows.json").exists()
+    assert "nothing can be measured" in capsys.readouterr().err
+    assert not (tmp_path / "rows.json").exists()
 
 
 @pytest.mark.parametrize(
-    "flags, words",
+    ("flags", "words"),
     [
         (["--threads", "4096"], "--threads 4096: this process may use"),
         (["--length", "17"], "--length 17: full was exported for at most 16 tokens"),
@@ -206,7 +219,8 @@ def test_nothing_to_measure_is_an_error(bundles, tmp_path, here, capsys):
 )
 def test_wrong_flags(bundles, tmp_path, capsys, flags, words):
     assert run(bundles, tmp_path, *flags) == 2
-    assert words in capsys.readouterr().err and not any(tmp_path.iterdir())
+    assert words in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
 
 
 def test_wrong_bundles(bundles, tmp_path):
@@ -233,7 +247,8 @@ def test_probe_measures_the_process_of_one_model(bundles):
     assert "holds no onnx model in int8" in probe.probe(candidate, setup, 0)["error"]
     ballast = np.ones(200_000_000, dtype="i1")  # the parent's memory is not the model's
     found = probe.probe(Candidate("full", bundles[0], "onnx_runtime", "fp32"), setup, 0)
-    assert found["precision"] == "fp32" and ballast.nbytes / 2**20 > 190
+    assert found["precision"] == "fp32"
+    assert ballast.nbytes / 2**20 > 190
     assert 20 < found["peak_memory_mib"] < host_peak_mib()
 
 
@@ -267,7 +282,8 @@ def test_peer_has_the_bundle_s_shape_narrow_layers_included(tmp_path, monkeypatc
     answer, tuned = peers.export_hugging_face(jobs)
     fused = answer["fused"]
     assert (fused["Attention"], fused["SkipLayerNormalization"], fused["EmbedLayerNormalization"]) == (2, 4, 1)
-    assert tuned["fused"]["Attention"] == 2 and "SkipLayerNormalization" not in tuned["fused"]
+    assert tuned["fused"]["Attention"] == 2
+    assert "SkipLayerNormalization" not in tuned["fused"]
     ids, types = probe.tokens(2, 7, 0)
     with torch.no_grad():
         wanted = model(*map(torch.from_numpy, (ids, np.ones_like(ids), types))).numpy()
@@ -289,13 +305,17 @@ def test_dynamic_peer_and_bundles_that_have_no_peer(tmp_path, here):
     rows = {(row["bundle"], row["backend"]): row for row in rows_of(tmp_path / "out")["rows"]}
     assert set(rows) == {("known", "onnx_runtime"), ("other", "onnx_runtime"), ("known", "paddle_dynamic")}
     peer = rows["known", "paddle_dynamic"]
-    assert peer["peer"] and not rows["known", "onnx_runtime"]["peer"]
-    assert peer["score"] is None and peer["model_mib"] is None and peer["speedup"] > 0
+    assert peer["peer"]
+    assert not rows["known", "onnx_runtime"]["peer"]
+    assert peer["score"] is None
+    assert peer["model_mib"] is None
+    assert peer["speedup"] > 0
     table = (tmp_path / "out" / "table.md").read_text()
     assert "paddle_dynamic" in table
     benchmark.bench(config_of([str(other)], tmp_path / "out", *more))
     (skipped,) = rows_of(tmp_path / "out")["skipped"]
-    assert skipped["backend"] == "paddle_dynamic" and "family ernie" in skipped["reason"]
+    assert skipped["backend"] == "paddle_dynamic"
+    assert "family ernie" in skipped["reason"]
 
 
 @pytest.fixture(scope="module")
@@ -354,5 +374,8 @@ def test_without_scores_there_is_no_trade_off_plot(tmp_path, here):
 
 def test_tokens_hold_no_padding():
     ids, types = probe.tokens(3, 5, pad_token_id=1, seed=4)
-    assert ids.shape == types.shape == (3, 5) and ids.dtype == np.int64 and not (ids == 1).any() and not types.any()
+    assert ids.shape == types.shape == (3, 5)
+    assert ids.dtype == np.int64
+    assert not (ids == 1).any()
+    assert not types.any()
     assert np.isfinite(expected(ids, types)).all()

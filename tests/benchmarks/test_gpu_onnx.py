@@ -36,7 +36,8 @@ def test_graphs_travel_without_their_weights(graphs):
         assert [one["sub_model"] for one in entries if one["side"] == side] == NAMES
     for one in entries:
         left_out = sum(int(np.prod(weight["shape"])) for weight in one["weights"])
-        assert left_out > 3000 and (graphs / one["file"]).stat().st_size < 100_000
+        assert left_out > 3000
+        assert (graphs / one["file"]).stat().st_size < 100_000
         assert not (graphs / (one["file"] + ".bin")).exists()
     narrow = entries[-1]["kept"]
     assert (narrow["layers"], narrow["heads"], narrow["ffn"]) == ([0, 2], [2, 2], [48, 48])
@@ -58,7 +59,9 @@ def test_every_side_is_a_row_in_turn(graphs, tmp_path, capsys):
     assert gpu_onnx.main([*argv, "--warmup", "0", "--output", str(tmp_path / "rows.json")]) == 0
     result = json.loads((tmp_path / "rows.json").read_text())
     sides = {row["side"] for row in result["rows"]}
-    assert {"portable", "fused", "torch"} <= sides and result["about"]["device"] == "cpu" and result["about"]["torch"]
+    assert {"portable", "fused", "torch"} <= sides
+    assert result["about"]["device"] == "cpu"
+    assert result["about"]["torch"]
     for batch in (1, 3):
         for side in sides:
             here = [row for row in result["rows"] if (row["batch"], row["side"]) == (batch, side)]
@@ -67,7 +70,8 @@ def test_every_side_is_a_row_in_turn(graphs, tmp_path, capsys):
     for note in result["notes"].values():
         assert note["portable"]["max_abs_difference_to_cpu"] == 0
     printed = capsys.readouterr().out
-    assert printed.count("| 3x48x4x96") == 4 and "x)" in printed
+    assert printed.count("| 3x48x4x96") == 4
+    assert "x)" in printed
     assert not list(graphs.glob("*.bin"))  # made for the run, then removed
 
 
@@ -87,7 +91,9 @@ def test_torch_twin_has_the_same_shape():
 def test_multipliers_name_what_the_readme_calls_them():
     shape = gpu_onnx_files.shape_of("12x768x12x3072", 30522)
     kept = gpu_onnx_files.sub_model_of(shape, "w0.6667_d0.5")
-    assert kept.depth == 6 and set(kept.heads) == {8} and set(kept.ffn) == {2048}
+    assert kept.depth == 6
+    assert set(kept.heads) == {8}
+    assert set(kept.ffn) == {2048}
     assert set(gpu_onnx_files.sub_model_of(shape, "w1").ffn) == {3072}
 
 
@@ -95,5 +101,6 @@ def test_in_turn_alternates():
     calls = []
     runs = {name: lambda name=name: calls.append(name) for name in "ab"}
     times = gpu_onnx.in_turn(runs, 2, 1, 60, lambda: calls.append("wait"))
-    assert [call for call in calls if call != "wait"] == ["a", "b"] * 3 and calls[:3] == ["wait", "a", "wait"]
+    assert [call for call in calls if call != "wait"] == ["a", "b"] * 3
+    assert calls[:3] == ["wait", "a", "wait"]
     assert {name: len(values) for name, values in times.items()} == {"a": 2, "b": 2}

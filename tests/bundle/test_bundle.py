@@ -42,7 +42,7 @@ def test_models_and_their_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes, message",
+    ("changes", "message"),
     [
         ({"format": 1}, "format 1, this version reads 2; export the bundle again"),
         ({"kind": "model"}, "does not describe a bundle"),
@@ -62,7 +62,8 @@ def test_models_and_their_files(tmp_path):
 def test_damage_is_named(changes, message, tmp_path):
     with pytest.raises(UserError, match=message) as error:
         bundle_manifest.read_manifest(write(tmp_path / "b", **changes))
-    assert error.value.exit_code == 2 and "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+    assert "\n" not in str(error.value)
 
 
 def test_no_manifest_and_no_json(tmp_path):

@@ -43,7 +43,9 @@ def test_an_epoch_holds_every_example_and_full_batches(bucket):
         assert len(batch.index) == 8
         assert_padded(batch, data)
     counts = np.bincount(np.concatenate([batch.index for batch in found]), minlength=103)
-    assert counts.min() == 1 and counts.max() == 2 and (counts == 2).sum() == 13 * 8 - 103
+    assert counts.min() == 1
+    assert counts.max() == 2
+    assert (counts == 2).sum() == 13 * 8 - 103
 
 
 def test_fewer_examples_than_a_batch():
@@ -96,7 +98,8 @@ def test_buckets_save_padding_and_stay_shuffled():
         cells = sum(batch.input_ids.size for batch in make(data, 16, bucket=bucket).epoch(0))
         return cells / lengths.sum() - 1
 
-    assert padding(False) > 0.5 and padding(True) < 0.05
+    assert padding(False) > 0.5
+    assert padding(True) < 0.05
     # Neither the batches of an epoch nor those of a pool come sorted by length.
     means = [lengths[batch.index].mean() for batch in make(data, 16).epoch(0)]
     assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.3
@@ -107,22 +110,26 @@ def test_eval_batches_hold_every_example_once_longest_first():
     batches = list(eval_batches(data, 8, PAD, PAD_TYPE))
     assert sorted(np.concatenate([batch.index for batch in batches])) == list(range(103))
     lengths = [batch.input_ids.shape[1] for batch in batches]
-    assert lengths == sorted(lengths, reverse=True) and len(batches) == 13
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(batches) == 13
     for batch in batches:
         assert_padded(batch, data)
 
 
 def test_select():
     part = encoded(20).select(np.array([4, 2, 2]))
-    assert len(part) == 3 and part.labels.tolist() == [4, 2, 2]
+    assert len(part) == 3
+    assert part.labels.tolist() == [4, 2, 2]
     assert [ids[0] for ids in part.input_ids] == [1004, 1002, 1002]
     assert len(encoded(20).select([])) == 0
 
 
 def test_split_holdout():
     rest, held = split_holdout(100, 30, seed=1)
-    assert len(held) == 30 and sorted([*rest, *held]) == list(range(100))
-    assert (np.diff(rest) > 0).all() and (np.diff(held) > 0).all()
+    assert len(held) == 30
+    assert sorted([*rest, *held]) == list(range(100))
+    assert (np.diff(rest) > 0).all()
+    assert (np.diff(held) > 0).all()
     assert split_holdout(100, 30, seed=1)[1].tolist() == held.tolist() != split_holdout(100, 30, seed=2)[1].tolist()
     assert split_holdout(100, 30, seed=1)[1].tolist() != list(range(30))
 
@@ -145,10 +152,12 @@ def test_encode_single_texts(tokenizer):
     texts = ["a b", "c", "d " * 30] * 300  # more than one call of the tokenizer
     data = encode([Example(text, None, i % 2) for i, text in enumerate(texts)], tokenizer, 10, progress=False)
     assert len(data) == 900
-    assert data.input_ids[0].tolist() == [2, 5, 6, 3] and data.input_ids[898].tolist() == [2, 7, 3]
+    assert data.input_ids[0].tolist() == [2, 5, 6, 3]
+    assert data.input_ids[898].tolist() == [2, 7, 3]
     assert data.input_ids[2].tolist() == [2] + [8] * 8 + [3]
     assert data.token_type_ids[2].tolist() == [0] * 10
-    assert data.labels.dtype == np.int64 and data.labels[:4].tolist() == [0, 1, 0, 1]
+    assert data.labels.dtype == np.int64
+    assert data.labels[:4].tolist() == [0, 1, 0, 1]
 
 
 def test_encode_pairs_cuts_the_longer_text(tokenizer):
@@ -158,4 +167,5 @@ def test_encode_pairs_cuts_the_longer_text(tokenizer):
     assert data.input_ids[1].tolist() == [2, 5, 5, 3, 6, 6, 6, 6, 3]
     assert data.token_type_ids[1].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1]
     assert data.token_type_ids[2].tolist() == [0, 0, 0, 1, 1]
-    assert data.labels.dtype == np.float32 and data.labels.tolist() == [0.5, 2.0, 1.0]
+    assert data.labels.dtype == np.float32
+    assert data.labels.tolist() == [0.5, 2.0, 1.0]

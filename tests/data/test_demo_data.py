@@ -14,9 +14,11 @@ def data():
 
 
 def test_sizes_and_balance(data):
-    assert data.task == TASK and list(data.dev) == ["dev"]
+    assert data.task == TASK
+    assert list(data.dev) == ["dev"]
     for examples, count in ((data.train, 6000), (data.dev["dev"], 1000)):
-        assert len(examples) == count and sum(example.label for example in examples) == count // 2
+        assert len(examples) == count
+        assert sum(example.label for example in examples) == count // 2
     assert len(generate(train=7, dev=3).train) == 7
 
 
@@ -28,8 +30,11 @@ def test_no_sentence_occurs_twice(data):
 def test_sentences_are_whole(data):
     for example in (*data.train, *data.dev["dev"]):
         text = example.text
-        assert text[0].isupper() and text[-1] in ".!?" and 4 <= len(text.split()) <= 22
-        assert text == " ".join(text.split()) and not set("{}|+") & set(text)
+        assert text[0].isupper()
+        assert text[-1] in ".!?"
+        assert 4 <= len(text.split()) <= 22
+        assert text == " ".join(text.split())
+        assert not set("{}|+") & set(text)
 
 
 def test_deterministic_in_the_seed(data):
@@ -44,7 +49,8 @@ def test_every_template_and_dev_word_is_known_from_training_but_never_together()
         return {(number, word) for _, _, number, words in found for word in words}
 
     assert {number for _, _, number, _ in train} == set(range(len(TEMPLATES)))
-    assert together(dev) and not together(train) & together(dev)
+    assert together(dev)
+    assert not together(train) & together(dev)
     assert {word for _, word in together(dev)} <= {word for _, word in together(train)}
 
 

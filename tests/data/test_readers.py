@@ -39,7 +39,7 @@ def fault(pattern, *args, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "name, train, dev, first",
+    ("name", "train", "dev", "first"),
     [
         (
             "CoLA",
@@ -76,7 +76,8 @@ def test_real_glue(name, train, dev, first):
         assert data.dev["dev"][0].text_pair.startswith('" The foodservice')
     if name == "STS-B":
         labels = [example.label for example in data.train]
-        assert all(isinstance(label, float) for label in labels) and (min(labels), max(labels)) == (0.0, 5.0)
+        assert all(isinstance(label, float) for label in labels)
+        assert (min(labels), max(labels)) == (0.0, 5.0)
     else:
         assert {example.label for example in data.train} == {0, 1}
 
@@ -121,7 +122,8 @@ def test_mnli_has_two_dev_sets_and_takes_the_gold_label(tmp_path):
 def test_mnli_pairs_without_gold_label_are_skipped_and_logged(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data = load_datasets("mnli", mnli(tmp_path, dev_label="-"))
-    assert len(data.dev["matched"]) == 1 and "skipped 1 pair(s) without a gold label" in caplog.text
+    assert len(data.dev["matched"]) == 1
+    assert "skipped 1 pair(s) without a gold label" in caplog.text
 
 
 def test_mnli_needs_both_dev_files(tmp_path):
@@ -156,7 +158,7 @@ def test_qqp_with_more_broken_rows_than_upstream_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, rows, expected",
+    ("name", "rows", "expected"),
     [
         (
             "qnli",
@@ -214,7 +216,7 @@ def test_demo_is_generated():
 
 
 @pytest.mark.parametrize(
-    "arguments, pattern",
+    ("arguments", "pattern"),
     [
         ({}, "no data"),
         ({"task_name": "snli"}, "unknown GLUE task 'snli'"),
@@ -250,7 +252,8 @@ def test_download(monkeypatch):
     stand_in(monkeypatch, load_dataset)
     data = load_datasets("MNLI", download=download_glue)
     assert {split: len(examples) for split, examples in data.dev.items()} == {"matched": 11, "mismatched": 14}
-    assert data.train[0] == Example("s", "mnli", 2) and len(data.train) == 5
+    assert data.train[0] == Example("s", "mnli", 2)
+    assert len(data.train) == 5
     assert (
         load_datasets("MNLI", download=download_glue, labels=["neutral", "entailment", "contradiction"]).train[0].label
         == 0

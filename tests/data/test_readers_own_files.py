@@ -24,8 +24,10 @@ def test_real_own_files_without_header():
         pytest.skip("the Chinese TNEWS files are not beside this checkout")
     data = load_datasets("tnews", None, TNEWS / "train.tsv", TNEWS / "dev.tsv", text_columns=["0"], label_column="1")
     assert (len(data.train), len(data.dev["dev"]), data.task.num_labels) == (53360, 10000, 15)
-    assert data.task.labels == tuple(sorted(data.task.labels)) and "news_finance" in data.task.labels
-    assert data.task.name == "tnews" and data.task.metrics == ("accuracy",)
+    assert data.task.labels == tuple(sorted(data.task.labels))
+    assert "news_finance" in data.task.labels
+    assert data.task.name == "tnews"
+    assert data.task.metrics == ("accuracy",)
 
 
 def own(path, rows, suffix=".tsv", name="train"):
@@ -83,11 +85,12 @@ def test_whole_numbers_sort_by_value(tmp_path):
 def test_jsonl_labels_may_be_numbers_and_truth_values(tmp_path):
     for values, labels in (([1, 0, 1], ("0", "1")), ([True, False, True], ("false", "true"))):
         data = load_own(tmp_path, [["text", "label"], *[["t", value] for value in values]], suffix=".jsonl")
-        assert data.task.labels == labels and [example.label for example in data.train] == [1, 0, 1]
+        assert data.task.labels == labels
+        assert [example.label for example in data.train] == [1, 0, 1]
 
 
 @pytest.mark.parametrize(
-    "values, regression",
+    ("values", "regression"),
     [([0.5, 1, 2], True), (range(21), True), (range(20), False), ([1.0, 2.0, 1.0], False)],
 )
 @pytest.mark.parametrize("suffix", [".tsv", ".jsonl"])
@@ -111,7 +114,8 @@ def test_the_guess_can_be_overridden(tmp_path):
 
 def test_known_labels_decide(tmp_path):
     data = load_own(tmp_path, ROWS, labels=["b", "c", "a"])
-    assert data.task.labels == ("b", "c", "a") and data.train[0].label == 0
+    assert data.task.labels == ("b", "c", "a")
+    assert data.train[0].label == 0
     with pytest.raises(UserError, match=r"train.tsv:3: unknown label 'a'; task custom has b, c"):
         load_own(tmp_path, ROWS, labels=["b", "c"])
     with pytest.raises(UserError, match="contradicts"):
@@ -131,7 +135,7 @@ def test_own_files_of_a_glue_task_keep_its_labels_and_metrics(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "rows, dev_rows, more, pattern",
+    ("rows", "dev_rows", "more", "pattern"),
     [
         (ROWS, [ROWS[0], ["9", "t", "c"]], {}, r"dev.tsv:2: unknown label 'c'; task custom has a, b"),
         ([*ROWS, ["4", "t"]], None, {}, r"train.tsv:5: 2 columns, the header has 3"),
@@ -194,7 +198,7 @@ def test_faults_of_own_files(tmp_path, rows, dev_rows, more, pattern):
 
 
 @pytest.mark.parametrize(
-    "name, content, pattern",
+    ("name", "content", "pattern"),
     [
         ("x.tsv", b"", r"x.tsv: the file is empty"),
         ("x.jsonl", b"\n\n", r"x.jsonl: the file is empty"),
@@ -245,4 +249,5 @@ def test_missing_files(tmp_path):
 def test_empty_texts_are_kept_and_logged(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         data = load_own(tmp_path, [["text", "label"], ["", "x"], ["t", "y"]])
-    assert data.train[0].text == "" and "1 example(s) with an empty text" in caplog.text
+    assert data.train[0].text == ""
+    assert "1 example(s) with an empty text" in caplog.text

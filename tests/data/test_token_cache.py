@@ -36,7 +36,8 @@ def same(a, b):
     assert [list(row) for row in a.input_ids] == [list(row) for row in b.input_ids]
     assert [list(row) for row in a.token_type_ids] == [list(row) for row in b.token_type_ids]
     np.testing.assert_array_equal(a.labels, b.labels)
-    assert a.labels.dtype == b.labels.dtype and a.input_ids[0].dtype == b.input_ids[0].dtype
+    assert a.labels.dtype == b.labels.dtype
+    assert a.input_ids[0].dtype == b.input_ids[0].dtype
 
 
 def test_the_second_time_comes_from_the_cache(tmp_path, tokenizer, calls):
@@ -61,7 +62,7 @@ def test_other_sentences_labels_lengths_and_tokenizers_are_other_entries(tmp_pat
             (relabelled, tokenizer, 16),
             (EXAMPLES, tokenizer, 6),
             (EXAMPLES, other, 16),
-        ]  # fmt: skip
+        ]
     ):
         same(encode_once(*arguments, tmp_path / "cache", False), encode(*arguments, False))
         assert len(calls) == place + 1

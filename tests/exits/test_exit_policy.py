@@ -1,5 +1,6 @@
 """Exit criteria and exit-layer prediction: NumPy only, and importable without Paddle."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -55,24 +56,29 @@ def places(criterion, threshold, logits=LOGITS):
 def test_threshold_0_lets_nobody_leave_and_the_highest_everybody(criterion):
     above = {"entropy": math.log(3) + 1e-9, "normalised": 1.0, "certainty": 1.0}[criterion]
     sure = np.where(np.arange(3) == 0, 1e6, 0.0) * np.ones([6, 200, 1])  # entropy exactly 0
-    assert (places(criterion, 0.0) == 5).all() and (places("entropy", 0.0, sure) == 5).all()
+    assert (places(criterion, 0.0) == 5).all()
+    assert (places("entropy", 0.0, sure) == 5).all()
     assert (places(criterion, above) == 0).all()
     assert (first_exits(Policy(criterion, above), np.zeros([6, 9, 3]), np.zeros([5, 9])) == 0).all()
-    assert Policy(criterion, 0.0).never(5) and not Policy(criterion, 1e-9).never(5)
+    assert Policy(criterion, 0.0).never(5)
+    assert not Policy(criterion, 1e-9).never(5)
 
 
 @pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty"])
 def test_no_sample_leaves_later_when_the_threshold_rises(criterion):
     found = [places(criterion, threshold) for threshold in np.linspace(0, 1.1, 45)]
-    assert all((later <= earlier).all() for earlier, later in zip(found, found[1:]))
+    assert all((later <= earlier).all() for earlier, later in itertools.pairwise(found))
     assert len({tuple(item) for item in found}) > 20
 
 
 def test_no_sample_leaves_earlier_when_patience_grows():
     found = [places("patience", patience) for patience in range(7)]
-    assert all((later >= earlier).all() for earlier, later in zip(found, found[1:]))
-    assert (found[0] == 0).all() and (found[5] == 5).all() and not (found[2] == 5).all()
-    assert Policy("patience", 5).never(5) and not Policy("patience", 4).never(5)
+    assert all((later >= earlier).all() for earlier, later in itertools.pairwise(found))
+    assert (found[0] == 0).all()
+    assert (found[5] == 5).all()
+    assert not (found[2] == 5).all()
+    assert Policy("patience", 5).never(5)
+    assert not Policy("patience", 4).never(5)
 
 
 def test_patience_counts_confirmations_in_a_row():
@@ -108,7 +114,7 @@ def test_saving_is_one_minus_mean_over_depth():
 
 
 @pytest.mark.parametrize(
-    "criterion, threshold, labels, part",
+    ("criterion", "threshold", "labels", "part"),
     [
         ("entropy", -0.1, 2, "must not be negative"),
         ("entropy", 0.7, 2, "ln 2 = 0.693"),
@@ -191,7 +197,8 @@ def test_depth_batches_are_full_and_hold_one_exit():
         seen += batch.index.tolist()
         sizes.setdefault(place, []).append(len(batch.index))
     assert sorted(seen) == list(range(103))
-    assert all(size == 8 for each in sizes.values() for size in each[:-1]) and len(sizes) == 3
+    assert all(size == 8 for each in sizes.values() for size in each[:-1])
+    assert len(sizes) == 3
 
 
 def test_error_histogram():

@@ -100,7 +100,9 @@ def test_no_weight_is_stored_twice(case):
 
 def test_the_manifest_tells_of_the_exits(case):
     entry = json.loads((case.bundle / "manifest.json").read_text())["exits"]
-    assert entry["layers"] == list(ENDS) and entry["head"] == "ramp" and entry["chosen"]["ask"] == [0, 2]
+    assert entry["layers"] == list(ENDS)
+    assert entry["head"] == "ramp"
+    assert entry["chosen"]["ask"] == [0, 2]
     names = ["paddle-fp32", "onnx-fp32", "onnx-fp32-fused", "onnx-fp16", "onnx-fp16-fused", "onnx-int8"]
     assert [model["name"] for model in entry["models"]] == names
     for model in entry["models"]:
@@ -131,7 +133,7 @@ def test_a_threshold_above_the_maximum_answers_all_at_the_first_exit(case):
     assert (answers(case, 1, exit_criterion="normalised").layers == 1).all()
 
 
-@pytest.mark.parametrize("precision, off", [("fp32", 2e-5), ("fp16", 0.02)])
+@pytest.mark.parametrize(("precision", "off"), [("fp32", 2e-5), ("fp16", 0.02)])
 def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypatch):
     """What a GPU runs, with tensors that stay in ONNX Runtime; here its device is the CPU."""
     import onnxruntime
@@ -149,7 +151,8 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
     predicted = open_exits(case.bundle, "policy", "predicted", device="gpu", precision=precision, threads=1)
     places = predicted.plan.table.predict(case.data.input_ids)
     answered = predicted.answers(*padded(case))
-    assert opened == [2, 3, 4, 5] and not predicted.parts.segments  # one graph per exit: its segments and its head
+    assert opened == [2, 3, 4, 5]
+    assert not predicted.parts.segments
     np.testing.assert_array_equal(answered.layers, np.asarray(ENDS)[places])
     np.testing.assert_allclose(answered.logits, expected(case, answered.layers), atol=off)
 
@@ -163,7 +166,8 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
     np.testing.assert_allclose(found.logits, expected(case, found.layers), atol=off)
     assert len(calls["segment3"]) == -(-int((found.layers == 5).sum()) // 8)  # those who stayed were packed
     (hidden,) = parts.segments[0](*padded(case))
-    assert isinstance(hidden, OnDevice) and hidden.value.data_type() == f"tensor(float{'16' * (precision == 'fp16')})"
+    assert isinstance(hidden, OnDevice)
+    assert hidden.value.data_type() == f"tensor(float{'16' * (precision == 'fp16')})"
 
 
 @pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty"])
@@ -187,10 +191,11 @@ def test_numbers_leave_by_patience_and_certainty(numbers):
     found = with_policy(numbers, policy).answers(*padded(numbers))
     places = first_exits(policy, numbers.outputs.logits, None)
     np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
-    assert 1 < len(set(found.layers))
+    assert len(set(found.layers)) > 1
     with Predictor(numbers.bundle, threads=1, exit_threshold=0.5) as predictor:
         (first, *_) = predictor.predict(numbers.texts)
-    assert first.label is None and first.exit_layer in ENDS
+    assert first.label is None
+    assert first.exit_layer in ENDS
     with pytest.raises(UserError, match="no probabilities"):
         answers(numbers, 0.5, exit_criterion="entropy")
 
@@ -200,7 +205,7 @@ def test_nothing_depends_on_the_batches(which, request):
     case = request.getfixturevalue(which)
     threshold = between(case.outputs, 0.6)
     alone = answers(case, threshold, batch_size=1)
-    assert 1 < len(set(alone.layers))
+    assert len(set(alone.layers)) > 1
     for how in ({"batch_size": 32}, {"batch_size": 7, "max_tokens_per_batch": 40}, {"max_tokens_per_batch": 10}):
         found = answers(case, threshold, **how)
         np.testing.assert_array_equal(found.layers, alone.layers)
@@ -247,7 +252,9 @@ def test_batches_stay_full_and_only_what_is_needed_runs(case):
     model = with_policy(case, policy, ask=(1,))  # the second exit alone
     calls = counted(model)
     layers = model.answers(*padded(case)).layers
-    assert "head0" not in calls and "head2" not in calls and set(layers) <= {3, 5}
+    assert "head0" not in calls
+    assert "head2" not in calls
+    assert set(layers) <= {3, 5}
     assert sum(calls["head1"]) == sum(calls["segment1"]) == COUNT
     assert sum(calls["head3"]) == sum(calls["segment3"]) == (layers == 5).sum()
 
@@ -259,7 +266,8 @@ def test_the_policy_of_the_bundle(case):
     asked = np.asarray([0, 2, 3])
     places = asked[first_exits(policy, case.outputs.logits[asked], None)]
     np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
-    assert len(set(found.layers)) > 1 and 3 not in found.layers
+    assert len(set(found.layers)) > 1
+    assert 3 not in found.layers
 
 
 @pytest.mark.parametrize("batch_size", [1, 8])
@@ -331,7 +339,7 @@ def test_the_command_line_writes_the_exit_layer(case, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "threshold, how, message",
+    ("threshold", "how", "message"),
     [
         (-0.1, {}, "must not be negative"),
         (1.2, {}, "never exceeds ln 3"),
@@ -366,7 +374,7 @@ def test_bundles_that_lack_something(case, attention, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "key, value",
+    ("key", "value"),
     [
         ("layers", [3, 1]),
         ("layers", None),
@@ -465,10 +473,12 @@ def test_the_benchmark_measures_what_it_says(case, tmp_path, capsys):
     wanted = [(size, str(bundle), name) for size in (1, 8) for bundle in (case.bundle, again) for name in names]
     assert [(row["batch_size"], row["bundle"], row["name"]) for row in rows] == wanted
     for row in rows:
-        assert row["ms_per_text"] > 0 and (row["p50_ms"] is not None) == (row["batch_size"] == 1)
+        assert row["ms_per_text"] > 0
+        assert (row["p50_ms"] is not None) == (row["batch_size"] == 1)
         assert sum(row["histogram"].values()) == COUNT
         if row["name"] in ("full", "0"):
-            assert row["score"] == 1.0 and row["mean_layers"] == 5
+            assert row["score"] == 1.0
+            assert row["mean_layers"] == 5
         if row["name"] == str(threshold):
             found = answers(case, threshold)
             assert row["mean_layers"] == pytest.approx(found.layers.mean())
@@ -492,7 +502,8 @@ def test_ways_are_compared_by_what_their_predictors_answer(case, tmp_path, capsy
     found = answers(case, "policy")
     assert exits["score"] == pytest.approx((found.logits.argmax(-1) == labels).mean())
     assert exits["mean_layers"] == pytest.approx(found.layers.mean())
-    assert two["workers"] == 2 and min(row["p50_ms"] for row in (full, exits, two)) > 0
+    assert two["workers"] == 2
+    assert min(row["p50_ms"] for row in (full, exits, two)) > 0
     assert (tmp_path / "out" / "plot.png").read_bytes().startswith(b"\x89PNG")
     for way, word in (("x", "must be NAME=BUNDLE"), (f"x={case.bundle},sped=1", "none of backend")):
         assert compare.main(["--ways", way, *line.split()]) == 2

@@ -99,8 +99,10 @@ def test_manifest_is_truthful(exported):
     assert manifest["parameters"] == count_parameters(full, SUB_MODEL)
     weights = sum(parameter.size for parameter in model.parameters())
     assert 4 * weights < sizes["inference.pdiparams"] < 4 * weights + 10_000
-    assert manifest["sub_model"] == META["sub_model"] and manifest["score"] == 0.5
-    assert manifest["task"] == META["task"] and manifest["labels"] == ["a", "b", "c"]
+    assert manifest["sub_model"] == META["sub_model"]
+    assert manifest["score"] == 0.5
+    assert manifest["task"] == META["task"]
+    assert manifest["labels"] == ["a", "b", "c"]
     assert (manifest["model_type"], manifest["max_seq_length"]) == ("bert", 48)
     assert [model["name"] for model in manifest["models"]] == ["paddle-fp32", "onnx-fp32"]
     for model in manifest["models"]:
@@ -110,7 +112,7 @@ def test_manifest_is_truthful(exported):
     assert manifest["compared_shapes"] == [[1, 1], [1, 3], [2, 17], [5, 48]]
 
 
-@pytest.mark.parametrize("place, backend", enumerate(BACKENDS))
+@pytest.mark.parametrize(("place", "backend"), enumerate(BACKENDS))
 def test_reported_difference_is_the_measured_one(exported, place, backend):
     model, bundle, manifest = exported
     run = open_model(bundle, backend).run
@@ -118,10 +120,12 @@ def test_reported_difference_is_the_measured_one(exported, place, backend):
     worst = max(np.abs(run(*probe) - dynamic_logits(model, probe)).max() for probe in probes)
     report = manifest["models"][place]
     assert report["max_abs_difference"] == pytest.approx(worst, abs=1e-6)
-    assert worst <= report["tolerance"] == 1e-4 and report["argmax_agreement"] == 1.0
+    assert worst <= report["tolerance"] == 1e-4
+    assert report["argmax_agreement"] == 1.0
     assert (report["device"], report["checked_with"]) == ("cpu", backend)
     assert (report["output"] == "logits") == (backend == "onnx_runtime")
-    assert report["score_before"] is None and report["score_after"] is None
+    assert report["score_before"] is None
+    assert report["score_after"] is None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -139,11 +143,13 @@ def test_the_static_model_loads_in_paddle_itself(exported):
 
 
 @pytest.mark.parametrize("model_type", ["ernie", "roberta", "tinybert"])
-@pytest.mark.parametrize("heads, ffn", [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
+@pytest.mark.parametrize(("heads", "ffn"), [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
 def test_families(model_type, heads, ffn, tokenizer, tmp_path):
     model = tiny_model(model_type, heads, ffn)
     manifest = export_bundle.export_bundle(model, tokenizer, {}, tmp_path / "bundle", 32, onnx=True)
-    assert manifest["model_type"] == model_type and manifest["sub_model"] is None and manifest["labels"] == []
+    assert manifest["model_type"] == model_type
+    assert manifest["sub_model"] is None
+    assert manifest["labels"] == []
     for backend in BACKENDS:
         assert_same_logits(model, tmp_path / "bundle", backend, [(3, 29), (1, 2)])
 
@@ -184,7 +190,8 @@ def test_onnx_weights_are_the_models_own_as_initializers(exported):
     for name, parameter in model.named_parameters():
         if name not in packed:
             np.testing.assert_array_equal(stored[name], parameter.numpy(), err_msg=name)
-    assert len(packed) == 3 * 6 and not any(node.op_type == "Constant" for node in graph.node)
+    assert len(packed) == 3 * 6
+    assert not any(node.op_type == "Constant" for node in graph.node)
 
 
 def damage_static(monkeypatch):
@@ -214,7 +221,7 @@ def damage_onnx(monkeypatch):
     monkeypatch.setattr(writer, "write", wrong)
 
 
-@pytest.mark.parametrize("damage, name", [(damage_static, "paddle-fp32"), (damage_onnx, "onnx-fp32")])
+@pytest.mark.parametrize(("damage", "name"), [(damage_static, "paddle-fp32"), (damage_onnx, "onnx-fp32")])
 def test_a_wrong_export_leaves_nothing(damage, name, tokenizer, tmp_path, monkeypatch):
     model, bundle = tiny_model(), tmp_path / "bundle"
     model.train()
@@ -222,14 +229,16 @@ def test_a_wrong_export_leaves_nothing(damage, name, tokenizer, tmp_path, monkey
     with pytest.raises(RunError, match=rf"{name}, batch 1, length 1: .* differ by 0\.01") as error:
         export_bundle.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
     assert error.value.exit_code == 1
-    assert list(tmp_path.iterdir()) == [] and model.training
+    assert list(tmp_path.iterdir()) == []
+    assert model.training
     monkeypatch.undo()
     export_bundle.export_bundle(model, tokenizer, META, bundle, 48)
     before = contents(bundle)
     damage(monkeypatch)
     with pytest.raises(RunError):
         export_bundle.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
-    assert list(tmp_path.iterdir()) == [bundle] and contents(bundle) == before
+    assert list(tmp_path.iterdir()) == [bundle]
+    assert contents(bundle) == before
 
 
 def test_logits_that_are_not_numbers_are_refused(tokenizer, tmp_path):
@@ -250,7 +259,8 @@ def test_a_full_disk_is_one_clear_error(largest_file, tokenizer, tmp_path):
             export_bundle.export_bundle(tiny_model(), tokenizer, META, tmp_path / "bundle", 8, onnx=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_model_is_left_as_it_was(tokenizer, tmp_path):
@@ -267,7 +277,7 @@ def test_the_model_is_left_as_it_was(tokenizer, tmp_path):
     assert model.classifier.weight.grad is not None
 
 
-@pytest.mark.parametrize("model_type, length, limit", [("bert", 0, 48), ("bert", 49, 48), ("roberta", 47, 46)])
+@pytest.mark.parametrize(("model_type", "length", "limit"), [("bert", 0, 48), ("bert", 49, 48), ("roberta", 47, 46)])
 def test_lengths_without_positions_are_refused(model_type, length, limit, tokenizer, tmp_path):
     model = tiny_model(model_type, pad_token_id=1)  # RoBERTa counts positions from the padding token's
     with pytest.raises(UserError, match=f"max_seq_length {length}: .* 1 to {limit} tokens"):
@@ -290,9 +300,15 @@ def test_probes_have_padding_inside_and_never_change():
     model = tiny_model()
     first, again = export_bundle._probes(model, 48), export_bundle._probes(model, 48)
     for (ids, types), (same_ids, same_types) in zip(first, again):
-        assert np.array_equal(ids, same_ids) and np.array_equal(types, same_types)
-        assert ids.dtype == types.dtype == np.int64 and ids.max() < 200 and (ids[0] != 0).all()
+        assert np.array_equal(ids, same_ids)
+        assert np.array_equal(types, same_types)
+        assert ids.dtype == types.dtype == np.int64
+        assert ids.max() < 200
+        assert (ids[0] != 0).all()
         padding = ids == 0
-        assert not types[padding].any() and (np.diff(padding.astype(int)) >= 0).all()
+        assert not types[padding].any()
+        assert (np.diff(padding.astype(int)) >= 0).all()
     ids, types = first[-1]
-    assert ids.shape == (5, 48) and (ids == 0).any(axis=1).sum() >= 3 and types.any()
+    assert ids.shape == (5, 48)
+    assert (ids == 0).any(axis=1).sum() >= 3
+    assert types.any()

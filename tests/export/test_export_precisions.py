@@ -63,7 +63,7 @@ def export(model, directory, *precisions, **more):
 
 
 @pytest.mark.parametrize("model_type", ["bert", "ernie", "roberta", "tinybert"])
-@pytest.mark.parametrize("heads, ffn", [((1, 4, 3), (10, 64, 33)), (None, None)], ids=["uneven", "square"])
+@pytest.mark.parametrize(("heads", "ffn"), [((1, 4, 3), (10, 64, 33)), (None, None)], ids=["uneven", "square"])
 def test_all_precisions_at_once(model_type, heads, ffn, tmp_path):
     # "square": heads are not cut, and Paddle's oneDNN passes would take such weights along the wrong axis.
     model = tiny(model_type, heads, ffn)
@@ -86,7 +86,9 @@ def test_all_precisions_at_once(model_type, heads, ffn, tmp_path):
         # One value in each stretch of a weight is moved, and here a stretch has as few as 8.
         assert by_name[name]["relative_difference"] < 0.45
     for entry in manifest["models"]:
-        assert entry["score_before"] == 1.0 and entry["score_after"] >= 0.8 and entry["seconds"] > 0
+        assert entry["score_before"] == 1.0
+        assert entry["score_after"] >= 0.8
+        assert entry["seconds"] > 0
         assert entry["bytes"] == sum((tmp_path / "b" / name).stat().st_size for name in entry["files"])
         files = model_files(tmp_path / "b", entry["format"], entry["precision"], fused=entry["fused"])
         assert [str(path.relative_to(tmp_path / "b")) for path in files] == entry["files"]
@@ -117,7 +119,8 @@ def test_paddle_runs_the_quantized_model_as_it_was_calibrated(tmp_path, monkeypa
         return float(np.abs(found - wanted).mean() / wanted.std(axis=0).mean())
 
     cured = difference()
-    assert cured < 0.25 and paddle.in_dynamic_mode()
+    assert cured < 0.25
+    assert paddle.in_dynamic_mode()
     monkeypatch.setattr("ofa_bert.export.checks.RELATIVE", {})
     monkeypatch.setattr(paddle_int8, "_EvenLinear", Uneven)
     assert difference() > 2 * cured
@@ -131,7 +134,9 @@ def test_bf16_is_the_fp32_file_in_openvino(tmp_path):
         pytest.skip(str(error))
     assert [entry["name"] for entry in manifest["models"]] == ["paddle-fp32", "onnx-fp32"]
     (entry,) = manifest["computed"]
-    assert entry["files"] == ["model.onnx"] and entry["checked_with"] == "openvino" and entry["score_after"] is None
+    assert entry["files"] == ["model.onnx"]
+    assert entry["checked_with"] == "openvino"
+    assert entry["score_after"] is None
 
 
 def test_without_data_only_logits_are_compared(tmp_path):
@@ -247,18 +252,22 @@ def test_traffic_sees_every_token_once_and_no_padding(tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "ROWS", 4096)
     every = observe(model, tmp_path / "model.onnx", judge.batches())
     for name, rows in every.rows.items():
-        assert len(rows) == tokens and every.peaks[name] == few.peaks[name] == np.abs(rows).max()
+        assert len(rows) == tokens
+        assert every.peaks[name] == few.peaks[name] == np.abs(rows).max()
     scales = choose_scales(model, Traffic(every.rows, every.peaks))
-    assert set(scales) == set(every.rows) and min(scales.values()) > 0
+    assert set(scales) == set(every.rows)
+    assert min(scales.values()) > 0
 
 
 def test_even_weights_reach_one_along_both_ways():
     weight = np.random.default_rng(0).normal(size=(12, 8)).astype("f4")
     weight /= np.abs(weight).max(axis=0)
     even = paddle_int8.even(weight, np.ones_like(weight))
-    assert (np.abs(even).max(axis=0) == 1).all() and (np.abs(even).reshape(8, 12).max(axis=1) == 1).all()
+    assert (np.abs(even).max(axis=0) == 1).all()
+    assert (np.abs(even).reshape(8, 12).max(axis=1) == 1).all()
     changed = even != weight
-    assert changed.sum() <= 8 and (np.abs(weight[changed]) > 0.3).all()
+    assert changed.sum() <= 8
+    assert (np.abs(weight[changed]) > 0.3).all()
     unfelt = np.ones_like(weight)
     unfelt.reshape(8, 12)[:, 5] = 0
     changed = paddle_int8.even(weight, unfelt) != weight
@@ -269,7 +278,7 @@ COMMON = ["--model_name_or_path", "m", "--sub_model_output_dir", "d"]
 
 
 @pytest.mark.parametrize(
-    "flags, message",
+    ("flags", "message"),
     [
         (["--precision", "int8"], "--precision needs --static_sub_model"),
         (["--fused"], "--fused needs --static_sub_model"),
@@ -332,6 +341,7 @@ def test_per_channel_weights_on_a_real_model(tmp_path):
             write(small, tmp_path / "model.onnx", Form(weights=weights, scales=scales, per_channel=per_channel))
             found = last_states(tmp_path / "model.onnx", batches, 6)
             error[weights, per_channel] = float(np.abs(found - wanted).mean() / wanted.std())
-    assert error["dynamic", True] < 0.12 and error["static", True] < 0.12, error
+    assert error["dynamic", True] < 0.12, error
+    assert error["static", True] < 0.12, error
     assert error["dynamic", False] > 2 * error["dynamic", True], error
     assert error["static", False] > 2 * error["static", True], error

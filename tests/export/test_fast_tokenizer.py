@@ -24,7 +24,8 @@ TEXTS = (("a film is not good", None), ("the plot was dull .", "but they liked i
 def test_wordpiece_families(model_type, tmp_path):
     tokenizer = tokenizer_for(tmp_path, model_type)
     note = write_fast_tokenizer(tokenizer, tmp_path, TEXTS)
-    assert note["file"] == "tokenizer.json" and note["checked_texts"] > 15
+    assert note["file"] == "tokenizer.json"
+    assert note["checked_texts"] > 15
     fast = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     for text, pair in TEXTS:
         wanted = tokenizer(text, text_pair=pair, return_token_type_ids=True)
@@ -67,7 +68,9 @@ def test_a_tokenizer_that_differs_leaves_no_file(tmp_path):
     real = tokenizer.wordpiece_tokenizer.tokenize
     tokenizer.wordpiece_tokenizer.tokenize = lambda text: ["[UNK]"] if text == "plot" else real(text)
     note = write_fast_tokenizer(tokenizer, tmp_path, TEXTS)
-    assert note["file"] is None and "the plot was dull" in note["reason"] and not (tmp_path / "tokenizer.json").exists()
+    assert note["file"] is None
+    assert "the plot was dull" in note["reason"]
+    assert not (tmp_path / "tokenizer.json").exists()
     tokenizer.basic_tokenizer.never_split.add("dull")
     assert "neither a WordPiece nor" in write_fast_tokenizer(tokenizer, tmp_path)["reason"]
 
@@ -102,7 +105,8 @@ def test_a_trimmed_model_answers_as_before(model_type, tmp_path):
     write(model, tmp_path / "model.onnx", Form())  # the smaller table is what is exported
     smaller.save_pretrained(str(tmp_path / "saved"))
     again = type(smaller).from_pretrained(str(tmp_path / "saved"))
-    assert again.get_vocab() == smaller.get_vocab() and again.tokenize("bright film")[0] == "[UNK]"
+    assert again.get_vocab() == smaller.get_vocab()
+    assert again.tokenize("bright film")[0] == "[UNK]"
 
 
 def test_padding_may_move(tmp_path):

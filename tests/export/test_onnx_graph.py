@@ -39,7 +39,7 @@ def test_constants_behind_identities_become_initializers():
 
 
 @pytest.mark.parametrize(
-    "paddle_version, found, named",
+    ("paddle_version", "found", "named"),
     [
         ("2.6.2", {}, "needs onnx, onnxruntime: .*paddle2onnx==1.3.1"),
         ("2.6.2", {"onnx": "1", "onnxruntime": "1"}, "needs paddle2onnx: "),
@@ -53,10 +53,12 @@ def test_without_a_fitting_converter_the_cure_is_named(paddle_version, found, na
     with pytest.raises(UserError, match=named) as error:
         # Only what the writer cannot express needs the converter.
         export_bundle(build(hidden_act="tanh"), None, {}, tmp_path / "bundle", 8, onnx=True)
-    assert error.value.exit_code == 2 and "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+    assert error.value.exit_code == 2
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("paddle_version, converter", [("2.6.2", "1.3.1"), ("3.3.1", "2.1.0"), ("0.0.0", "2.1.0")])
+@pytest.mark.parametrize(("paddle_version", "converter"), [("2.6.2", "1.3.1"), ("3.3.1", "2.1.0"), ("0.0.0", "2.1.0")])
 def test_a_fitting_converter_passes(paddle_version, converter, monkeypatch):
     monkeypatch.setattr(export_onnx_converter, "versions", lambda: {**FITTING, "paddle2onnx": converter})
     monkeypatch.setattr(export_onnx_converter, "_paddle_version", lambda: paddle_version)

@@ -48,7 +48,7 @@ def logits(path, batch):
     return session(path).run(["logits"], dict(zip(("input_ids", "token_type_ids"), batch)))[0]
 
 
-@pytest.mark.parametrize("heads, ffn", [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
+@pytest.mark.parametrize(("heads", "ffn"), [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
 @pytest.mark.parametrize("model_type", FAMILIES)
 def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):
     model = tiny(model_type, heads, ffn)
@@ -97,10 +97,13 @@ def operators(path):
 
 def assert_fused(path, layers=3):
     counts = operators(path)
-    assert counts["Attention"] == layers and counts["BiasGelu"] + counts["Gelu"] == layers
+    assert counts["Attention"] == layers
+    assert counts["BiasGelu"] + counts["Gelu"] == layers
     # Two in each layer; the optimiser may add the one behind the embeddings.
     assert counts["SkipLayerNormalization"] + counts["LayerNormalization"] == 2 * layers + 1
-    assert counts["LayerNormalization"] <= 1 and not counts["Erf"] and not counts["Softmax"]
+    assert counts["LayerNormalization"] <= 1
+    assert not counts["Erf"]
+    assert not counts["Softmax"]
 
 
 def test_after_onnx_runtimes_optimisation_each_layer_is_fused(tmp_path):
@@ -124,9 +127,12 @@ def test_the_portable_graph_is_standard_and_lean(tmp_path):
     write(tiny(), tmp_path / "model.onnx")
     graph = onnx.load(str(tmp_path / "model.onnx"))
     onnx.checker.check_model(graph, full_check=True)
-    assert [item.domain for item in graph.opset_import] == [""] and graph.opset_import[0].version == 17
+    assert [item.domain for item in graph.opset_import] == [""]
+    assert graph.opset_import[0].version == 17
     counts = operators(tmp_path / "model.onnx")
-    assert counts["LayerNormalization"] == 7 and counts["Softmax"] == 3 and not counts["Identity"]
+    assert counts["LayerNormalization"] == 7
+    assert counts["Softmax"] == 3
+    assert not counts["Identity"]
     session(tmp_path / "model.onnx", optimized_model_filepath=str(tmp_path / "optimized.onnx"))
     assert operators(tmp_path / "optimized.onnx")["BiasGelu"] == 3
 
@@ -161,14 +167,17 @@ def test_int8_makes_everything_large_small(tmp_path):
                 "pooler.dense.weight",
                 "weight",
             }
-    assert sizes["fp16"] < 0.55 * sizes["fp32"] and sizes["int8"] < 0.45 * sizes["fp32"]
+    assert sizes["fp16"] < 0.55 * sizes["fp32"]
+    assert sizes["int8"] < 0.45 * sizes["fp32"]
 
 
 def test_quantize_keeps_each_columns_resolution():
     rng = np.random.default_rng(0)
     weight = (rng.normal(size=(40, 6)) * [1e-4, 1e-2, 1, 10, 1000, 0]).astype("f4")
     values, scales = quantize(weight, axis=0)
-    assert values.dtype == np.int8 and scales.shape == (1, 6) and np.isfinite(scales).all()
+    assert values.dtype == np.int8
+    assert scales.shape == (1, 6)
+    assert np.isfinite(scales).all()
     assert (np.abs(values).max(axis=0) == [127, 127, 127, 127, 127, 0]).all()
     assert (np.abs(values * scales - weight) <= scales / 2 * 1.001).all()
     _, one = quantize(weight, axis=0, per_channel=False)

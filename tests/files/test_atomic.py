@@ -88,10 +88,12 @@ def test_a_kill_during_the_first_write_leaves_nothing_that_looks_whole(tmp_path,
     run_killed(tmp_path / "best", point)
     left = list(tmp_path.iterdir())
     atomic.finish_replacement(tmp_path / "best")  # what a reader does; the writer could still be alive
-    assert list(tmp_path.iterdir()) == left and not (tmp_path / "best").exists()
+    assert list(tmp_path.iterdir()) == left
+    assert not (tmp_path / "best").exists()
     with atomic.atomic_directory(tmp_path / "best") as new:
         fill(new, NEW)
-    assert content_of(tmp_path / "best") == NEW and len(list(tmp_path.iterdir())) == 1
+    assert content_of(tmp_path / "best") == NEW
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("exchange", [True, False])
@@ -119,18 +121,20 @@ def test_exchange_works_here():
         first, second = Path(directory, "first"), Path(directory, "second")
         fill(first, OLD)
         fill(second, NEW)
-        assert atomic._exchange(first, second) and content_of(first) == NEW and content_of(second) == OLD
+        assert atomic._exchange(first, second)
+        assert content_of(first) == NEW
+        assert content_of(second) == OLD
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), UserError("bad input")])
 def test_an_error_inside_changes_nothing(tmp_path, error):
     target = tmp_path / "best"
     fill(target, OLD)
-    with pytest.raises(type(error)):
-        with atomic.atomic_directory(target) as new:
-            fill(new, NEW)
-            raise error
-    assert content_of(target) == OLD and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(type(error)), atomic.atomic_directory(target) as new:  # noqa: PT012  the block is what is tested
+        fill(new, NEW)
+        raise error
+    assert content_of(target) == OLD
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 @pytest.mark.parametrize("step", ["fsync", "rename"])
@@ -142,13 +146,14 @@ def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch, step):
     fill(target, OLD)
     monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
     monkeypatch.setattr(atomic.os, step, full)
-    with pytest.raises(RunError, match="best: cannot be written: No space left on device; free some space"):
-        with atomic.atomic_directory(target) as new:
-            fill(new, NEW)
+    full_disk = pytest.raises(RunError, match="best: cannot be written: No space left on device; free some space")
+    with full_disk, atomic.atomic_directory(target) as new:
+        fill(new, NEW)
     if step == "fsync":
         with pytest.raises(RunError, match="No space left"):
             atomic.write_json_atomic(target / atomic.MODEL_META, "new")
-    assert content_of(target) == OLD and len(list(tmp_path.iterdir())) == 1
+    assert content_of(target) == OLD
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_failing_second_rename_puts_the_old_directory_back(tmp_path, monkeypatch):
@@ -164,10 +169,10 @@ def test_a_failing_second_rename_puts_the_old_directory_back(tmp_path, monkeypat
 
     monkeypatch.setattr(atomic, "_exchange", lambda *_: False)
     monkeypatch.setattr(atomic.os, "rename", second_fails)
-    with pytest.raises(RunError, match="Input/output error"):
-        with atomic.atomic_directory(target) as new:
-            fill(new, NEW)
-    assert content_of(target) == OLD and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(RunError, match="Input/output error"), atomic.atomic_directory(target) as new:
+        fill(new, NEW)
+    assert content_of(target) == OLD
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_truly_full_disk(tmp_path):
@@ -179,10 +184,10 @@ def test_a_truly_full_disk(tmp_path):
     try:
         target = tmp_path / "best"
         fill(target, OLD)
-        with pytest.raises(RunError, match="No space left on device"):
-            with atomic.atomic_directory(target) as new:
-                (new / "weights").write_bytes(bytes(1 << 20))
-        assert content_of(target) == OLD and len(list(tmp_path.iterdir())) == 1
+        with pytest.raises(RunError, match="No space left on device"), atomic.atomic_directory(target) as new:
+            (new / "weights").write_bytes(bytes(1 << 20))
+        assert content_of(target) == OLD
+        assert len(list(tmp_path.iterdir())) == 1
     finally:
         subprocess.run(["umount", str(tmp_path)], check=True)
 
@@ -190,12 +195,10 @@ def test_a_truly_full_disk(tmp_path):
 def test_files_of_the_user_are_never_replaced(tmp_path):
     mine = tmp_path / "mine"
     fill(mine, {"thesis.txt": "years of work"})
-    with pytest.raises(UserError, match="did not write"):
-        with atomic.atomic_directory(mine):
-            raise AssertionError("not reached")
-    with pytest.raises(UserError, match="is a file"):
-        with atomic.atomic_directory(mine / "thesis.txt"):
-            raise AssertionError("not reached")
+    with pytest.raises(UserError, match="did not write"), atomic.atomic_directory(mine):
+        raise AssertionError("not reached")
+    with pytest.raises(UserError, match="is a file"), atomic.atomic_directory(mine / "thesis.txt"):
+        raise AssertionError("not reached")
     assert content_of(mine) == {"thesis.txt": "years of work"}
     (tmp_path / "empty").mkdir()
     with atomic.atomic_directory(tmp_path / "empty") as new:
@@ -208,14 +211,15 @@ def test_a_link_keeps_pointing_at_the_replaced_directory(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with atomic.atomic_directory(tmp_path / "link") as new:
         fill(new, NEW)
-    assert (tmp_path / "link").is_symlink() and content_of(tmp_path / "real") == NEW
+    assert (tmp_path / "link").is_symlink()
+    assert content_of(tmp_path / "real") == NEW
 
 
 def test_a_path_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RunError, match="cannot be written: Not a directory"):
-        with atomic.atomic_directory(tmp_path / "file" / "best"):
-            raise AssertionError("not reached")
+    no_directory = pytest.raises(RunError, match="cannot be written: Not a directory")
+    with no_directory, atomic.atomic_directory(tmp_path / "file" / "best"):
+        raise AssertionError("not reached")
 
 
 def test_json(tmp_path):
@@ -224,7 +228,8 @@ def test_json(tmp_path):
     assert atomic.read_json(path) == {"ü": [1, 2.5, None]}
     with pytest.raises(TypeError):
         atomic.write_json_atomic(path, {"ü": object()})
-    assert atomic.read_json(path) == {"ü": [1, 2.5, None]} and len(list(path.parent.iterdir())) == 1
+    assert atomic.read_json(path) == {"ü": [1, 2.5, None]}
+    assert len(list(path.parent.iterdir())) == 1
     for content, words in (
         (b"{", "not a JSON file"),
         (b"\xff\xfe", "not a JSON file"),

@@ -34,8 +34,10 @@ def table(noise=0.0, **more):
 
 def test_an_additive_device_is_predicted_within_its_steps():
     found = table()
-    assert found.error["models"] == 10 and found.error["rank_correlation"] > 0.99
-    assert found.error["median_error"] < 0.01 and found.error["largest_error"] < 0.03
+    assert found.error["models"] == 10
+    assert found.error["rank_correlation"] > 0.99
+    assert found.error["median_error"] < 0.01
+    assert found.error["largest_error"] < 0.03
     for seed in range(3):
         others = held_out(SHAPE, 0.25, 12, 100 + seed, [])
         assert assess(found, others, device()(others))["median_error"] < 0.01
@@ -52,11 +54,13 @@ def test_weights_beyond_a_cache_cost_more_and_a_call_that_ends_early_does_not_pa
         return 0.1 + 0.01 * weights(model, layers) + 0.02 * max(0.0, weights(model, layers) - 0.5 * full)
 
     found = calibrate(SHAPE, lambda models: [ms(model) for model in models], 0.25, {})
-    assert found.error["median_error"] < 0.02 and found.error["largest_error"] < 0.08
+    assert found.error["median_error"] < 0.02
+    assert found.error["largest_error"] < 0.08
     assert sum(found.outgrown.values()) > 0
     whole = uniform(SHAPE, 1.0)
     early = found.after_layers(whole)
-    assert early[2] == pytest.approx(ms(whole, 3), rel=0.05) and early[-1] == pytest.approx(ms(whole), rel=0.05)
+    assert early[2] == pytest.approx(ms(whole, 3), rel=0.05)
+    assert early[-1] == pytest.approx(ms(whole), rel=0.05)
     assert LatencyTable.from_json(json.loads(json.dumps(found.to_json()))) == found
     plain = {name: value for name, value in found.to_json().items() if name != "outgrown_ms"}  # as older ones are
     assert LatencyTable.from_json(plain).predict(whole) < found.predict(whole)
@@ -80,7 +84,8 @@ def test_a_device_that_does_not_add_up_is_found_out():
 def test_costs_never_fall_and_one_layer_more_never_costs_less():
     found = table(noise=0.3)
     for costs in (found.heads, found.ffn):
-        assert list(costs)[0] == 0 and list(costs.values()) == sorted(costs.values())
+        assert next(iter(costs)) == 0
+        assert list(costs.values()) == sorted(costs.values())
     assert min(found.base, found.layer) >= 0
     wide, narrow = uniform(SHAPE, 1.0), uniform(SHAPE, 0.5)
     assert found.predict(wide) >= found.predict(narrow) >= found.predict(uniform(SHAPE, 0.5, range(6)))
@@ -89,10 +94,12 @@ def test_costs_never_fall_and_one_layer_more_never_costs_less():
 def test_what_is_measured_covers_the_space_and_what_is_held_out_is_new():
     models = design(SHAPE, 0.25, 16)
     others = held_out(SHAPE, 0.25, 10, 16, models)
-    assert len(models) == len(set(models)) == 22 and len(others) == len(set(others)) == 10
+    assert len(models) == len(set(models)) == 22
+    assert len(others) == len(set(others)) == 10
     assert not set(models) & set(others)
     assert {1, 12} <= {m.depth for m in models}
-    assert {min(m.heads) for m in models} >= {3, 12} and min(min(m.ffn) for m in models) == 384
+    assert {min(m.heads) for m in models} >= {3, 12}
+    assert min(min(m.ffn) for m in models) == 384
     assert uniform(SHAPE, 2 / 3) in others
     assert design(SHAPE, 0.25, 16) == models
 
@@ -111,7 +118,8 @@ def test_table_on_disk_is_the_same_and_is_checked(tmp_path):
     again = LatencyTable.load(tmp_path / "t.json")
     for model in held_out(SHAPE, 0.25, 5, 9, []):
         assert again.predict(model) == pytest.approx(found.predict(model))
-    assert again.setting == {"device": "made up"} and len(again.measured) == 32
+    assert again.setting == {"device": "made up"}
+    assert len(again.measured) == 32
     again.check_shape(SHAPE, "t.json")
     with pytest.raises(UserError, match="hidden_size 384, not 768"):
         again.check_shape(ModelShape(12, 768, 12, 64, 3072, 30522, 512, 2, 2), "t.json")
@@ -159,7 +167,7 @@ def test_typical_leaves_out_the_slower_half():
 
 
 @pytest.mark.parametrize(
-    "backend, precision",
+    ("backend", "precision"),
     [("onnx_runtime", "fp32"), ("onnx_runtime", "int8"), ("openvino", "int8"), ("paddle_inference", "fp32")],
 )
 def test_exported_models_are_measured_on_this_machine(backend, precision, monkeypatch):
@@ -172,14 +180,13 @@ def test_exported_models_are_measured_on_this_machine(backend, precision, monkey
     shape = shape_of(model)
     models = [uniform(shape, 1.0), uniform(shape, 0.25), SubModelConfig([0], [1], [64])]
     found = latency_device.measure_sub_models(device, "bert", model.config, shape, models)
-    assert len(found) == 3 and found[0] > found[1] > found[2] > 0
+    assert len(found) == 3
+    assert found[0] > found[1] > found[2] > 0
     setting = device.setting()
-    assert (
-        setting["threads"] == 1
-        and (setting["backend"], setting["precision"]) == (backend, precision)
-        and setting["processor"]
-        and setting["versions"]
-    )
+    assert setting["threads"] == 1
+    assert (setting["backend"], setting["precision"]) == (backend, precision)
+    assert setting["processor"]
+    assert setting["versions"]
 
 
 def test_what_is_measured_is_what_an_export_writes(tmp_path):
@@ -206,9 +213,12 @@ def test_command_writes_a_table(tiny_bert_dir, tmp_path, capsys, monkeypatch):
     arguments = ["latency", "--model", str(tiny_bert_dir), "--output", str(tmp_path / "t.json"), "--length", "16"]
     assert main([*arguments, "--models", "2", "--check", "3", "--repeats", "3", "--min_width", "0.5"]) == 0
     text = capsys.readouterr().out
-    assert "rank correlation" in text and "held-out sub-model" in text
+    assert "rank correlation" in text
+    assert "held-out sub-model" in text
     found = LatencyTable.load(tmp_path / "t.json")
-    assert found.shape.num_layers == 4 and found.setting["length"] == 16 and len(found.measured) >= 8
+    assert found.shape.num_layers == 4
+    assert found.setting["length"] == 16
+    assert len(found.measured) >= 8
     for more, cure in (
         (["--length", "65"], "64 tokens"),
         (["--check", "2"], "at least 3"),

@@ -33,7 +33,8 @@ def test_every_family_goes_from_encoder_to_bundle(model_type, tmp_path, glue_dir
     export += ["--sub_model_output_dir", str(tmp_path / "dynamic"), "--static_sub_model", str(tmp_path / "static")]
     assert export_model.main([*export, "--onnx", "--device", "cpu", "--max_seq_length", "24"]) == 0
     manifest = json.loads((tmp_path / "static" / "manifest.json").read_text())
-    assert manifest["model_type"] == model_type and len(manifest["sub_model"]["layers"]) == 2
+    assert manifest["model_type"] == model_type
+    assert len(manifest["sub_model"]["layers"]) == 2
     assert all(report["max_abs_difference"] < 1e-4 for report in manifest["models"])
     model, _, _ = load_model(tmp_path / "dynamic", model_type)
     assert sum(p.size for p in model.parameters()) == manifest["parameters"]

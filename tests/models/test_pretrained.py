@@ -55,7 +55,7 @@ def expected_states(weights, **changes):
 
 @pytest.mark.parametrize("prefix", [None, "bert"])
 @pytest.mark.parametrize(
-    "file, dtype", [("model.safetensors", "f4"), ("model.safetensors", "f2"), ("pytorch_model.bin", "f4")]
+    ("file", "dtype"), [("model.safetensors", "f4"), ("model.safetensors", "f2"), ("pytorch_model.bin", "f4")]
 )
 def test_hugging_face_bert(tmp_path, file, dtype, prefix):
     weights = foreign_files.hugging_face_weights(classifier=3)
@@ -64,7 +64,8 @@ def test_hugging_face_bert(tmp_path, file, dtype, prefix):
     directory = hugging_face(tmp_path / "hf", stored, file, dtype)
     before = fingerprint(directory)
     model, tokenizer, meta = load_model(directory, "bert", num_labels=3)
-    assert fingerprint(directory) == before and meta == {}
+    assert fingerprint(directory) == before
+    assert meta == {}
     expected = expected_states(weights)
     np.testing.assert_allclose(states(model), expected, atol=2e-5)
     pooled = np.tanh(expected[:, 0] @ weights["pooler.dense.weight"].T + weights["pooler.dense.bias"])
@@ -107,7 +108,9 @@ def test_only_pooler_and_classifier_may_be_fresh(tmp_path, caplog):
     directory = hugging_face(tmp_path / "hf", weights)
     with caplog.at_level(logging.INFO, "ofa_bert"):
         model, _, _ = load_model(directory, num_labels=5)
-    assert "classifier.weight" in caplog.text and "pooler.dense.bias" in caplog.text and "encoder" not in caplog.text
+    assert "classifier.weight" in caplog.text
+    assert "pooler.dense.bias" in caplog.text
+    assert "encoder" not in caplog.text
     assert logits(model).shape == (2, 5)
     with pytest.raises(UserError, match="is an encoder without a classifier"):
         load_model(directory)
@@ -122,7 +125,7 @@ def with_shape(name, *shape):
 
 
 @pytest.mark.parametrize(
-    "damage, words",
+    ("damage", "words"),
     [
         (lacking("encoder.layer.1.output.dense.bias"), "missing bert.encoder.layers.1.linear2.bias"),
         (lacking("pooler.dense.bias"), "missing bert.pooler.dense.bias"),
@@ -153,7 +156,7 @@ def test_a_classifier_for_another_number_of_labels(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes, words",
+    ("changes", "words"),
     [
         ({"model_type": "ernie"}, "is a ernie model, not bert; use --model_type ernie"),
         ({"model_type": "gpt2"}, "is a gpt2 model, not bert; supported are bert"),
@@ -203,7 +206,8 @@ def test_broken_directories(tmp_path):
 def test_an_unknown_name_is_one_line():
     with pytest.raises(UserError, match="no/such-model: neither a local directory nor a model") as error:
         load_model("no/such-model")
-    assert "\n" not in str(error.value) and "http" not in str(error.value)
+    assert "\n" not in str(error.value)
+    assert "http" not in str(error.value)
 
 
 def test_a_downloaded_pickle_is_not_run_either(tmp_path, monkeypatch):
@@ -250,7 +254,8 @@ def test_roberta_with_a_byte_pair_vocabulary(tmp_path):
     (directory / "vocab.json").write_text(json.dumps({token: index for index, token in enumerate(tokens)}))
     (directory / "merges.txt").write_text("#version: 0.2\ng o\no d\ngo od\n")
     model, tokenizer, _ = load_model(directory, "roberta", num_labels=2)
-    assert tokenizer("good")["input_ids"] == [0, 10, 2] and tokenizer.pad_token_id == 1
+    assert tokenizer("good")["input_ids"] == [0, 10, 2]
+    assert tokenizer.pad_token_id == 1
     types = np.zeros_like(TYPES)
     expected = foreign_files.reference_states(weights, foreign_files.SHAPE, IDS, types, first_position=2)
     np.testing.assert_allclose(states(model, types=types), expected, atol=2e-5)
@@ -325,6 +330,7 @@ def test_paddlenlp_2_4_directories(tmp_path):
 def test_overrides(tmp_path):
     save_model(tmp_path / "m", build("bert"), tokenizer_for(tmp_path, "bert"), {})
     model, _, _ = load_model(tmp_path / "m", hidden_dropout_prob=0.0)
-    assert model.config.hidden_dropout_prob == 0.0 and backbone(model).encoder.layers[0].dropout1.p == 0.0
+    assert model.config.hidden_dropout_prob == 0.0
+    assert backbone(model).encoder.layers[0].dropout1.p == 0.0
     with pytest.raises(TypeError, match="hidden_droopout"):
         load_model(tmp_path / "m", hidden_droopout=0.0)

@@ -82,7 +82,8 @@ def gradients(model, sub_model, batch):
 def test_largest_sub_model_gives_every_parameter_a_gradient():
     model = build()
     for name, gradient in gradients(model, uniform(shape_of(model), 1.0), batch_of()).items():
-        assert gradient is not None and np.any(gradient != 0), name
+        assert gradient is not None, name
+        assert np.any(gradient != 0), name
 
 
 def test_gradient_outside_the_slice_is_exactly_zero():
@@ -94,7 +95,8 @@ def test_gradient_outside_the_slice_is_exactly_zero():
         width, neurons = UNEVEN.heads[place] * head_dim, UNEVEN.ffn[place]
         for name in ("q_proj", "k_proj", "v_proj"):
             weight = found[f"{prefix}self_attn.{name}.weight"]
-            assert np.any(weight[:, :width] != 0) and np.all(weight[:, width:] == 0)
+            assert np.any(weight[:, :width] != 0)
+            assert np.all(weight[:, width:] == 0)
             assert np.all(found[f"{prefix}self_attn.{name}.bias"][width:] == 0)
         assert np.all(found[f"{prefix}self_attn.out_proj.weight"][width:] == 0)
         assert np.any(found[f"{prefix}linear1.weight"][:, :neurons] != 0)
@@ -151,7 +153,8 @@ def test_reordering_keeps_logits_and_sorts_recomputed_scores():
     model, batch = build(), batch_of(size=4)
     before = model(batch.input_ids, batch.token_type_ids).numpy()
     importance = measure(model, [batch], False)
-    assert np.any(np.diff(importance.heads, axis=1) > 0) and np.any(np.diff(importance.neurons, axis=1) > 0)
+    assert np.any(np.diff(importance.heads, axis=1) > 0)
+    assert np.any(np.diff(importance.neurons, axis=1) > 0)
     reorder(model, importance)
     np.testing.assert_allclose(model(batch.input_ids, batch.token_type_ids).numpy(), before, atol=1e-5)
     again = measure(model, [batch], False)

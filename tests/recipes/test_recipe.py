@@ -86,7 +86,8 @@ def test_every_stage_has_a_row_with_the_score_of_that_model(made, models):
     assert scores[:3] == pytest.approx([teacher] * 3)
     assert scores[3] == pytest.approx(results["1-student"]["best"]["score"])
     assert scores[4] == pytest.approx(json.loads((made / "2-pruned" / "results.json").read_text())["after"]["score"])
-    assert scores[5] == pytest.approx(results["3-again"]["best"]["score"]) and scores[5] > 0.8
+    assert scores[5] == pytest.approx(results["3-again"]["best"]["score"])
+    assert scores[5] > 0.8
     assert scores[6] == scores[7]
     assert rows[4]["parameters"] == rows[5]["parameters"] == rows[7]["parameters"] < rows[3]["parameters"]
     assert rows[3]["parameters"] < rows[2]["parameters"] == rows[0]["parameters"]
@@ -102,10 +103,13 @@ def test_speed_ups_are_ratios_of_the_rows(made):
         assert row["latency_speedup_to_dynamic"] == pytest.approx(rows[1]["latency_p50_ms"] / latency)
         wanted = None if before is None else pytest.approx(rate / before["texts_per_second"])
         assert row["speedup_to_previous"] == wanted
-        assert row["latency_p50_ms"] <= row["latency_p95_ms"] and row["hours_per_100m_texts"] > 0
-    assert rows[0]["texts_timed"] == 16 and {row["texts_timed"] for row in rows[1:]} == {24}
+        assert row["latency_p50_ms"] <= row["latency_p95_ms"]
+        assert row["hours_per_100m_texts"] > 0
+    assert rows[0]["texts_timed"] == 16
+    assert {row["texts_timed"] for row in rows[1:]} == {24}
     text = (made / "table.md").read_text()
-    assert all(f"| {stage}" in text for stage in STAGES) and " USD)" in text
+    assert all(f"| {stage}" in text for stage in STAGES)
+    assert " USD)" in text
     assert (made / "waterfall.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -118,7 +122,8 @@ def test_a_second_call_trains_and_exports_nothing(made, models, glue_dir, monkey
     monkeypatch.setattr(fastformers, "measure", lambda config, datasets, contenders: rows_of(made))
     assert commands.main(command(models, glue_dir, made)) == 0
     shown = capsys.readouterr()
-    assert shown.err.count("kept, it is finished") == 7 and "| INT8" in shown.out
+    assert shown.err.count("kept, it is finished") == 7
+    assert "| INT8" in shown.out
     assert commands.main(command(models, glue_dir, made, "--state_weight", "0.2")) == 2
     assert "--state_weight was 0.1, now 0.2" in capsys.readouterr().err
 
@@ -220,7 +225,8 @@ def test_int8_takes_a_quarter_of_the_matrices(made):
                 sizes[name][array.shape] += array.nbytes
     shared = set(sizes["model.onnx"]) & set(sizes["model.int8.onnx"])
     # Query, key and value are one matrix; then the way out of attention and both of the FFN.
-    assert {(32, 48), (16, 32), (32, 32)} & shared and len(shared) >= 3
+    assert {(32, 48), (16, 32), (32, 32)} & shared
+    assert len(shared) >= 3
     for shape in shared - {(32, 32)}:  # a pooler of that shape stays in float
         assert sizes["model.onnx"][shape] == 4 * sizes["model.int8.onnx"][shape]
 
@@ -241,7 +247,8 @@ def test_one_scale_for_a_whole_matrix_is_visibly_worse(tmp_path):
         write(model, tmp_path / "model.onnx", Form(weights="dynamic", per_channel=per_channel))
         found = open_files([tmp_path / "model.onnx"], "onnx_runtime", "int8", threads=1).run(*batch)
         errors[per_channel] = float(np.abs(found - wanted).mean() / wanted.std())
-    assert errors[True] < 0.1 and errors[False] > 3 * errors[True], errors
+    assert errors[True] < 0.1, errors
+    assert errors[False] > 3 * errors[True], errors
 
 
 def test_a_shape_without_pruning_for_another_engine(models, glue_dir, tmp_path, monkeypatch):
@@ -251,7 +258,8 @@ def test_a_shape_without_pruning_for_another_engine(models, glue_dir, tmp_path, 
     stages = fastformers.train_stages(config, load_datasets("SST-2", glue_dir), output)
     _, _, meta = load_model(stages.student / "best")
     assert meta["sub_model"] == {"layers": [0, 3], "heads": [3, 3], "ffn": [40, 40]}
-    assert stages.pruned is stages.again is None and not (output / "2-pruned").exists()
+    assert stages.pruned is stages.again is None
+    assert not (output / "2-pruned").exists()
     monkeypatch.setattr(fastformers, "_export", lambda job, bundle: jobs.append(job))
     contenders = fastformers._contenders(config, fastformers._bundles(config, stages, output))
     assert [contender.name for contender in contenders] == [*STAGES[:4], "INT8"]
@@ -275,7 +283,9 @@ def test_task_agnostic_distillation_starts_from_a_corpus(models, glue_dir, tmp_p
     )  # fmt: skip
     stages = fastformers.train_stages(config, load_datasets("SST-2", glue_dir), tmp_path / "out")
     model, _, meta = load_model(stages.student / "best")
-    assert model.config.hidden_size == 24 and meta["task"]["name"] == "sst-2" and stages.again is None
+    assert model.config.hidden_size == 24
+    assert meta["task"]["name"] == "sst-2"
+    assert stages.again is None
     pretrained = json.loads((tmp_path / "out" / "0-pretrained" / "results.json").read_text())
     assert pretrained["shape"] == {"depth": 2, "heads": 2, "hidden": 24, "ffn": 48}
 
@@ -302,11 +312,11 @@ def test_the_report_says_ratios_and_costs(tmp_path):
     assert (line["to previous"], line["to padded"], line["to dynamic length"]) == ("0.50x", "2.00x", "0.50x")
     assert printable(rows, glue_task("SST-2"))[0]["to previous"] == ""
     # 1e8 texts at 10 a second are 2777.8 hours, at 20 half of that; 2 USD each.
-    assert "row 0 2,777.8 hours (5,555.56 USD)" in text and "row 2 1,388.9 hours (2,777.78 USD)" in text
+    assert "row 0 2,777.8 hours (5,555.56 USD)" in text
+    assert "row 2 1,388.9 hours (2,777.78 USD)" in text
     stored = json.loads((tmp_path / "rows.json").read_text())
-    assert stored["command"] == "the command" and stored["rows"][0]["usd_per_100m_texts"] == pytest.approx(
-        5555.56, 1e-5
-    )
+    assert stored["command"] == "the command"
+    assert stored["rows"][0]["usd_per_100m_texts"] == pytest.approx(5555.56, 1e-5)
     assert "USD" not in cost_line([{**row, "hours_per_100m_texts": 1.0} for row in fabricated()])
     waterfall(rows, glue_task("SST-2"), tmp_path / "again.png")
     assert (tmp_path / "again.png").exists()

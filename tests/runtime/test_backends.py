@@ -103,7 +103,7 @@ INT8 = [("onnx-int8", "onnx", "int8", "model.int8.onnx"), ("onnx-int8-static", "
 
 
 @pytest.mark.parametrize(
-    "backend, held, precision, computed",
+    ("backend", "held", "precision", "computed"),
     [
         ("onnx_runtime", INT8, "int8", "int8"),
         ("openvino", INT8, "int8", "int8-static"),
@@ -162,7 +162,7 @@ def refuse(*_):
 
 
 @pytest.mark.parametrize(
-    "arguments, message",
+    ("arguments", "message"),
     [
         ({"backend": "torch"}, "backend torch: must be one of auto, onnx_runtime, openvino, paddle_inference"),
         ({"precision": "int4"}, "precision int4: must be one of fp32, fp16, bf16, int8, int8-static"),
@@ -207,7 +207,8 @@ def test_a_damaged_model_of_the_right_size(backend, tmp_path):
     for name in (backend, "auto"):
         with pytest.raises(UserError, match=r"model.onnx: .* cannot load it: .*; copy the bundle again") as caught:
             open_model(path.parent, name)
-        assert "\n" not in str(caught.value) and caught.value.exit_code == 2
+        assert "\n" not in str(caught.value)
+        assert caught.value.exit_code == 2
 
 
 def test_a_truncated_bundle(tmp_path):
@@ -267,10 +268,12 @@ def test_cuda_binds_inputs_to_the_device(tmp_path, monkeypatch):
     fake = FakeOrt()
     monkeypatch.setitem(sys.modules, "onnxruntime", fake)
     model = open_model(plain_bundle(tmp_path), "onnx_runtime", device="gpu")
-    assert (model.device, model.provider) == ("gpu:0", "cuda") and fake.told["preloaded"]
+    assert (model.device, model.provider) == ("gpu:0", "cuda")
+    assert fake.told["preloaded"]
     assert fake.told["providers"] == [("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})]
     model.bind(IDS, TYPES)()
-    assert fake.told["ran"] and fake.told["bound"] == [
+    assert fake.told["ran"]
+    assert fake.told["bound"] == [
         ("input_ids", ("cuda", (2, 4))),
         ("token_type_ids", ("cuda", (2, 4))),
         ("logits", "cuda", 0),
@@ -280,7 +283,7 @@ def test_cuda_binds_inputs_to_the_device(tmp_path, monkeypatch):
 FUSED = [("onnx-fp32-fused", "onnx", "fp32", "model.fused.onnx")]
 
 
-@pytest.mark.parametrize("provider, file", [("cpu", "model"), ("cuda", "model.fused"), ("tensorrt", "model")])
+@pytest.mark.parametrize(("provider", "file"), [("cpu", "model"), ("cuda", "model.fused"), ("tensorrt", "model")])
 def test_fused_operators_are_for_cuda(provider, file, tmp_path, monkeypatch, cache):
     fake = FakeOrt()
     monkeypatch.setitem(sys.modules, "onnxruntime", fake)
@@ -293,7 +296,7 @@ def test_fused_operators_are_for_cuda(provider, file, tmp_path, monkeypatch, cac
     assert fake.told["disabled"] == (["SkipLayerNormFusion"] if provider == "cpu" else [])
 
 
-@pytest.mark.parametrize("provider, cure", [("cuda", "nvidia-smi"), ("tensorrt", "LD_LIBRARY_PATH")])
+@pytest.mark.parametrize(("provider", "cure"), [("cuda", "nvidia-smi"), ("tensorrt", "LD_LIBRARY_PATH")])
 def test_a_provider_that_silently_falls_back_is_an_error(provider, cure, tmp_path, monkeypatch, cache):
     monkeypatch.setitem(sys.modules, "onnxruntime", FakeOrt(works=False))
     with pytest.raises(UserError, match=f"provider {provider}: .*{cure}"):
@@ -316,16 +319,19 @@ def test_onnx_runtime_tensorrt_options(tmp_path, monkeypatch, cache):
     profile = Profile((1, 8, 40), (4, 32, 128))
     bundle = plain_bundle(tmp_path)
     model = open_model(bundle, "onnx_runtime", "fp16", provider="tensorrt", profile=profile)
-    assert model.precision == "fp16" and fake.told["path"].endswith("model.onnx")
+    assert model.precision == "fp16"
+    assert fake.told["path"].endswith("model.onnx")
     (name, options), (fallback, _) = fake.told["providers"]
     assert (name, fallback) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
-    assert options["trt_fp16_enable"] == "True" and options["trt_int8_enable"] == "False"
+    assert options["trt_fp16_enable"] == "True"
+    assert options["trt_int8_enable"] == "False"
     assert options["trt_profile_min_shapes"] == "input_ids:1x4,token_type_ids:1x4"
     assert options["trt_profile_opt_shapes"] == "input_ids:8x32,token_type_ids:8x32"
     assert options["trt_profile_max_shapes"] == "input_ids:40x128,token_type_ids:40x128"
     assert options["trt_engine_cache_enable"] == "True"
     engine_cache = Path(options["trt_engine_cache_path"])
-    assert engine_cache.is_dir() and cache in engine_cache.parents
+    assert engine_cache.is_dir()
+    assert cache in engine_cache.parents
     open_model(bundle, "onnx_runtime", "fp32", provider="tensorrt")
     assert fake.told["providers"][0][1]["trt_fp16_enable"] == "False"
     assert fake.told["providers"][0][1]["trt_profile_max_shapes"] == "input_ids:64x16,token_type_ids:64x16"
@@ -426,18 +432,22 @@ def test_paddle_tensorrt_is_tuned_and_cached(tmp_path, cache, fake_paddle):
     open_files(files, "paddle_inference", "fp16", provider="tensorrt", profile=SHORT)
     collecting, computing = map(dict, inference.calls)
     where = Path(collecting["collect_shape_range_info"][0])
-    assert cache in where.parents and "enable_tensorrt_engine" not in collecting
+    assert cache in where.parents
+    assert "enable_tensorrt_engine" not in collecting
     assert inference.ran == [(n, s) for s in ((1, 1), (1, 8), (4, 16)) for n in ("input_ids", "token_type_ids")]
     names = list(computing)
     assert names.index("enable_use_gpu") < names.index("enable_tensorrt_engine")
     engine = computing["enable_tensorrt_engine"]
-    assert engine["precision_mode"] == "half" and engine["use_static"] and not engine["use_calib_mode"]
+    assert engine["precision_mode"] == "half"
+    assert engine["use_static"]
+    assert not engine["use_calib_mode"]
     assert engine["max_batch_size"] == 4
     assert computing["enable_tuned_tensorrt_dynamic_shape"] == (str(where), True)
     assert computing["set_optim_cache_dir"] == (str(where.parent),)
     inference.ran.clear()
     open_files(files, "paddle_inference", "fp16", provider="tensorrt", profile=SHORT)
-    assert len(inference.calls) == 3 and not inference.ran  # the shapes are known
+    assert len(inference.calls) == 3
+    assert not inference.ran
 
 
 def test_real_paddle_has_the_calls_that_the_stand_in_took():
@@ -452,7 +462,7 @@ def test_real_paddle_has_the_calls_that_the_stand_in_took():
 
 
 @pytest.mark.parametrize(
-    "versions, message",
+    ("versions", "message"),
     [(((0, 0, 0), (0, 0, 0)), "this Paddle was built without TensorRT"), (((8, 5, 1), (0, 0, 0)), "LD_LIBRARY_PATH")],
 )
 def test_paddle_without_tensorrt(versions, message, tmp_path, fake_paddle):
@@ -480,10 +490,13 @@ def test_paddle_3_converts_ahead_of_time(tmp_path, cache, fake_paddle, monkeypat
     for _ in range(2):
         open_files(files, "paddle_inference", "fp16", provider="tensorrt", profile=SHORT)
     ((prefix, config),) = converted
-    assert prefix == str(tmp_path / "inference") and config.precision_mode == "fp16"
+    assert prefix == str(tmp_path / "inference")
+    assert config.precision_mode == "fp16"
     assert [item["name"] for item in config.inputs] == ["input_ids", "token_type_ids"]
-    assert config.inputs[0]["min_input_shape"] == (1, 1) and config.inputs[0]["max_input_shape"] == (4, 16)
-    assert config.inputs[0]["optim_input_shape"] == (1, 8) and config.inputs[0]["input_data_type"] == "int64"
+    assert config.inputs[0]["min_input_shape"] == (1, 1)
+    assert config.inputs[0]["max_input_shape"] == (4, 16)
+    assert config.inputs[0]["optim_input_shape"] == (1, 8)
+    assert config.inputs[0]["input_data_type"] == "int64"
     assert dict(inference.calls[0])["files"] == ("engine.json", "engine.pdiparams")
 
 
@@ -493,12 +506,14 @@ def test_paddle_3_without_a_converter(tmp_path, cache, fake_paddle):
         open_files(paddle_files(tmp_path, ".json"), "paddle_inference", "fp16", provider="tensorrt")
 
 
-@pytest.mark.parametrize("precision, call", [("int8-static", "enable_mkldnn_int8"), ("fp32", "disable_mkldnn")])
+@pytest.mark.parametrize(("precision", "call"), [("int8-static", "enable_mkldnn_int8"), ("fp32", "disable_mkldnn")])
 def test_paddle_on_a_cpu_uses_onednn_for_int8_only(precision, call, tmp_path, fake_paddle):
     inference = fake_paddle()
     open_files(paddle_files(tmp_path), "paddle_inference", precision, threads=3)
     calls = dict(inference.calls[0])
-    assert call in calls and calls["set_cpu_math_library_num_threads"] == (3,) and "disable_gpu" in calls
+    assert call in calls
+    assert calls["set_cpu_math_library_num_threads"] == (3,)
+    assert "disable_gpu" in calls
     assert ("enable_mkldnn" in calls) == (precision != "fp32")
     assert calls.get("enable_mkldnn_int8", ({"fc"},)) == ({"fc"},)
 

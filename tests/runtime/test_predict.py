@@ -42,7 +42,8 @@ def test_tsv(bundle, right, tmp_path, capsys):
     (tmp_path / "in.tsv").write_text("\ufeff" + "\r\n".join(lines) + "\r\n", encoding="utf-8")
     assert predict(bundle, tmp_path / "in.tsv", tmp_path / "new" / "out.tsv") == 0
     rows = [line.split("\t") for line in (tmp_path / "new" / "out.tsv").read_text().split("\n")]
-    assert rows[0] == ["id", "sentence", "predicted_label", "probability"] and rows[-1] == [""]
+    assert rows[0] == ["id", "sentence", "predicted_label", "probability"]
+    assert rows[-1] == [""]
     with Predictor(bundle, threads=1) as predictor:
         quoted = predictor.predict([f'"{text}"' for text in TEXTS])  # a quote is text in a .tsv
     for row, number, text, item in zip(rows[1:], range(9), TEXTS, quoted):
@@ -79,14 +80,16 @@ def test_jsonl_keeps_keys_that_only_some_lines_have(bundle, right, tmp_path):
     found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     for record, new, item in zip(records, found, right):
         more = {"predicted_label": item.label, "probability": round(item.probability, 6)}
-        assert new == {**record, **more} and list(new) == [*record, *more]
+        assert new == {**record, **more}
+        assert list(new) == [*record, *more]
 
 
 def test_columns_by_number_have_no_header_and_get_none(bundle, right, tmp_path):
     (tmp_path / "in.tsv").write_text("".join(f"x\t{text}\n" for text in TEXTS))
     assert predict(bundle, tmp_path / "in.tsv", tmp_path / "out.tsv", "--text_columns", "1") == 0
     rows = [line.split("\t") for line in (tmp_path / "out.tsv").read_text().splitlines()]
-    assert [row[2] for row in rows] == [item.label for item in right] and rows[0][:2] == ["x", TEXTS[0]]
+    assert [row[2] for row in rows] == [item.label for item in right]
+    assert rows[0][:2] == ["x", TEXTS[0]]
 
 
 def test_pairs_and_a_regression(tmp_path, capsys):
@@ -106,11 +109,12 @@ def test_workers_write_the_same_file(bundle, tmp_path):
     assert predict(bundle, tmp_path / "in.tsv", tmp_path / "one.tsv") == 0
     assert predict(bundle, tmp_path / "in.tsv", tmp_path / "two.tsv", "--workers", "2", "--batch_size", "8") == 0
     one, two = ((tmp_path / name).read_text() for name in ("one.tsv", "two.tsv"))
-    assert one == two and one.count("\n") == 401
+    assert one == two
+    assert one.count("\n") == 401
 
 
 @pytest.mark.parametrize(
-    "flags, message",
+    ("flags", "message"),
     [
         ("--output {there}/out.csv", "out.csv: must end in .tsv, as --input does"),
         ("--input {there}/in.txt", "in.txt: must end in .tsv, .csv, .jsonl"),
@@ -140,7 +144,9 @@ def test_mistakes_are_one_line_and_nothing_is_written(bundle, flags, message, tm
     given = flags.format(there=tmp_path).split()
     assert predict(bundle, tmp_path / "in.tsv", tmp_path / "out.tsv", *given) in (1, 2)
     error = capsys.readouterr().err
-    assert message in error and error.count("error:") == 1 and "Traceback" not in error
+    assert message in error
+    assert error.count("error:") == 1
+    assert "Traceback" not in error
     assert sorted(tmp_path.iterdir()) == before
 
 
@@ -156,7 +162,8 @@ def test_an_old_output_survives_a_failure(tmp_path, capsys):
 def test_trtexec(bundle, capsys):
     assert program.main(["trtexec", "--bundle", str(bundle), "--batch", "1", "8", "40"]) == 0
     line = capsys.readouterr().out.strip()
-    assert f"--onnx={bundle}/model.onnx" in line and "--fp16" in line.split()
+    assert f"--onnx={bundle}/model.onnx" in line
+    assert "--fp16" in line.split()
     assert "--maxShapes=input_ids:40x16,token_type_ids:40x16" in line
     for flags, message in (
         (["--length", "1", "8", "64"], "--length 64: the bundle was exported for up to 16 tokens"),
@@ -181,7 +188,8 @@ def test_the_command_does_not_load_paddle(bundle, tmp_path):
     line = command(bundle, tmp_path / "in.tsv", tmp_path / "out.tsv", "--workers", "1", "--threads", "1")
     done = subprocess.run(line, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "1 rows written" in done.stdout and "imported" not in done.stderr
+    assert "1 rows written" in done.stdout
+    assert "imported" not in done.stderr
 
 
 def test_ctrl_c_ends_everything_and_writes_nothing(bundle, tmp_path):
@@ -202,7 +210,8 @@ def test_ctrl_c_ends_everything_and_writes_nothing(bundle, tmp_path):
     os.killpg(process.pid, signal.SIGINT)
     rest = process.stderr.read()
     assert process.wait(20) == 130
-    assert b"error: interrupted\n" in rest and b"Traceback" not in seen + rest
+    assert b"error: interrupted\n" in rest
+    assert b"Traceback" not in seen + rest
     assert len(children) == 2
     deadline = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in children):

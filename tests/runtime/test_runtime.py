@@ -1,5 +1,6 @@
 """Predictor: labels and probabilities in the order of the texts, tokens as in training, and no Paddle for it."""
 
+import itertools
 import json
 import random
 import subprocess
@@ -125,12 +126,13 @@ def test_labels_without_names_are_numbered(tmp_path):
 
 def test_no_texts_and_empty_texts(bundle):
     with Predictor(bundle, threads=1) as predictor:
-        assert predictor.predict([]) == [] and predictor.logits([]).shape == (0, 3)
+        assert predictor.predict([]) == []
+        assert predictor.logits([]).shape == (0, 3)
         assert len(predictor.predict([""])) == 1
 
 
 @pytest.mark.parametrize(
-    "texts, message",
+    ("texts", "message"),
     [
         ("a film", "a list of texts, not the single text 'a film'"),
         (["good", 3], "text 1: 3 is neither a string nor a pair of strings"),
@@ -146,9 +148,9 @@ def test_what_is_no_text(bundle, texts, message):
 
 
 def test_a_pair_model_wants_pairs(pair_bundle):
-    with Predictor(pair_bundle, threads=1) as predictor:
-        with pytest.raises(UserError, match=r"the model was trained on pairs \(a, b\)"):
-            predictor.predict(["one"])
+    refused = pytest.raises(UserError, match=r"the model was trained on pairs \(a, b\)")
+    with Predictor(pair_bundle, threads=1) as predictor, refused:
+        predictor.predict(["one"])
 
 
 def recorded(monkeypatch):
@@ -173,12 +175,13 @@ def test_batches_hold_texts_of_about_one_length(bundle, monkeypatch):
     texts = ["a"] * 20 + [" ".join(WORDS[:10])] * 9 + ["good film"] * 5
     with Predictor(bundle, threads=1, batch_size=8, max_tokens_per_batch=48) as predictor:
         predictor.predict(texts)
-    assert shapes[0] == (4, 12) and (8, 3) in shapes  # longest first
+    assert shapes[0] == (4, 12)
+    assert (8, 3) in shapes
     assert sum(rows for rows, _ in shapes) == 34
     assert all(rows <= 8 and (rows * length <= 48 or rows == 1) for rows, length in shapes)
 
 
-@pytest.mark.parametrize("threads, rows", [(1, 32), (2, 64)])
+@pytest.mark.parametrize(("threads", "rows"), [(1, 32), (2, 64)])
 def test_by_default_a_batch_fits_the_caches_of_its_threads(bundle, threads, rows, monkeypatch):
     shapes = recorded(monkeypatch)
     with Predictor(bundle, threads=threads) as predictor:
@@ -199,8 +202,9 @@ def test_plan_parts_the_indices():
     groups = plan_batches(lengths, 16, 512)
     assert sorted(np.concatenate(groups)) == list(range(333))
     assert all(len(group) == 1 or len(group) * lengths[group].max() <= 512 for group in groups)
-    assert all(lengths[a].min() >= lengths[b].max() for a, b in zip(groups, groups[1:]))
-    assert plan_batches(np.array([900]), 4, 10)[0].tolist() == [0] and plan_batches(np.array([], int), 4, 10) == []
+    assert all(lengths[a].min() >= lengths[b].max() for a, b in itertools.pairwise(groups))
+    assert plan_batches(np.array([900]), 4, 10)[0].tolist() == [0]
+    assert plan_batches(np.array([], int), 4, 10) == []
 
 
 def test_workers_answer_as_the_process_itself_does(bundle):
@@ -226,7 +230,7 @@ def test_numbers_that_are_not_finite(tmp_path):
         predictor.predict(sentences(20))
 
 
-@pytest.mark.parametrize("name, value", [("threads", 0), ("batch_size", 0), ("max_tokens_per_batch", -1)])
+@pytest.mark.parametrize(("name", "value"), [("threads", 0), ("batch_size", 0), ("max_tokens_per_batch", -1)])
 def test_limits_must_be_positive(bundle, name, value):
     with pytest.raises(UserError, match=f"{name} {value}: must be above 0"):
         Predictor(bundle, **{name: value})
@@ -288,7 +292,8 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
     done = without_paddle(bundle)
     assert done.returncode == 0, done.stderr
     labels, modules = done.stdout.splitlines()
-    assert labels.split()[0] in LABELS and len(labels.split()) == 2
+    assert labels.split()[0] in LABELS
+    assert len(labels.split()) == 2
     allowed = "atomic backends bundle engines environment errors runtime tensorrt tokens workers".split()
     allowed += "batches tasks unpickle weights".split()
     allowed += "exit_arrays exit_bundle exit_loop exit_merge exit_policy exit_prediction exit_runtime".split()

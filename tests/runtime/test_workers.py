@@ -92,7 +92,8 @@ def test_cores_and_threads_are_set_before_libraries_load():
     while len(told) < count:
         told.update((answer["pid"], answer) for _, answer in made.run(batches(4)))
     for answer in told.values():
-        assert answer["threads"] == [1, 1, 1, 1] and len(answer["cores"]) == 1
+        assert answer["threads"] == [1, 1, 1, 1]
+        assert len(answer["cores"]) == 1
         assert answer["all_threads_on"] == [tuple(answer["cores"])]  # also those that NumPy made when it was imported
     assert len({tuple(answer["cores"]) for answer in told.values()}) == count
     made.close()
@@ -108,7 +109,8 @@ def test_what_a_killed_worker_had_is_done_again(doubling, victims, caplog):
     assert_all_right([*found, *answers], 30)
     assert_all_right(doubling.run(batches(5)), 5)
     assert len(set(doubling.pids) & set(before)) == 2 - victims
-    assert "was ended by SIGKILL" in caplog.text and "done again" in caplog.text
+    assert "was ended by SIGKILL" in caplog.text
+    assert "done again" in caplog.text
 
 
 def test_a_worker_killed_between_two_runs_is_replaced(doubling):
@@ -141,7 +143,7 @@ def test_an_error_of_the_model_is_one_line():
     made.close()
 
 
-@pytest.mark.parametrize("code, error", [(2, UserError), (1, RunError)])
+@pytest.mark.parametrize(("code", "error"), [(2, UserError), (1, RunError)])
 def test_a_refusal_while_loading_comes_through(code, error):
     with pytest.raises(UserError, match="no such file: model.onnx; export it") as caught:
         pool(2, "refusing", code=code)
@@ -189,7 +191,8 @@ def test_large_batches_and_large_answers_do_not_lock_up():
     made = pool(1, "doubling", wide=40)
     large = [Batch(key, np.full((64, 1024), key), np.zeros((64, 1024), np.int64)) for key in range(6)]
     for key, logits in made.run(large):
-        assert logits.shape == (64, 40960) and (logits == 2 * key).all()
+        assert logits.shape == (64, 40960)
+        assert (logits == 2 * key).all()
     made.close()
 
 
@@ -201,7 +204,8 @@ def test_close_ends_the_processes_and_can_be_repeated():
     made._hand_out(1, iter(batches(4)), workers.deque(), workers.Counter())  # both are busy for half a minute
     made.close()
     made.close()
-    assert time.monotonic() - started < 15 and all(gone(pid) for pid in pids)
+    assert time.monotonic() - started < 15
+    assert all(gone(pid) for pid in pids)
     with pytest.raises(RuntimeError, match="closed"):
         list(next_one)
 
@@ -217,7 +221,8 @@ def test_workers_end_with_the_process_that_started_them():
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         pids = list(map(int, parent.stdout.readline().split()))
         parent.kill()
-    assert len(pids) == 2 and all(gone(pid) for pid in pids)
+    assert len(pids) == 2
+    assert all(gone(pid) for pid in pids)
 
 
 def topology(tmp_path, places):
@@ -234,7 +239,7 @@ MACHINE = {0: (0, 0), 1: (0, 1), 2: (1, 0), 3: (1, 1), 4: (0, 0), 5: (0, 1), 6: 
 
 
 @pytest.mark.parametrize(
-    "count, threads, groups",
+    ("count", "threads", "groups"),
     [
         (4, 1, [[0], [1], [2], [3]]),  # one per core, no siblings
         (2, 2, [[0, 1], [2, 3]]),  # a package each

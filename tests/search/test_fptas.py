@@ -106,7 +106,8 @@ def test_parameters_are_those_of_the_built_model_for_all_300():
         assert rest + shape.depth * layers[0] == parameters(shape, TINY), shape
     for depth in (4, 12):
         layers, rest = built(Shape(depth, 8, 512, 256))
-        assert len(layers) == depth and rest + sum(layers) == parameters(Shape(depth, 8, 512, 256), TINY)
+        assert len(layers) == depth
+        assert rest + sum(layers) == parameters(Shape(depth, 8, 512, 256), TINY)
 
 
 def test_operations_are_twice_the_multiplications_of_the_matrices_and_some():
@@ -167,7 +168,8 @@ def test_epsilon_1_is_brute_force_for_several_seeds_and_sets():
         one = problem(error=made_up_error(seed), theta=thetas)
         best, shape = brute_force(one)
         found = fptas(one, 1)
-        assert found.winner == shape and found.best["W"] == pytest.approx(best)
+        assert found.winner == shape
+        assert found.best["W"] == pytest.approx(best)
         assert len(found.records) == 600
 
 
@@ -182,7 +184,8 @@ def test_no_more_evaluations_than_the_interval_allows(epsilon):
 def test_the_walk_goes_by_size_and_its_intervals_nest():
     one = problem()
     sizes = [one.parameters(shape) for shape in walk(one, 1)]
-    assert sizes == sorted(sizes) and len(sizes) == 300
+    assert sizes == sorted(sizes)
+    assert len(sizes) == 300
     assert set(walk(one, 6)) <= set(walk(one, 3)) <= set(walk(one, 1))
 
 
@@ -195,7 +198,9 @@ def test_an_impossible_interval_is_refused(epsilon):
 def test_regret_is_zero_for_epsilon_1_and_never_negative(tmp_path):
     one = problem(error=made_up_error(4))
     found = regrets(one, [1, 2, 10, 60, 300], Journal())
-    assert found[1] == 0.0 and all(0 <= value <= 1 for value in found.values()) and found[300] > 0
+    assert found[1] == 0.0
+    assert all(0 <= value <= 1 for value in found.values())
+    assert found[300] > 0
     assert regret(4.0, 3.0) == 0.25
 
 
@@ -216,7 +221,8 @@ def test_the_same_seed_gives_the_same_winner_and_records():
         return [{k: v for k, v in record.items() if k != "seconds"} for record in result.records]
 
     first, second = fptas(problem(error=made_up_error(3)), 5), fptas(problem(error=made_up_error(3)), 5)
-    assert first.winner == second.winner and without_time(first) == without_time(second)
+    assert first.winner == second.winner
+    assert without_time(first) == without_time(second)
 
 
 def test_a_diverged_error_is_no_result():
@@ -238,12 +244,15 @@ def test_a_killed_search_continues_without_evaluating_twice(tmp_path):
         file.write('{"key": "torn')  # what a kill in the middle of a write leaves
     more = []
     resumed = fptas(problem(error=made_up_error(2, more)), 20, Journal(path, {"seed": 2}))
-    assert len(calls) == 7 and len(more) == 8 and not set(calls) & set(more)
+    assert len(calls) == 7
+    assert len(more) == 8
+    assert not set(calls) & set(more)
     whole = fptas(problem(error=made_up_error(2)), 20)
     assert resumed.winner == whole.winner
     assert [r["W"] for r in resumed.records] == [r["W"] for r in whole.records]
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert len(lines) == 16 and {"p", "i", "e", "W", "steps", "theta", "candidate"} <= set(lines[1])
+    assert len(lines) == 16
+    assert {"p", "i", "e", "W", "steps", "theta", "candidate"} <= set(lines[1])
 
 
 def test_a_log_of_another_search_is_refused(tmp_path):

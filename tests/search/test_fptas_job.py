@@ -40,13 +40,15 @@ def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, cap
     assert results["candidates"] == results["evaluated"] == 12
     records = {record["name"]: record for record in results["records"]}
     top = records["D4_A4_I64"]
-    assert top["W"] == 0.0 and all(record["steps"] == 0 for record in records.values())
+    assert top["W"] == 0.0
+    assert all(record["steps"] == 0 for record in records.values())
     for record in records.values():
         assert record["W"] == pytest.approx(w_coefficient(record["p"], record["i"], record["e"], top["p"], top["i"]))
     assert results["winner"]["W"] == max(record["W"] for record in records.values())
     winner = json.loads((tmp_path / "winner.json").read_text())
     assert winner == results["winner"]["candidate"]
-    assert set(results["regret"]) == {"2", "3", "5", "10"} and all(0 <= v <= 1 for v in results["regret"].values())
+    assert set(results["regret"]) == {"2", "3", "5", "10"}
+    assert all(0 <= v <= 1 for v in results["regret"].values())
     assert records["D2_A4_I64"]["candidate"]["layers"] == [0, 3]  # the trained ones
     assert command(supernet_dir, tmp_path / "wide", *ranges, "--epsilon", 5) == 0
     assert results_of(tmp_path / "wide")["evaluated"] == math.ceil(12 / 5)
@@ -76,7 +78,8 @@ def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, mon
     assert command(supernet_dir, tmp_path / "a", *ranges) == 0
     assert len(calls) == len(set(calls)) == 32
     results = results_of(tmp_path / "a")
-    assert results["candidates"] == 16 and results["evaluated"] == 32
+    assert results["candidates"] == 16
+    assert results["evaluated"] == 32
     assert {record["steps"] for record in results["records"]} == {3}
     around = Surroundings(len(VOCABULARY), 64, 2, 2)
     for shape in shapes([1, 2], [2, 4], [16, 32], [16, 32]):
@@ -86,7 +89,8 @@ def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, mon
     assert command(supernet_dir, tmp_path / "b", *ranges, "--seeds", 2) == 0
     again = results_of(tmp_path / "b")
     assert [(r["name"], r["e"]) for r in again["records"]] == [(r["name"], r["e"]) for r in results["records"]]
-    assert len(again["rank_correlation_of_seeds"]) == 1 and -1 <= again["rank_correlation_of_seeds"][0] <= 1
+    assert len(again["rank_correlation_of_seeds"]) == 1
+    assert -1 <= again["rank_correlation_of_seeds"][0] <= 1
     assert json.loads((tmp_path / "b" / "shape.json").read_text()) == again["winner"]["candidate"]
 
 
@@ -103,7 +107,8 @@ def test_measured_times_are_linear_in_depth(supernet_dir, tmp_path, monkeypatch)
     from ofa_bert.latency import device
 
     def measure(self, builds, sizes, reference):
-        assert reference in builds and set(builds) == set(sizes)
+        assert reference in builds
+        assert set(builds) == set(sizes)
         return {name: 1.0 + int(name.split("_")[0][1:]) * 2.0 for name in builds}
 
     monkeypatch.setattr(device.Device, "measure", measure)
@@ -127,4 +132,6 @@ def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):
     for number, (more, words) in enumerate(cases):
         code = command(supernet_dir, tmp_path / str(number), *more)
         error = capsys.readouterr().err
-        assert code == 2 and words in error and "Traceback" not in error, error
+        assert code == 2, error
+        assert words in error, error
+        assert "Traceback" not in error, error

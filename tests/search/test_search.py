@@ -83,7 +83,8 @@ def test_space_keeps_its_least_depth_and_its_choices_fit():
 def test_uneven_space_of_a_supernet_starts_at_its_smallest_width():
     twelve = ModelShape(12, 384, 12, 32, 1536, 30522, 512, 2, 2)
     space = uneven_space(twelve, 0.5, 0.5)
-    assert space.heads == (6, 7, 8, 9, 10, 11, 12) and space.ffn == tuple(range(768, 1537, 128))
+    assert space.heads == (6, 7, 8, 9, 10, 11, 12)
+    assert space.ffn == tuple(range(768, 1537, 128))
     assert space.min_depth == 6
 
 
@@ -121,10 +122,12 @@ def test_choice_is_the_best_of_all_within_the_budget():
     found = points()
     limit = sorted(p.cost for p in found)[50]
     best = choose(found, Budget({"flops": limit}))
-    assert best.cost <= limit and best.score == max(p.score for p in found if p.cost <= limit)
+    assert best.cost <= limit
+    assert best.score == max(p.score for p in found if p.cost <= limit)
     least = sorted(p.score for p in found)[90]
     cheapest = choose(found, Budget(min_score=least))
-    assert cheapest.score >= least and cheapest.cost == min(p.cost for p in found if p.score >= least)
+    assert cheapest.score >= least
+    assert cheapest.cost == min(p.cost for p in found if p.score >= least)
     with pytest.raises(RunError, match="--max_flops 1e-06: the smallest found has"):
         choose(found, Budget({"flops": 1e-6}))
     with pytest.raises(RunError, match="--min_score 1000: the best found has"):
@@ -168,7 +171,8 @@ def test_additive_front_is_the_convex_hull_of_brute_force():
     assert len(found) == len(set(found)) >= 5
     assert {(total(s), cost_of(s)) for s in found} <= hull
     costs = [cost_of(s) for s in found]
-    assert costs == sorted(costs, reverse=True) and uniform(SHAPE, 1.0) in found
+    assert costs == sorted(costs, reverse=True)
+    assert uniform(SHAPE, 1.0) in found
 
 
 def nsga(tmp_path=None, calls=None, **more):
@@ -190,7 +194,8 @@ def test_nsga_finds_the_front_of_brute_force_with_fewer_evaluations():
     calls = []
     first = [uniform(SHAPE, 1.0), uniform(SHAPE, 0.5)]
     found = nsga(calls=calls, first=first).run(90)
-    assert calls[:2] == first and len(calls) == len(set(calls)) == 90 < len(list(SMALL.every()))
+    assert calls[:2] == first
+    assert len(calls) == len(set(calls)) == 90 < len(list(SMALL.every()))
     every = brute_front(points())
     hit = {(p.value, p.cost) for p in pareto_front(found)} & every
     assert len(hit) >= 0.9 * len(every)
@@ -230,7 +235,8 @@ def test_resuming_gives_what_an_uninterrupted_search_gives(tmp_path):
     nsga(tmp_path / "b", first=[uniform(SHAPE, 0.5)]).run(17)
     calls = []
     resumed = nsga(tmp_path / "b", calls, first=[uniform(SHAPE, 0.5)]).run(40)
-    assert seen(resumed) == seen(whole) and len(calls) == 23
+    assert seen(resumed) == seen(whole)
+    assert len(calls) == 23
 
 
 def test_an_evaluation_that_dies_is_made_again(tmp_path):
@@ -280,7 +286,9 @@ def test_two_processes_share_one_search(tmp_path):
     process = other_process(tmp_path)
     found = nsga(tmp_path, calls, first=[uniform(SHAPE, 0.5)]).run(40)
     process.wait(timeout=60)
-    assert process.returncode == 0 and 40 <= len(found) <= 41 and len(calls) <= 40
+    assert process.returncode == 0
+    assert 40 <= len(found) <= 41
+    assert len(calls) <= 40
     assert len(nsga(tmp_path, first=[uniform(SHAPE, 0.5)]).run(40)) >= 40
     assert len({p.sub_model for p in found}) >= 35
 

@@ -63,7 +63,8 @@ def test_the_scorer_gives_the_logits_of_forward_and_their_distance():
         np.testing.assert_allclose(forward(model, *tensors, sub_model).logits.numpy()[0], logits[row], atol=1e-5)
     found = scorer.score(sub_model)
     assert found["score"] == float((logits.argmax(-1) == scorer.labels).mean())
-    assert found["loss"] == pytest.approx(distance(scorer.wanted, logits, False)) and found["loss"] > 0
+    assert found["loss"] == pytest.approx(distance(scorer.wanted, logits, False))
+    assert found["loss"] > 0
     assert scorer.score(uniform(shape_of(model), 1.0))["loss"] == 0.0
 
 
@@ -106,16 +107,20 @@ def test_search_writes_a_front_a_winner_and_a_model_that_exports(supernet_dir, t
     assert {path: path.read_bytes() for path in sorted((supernet_dir / "best").iterdir())} == before
     front = json.loads((tmp_path / "front.json").read_text())
     values, costs = [row["value"] for row in front], [row["flops"] for row in front]
-    assert values == sorted(values) and costs == sorted(costs) and len(front) >= 2
+    assert values == sorted(values)
+    assert costs == sorted(costs)
+    assert len(front) >= 2
     winner = json.loads((tmp_path / "winner.json").read_text())
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["winner"]["sub_model"] == winner and results["winner"]["flops"] <= limit
+    assert results["winner"]["sub_model"] == winner
+    assert results["winner"]["flops"] <= limit
     assert results["winner"]["value"] == max(row["value"] for row in front if row["flops"] <= limit)
     assert [row["name"] for row in results["comparison"]] == ["w1_d1", "w0.5_d1", "w1_d0.5", "w0.5_d0.5"]
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
     small, _, meta = load_model(tmp_path / "sub_model")
-    assert meta["sub_model"] == winner and meta["score"] == results["dev"]["score"]
-    model, tokenizer, _ = load_model(supernet_dir / "best")
+    assert meta["sub_model"] == winner
+    assert meta["score"] == results["dev"]["score"]
+    model, _tokenizer, _ = load_model(supernet_dir / "best")
     model.eval(), small.eval()
     batch = batch_of(vocab_size=20)
     expected = forward(model, batch.input_ids, batch.token_type_ids, SubModelConfig.from_json(winner)).logits.numpy()
@@ -168,7 +173,8 @@ def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     assert command(supernet_dir, tmp_path / "out", *more, "--batch_size", "8") == 0
     results = json.loads((tmp_path / "out" / "results.json").read_text())
     sub_model = SubModelConfig.from_json(results["winner"]["sub_model"])
-    assert results["cost"] == "latency_ms" and table.predict(sub_model) == results["winner"]["latency_ms"] <= limit
+    assert results["cost"] == "latency_ms"
+    assert table.predict(sub_model) == results["winner"]["latency_ms"] <= limit
     assert results["latency"]["predicted_ms"] == table.predict(sub_model)
     assert 0 < results["latency"]["measured_ms"] < 5  # really run: the table's milliseconds are made up
     assert results["finetune"]["steps"] == 6
@@ -188,7 +194,8 @@ def test_min_score_gives_the_cheapest_that_keeps_it(supernet_dir, tmp_path):
     results = json.loads((tmp_path / "results.json").read_text())
     found = results["winner"]
     keeping = [row["parameters"] for row in results["front"] if row["score"] >= 0.5]
-    assert found["score"] >= 0.5 and found["parameters"] == min(keeping)
+    assert found["score"] >= 0.5
+    assert found["parameters"] == min(keeping)
 
 
 def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):

@@ -52,8 +52,9 @@ def test_a_call_that_ends_early_costs_the_layers_before_and_what_it_asked():
     assert table().after_exits(SUB_MODEL, (1, 2, 3), (1,)).tolist() == [8.5, 15.5 + 1.25, 20.5 + 1.75]
     assert table().after_exits(SUB_MODEL, (1, 2, 3), (0, 1)).tolist() == [8 + 0.75, 15.5 + 1.5, 20.5 + 2.0]
     again = LatencyTable.from_json(json.loads(json.dumps(table().to_json())))
-    assert again == table() and LatencyTable.from_json(table(exits=None).to_json()).exits is None
-    with pytest.raises(ValueError):
+    assert again == table()
+    assert LatencyTable.from_json(table(exits=None).to_json()).exits is None
+    with pytest.raises(ValueError, match="a latency table without exits"):
         table(exits=None).after_exits(SUB_MODEL, (3,), ())
 
 
@@ -66,7 +67,8 @@ def test_exit_costs_are_found_again_in_the_runs_they_made():
     assert runs[2].ms == pytest.approx(20.5 + 3 * 0.3)  # all three parts, and no early head asked
     assert runs[3].ms == pytest.approx(15.5 + 2 * 0.3 + 2 * 0.7)
     found = with_exits(table(exits=None), "ramp", runs[:6], runs[6:]).exits
-    assert (found.call_ms, found.head_ms) == (pytest.approx(0.3), pytest.approx(0.7)) and found.median_error < 1e-9
+    assert (found.call_ms, found.head_ms) == (pytest.approx(0.3), pytest.approx(0.7))
+    assert found.median_error < 1e-9
     slower = [run._replace(ms=1.1 * run.ms) for run in runs[6:]]
     assert with_exits(table(), "ramp", runs[:6], slower).exits.median_error == pytest.approx(1 - 1 / 1.1)
 
@@ -76,8 +78,10 @@ def test_expected_latency_is_the_mean_over_examples():
     policies = thresholds("entropy", 3, 2)
     ways = Ways({"fp32": table(), "int8": table(0.25)}, policies)
     runs = ways.runs(SUB_MODEL, said)
-    assert [run.way for run in runs[:1]] == [Way("fp32")] and runs[0].latency_ms == 20.5
-    assert {run.way.precision for run in runs} == {"fp32", "int8"} and len(runs) > 10
+    assert [run.way for run in runs[:1]] == [Way("fp32")]
+    assert runs[0].latency_ms == 20.5
+    assert {run.way.precision for run in runs} == {"fp32", "int8"}
+    assert len(runs) > 10
     for run in runs[1:]:
         if run.way.policy is None:
             continue
@@ -89,13 +93,16 @@ def test_expected_latency_is_the_mean_over_examples():
         np.testing.assert_array_equal(run.logits, said.logits[places, np.arange(40)])
         assert run.mean_layers == pytest.approx(np.mean(np.asarray(said.layers)[places]))
     fastest = min(runs, key=lambda run: run.latency_ms)
-    assert fastest.way.precision == "int8" and fastest.way.policy == policies[-1]
+    assert fastest.way.precision == "int8"
+    assert fastest.way.policy == policies[-1]
 
 
 def test_without_exits_or_tables_there_is_one_way_each():
     said = Outputs(outputs().logits[-1:], np.zeros([0, 40], "float32"), (3,))
     (run,) = Ways({}, thresholds("entropy", 3, 2)).runs(SUB_MODEL, said)
-    assert run.way == Way("fp32") and run.latency_ms is None and run.mean_layers == 3
+    assert run.way == Way("fp32")
+    assert run.latency_ms is None
+    assert run.mean_layers == 3
     only = Ways({"int8": table()}).runs(SUB_MODEL, outputs(), ("int8",))
     assert [run.way for run in only] == [Way("int8")]
 

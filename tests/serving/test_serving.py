@@ -63,7 +63,8 @@ def test_one_version_per_sub_model_and_triton_s_schema(exported, bundles):
     config = triton_config(place / "config.pbtxt")
     assert (config.name, config.backend, config.platform) == ("t", "onnxruntime", "")
     assert config.version_policy.WhichOneof("policy_choice") == "all"
-    assert config.max_batch_size == 64 and config.dynamic_batching.max_queue_delay_microseconds == 1000
+    assert config.max_batch_size == 64
+    assert config.dynamic_batching.max_queue_delay_microseconds == 1000
     (group,) = config.instance_group
     assert (group.count, group.KIND_CPU) == (1, group.kind)
     assert config.parameters["intra_op_thread_count"].string_value == "2"
@@ -105,9 +106,11 @@ def test_tensors_are_those_of_the_onnx_file(exported):
 def test_warm_up_stays_inside_the_vocabulary_and_the_positions(exported):
     config = triton_config(exported / "triton" / "t" / "config.pbtxt")
     (sample,) = config.model_warmup
-    assert sample.batch_size == 1 and set(sample.inputs) == {"input_ids", "token_type_ids"}
+    assert sample.batch_size == 1
+    assert set(sample.inputs) == {"input_ids", "token_type_ids"}
     for given in sample.inputs.values():
-        assert given.zero_data and list(given.dims) == [12]  # the shorter of the two bundles
+        assert given.zero_data
+        assert list(given.dims) == [12]
 
 
 def test_tensorrt_and_openvino_are_configured_as_triton_documents(bundles, tmp_path):
@@ -117,7 +120,8 @@ def test_tensorrt_and_openvino_are_configured_as_triton_documents(bundles, tmp_p
     )  # fmt: skip
     config = triton_config(tmp_path / "gpu" / "triton" / "t" / "config.pbtxt")
     (engine,) = config.optimization.execution_accelerators.gpu_execution_accelerator
-    assert engine.name == "tensorrt" and engine.parameters["precision_mode"] == "FP16"
+    assert engine.name == "tensorrt"
+    assert engine.parameters["precision_mode"] == "FP16"
     assert engine.parameters["trt_profile_max_shapes"] == "input_ids:8x16,token_type_ids:8x16"
     assert engine.parameters["trt_profile_opt_shapes"] == "input_ids:2x16,token_type_ids:2x16"
     assert (config.instance_group[0].kind, config.instance_group[0].count) == (config.instance_group[0].KIND_GPU, 2)
@@ -165,7 +169,8 @@ def test_paddle_serving_s_description_names_the_model_s_own_variables(exported, 
         text = (place / "serving_server" / "serving_server_conf.prototxt").read_text()
         stream = (place / "serving_server" / "serving_server_conf.stream.prototxt").read_bytes()
         read = text_format.Parse(text, schema())
-        assert schema.FromString(stream) == read and read.SerializeToString() == stream
+        assert schema.FromString(stream) == read
+        assert read.SerializeToString() == stream
         for side in ("prototxt", "stream.prototxt"):
             same = (place / "serving_client" / f"serving_client_conf.{side}").read_bytes()
             assert same == (place / "serving_server" / f"serving_server_conf.{side}").read_bytes()
@@ -190,14 +195,16 @@ def test_fastdeploy_has_a_model_per_version_with_its_own_output(exported):
     for number in ("1", "2"):
         place = exported / "fastdeploy" / f"t_v{number}"
         config = triton_config(place / "config.pbtxt")
-        assert config.backend == "fastdeploy" and config.max_batch_size == 64
+        assert config.backend == "fastdeploy"
+        assert config.max_batch_size == 64
         assert [(item.name, list(item.dims)) for item in config.input] == [
             ("input_ids", [-1]),
             ("token_type_ids", [-1]),
         ]
         assert (config.output[0].name, list(config.output[0].dims)) == (paddle_output(place / "1", "model"), [3])
         (engine,) = config.optimization.execution_accelerators.cpu_execution_accelerator
-        assert engine.name == "paddle" and engine.parameters["cpu_threads"] == "2"
+        assert engine.name == "paddle"
+        assert engine.parameters["cpu_threads"] == "2"
 
 
 def test_tokenizer_files_travel_and_model_files_do_not(exported):
@@ -211,7 +218,9 @@ def test_the_readme_s_client_asks_rightly(exported, monkeypatch):
 
     pytest.importorskip("tokenizers")
     text = (exported / "README.md").read_text()
-    assert "|       2 | small" in text and "3.00 M" in text and "0 bad, 1 fair, 2 good" in text
+    assert "|       2 | small" in text
+    assert "3.00 M" in text
+    assert "0 bad, 1 fair, 2 good" in text
     source = text.split("```python\n")[1].split("```")[0]
     ast.parse(source)
     asked = []
@@ -221,7 +230,9 @@ def test_the_readme_s_client_asks_rightly(exported, monkeypatch):
             self.name, self.shape, self.kind = name, shape, kind
 
         def set_data_from_numpy(self, array):
-            assert self.kind == "INT64" and array.dtype == np.int64 and array.shape == self.shape
+            assert self.kind == "INT64"
+            assert array.dtype == np.int64
+            assert array.shape == self.shape
             self.array = array
 
     class Client:
@@ -257,10 +268,12 @@ def test_bundles_with_other_labels_become_models_of_their_own(bundles, tmp_path)
     text = export([bundles[0], other, bundles[1], number], tmp_path / "out", "--engines", "triton")
     repository = tmp_path / "out" / "triton"
     assert sorted(path.name for path in repository.iterdir()) == ["t", "t-2", "t-3"]
-    assert "t: version 2 is " + bundles[1] in text and f"t-2: version 1 is {other}" in text
+    assert "t: version 2 is " + bundles[1] in text
+    assert f"t-2: version 1 is {other}" in text
     assert (repository / "t-2" / "labels.txt").read_text() == "no\nyes\n"
     config = triton_config(repository / "t-3" / "config.pbtxt")
-    assert list(config.output[0].dims) == [1] and not config.output[0].label_filename
+    assert list(config.output[0].dims) == [1]
+    assert not config.output[0].label_filename
     assert not (repository / "t-3" / "labels.txt").exists()
     described = json.loads((tmp_path / "out" / "serving.json").read_text())["models"]
     assert [(item["name"], len(item["versions"])) for item in described] == [("t", 2), ("t-2", 1), ("t-3", 1)]
@@ -291,7 +304,8 @@ def test_what_an_engine_cannot_read_is_refused_before_anything_is_written(bundle
     (paddle3 / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="is Paddle 3's format"):
         export([paddle3], output, "--engines", "fastdeploy")
-    assert not output.exists() and not list(tmp_path.glob(".out*"))
+    assert not output.exists()
+    assert not list(tmp_path.glob(".out*"))
 
 
 def test_onnx_with_another_interface_or_foreign_operators_is_refused(tmp_path):
@@ -315,7 +329,8 @@ def test_onnx_with_another_interface_or_foreign_operators_is_refused(tmp_path):
     renamed.graph.input[0].name = "ids"
     save(renamed)
     (problem,) = serving_repository.onnx_problems(bundle, "fp32", "none")
-    assert "has inputs" in problem and "'ids'" in problem
+    assert "has inputs" in problem
+    assert "'ids'" in problem
 
 
 def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):
@@ -330,7 +345,8 @@ def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):
     monkeypatch.setattr(serving_repository, "_copy_tokenizer", fail)
     with pytest.raises(RunError, match="stopped"):
         export(bundles[:1], output, "--engines", "triton")
-    assert (output / "serving.json").read_text() == before and [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (output / "serving.json").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
     monkeypatch.undo()
     shutil.rmtree(output)
     (output / "mine").mkdir(parents=True)
@@ -340,7 +356,7 @@ def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "flags, words",
+    ("flags", "words"),
     [
         (["--accelerator", "tensorrt"], "--accelerator tensorrt: needs --device gpu"),
         (["--accelerator", "openvino", "--device", "gpu"], "--accelerator openvino: needs --device cpu"),

@@ -16,7 +16,7 @@ from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, s
 BASE = ModelShape(12, 768, 12, 64, 3072, 30522, 512, 2, 2)
 
 
-@pytest.mark.parametrize("mult, heads", [(1.0, 12), (5 / 6, 10), (0.6667, 8), (2 / 3, 8), (0.5, 6), (0.01, 1)])
+@pytest.mark.parametrize(("mult", "heads"), [(1.0, 12), (5 / 6, 10), (0.6667, 8), (2 / 3, 8), (0.5, 6), (0.01, 1)])
 def test_twelve_heads(mult, heads):
     assert scaled(12, mult) == heads
 
@@ -41,7 +41,7 @@ def test_flops_of_bert_base():
     assert round(count_flops(BASE, uniform(BASE, 1.0)) / 2e9, 2) == 11.17
 
 
-@pytest.mark.parametrize("depth, layers", [(1.0, range(6)), (0.5, (0, 2, 5)), (0.34, (0, 5)), (0.1, (5,))])
+@pytest.mark.parametrize(("depth", "layers"), [(1.0, range(6)), (0.5, (0, 2, 5)), (0.34, (0, 5)), (0.1, (5,))])
 def test_even_layers(depth, layers):
     assert even_layers(6, depth) == tuple(layers)
 
@@ -49,7 +49,8 @@ def test_even_layers(depth, layers):
 def test_json_round_trip_and_hash():
     sub_model = SubModelConfig((0, 2), (3, 1), (7, 9))
     again = SubModelConfig.from_json(sub_model.to_json())
-    assert again == sub_model and hash(again) == hash(sub_model)
+    assert again == sub_model
+    assert hash(again) == hash(sub_model)
     space = SearchSpace(BASE, (0.5, 1.0), (1.0, 0.5), ((tuple(range(12))), (0, 1, 2, 3, 4, 11)))
     assert SearchSpace.from_json(space.to_json()) == space
 
@@ -77,7 +78,7 @@ def test_what_is_no_sub_model(value):
 
 
 @pytest.mark.parametrize(
-    "sub_model, word",
+    ("sub_model", "word"),
     [
         (SubModelConfig((12,), (1,), (1,)), "layer 12"),
         (SubModelConfig((0,), (13,), (1,)), "13 heads"),

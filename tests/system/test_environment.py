@@ -57,7 +57,7 @@ AVX512 = AVX2 + " avx512f avx512dq avx512cd avx512bw avx512vl"
 
 
 @pytest.mark.parametrize(
-    "vendor, flags, expected",
+    ("vendor", "flags", "expected"),
     [
         ("AuthenticAMD", AVX512, "7"),
         ("AuthenticAMD", AVX2, "5"),  # AVX-512 code would be an illegal instruction here
@@ -78,19 +78,22 @@ def test_strided_views_are_off_unless_the_user_says_otherwise():
     assert environment._set_kernels(environ) == ["FLAGS_use_stride_kernel=0"]
     assert environ == {"FLAGS_use_stride_kernel": "0"}
     environ = {"FLAGS_use_stride_kernel": "1"}
-    assert "kept" in environment._set_kernels(environ)[0] and environ["FLAGS_use_stride_kernel"] == "1"
+    assert "kept" in environment._set_kernels(environ)[0]
+    assert environ["FLAGS_use_stride_kernel"] == "1"
 
 
 def test_mkl_path_keeps_the_users_choice_and_survives_no_cpuinfo(tmp_path):
     environ = {"MKL_DEBUG_CPU_TYPE": "5"}
     done = environment._set_mkl_path(environ, write_cpuinfo(tmp_path / "cpuinfo", "AuthenticAMD", AVX512))
-    assert environ == {"MKL_DEBUG_CPU_TYPE": "5"} and "kept" in done[0]
+    assert environ == {"MKL_DEBUG_CPU_TYPE": "5"}
+    assert "kept" in done[0]
     environ = {}
-    assert environment._set_mkl_path(environ, tmp_path / "absent") == [] and environ == {}
+    assert environment._set_mkl_path(environ, tmp_path / "absent") == []
+    assert environ == {}
 
 
 @pytest.mark.parametrize(
-    "before, threads, expected",
+    ("before", "threads", "expected"),
     [
         ({}, None, "8"),
         ({}, 3, "3"),
@@ -118,7 +121,7 @@ def test_threads_of_one_process_among_eight_cores(monkeypatch, before, threads, 
     assert environ.get("OMP_NUM_THREADS") == before.get("OMP_NUM_THREADS")
 
 
-@pytest.mark.parametrize("text, most", [("max 100000", 1 << 20), ("150000 100000", 1), ("5000 100000", 1)])
+@pytest.mark.parametrize(("text", "most"), [("max 100000", 1 << 20), ("150000 100000", 1), ("5000 100000", 1)])
 def test_cores_respect_a_containers_quota(tmp_path, text, most):
     unlimited = environment.cores(tmp_path / "absent")
     (tmp_path / "cpu.max").write_text(text)
@@ -138,7 +141,8 @@ assert "MKL_NUM_THREADS" not in os.environ and len(logging.getLogger("PaddleNLP"
 print(sorted({"paddle", "paddlenlp", "numpy"} & set(sys.modules)))
 """
     status, line, stderr = run_python(code)
-    assert status == 0 and line == "[]", stderr
+    assert status == 0, stderr
+    assert line == "[]", stderr
 
 
 def test_switched_off_only_zlib_is_cured():
@@ -186,7 +190,8 @@ print("whole", paddle.__version__)
 def test_newest_scipy_and_zlib_work_after_paddle(switch):
     code = "from ofa_bert.system import environment; environment.prepare()" + PADDLE_THEN_SCIPY
     status, line, stderr = run_python(code, OFA_BERT_ENVIRONMENT=switch)
-    assert status == 0 and line.startswith("whole"), stderr
+    assert status == 0, stderr
+    assert line.startswith("whole"), stderr
 
 
 def test_without_the_cure_paddle_2_breaks_zlib():
@@ -208,7 +213,8 @@ def test_threads_reach_paddles_mkl():
     shared = smt.exists() and smt.read_text().strip() == "1"
     for argument, expected in (("threads=1", {1}), ("", {cores, cores // 2} if shared else {cores})):
         status, line, stderr = run_python(code.format(argument))
-        assert status == 0 and int(line) in expected, (line, stderr)
+        assert status == 0, (line, stderr)
+        assert int(line) in expected, (line, stderr)
         assert "OMP_NUM_THREADS" not in stderr  # Paddle's warning about threads
 
 
@@ -238,7 +244,8 @@ logger.warning("kept")
 """
     status, _, stderr = run_python(code)
     assert status == 0, stderr
-    assert "chatter" not in stderr and "kept" in stderr
+    assert "chatter" not in stderr
+    assert "kept" in stderr
     assert not [line for line in stderr.splitlines() if "ccache" in line or "distutils" in line]
 
 
@@ -250,7 +257,9 @@ def test_require_paddle_says_what_to_install(tmp_path):
     for path in (str(ROOT), f"{tmp_path}{os.pathsep}{ROOT}"):
         status, line, stderr = run_python(bare + code, PYTHONPATH=path)
         assert status == 0, stderr
-        assert line.startswith("UserError") and "ofa_bert[cpu]" in line and "ofa_bert[gpu]" in line
+        assert line.startswith("UserError")
+        assert "ofa_bert[cpu]" in line
+        assert "ofa_bert[gpu]" in line
 
 
 def test_paddle_without_paddlenlp_is_one_line(monkeypatch):
@@ -278,8 +287,8 @@ def test_a_card_that_paddle_cannot_use_is_one_clear_line():
     class NoKernelImage:
         __version__ = "2.6.2"
 
-        class device:
-            class cuda:
+        class device:  # noqa: N801
+            class cuda:  # noqa: N801
                 device_count = staticmethod(lambda: 1)
 
         is_compiled_with_cuda = staticmethod(lambda: True)

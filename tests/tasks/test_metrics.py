@@ -57,7 +57,7 @@ def test_diverged_model_has_no_score():
 
 
 def test_one_prediction_per_label():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="labels"):
         compute(glue_task("cola"), np.zeros((3, 2)), np.zeros(4))
 
 

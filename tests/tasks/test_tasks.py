@@ -18,11 +18,12 @@ def test_names_ignore_case_and_dashes(name):
 def test_unknown_name_lists_all_nine():
     with pytest.raises(UserError) as caught:
         glue_task("snli")
-    assert "'snli'" in str(caught.value) and all(name in str(caught.value) for name in NAMES)
+    assert "'snli'" in str(caught.value)
+    assert all(name in str(caught.value) for name in NAMES)
 
 
 @pytest.mark.parametrize(
-    "name, first, num_labels, texts",
+    ("name", "first", "num_labels", "texts"),
     [
         ("cola", "matthews", 2, 1),
         ("sst-2", "accuracy", 2, 1),

@@ -79,7 +79,8 @@ def test_a_student_learns_from_copies(models, glue_dir, tmp_path, capsys):
     assert commands.main(run) == 0
     assert "train: 640 texts with their copies" in capsys.readouterr().err
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["last"]["step"] == 40 and results["config"]["augment"] == 1
+    assert results["last"]["step"] == 40
+    assert results["config"]["augment"] == 1
     known = list((tmp_path / "run" / "token_cache").glob("teacher-*.npy"))
     assert [np.load(path).shape for path in known] == [(640, 2)]
     assert commands.main([*run, "--label_weight", "1"]) == 2

@@ -45,7 +45,8 @@ def test_saved_models_load_here_and_in_plain_paddlenlp(tmp_path, model_type):
     expected = model(batch.input_ids, token_type_ids=batch.token_type_ids).numpy()
     before = fingerprint(directory)
     again, its_tokenizer, its_meta = load_model(directory, model_type)
-    assert again.training and its_meta == meta
+    assert again.training
+    assert its_meta == meta
     plain = model_class(model_type).from_pretrained(str(directory))
     for loaded in (again, plain):
         loaded.eval()
@@ -194,7 +195,7 @@ def flip(path):
 
 
 @pytest.mark.parametrize(
-    "damage, words",
+    ("damage", "words"),
     [
         (cut, "optimizer.safetensors is missing or cut off"),
         (flip, "model.safetensors is damaged"),
@@ -210,7 +211,8 @@ def test_a_torn_checkpoint_is_skipped_with_a_warning(tmp_path, trained, caplog, 
     damage(tmp_path / "checkpoint-10")
     with caplog.at_level(logging.WARNING, "ofa_bert"):
         assert latest_checkpoint(tmp_path).name == "checkpoint-9"
-    assert "checkpoint-10" in caplog.text and words in caplog.text
+    assert "checkpoint-10" in caplog.text
+    assert words in caplog.text
 
 
 def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, trained, monkeypatch):
@@ -222,7 +224,8 @@ def test_a_full_disk_keeps_the_older_checkpoint(tmp_path, trained, monkeypatch):
     monkeypatch.setattr("ofa_bert.files.weights.os.fsync", full)
     with pytest.raises(RunError, match="No space left"):
         save_checkpoint(tmp_path, 2, *trained, {})
-    assert names(tmp_path) == ["checkpoint-1"] and latest_checkpoint(tmp_path).name == "checkpoint-1"
+    assert names(tmp_path) == ["checkpoint-1"]
+    assert latest_checkpoint(tmp_path).name == "checkpoint-1"
 
 
 def test_a_checkpoint_of_another_model(tmp_path, trained):

@@ -33,7 +33,8 @@ def test_documented_command_lines():
     config = parse(OfaConfig, OFA.split(), "")
     assert config.width_mult_list == (1.0, 5 / 6, 2 / 3, 0.5)
     config = parse(ExportConfig, EXPORT.split(), "")
-    assert config.width_mult == 2 / 3 and config.depth_mult == 1.0
+    assert config.width_mult == 2 / 3
+    assert config.depth_mult == 1.0
 
 
 def test_defaults_are_those_of_the_reference_scripts():
@@ -65,7 +66,7 @@ def test_every_problem_is_in_one_message():
 
 
 @pytest.mark.parametrize(
-    "more, part",
+    ("more", "part"),
     [
         ("--width_mult_list 0 1", "--width_mult_list 0.0: must be above 0"),
         ("--width_mult_list 1.5", "--width_mult_list 1.5"),
@@ -94,14 +95,17 @@ def test_export_refuses_two_ways_of_saying_the_same():
     line = "--model_name_or_path M --sub_model_output_dir D --sub_model F --width_mult 0.5 --onnx"
     with pytest.raises(UserError) as caught:
         parse(ExportConfig, line.split(), "")
-    assert "exclude each other" in str(caught.value) and "--onnx needs --static_sub_model" in str(caught.value)
+    assert "exclude each other" in str(caught.value)
+    assert "--onnx needs --static_sub_model" in str(caught.value)
 
 
 @pytest.mark.parametrize("script", [run_glue, run_glue_ofa, export_model])
 def test_a_mistake_exits_with_2_and_one_line(script, capsys):
     assert script.main(["--no_such_flag"]) == 2
     error = capsys.readouterr().err
-    assert error.count("error:") == 1 and "--no_such_flag: no such flag" in error and "Traceback" not in error
+    assert error.count("error:") == 1
+    assert "--no_such_flag: no such flag" in error
+    assert "Traceback" not in error
 
 
 @pytest.mark.parametrize("script", [run_glue, run_glue_ofa, export_model])
@@ -110,4 +114,5 @@ def test_help_names_every_flag(script, capsys):
         script.main(["--help"])
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    assert "--model_name_or_path" in shown and "python -u ./" in shown
+    assert "--model_name_or_path" in shown
+    assert "python -u ./" in shown

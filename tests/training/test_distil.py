@@ -103,7 +103,8 @@ def test_every_loss_reaches_the_weights_that_it_should():
         reached[name] = {n for n, p in student.named_parameters() if p.grad is not None and np.any(p.grad.numpy() != 0)}
     last = "bert.encoder.layers.1."
     assert reached["logit"] == reached["label"] == {n for n, _ in student.named_parameters()}
-    assert f"{last}linear2.weight" in reached["state"] and "classifier.weight" not in reached["state"]
+    assert f"{last}linear2.weight" in reached["state"]
+    assert "classifier.weight" not in reached["state"]
     assert f"{last}self_attn.q_proj.weight" in reached["attention"]
     assert f"{last}self_attn.v_proj.weight" not in reached["attention"]
     assert all(p.grad is None for p in teacher.parameters())
@@ -120,8 +121,10 @@ def test_a_student_learns_and_its_directory_is_like_any_other(models, glue_dir, 
     model, _, meta = load_model(tmp_path / "run" / "best")
     assert results["parameters"] == sum(p.size for p in model.parameters()) < results["teacher_parameters"]
     assert results["parameters"] == count_parameters(ModelShape.from_json(meta["shape"]), whole_of(meta))
-    assert meta["task"]["name"] == "sst-2" and meta["scores"] == results["best"]["scores"]
-    assert commands.main(command) == 2 and commands.main([*command, "--resume"]) == 0
+    assert meta["task"]["name"] == "sst-2"
+    assert meta["scores"] == results["best"]["scores"]
+    assert commands.main(command) == 2
+    assert commands.main([*command, "--resume"]) == 0
 
 
 def whole_of(meta):
@@ -149,10 +152,11 @@ def test_a_shape_is_cut_from_the_teacher(models, glue_dir, tmp_path):
         order = np.argsort(-np.asarray(scores["neurons"][index]), kind="stable")[:40]
         np.testing.assert_allclose(own.linear1.weight.numpy(), source.linear1.weight.numpy()[:, order], atol=1e-6)
     held_out = json.loads((tmp_path / "run" / "ofa_run.json").read_text())["settings"]
-    assert "student_weights" not in held_out and held_out["teacher_weights"]
+    assert "student_weights" not in held_out
+    assert held_out["teacher_weights"]
 
 
-@pytest.mark.parametrize("student, more", [("narrow", ""), ("2,4,32,64", "--state_weight 0")])
+@pytest.mark.parametrize(("student", "more"), [("narrow", ""), ("2,4,32,64", "--state_weight 0")])
 def test_a_run_that_was_interrupted_resumes_to_the_same_weights(models, glue_dir, tmp_path, student, more, monkeypatch):
     source = models / student if "," not in student else student
     base = [*SHORT, *more.split()]
@@ -184,7 +188,8 @@ def test_a_projection_is_trained_too(models, glue_dir, tmp_path):
     paddle.seed(42)
     start = paddle.nn.Linear(16, 32).weight.numpy()
     found = read_weights(tmp_path / "run" / "checkpoint-6" / "model.safetensors")["projection.weight"]
-    assert found.shape == start.shape and 1e-4 < np.abs(found - start).max() < 0.1
+    assert found.shape == start.shape
+    assert 1e-4 < np.abs(found - start).max() < 0.1
 
 
 def test_for_logits_alone_the_teacher_reads_train_once(models, glue_dir, tmp_path, monkeypatch):
@@ -224,7 +229,8 @@ def test_what_the_teacher_answered_is_kept_and_a_damaged_file_is_not_believed(tm
     path.write_bytes(path.read_bytes()[:40])
     np.testing.assert_allclose(TeacherLogits(model, *arguments).of(batch).numpy(), wanted, atol=1e-5)
     TeacherLogits(build(seed=1), *arguments).of(batch)
-    assert len(asked) == 3 and len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(asked) == 3
+    assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
 def test_two_processes_train_as_one_with_twice_the_batch(models, glue_dir, tmp_path):
@@ -270,12 +276,16 @@ def test_mistakes_are_said_in_one_line(models, glue_dir, tmp_path, tiny_bert_dir
         assert line.startswith("error: ")
         return line
 
-    assert "has another vocabulary" in refused(other) and "',' is number none and 26" in refused(other)
+    assert "has another vocabulary" in refused(other)
+    assert "',' is number none and 26" in refused(other)
     assert "do_lower_case" in refused(cased, data=loud)
-    assert "5 heads" in refused("2,5,32,64") and "has 4" in refused("2,5,32,64")
+    assert "5 heads" in refused("2,5,32,64")
+    assert "has 4" in refused("2,5,32,64")
     assert "python -m ofa_bert pretrain" in refused("2,4,48,64")
-    assert "9 layers" in refused("9,4,32,64") and "65 FFN neurons" in refused("2,4,32,65")
-    assert "four numbers above 0" in refused("2,4,32") and "four numbers above 0" in refused("2,0,32,64")
+    assert "9 layers" in refused("9,4,32,64")
+    assert "65 FFN neurons" in refused("2,4,32,65")
+    assert "four numbers above 0" in refused("2,4,32")
+    assert "four numbers above 0" in refused("2,0,32,64")
     assert "nowhere" in refused(models / "small", teacher=tmp_path / "nowhere")
     assert "without a classifier" in refused(models / "small", teacher=tiny_bert_dir)
     assert "--max_seq_length 99" in refused(models / "small", "--max_seq_length", "99")
@@ -299,7 +309,8 @@ def test_the_help_teaches(capsys):
     with pytest.raises(SystemExit):
         commands.main(["distil", "--help"])
     shown = capsys.readouterr().out
-    assert "python -m ofa_bert distil --teacher" in shown and "--attention_weight X" in shown
+    assert "python -m ofa_bert distil --teacher" in shown
+    assert "--attention_weight X" in shown
 
 
 def test_a_resumed_run_notices_other_weights(models, glue_dir, tmp_path, capsys):

@@ -41,8 +41,10 @@ def test_logits_come_in_the_order_of_the_data():
 def test_two_dev_splits_are_averaged_and_named():
     splits = {"matched": encoded([2] * 8), "mismatched": encoded([2, 0] * 4, seed=1)}
     found = score(glue_task("mnli"), first_token_logits, splits, pad_id=0)
-    assert found["matched_accuracy"] == 1.0 and found["mismatched_accuracy"] == 0.5
-    assert found["score"] == 0.75 and list(found)[0] == "score"
+    assert found["matched_accuracy"] == 1.0
+    assert found["mismatched_accuracy"] == 0.5
+    assert found["score"] == 0.75
+    assert next(iter(found)) == "score"
 
 
 def test_one_dev_split_keeps_plain_names():
@@ -62,18 +64,20 @@ def test_importance_plot_is_a_picture_of_the_scores(tmp_path):
         importance = Importance(rng.random((3, 4)), rng.random((3, 50)))
         importance_plot(importance, tmp_path / f"{name}.png", "title")
         pictures.append((tmp_path / f"{name}.png").read_bytes())
-    assert pictures[0].startswith(b"\x89PNG") and pictures[0] != pictures[1]
+    assert pictures[0].startswith(b"\x89PNG")
+    assert pictures[0] != pictures[1]
 
 
 def test_alternatives_run_in_turn_and_warm_ups_are_not_timed():
     order = []
     runs = {"a": lambda: order.append("a"), "b": lambda: order.append("b")}
     times = timing.in_turn(runs, repeats=4, warmup=2)
-    assert order == ["a", "b"] * 6 and all(len(values) == 4 and (values >= 0).all() for values in times.values())
+    assert order == ["a", "b"] * 6
+    assert all(len(values) == 4 and (values >= 0).all() for values in times.values())
 
 
 @pytest.mark.parametrize(
-    "error, code, words",
+    ("error", "code", "words"),
     [
         (UserError("width 2: allowed is 1"), 2, "width 2: allowed is 1"),
         (RunError("broke"), 1, "broke"),
@@ -88,7 +92,9 @@ def test_errors_become_one_line_and_an_exit_code(error, code, words, capsys):
 
     assert process.run_command(work, []) == code
     shown = capsys.readouterr().err
-    assert shown.count("error:") == 1 and words in shown and "Traceback" not in shown
+    assert shown.count("error:") == 1
+    assert words in shown
+    assert "Traceback" not in shown
 
 
 def test_our_own_bugs_keep_their_stack_trace():

@@ -1,5 +1,7 @@
 """Answering early: against the whole model, against the policy on all exits' answers, in batches of any size."""
 
+import itertools
+
 import numpy as np
 import paddle
 import pytest
@@ -58,7 +60,7 @@ def stock_logits(model, data, batch_size):
 
 @pytest.mark.parametrize("batch_size", [1, 8, 64])
 @pytest.mark.parametrize(
-    "criterion, never", [("entropy", 0.0), ("normalised", 0.0), ("certainty", 0.0), ("patience", 3)]
+    ("criterion", "never"), [("entropy", 0.0), ("normalised", 0.0), ("certainty", 0.0), ("patience", 3)]
 )
 def test_threshold_0_is_bit_for_bit_the_full_model(subject, criterion, never, batch_size):
     found = run(subject, Policy(criterion, never), batch_size)
@@ -92,13 +94,14 @@ def test_every_sample_gets_the_answer_of_its_exit_in_its_own_place(subject, crit
         found = run(subject, policy)
         np.testing.assert_array_equal(found.layers, np.asarray(outputs.layers)[places])
         np.testing.assert_allclose(found.logits, outputs.logits[places, np.arange(COUNT)], atol=1e-4)
-    assert used >= {0, 3} and (len(used) == 4 or criterion == "certainty")
+    assert used >= {0, 3}
+    assert len(used) == 4 or criterion == "certainty"
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_no_sample_leaves_later_when_the_threshold_rises(subject, criterion):
     found = [run(subject, Policy(criterion, between(subject[3], criterion, s))).layers for s in (0.05, 0.2, 0.5, 0.9)]
-    assert all((later <= earlier).all() for earlier, later in zip(found, found[1:]))
+    assert all((later <= earlier).all() for earlier, later in itertools.pairwise(found))
     assert found[0].mean() > found[1].mean() > found[-1].mean()
 
 
@@ -107,7 +110,7 @@ def test_nothing_depends_on_batch_size_or_pool(subject, policy):
     criterion, at = policy
     policy = Policy(criterion, at if criterion == "patience" else between(subject[3], criterion, at))
     first = run(subject, policy, 1, 1)
-    assert 1 < len(set(first.layers))
+    assert len(set(first.layers)) > 1
     for batch_size, pool in ((32, 1), (32, 8), (7, 1), (7, 3), (5, 100), (COUNT, 2)):
         found = run(subject, policy, batch_size, pool)
         np.testing.assert_array_equal(found.layers, first.layers)
@@ -122,7 +125,10 @@ def test_only_the_exits_that_are_asked_answer(subject):
         found = answer(model, exits, policy, data, 8, 0, ask=(1,))
     places = np.asarray([1, 3])[first_exits(policy, outputs.logits[[1, 3]], None)]
     np.testing.assert_array_equal(found.layers, np.asarray(outputs.layers)[places])
-    assert len(set(places)) == 2 and not calls.heads[0] and not calls.heads[3] and sum(calls.heads[2]) == COUNT
+    assert len(set(places)) == 2
+    assert not calls.heads[0]
+    assert not calls.heads[3]
+    assert sum(calls.heads[2]) == COUNT
 
 
 class Calls:
@@ -157,18 +163,22 @@ def test_batches_stay_full_when_samples_leave(subject):
     segment_of = [0, 1, 1, 2, 3]  # exits after layers 0, 2 and 3
     for layer, seen in calls.layers.items():
         active = int((places >= segment_of[layer]).sum())
-        assert sum(seen) == active and len(seen) == -(-active // 8), layer
-    assert sum(calls.heads[0]) == COUNT and sum(calls.heads[3]) == (places >= 2).sum()
+        assert sum(seen) == active, layer
+        assert len(seen) == -(-active // 8), layer
+    assert sum(calls.heads[0]) == COUNT
+    assert sum(calls.heads[3]) == (places >= 2).sum()
     assert sum(calls.own) == (places == 3).sum()  # the model's own classifier answers the last layer alone
     with Calls(model, exits) as calls:
         run(subject, policy, batch_size=8, pool=1)
-    assert max(map(len, calls.layers.values())) == 6 and sum(calls.layers[4]) == (places == 3).sum()
+    assert max(map(len, calls.layers.values())) == 6
+    assert sum(calls.layers[4]) == (places == 3).sum()
 
 
 def test_no_head_runs_when_nobody_can_leave(subject):
     with Calls(*subject[:2]) as calls:
         run(subject, Policy("entropy", 0.0))
-    assert not any(calls.heads.values()) and sum(calls.own) == COUNT
+    assert not any(calls.heads.values())
+    assert sum(calls.own) == COUNT
 
 
 def test_predicted_exits_run_so_many_layers_and_one_head(subject):

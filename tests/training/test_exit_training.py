@@ -80,7 +80,8 @@ def test_ramp_training_leaves_the_supernet_bit_for_bit(runs):
         for key, array in before.items():
             np.testing.assert_array_equal(after[key], array, err_msg=key)
     metas = [json.loads((runs / run / "best" / "ofa_config.json").read_text()) for run in ("supernet", "deebert")]
-    assert metas[0]["space"] == metas[1]["space"] and metas[1]["kind"] == "supernet"
+    assert metas[0]["space"] == metas[1]["space"]
+    assert metas[1]["kind"] == "supernet"
     assert metas[0]["scores"] == metas[1]["scores"]  # the last exit is the model's own classifier
     heads = read_weights(runs / "deebert" / "last" / "exits.safetensors")
     layers = {key.split(".")[1] for key in heads if key.startswith("heads.")}
@@ -110,14 +111,16 @@ def test_joint_training_trains_the_model_too(runs):
     after = read_weights(runs / "geep" / "last" / "model.safetensors")
     assert all(np.any(after[key] != array) for key, array in before.items() if "position" not in key)
     meta = json.loads((runs / "geep" / "last" / "ofa_config.json").read_text())
-    assert meta["exits"]["layers"] == [0, 1] and meta["exits"]["head"] == "attention"
-    assert meta["exits"]["lambda"] == 1.0 and meta["kind"] == "teacher"
+    assert meta["exits"]["layers"] == [0, 1]
+    assert meta["exits"]["head"] == "attention"
+    assert meta["exits"]["lambda"] == 1.0
+    assert meta["kind"] == "teacher"
 
 
 @pytest.mark.parametrize("run", ["deebert", "geep"])
 def test_results_are_what_forced_exits_score(runs, glue_dir, run):
     """Every sample answered at exit i gives the score that training reported of exit i; the last one is the model's."""
-    model, tokenizer, meta, exits = loaded(runs / run / "best")
+    model, tokenizer, _meta, exits = loaded(runs / run / "best")
     dev = dev_of(tokenizer, glue_dir)
     results = json.loads((runs / run / "results.json").read_text())
     reported = results["best"]["scores"]["exits"][0]["exits"]
@@ -127,7 +130,8 @@ def test_results_are_what_forced_exits_score(runs, glue_dir, run):
         assert float((logits.argmax(-1) == dev.labels).mean()) == pytest.approx(entry["accuracy"])
     logits = predict(stock_forward(model), dev, 2, 0, batch_size=16)
     np.testing.assert_array_equal(answer(model, exits, Policy("entropy", 0.0), dev, 16, 0).logits, logits)
-    assert reported[-1]["score"] > 0.8 and max(entry["score"] for entry in reported[:-1]) > 0.7
+    assert reported[-1]["score"] > 0.8
+    assert max(entry["score"] for entry in reported[:-1]) > 0.7
 
 
 def test_a_directory_with_exits_loads_in_plain_paddlenlp(runs, glue_dir):
@@ -154,10 +158,13 @@ def test_best_is_chosen_on_the_held_out_part_which_nothing_trains_on(runs, glue_
     for place in range(3):
         logits = answer_at(model, exits, np.full(len(part), place), part, 16, 0).logits
         scores.append(float((logits.argmax(-1) == part.labels).mean()))
-    assert len(part) == 16 and np.mean(scores) == pytest.approx(held[-1])
+    assert len(part) == 16
+    assert np.mean(scores) == pytest.approx(held[-1])
 
 
-@pytest.mark.parametrize("kind, more", [("deebert", "--exit_lambda 0.5"), ("geep", ""), ("alternate", "--sandwich 0")])
+@pytest.mark.parametrize(
+    ("kind", "more"), [("deebert", "--exit_lambda 0.5"), ("geep", ""), ("alternate", "--sandwich 0")]
+)
 def test_a_run_that_was_interrupted_resumes_to_the_same_weights(runs, glue_dir, tmp_path, kind, more, monkeypatch):
     from ofa_bert.training import run_directory
 
@@ -216,7 +223,8 @@ def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir
     assert report["accuracy"] == pytest.approx(float((found.logits.argmax(-1) == dev.labels).mean()))
     assert report["saving"] == pytest.approx(saving(found.layers, 4)) == pytest.approx(1 - found.layers.mean() / 4)
     assert sum(report["histogram"].values()) == len(dev)
-    assert set(report["ms"]) == {"1", "8"} and results["dev"]["full"]["saving"] == 0.0
+    assert set(report["ms"]) == {"1", "8"}
+    assert results["dev"]["full"]["saving"] == 0.0
     assert results["dev"]["full"]["time_saving"] == {"1": 0.0, "8": 0.0}
     if results["held_out"][mode].index(taken_row(results, mode)):
         assert sum(results["dev"]["prediction"]["error_histogram"].values()) == len(dev)
@@ -226,21 +234,26 @@ def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir
     able = [entry for entry in rows if entry["score"] >= rows[0]["score"] - 0.1]
     assert chosen["speedup"] == max(entry["speedup"] for entry in able)
     means = [entry["mean_layers"] for entry in rows]
-    assert means[0] == 4 and (mode == "predicted" or means == sorted(means, reverse=True)) and len(rows) > 2
+    assert means[0] == 4
+    assert mode == "predicted" or means == sorted(means, reverse=True)
+    assert len(rows) > 2
 
 
 def test_thresholds_on_the_command_line(runs, data, glue_dir, tmp_path):
     results = choose_in(runs, data, tmp_path, "geep", "--geep_threshold", "0.5", "--mode", "predicted")
     table = TokenTable(**read_weights(tmp_path / "policy" / TABLE))
-    assert table.layers.tolist() == [1, 2, 4] and len(table.cuts) == 2
+    assert table.layers.tolist() == [1, 2, 4]
+    assert len(table.cuts) == 2
     model, tokenizer, _, exits = loaded(runs / "geep" / "best")
     dev = dev_of(tokenizer, glue_dir)
     found = answer_at(model, exits, table.predict(dev.input_ids), dev, 8, 0)
     report = results["dev"]["exits"]
-    assert results["chosen"]["mode"] == "predicted" and report["mean_layers"] == pytest.approx(found.layers.mean())
+    assert results["chosen"]["mode"] == "predicted"
+    assert report["mean_layers"] == pytest.approx(found.layers.mean())
     assert report["accuracy"] == pytest.approx(float((found.logits.argmax(-1) == dev.labels).mean()))
     errors = results["dev"]["prediction"]["error_histogram"]
-    assert sum(errors.values()) == 96 and results["dev"]["prediction"]["right"] == errors.get("0", 0) / 96
+    assert sum(errors.values()) == 96
+    assert results["dev"]["prediction"]["right"] == errors.get("0", 0) / 96
     results = choose_in(runs, data, tmp_path, "geep", "--geep_threshold", "1", "--table_samples", "0")
     assert results["dev"]["exits"]["histogram"] == {"1": 96, "2": 0, "4": 0}
     results = choose_in(runs, data, tmp_path, "geep", "--geep_threshold", "0", "--table_samples", "0")
@@ -253,8 +266,10 @@ def test_a_sub_model_of_the_supernet_uses_the_heads_of_its_layers(runs, data, gl
     results = choose_in(runs, data, tmp_path, "deebert", *more)
     meta = json.loads((runs / "deebert" / "best" / "ofa_config.json").read_text())
     sub_model = SearchSpace.from_json(meta["space"]).sub_model(0.5, 0.5)
-    assert results["chosen"]["sub_model"] == sub_model.to_json() and sub_model.layers == (0, 3)
-    assert results["chosen"]["layers"] == [1, 2] and results["name"] == "w0.5_d0.5"
+    assert results["chosen"]["sub_model"] == sub_model.to_json()
+    assert sub_model.layers == (0, 3)
+    assert results["chosen"]["layers"] == [1, 2]
+    assert results["name"] == "w0.5_d0.5"
     full = next(e for e in meta["exit_scores"] if e["name"] == "w0.5_d0.5")["exits"][-1]
     assert results["dev"]["full"]["accuracy"] == pytest.approx(full["accuracy"])
 
@@ -263,7 +278,8 @@ def test_an_exported_sub_model_keeps_the_exits_of_its_layers(runs, data, glue_di
     export = ["--model_name_or_path", str(runs / "deebert"), "--sub_model_output_dir", str(tmp_path / "small")]
     assert export_model.main([*export, "--width_mult", "0.5", "--depth_mult", "0.5", "--device", "cpu"]) == 0
     model, tokenizer, meta, exits = loaded(tmp_path / "small")
-    assert exits.layout.layers == (0,) and meta["sub_model"]["layers"] == [0, 3]
+    assert exits.layout.layers == (0,)
+    assert meta["sub_model"]["layers"] == [0, 3]
     dev = dev_of(tokenizer, glue_dir)
     reported = json.loads((runs / "deebert" / "best" / "ofa_config.json").read_text())["exit_scores"]
     expected = next(entry for entry in reported if entry["name"] == "w0.5_d0.5")["exits"][0]
@@ -275,7 +291,8 @@ def test_an_exported_sub_model_keeps_the_exits_of_its_layers(runs, data, glue_di
     train = [*COMMON, "--data_dir", str(glue_dir), "--exits", "joint", "--max_steps", "2", *more]
     assert run_glue_ofa.main(train) == 0
     again = json.loads((tmp_path / "more" / "best" / "ofa_config.json").read_text())
-    assert again["sub_model"] == meta["sub_model"] and again["kind"] == "sub_model"
+    assert again["sub_model"] == meta["sub_model"]
+    assert again["kind"] == "sub_model"
     choose_in(tmp_path, data, tmp_path, "more", "--exit_threshold", "0.3", "--table_samples", "0")
 
 
@@ -285,7 +302,8 @@ def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, c
     export = ["--model_name_or_path", str(runs / "deebert"), "--sub_model_output_dir", str(tmp_path / "small")]
     export += ["--static_sub_model", str(tmp_path / "static"), "--onnx", "--max_seq_length", "16", "--device", "cpu"]
     policy = ["--exit_policy", str(tmp_path / "policy")]
-    assert export_model.main([*export, *policy]) == 2 and "same --width_mult" in capsys.readouterr().err
+    assert export_model.main([*export, *policy]) == 2
+    assert "same --width_mult" in capsys.readouterr().err
     assert export_model.main([*export, *policy, *width]) == 0
     assert "exits after 1 2 3 4 layers" in capsys.readouterr().out
     model, tokenizer, _, exits = loaded(tmp_path / "small")
@@ -340,7 +358,8 @@ def test_regression_exits_by_certainty_and_patience(runs, tiny_bert_dir, tmp_pat
 def failing(main, arguments, capsys):
     code = main(arguments)
     error = capsys.readouterr().err
-    assert "Traceback" not in error and error.count("error:") == 1
+    assert "Traceback" not in error
+    assert error.count("error:") == 1
     return code, error
 
 
@@ -354,15 +373,20 @@ def test_mistakes_are_said_in_one_line(runs, data, tiny_bert_dir, tmp_path, caps
         )
 
     code, error = exits(tiny_bert_dir)
-    assert code == 2 and "run_glue.py" in error  # nothing untrained can be frozen
+    assert code == 2
+    assert "run_glue.py" in error
     code, error = exits(runs / "teacher", "--exit_layers", "1", "3")
-    assert code == 2 and "layers 0 1 2" in error
+    assert code == 2
+    assert "layers 0 1 2" in error
     code, error = exits(runs / "teacher", "--geep_exit_num", "4")
-    assert code == 2 and "from 1 to 3" in error
+    assert code == 2
+    assert "from 1 to 3" in error
     code, error = failing(run_glue_ofa.main, [*data, "--exit_layers", "1"], capsys)
-    assert code == 2 and "--exits is required" in error
+    assert code == 2
+    assert "--exits is required" in error
     code, error = exits(runs / "teacher", "--width_mult_list", "1.0")
-    assert code == 2 and "without --exits" in error
+    assert code == 2
+    assert "without --exits" in error
 
     def choice(source, *more):
         out = ["--output_dir", str(tmp_path / "policy")]
@@ -379,7 +403,8 @@ def test_mistakes_are_said_in_one_line(runs, data, tiny_bert_dir, tmp_path, caps
         (runs / "geep", ["--mode", "predicted", "--table_samples", "0"], "needs the token table"),
     ):
         code, error = choice(source, *more)
-        assert code == 2 and part in error, error
+        assert code == 2, error
+        assert part in error, error
     assert not (tmp_path / "policy").exists()
 
 
@@ -388,7 +413,7 @@ def training(more):
 
 
 @pytest.mark.parametrize(
-    "more, part",
+    ("more", "part"),
     [
         ("--exits deebert --exit_layers 1 --geep_exit_num 2", "exclude each other"),
         ("--exits geep --exit_lambda 1.5", "from 0 to 1"),
@@ -434,7 +459,8 @@ def test_help_teaches_exits(capsys):
         with pytest.raises(SystemExit) as caught:
             main(arguments)
         shown = " ".join(capsys.readouterr().out.split())
-        assert caught.value.code == 0 and all(word in shown for word in words)
+        assert caught.value.code == 0
+        assert all(word in shown for word in words)
 
 
 def outputs_of(seed=0, count=150):
@@ -452,10 +478,13 @@ def test_a_sweep_spreads_over_the_layers_saved(criterion):
         for policy in tried
     ]
     means = [entry["mean_layers"] for entry in rows]
-    assert means[0] == 6 and means == sorted(means, reverse=True) and means[-1] < (5 if criterion == "patience" else 4)
+    assert means[0] == 6
+    assert means == sorted(means, reverse=True)
+    assert means[-1] < (5 if criterion == "patience" else 4)
     assert all(entry["saving"] == pytest.approx(1 - entry["mean_layers"] / 6) for entry in rows)
     if criterion != "patience":
-        assert len(tried) >= 6 and max(np.abs(np.diff(means))) < 1.2
+        assert len(tried) >= 6
+        assert max(np.abs(np.diff(means))) < 1.2
         limit = math.log(2) if criterion == "entropy" else 1.0 + 1e-9
         assert all(policy.threshold < limit for policy in tried)
 
@@ -467,8 +496,12 @@ def test_targets_choose_a_row():
         {"score": 0.89, "speedup": 1.9},
         {"score": 0.80, "speedup": 2.5},
     ]
-    assert choose(rows, 0.0, None) == 1 and choose(rows, 0.01, None) == 2 and choose(rows, 0.5, None) == 3
-    assert choose(rows, None, 1.1) == 1 and choose(rows, None, 1.5) == 2 and choose(rows, None, 2.0) == 3
+    assert choose(rows, 0.0, None) == 1
+    assert choose(rows, 0.01, None) == 2
+    assert choose(rows, 0.5, None) == 3
+    assert choose(rows, None, 1.1) == 1
+    assert choose(rows, None, 1.5) == 2
+    assert choose(rows, None, 2.0) == 3
     assert choose(rows, 0.02, 1.5) == 2
     with pytest.raises(UserError, match="1.90 times"):
         choose(rows, 0.02, 2.2)
@@ -481,7 +514,8 @@ def test_choice_flags():
         return parse(ExitChoiceConfig, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
 
     assert config("--geep_threshold 0").wanted_threshold == 0.0
-    assert config("--exit_threshold 0.1").wanted_threshold == 0.1 and config("").wanted_threshold is None
+    assert config("--exit_threshold 0.1").wanted_threshold == 0.1
+    assert config("").wanted_threshold is None
     for more, part in (("--target_drop -1", "--target_drop -1.0"), ("--batch_sizes 0 4", "--batch_sizes 0")):
         with pytest.raises(UserError, match=part):
             config(more)
@@ -505,7 +539,8 @@ def test_exits_that_nobody_leaves_at_are_not_asked():
     ask = worth_asking(policy, outputs)
     assert ask == (0, 2)
     np.testing.assert_array_equal(taken(policy, outputs, ask), first_exits(policy, logits, None))
-    assert set(taken(policy, outputs, (2,))) == {2, 3} and (taken(policy, outputs, ()) == 3).all()
+    assert set(taken(policy, outputs, (2,))) == {2, 3}
+    assert (taken(policy, outputs, ()) == 3).all()
     assert worth_asking(Policy("entropy", 0.0), outputs) == () == worth_asking(Policy("patience", 3), outputs)
     assert worth_asking(Policy("patience", 1), outputs) == (0, 1, 2)
 
@@ -551,4 +586,5 @@ def test_two_processes_train_exits_as_one_with_twice_the_batch(runs, glue_dir, t
         for name, array in theirs.items():
             np.testing.assert_allclose(ours[name], array, atol=2e-5, err_msg=name)
     ours, theirs = (json.loads((tmp_path / run / "results.json").read_text()) for run in ("two", "one"))
-    assert ours["processes"] == 2 and ours["last"]["scores"] == theirs["last"]["scores"]
+    assert ours["processes"] == 2
+    assert ours["last"]["scores"] == theirs["last"]["scores"]

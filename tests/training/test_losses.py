@@ -53,7 +53,7 @@ def test_hidden_loss_ignores_padding_and_adds_layers():
 
 
 @pytest.mark.parametrize(
-    "kept, matched",
+    ("kept", "matched"),
     [
         (range(6), (0, 1, 2, 3, 4, 5)),
         ((0, 2, 5), (1, 4, 5)),
@@ -67,7 +67,8 @@ def test_a_kept_layer_stands_in_for_those_dropped_after_it(kept, matched):
 
 def test_distance_is_zero_for_itself_and_positive_otherwise():
     a, b = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 3))
-    assert distance(a, a, False) == 0 and distance(a, b, False) > 0
+    assert distance(a, a, False) == 0
+    assert distance(a, b, False) > 0
     # Logits are only defined up to a constant per row.
     assert distance(a, a + 5.0, False) == pytest.approx(0, abs=1e-12)
     assert distance(a[:, :1], a[:, :1] + 2.0, True) == pytest.approx(4.0)
@@ -92,5 +93,7 @@ def test_the_layer_that_does_nothing_is_dropped_first():
     ids = [rng.integers(5, 40, 6) for _ in range(12)]
     encoded = Encoded(ids, [np.zeros(6, dtype="int64")] * 12, np.zeros(12, dtype="int64"))
     kept = layers_by_importance(model, encoded, 0, (1.0, 0.75, 0.5), False)
-    assert kept[0] == (0, 1, 2, 3) and kept[1] == (0, 1, 3)
-    assert len(kept[2]) == 2 and set(kept[2]) < set(kept[1])
+    assert kept[0] == (0, 1, 2, 3)
+    assert kept[1] == (0, 1, 3)
+    assert len(kept[2]) == 2
+    assert set(kept[2]) < set(kept[1])

@@ -65,7 +65,8 @@ def test_whole_words_are_masked_with_all_their_tokens(tmp_path):
         rest = [i for i in range(len(ids)) if i not in chosen]
         assert (masked[rest] == ids[rest]).all()
     masked, labels = mask_words(ids, words, 1.0, np.random.default_rng(0))
-    assert (labels[1:-1] == ids[1:-1]).all() and labels[0] == labels[-1] == NOT_MASKED
+    assert (labels[1:-1] == ids[1:-1]).all()
+    assert labels[0] == labels[-1] == NOT_MASKED
 
 
 def test_masked_tokens_become_masks_random_words_or_stay(tmp_path):
@@ -74,7 +75,8 @@ def test_masked_tokens_become_masks_random_words_or_stay(tmp_path):
     masked, labels = mask_words(ids, words, 1.0, np.random.default_rng(0))
     assert (labels == ids).all()
     shares = [(masked == words.mask_id).mean(), (masked == ids).mean()]
-    assert shares[0] == pytest.approx(0.8, abs=0.02) and shares[1] == pytest.approx(0.1 + 0.1 / 25, abs=0.02)
+    assert shares[0] == pytest.approx(0.8, abs=0.02)
+    assert shares[1] == pytest.approx(0.1 + 0.1 / 25, abs=0.02)
     assert not set(masked.tolist()) & (words.special - {words.mask_id})
 
 
@@ -84,7 +86,8 @@ def test_a_text_without_a_word_masks_nothing(tmp_path):
     _, labels = mask_words(ids, words, 0.5, np.random.default_rng(0))
     assert (labels == NOT_MASKED).all()
     masked = masked_of(paddle.to_tensor(labels[None]))
-    assert len(masked.places) == 1 and float(masked.weights.sum()) == 0.0
+    assert len(masked.places) == 1
+    assert float(masked.weights.sum()) == 0.0
 
 
 def texts_in(batches):
@@ -99,13 +102,17 @@ def texts_in(batches):
 def test_stream_has_every_text_once_and_never_what_is_held_out(corpus_file, tokenizer):
     one = corpus(corpus_file, tokenizer, held_out=20)
     held = texts_in(one.held_out())
-    assert one.texts == 260 and len(held) == 20 and one.size == 240 and one.steps_per_epoch == 30
+    assert one.texts == 260
+    assert len(held) == 20
+    assert one.size == 240
+    assert one.steps_per_epoch == 30
     seen = texts_in(one.epoch(0))
     lines = [line for line in corpus_file.read_text().splitlines() if line]
     everything = [tuple(ids) for ids in tokenizer(lines, max_length=16, truncation=True)["input_ids"]]
     assert sorted(seen + held) == sorted(everything)
     again = texts_in(one.epoch(1))
-    assert sorted(again) == sorted(seen) and again != seen
+    assert sorted(again) == sorted(seen)
+    assert again != seen
 
 
 def test_stream_resumes_anywhere_with_the_same_masks(corpus_file, tokenizer, monkeypatch):
@@ -118,7 +125,8 @@ def test_stream_resumes_anywhere_with_the_same_masks(corpus_file, tokenizer, mon
         rest = list(corpus(corpus_file, tokenizer).epoch(2, start))
         assert len(rest) == 33 - start
         for one, other in zip(whole[start:], rest):
-            assert (one.input_ids == other.input_ids).all() and (one.labels == other.labels).all()
+            assert (one.input_ids == other.input_ids).all()
+            assert (one.labels == other.labels).all()
 
 
 def test_two_processes_see_together_what_one_with_twice_the_batch_sees(corpus_file, tokenizer):
@@ -232,12 +240,14 @@ def test_teacher_gets_no_gradient_and_two_halves_give_the_gradient_of_the_whole(
         for parameter in student.parameters():
             parameter.clear_gradient(set_to_zero=False)
         parts = step(to_tensors(batch), 0, lambda loss: loss.backward())
-        assert set(parts) == {"mlm", "kd"} and parts["kd"] > 0
+        assert set(parts) == {"mlm", "kd"}
+        assert parts["kd"] > 0
         return gradients(student)
 
     whole = of(next(corpus(corpus_file, tokenizer).epoch(0)))
     halves = [of(next(corpus(corpus_file, tokenizer, batch_size=4, rank=r, world=2).epoch(0))) for r in (0, 1)]
-    assert not gradients(teacher) and len(whole) > 20
+    assert not gradients(teacher)
+    assert len(whole) > 20
     for name, expected in whole.items():
         np.testing.assert_allclose((halves[0][name] + halves[1][name]) / 2, expected, atol=1e-5, err_msg=name)
 
@@ -290,7 +300,9 @@ def test_pretrained_shape_learns_resumes_and_finetunes(tiny_bert_dir, corpus_fil
     assert command(tiny_bert_dir, corpus_file, tmp_path / "a", *run) == 0
     results = json.loads((tmp_path / "a" / "results.json").read_text())
     history = [entry["scores"]["loss"] for entry in results["history"]]
-    assert len(history) == 4 and history[-1] < history[0] and results["teacher"]["accuracy"] > 0
+    assert len(history) == 4
+    assert history[-1] < history[0]
+    assert results["teacher"]["accuracy"] > 0
     head = 16 * 16 + 16 + 2 * 16 + len(VOCABULARY)
     around = Surroundings(len(VOCABULARY), 64, 2)
     assert results["parameters"] == parameters(Shape(1, 2, 16, 24), around) + head
@@ -316,8 +328,9 @@ def test_pretrained_shape_learns_resumes_and_finetunes(tiny_bert_dir, corpus_fil
     finetune = ["--model_name_or_path", str(tmp_path / "a"), "--task_name", "SST-2", "--data_dir", str(glue_dir)]
     finetune += ["--output_dir", str(tmp_path / "ft"), "--device", "cpu", "--max_steps", "3", "--max_seq_length", "16"]
     assert run_glue.main(finetune) == 0
-    model, _, meta = load_model(tmp_path / "ft" / "last")
-    assert meta["shape"]["num_layers"] == 1 and meta["shape"]["ffn_size"] == 24
+    _model, _, meta = load_model(tmp_path / "ft" / "last")
+    assert meta["shape"]["num_layers"] == 1
+    assert meta["shape"]["ffn_size"] == 24
 
 
 def test_a_shape_file_of_the_search_is_taken_and_mlm_alone_needs_no_teacher_head(tiny_bert_dir, corpus_file, tmp_path):
@@ -325,7 +338,8 @@ def test_a_shape_file_of_the_search_is_taken_and_mlm_alone_needs_no_teacher_head
     more = ["--shape", tmp_path / "shape.json", "--max_steps", 2, "--kd_weight", 0]
     assert command(tiny_bert_dir, corpus_file, tmp_path / "o", *more) == 0
     results = json.loads((tmp_path / "o" / "results.json").read_text())
-    assert results["shape"] == Shape(2, 2, 16, 8).to_json() and results["teacher"] == {}
+    assert results["shape"] == Shape(2, 2, 16, 8).to_json()
+    assert results["teacher"] == {}
 
 
 def test_mistakes_are_told_in_one_line(tiny_bert_dir, corpus_file, tmp_path, capsys):
@@ -345,4 +359,6 @@ def test_mistakes_are_told_in_one_line(tiny_bert_dir, corpus_file, tmp_path, cap
     for number, (more, words) in enumerate(cases):
         code = command(tiny_bert_dir, corpus_file, tmp_path / str(number), *more)
         error = capsys.readouterr().err
-        assert code == 2 and words in error and "Traceback" not in error, (more, error)
+        assert code == 2, (more, error)
+        assert words in error, (more, error)
+        assert "Traceback" not in error, (more, error)

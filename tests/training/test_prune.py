@@ -64,11 +64,15 @@ def test_every_layer_has_the_wanted_size_and_the_formula_counts_it():
     small, about = cut(model, {}, measure(model, [batch], False), 3, 40)
     for layer in encoder_layers(small):
         attention = layer.self_attn
-        assert attention.num_heads == 3 and attention.head_dim == 8
+        assert attention.num_heads == 3
+        assert attention.head_dim == 8
         for projection in (attention.q_proj, attention.k_proj, attention.v_proj):
-            assert projection.weight.shape == [32, 24] and projection.bias.shape == [24]
-        assert attention.out_proj.weight.shape == [24, 32] and attention.out_proj.bias.shape == [32]
-        assert layer.linear1.weight.shape == [32, 40] and layer.linear2.weight.shape == [40, 32]
+            assert projection.weight.shape == [32, 24]
+            assert projection.bias.shape == [24]
+        assert attention.out_proj.weight.shape == [24, 32]
+        assert attention.out_proj.bias.shape == [32]
+        assert layer.linear1.weight.shape == [32, 40]
+        assert layer.linear2.weight.shape == [40, 32]
     shape, sub_model = ModelShape.from_json(about["shape"]), SubModelConfig.from_json(about["sub_model"])
     assert sum(p.size for p in small.parameters()) == count_parameters(shape, sub_model)
 
@@ -103,11 +107,13 @@ def test_the_command_writes_a_model_that_exports(teacher, glue_dir, tmp_path):
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     before = json.loads((teacher / "results.json").read_text())
     assert results["before"] == pytest.approx(before["best"]["scores"])
-    assert results["parameters"] < results["parameters_before"] and results["measured_on"] == 16
+    assert results["parameters"] < results["parameters_before"]
+    assert results["measured_on"] == 16
     assert (tmp_path / "run" / "importance.png").read_bytes().startswith(b"\x89PNG")
     model, _, meta = load_model(tmp_path / "run" / "best")
     assert results["parameters"] == sum(p.size for p in model.parameters())
-    assert meta["kind"] == "sub_model" and meta["scores"] == results["after"]
+    assert meta["kind"] == "sub_model"
+    assert meta["scores"] == results["after"]
     target = ["--sub_model_output_dir", str(tmp_path / "dynamic"), "--static_sub_model", str(tmp_path / "static")]
     export = ["--model_name_or_path", str(tmp_path / "run"), "--device", "cpu", "--max_seq_length", "32", "--onnx"]
     assert export_model.main([*export, *target]) == 0
@@ -118,7 +124,8 @@ def test_the_command_writes_a_model_that_exports(teacher, glue_dir, tmp_path):
 def test_full_size_keeps_the_score(teacher, glue_dir, tmp_path):
     assert prune(teacher, glue_dir, tmp_path / "run", 4, 64) == 0
     results = json.loads((tmp_path / "run" / "results.json").read_text())
-    assert results["before"] == results["after"] and results["parameters"] == results["parameters_before"]
+    assert results["before"] == results["after"]
+    assert results["parameters"] == results["parameters_before"]
 
 
 def test_what_is_pruned_does_not_depend_on_dev(teacher, glue_dir, tmp_path):
@@ -147,9 +154,10 @@ def test_mistakes_are_said_in_one_line(teacher, glue_dir, tmp_path, tiny_bert_di
 
     run = tmp_path / "run"
     line = refused(teacher, glue_dir, run, 5, 999)
-    assert (
-        "--target_num_heads 5: 5 heads" in line and "ask for 1 to 4" in line and "999 FFN" in line and "1 to 64" in line
-    )
+    assert "--target_num_heads 5: 5 heads" in line
+    assert "ask for 1 to 4" in line
+    assert "999 FFN" in line
+    assert "1 to 64" in line
     assert "must be above 0" in refused(teacher, glue_dir, run, 0, 8)
     assert "without a classifier" in refused(tiny_bert_dir, glue_dir, run, 2, 8)
     assert "nowhere" in refused(tmp_path / "nowhere", glue_dir, run, 2, 8)

@@ -43,18 +43,19 @@ def test_linear_warm_up_and_decay():
 
 def test_every_stage_warms_up_and_decays():
     plan = make_plan(config_of("--max_steps 20 --warmup_proportion 0.2"), 5, (0.5,))
-    assert plan.stage_ends == (10, 20) and plan.warmup_steps == 2
+    assert plan.stage_ends == (10, 20)
+    assert plan.warmup_steps == 2
     assert [plan.learning_rate_factor(s) for s in range(10)] == [plan.learning_rate_factor(s + 10) for s in range(10)]
 
 
 @pytest.mark.parametrize(
-    "more, steps",
+    ("more", "steps"),
     [
         ("--num_train_epochs 2", 20),
         ("--num_train_epochs 0.25", 3),
         ("--max_steps 7", 7),
         ("--gradient_accumulation_steps 4 --num_train_epochs 2", 5),
-    ],  # fmt: skip
+    ],
 )
 def test_number_of_steps(more, steps):
     assert make_plan(config_of(more), 10).total_steps == steps
@@ -75,7 +76,8 @@ def test_weight_decay_leaves_biases_and_layer_norms_alone():
 
 def test_step_seeds_differ_between_steps_processes_and_runs():
     seeds = {step_seed(seed, step, rank) for seed in range(5) for step in range(200) for rank in range(4)}
-    assert len(seeds) == 4000 and all(0 <= seed < 2**31 for seed in seeds)
+    assert len(seeds) == 4000
+    assert all(0 <= seed < 2**31 for seed in seeds)
 
 
 def test_gradients_are_averaged_by_one_all_reduce(monkeypatch):
@@ -206,7 +208,8 @@ def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, mon
     options = ["--num_train_epochs", "1", "--save_steps", "99", "--batch_size", "16", "--held_out_share", "0.2"]
     assert run_glue_ofa.main(arguments(glue_dir, teacher, tmp_path / "run", *options)) == 0
     everything = encode(load_datasets("SST-2", glue_dir).train, load_model(teacher)[1], 32, progress=False).input_ids
-    assert len(held) == 64 and len(seen) == 256
+    assert len(held) == 64
+    assert len(seen) == 256
     assert Counter(held) + Counter(seen) == Counter(tuple(ids) for ids in everything)
 
 
@@ -279,4 +282,5 @@ def test_divergence_is_said_in_one_line(tmp_path, tiny_bert_dir, glue_dir, capsy
     options = arguments(glue_dir, tiny_bert_dir, tmp_path / "run", "--learning_rate", "1e30", "--max_grad_norm", "0")
     assert run_glue.main([*options, "--max_steps", "8", "--save_steps", "8"]) == 1
     error = capsys.readouterr().err
-    assert "diverged" in error and "Traceback" not in error
+    assert "diverged" in error
+    assert "Traceback" not in error

@@ -30,14 +30,17 @@ def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(tiny_bert
     monkeypatch.setattr("ofa_bert.training.finetune.score", counted)
     monkeypatch.setattr(module, "score", counted)
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 6) == 0
-    assert seen[:-1] == [{"tune": 32}] * (len(seen) - 1) and seen[-1] == {"dev": 96}
+    assert seen[:-1] == [{"tune": 32}] * (len(seen) - 1)
+    assert seen[-1] == {"dev": 96}
     results = results_of(tmp_path)
     trials = results["trials"]
-    assert len(trials) == 6 and all(row["steps"] == 12 for row in trials if row["state"] == "complete")
+    assert len(trials) == 6
+    assert all(row["steps"] == 12 for row in trials if row["state"] == "complete")
     best = max(row["score"] for row in trials if row["state"] == "complete")
     assert results["best"]["score"] == best
     model, _, meta = load_model(tmp_path / "best")
-    assert meta["scores"]["score"] == results["dev"]["score"] and model.config.num_labels == 2
+    assert meta["scores"]["score"] == results["dev"]["score"]
+    assert model.config.num_labels == 2
     assert [path.name for path in tmp_path.glob("trial-*")] == [f"trial-{results['best']['trial']}"]
 
 
@@ -71,7 +74,8 @@ def test_a_killed_search_goes_on(tiny_bert_dir, glue_dir, tmp_path, monkeypatch,
     monkeypatch.setattr(module, "finetune", dies)
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 4) == 130
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 4) == 0
-    assert len(runs) == 5 and len(results_of(tmp_path)["trials"]) == 4
+    assert len(runs) == 5
+    assert len(results_of(tmp_path)["trials"]) == 4
     capsys.readouterr()
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 5, "--tune_share", "0.2") == 2
     assert "--tune_share was 0.1, now 0.2" in capsys.readouterr().err
@@ -89,7 +93,7 @@ def test_runs_that_all_diverge_end_in_one_line(tiny_bert_dir, glue_dir, tmp_path
 
 
 @pytest.mark.parametrize(
-    "more, words",
+    ("more", "words"),
     [
         (["--learning_rates", "1e-3"], "two numbers"),
         (["--tune_share", 1], "below 1"),

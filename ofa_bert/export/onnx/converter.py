@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 from ofa_bert.bundle.manifest import OUTPUT
 from ofa_bert.errors import RunError, UserError

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Optional
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,4 +24,4 @@ class Settings(NamedTuple):
 class Engine(NamedTuple):
     run: Callable[[np.ndarray, np.ndarray], np.ndarray]
     output: str  # what the model itself calls the logits
-    bind: Optional[Callable[[np.ndarray, np.ndarray], Callable[[], object]]] = None
+    bind: Callable[[np.ndarray, np.ndarray], Callable[[], object]] | None = None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Sequence
 
 from ofa_bert.runtime.backends.base import Engine, Settings
 from ofa_bert.runtime.backends.onnx_runtime import load_onnx_runtime, onnx_runtime_part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Collection, Optional, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import paddle
@@ -27,7 +27,7 @@ def answer(
     batch_size: int,
     pad_id: int,
     pool: int = POOL_BATCHES,
-    ask: Optional[Collection[int]] = None,
+    ask: Collection[int] | None = None,
 ) -> Answers:
     """Answer every sample at the first exit that the policy lets it leave at. Model and exits are in eval mode.
 

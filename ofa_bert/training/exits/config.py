@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Optional
+from typing import ClassVar
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.exits.policy import CRITERIA
@@ -25,7 +25,7 @@ _SUPERNET_FLAGS = (
 class ExitTrainConfig(TrainConfig):
     """run_glue_ofa.py --exits."""
 
-    ELSEWHERE = {f"--{name}": _SUPERNET for name in _SUPERNET_FLAGS}
+    ELSEWHERE: ClassVar = {f"--{name}": _SUPERNET for name in _SUPERNET_FLAGS}
 
     exits: str = option(
         "how exits are trained: deebert freezes the model and trains the heads alone; geep trains model and heads in"
@@ -33,24 +33,24 @@ class ExitTrainConfig(TrainConfig):
         " other step, the last exit alone in the others (BERxiT)",
         choices=TRAININGS,
     )
-    exit_layers: Optional[tuple] = option(
+    exit_layers: tuple | None = option(
         "layers with an exit, from 0 as in sub-models; default: all but the last, where the model itself answers",
         None,
         whole,
         many=True,
     )
-    geep_exit_num: Optional[int] = option(
+    geep_exit_num: int | None = option(
         "exits after the first N layers, instead of --exit_layers; default of geep: two thirds of the layers",
         None,
         whole,
     )
-    exit_head: Optional[str] = option(
+    exit_head: str | None = option(
         "ramp: pooler and classifier on the first token, as the model's own; attention: a small self-attention over all"
         " tokens; default: attention for geep, ramp for the others",
         None,
         choices=HEAD_NAMES,
     )
-    exit_lambda: Optional[float] = option(
+    exit_lambda: float | None = option(
         "share of a head's loss that is its distance from the last exit's answer, the rest is its loss against the"
         " labels; default: 1 for geep, 0 for the others",
         None,
@@ -61,10 +61,10 @@ class ExitTrainConfig(TrainConfig):
         "linear",
         choices=("uniform", "linear"),
     )
-    learning_rate: Optional[float] = option(
+    learning_rate: float | None = option(
         "peak learning rate; default: 1e-3 for deebert, 3e-5 for the others", None, number
     )
-    exit_learning_rate: Optional[float] = option(
+    exit_learning_rate: float | None = option(
         "peak learning rate of the heads, which start at random weights where the model does not; default: 1e-3, for"
         " deebert --learning_rate",
         None,
@@ -122,27 +122,27 @@ class ExitChoiceConfig(DataConfig):
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     width_mult: float = option("of a supernet: share of heads and FFN neurons of the sub-model", 1.0, number)
     depth_mult: float = option("of a supernet: share of layers of the sub-model", 1.0, number)
-    criterion: Optional[str] = option(
+    criterion: str | None = option(
         "what decides that a sample leaves; default: normalised entropy for geep, entropy for other classifiers,"
         " certainty for numbers",
         None,
         choices=CRITERIA,
     )
     tolerance: float = option("patience on numbers: an answer is confirmed by one that differs by less", 0.1, number)
-    exit_threshold: Optional[float] = option(
+    exit_threshold: float | None = option(
         "use this threshold: entropy in nats (0 to ln of the classes), normalised and certainty 0 (nobody leaves early)"
         " to 1 (all at the first exit), patience a number of exits; default: chosen by the targets",
         None,
         number,
     )
-    geep_threshold: Optional[float] = option("short for --criterion normalised --exit_threshold X", None, number)
-    target_drop: Optional[float] = option(
+    geep_threshold: float | None = option("short for --criterion normalised --exit_threshold X", None, number)
+    target_drop: float | None = option(
         "choose the fastest threshold that loses at most so much of the score on the held-out part, 0.01 is one point;"
         " default without other targets: 0.01",
         None,
         number,
     )
-    target_speedup: Optional[float] = option(
+    target_speedup: float | None = option(
         "choose the best threshold that is so many times faster than no exits, measured at the last of --batch_sizes",
         None,
         number,
@@ -177,5 +177,5 @@ class ExitChoiceConfig(DataConfig):
         return found
 
     @property
-    def wanted_threshold(self) -> Optional[float]:
+    def wanted_threshold(self) -> float | None:
         return self.exit_threshold if self.geep_threshold is None else self.geep_threshold

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Mapping, NamedTuple, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import paddle
@@ -82,7 +83,7 @@ def freeze(
     splits: Mapping[str, Encoded],
     sub_models: Mapping[str, SubModelConfig],
     pad_id: int,
-    limit_mib: Optional[float],
+    limit_mib: float | None,
 ) -> dict[str, Frozen]:
     """States of several data sets; kept in memory when all of them fit in `limit_mib` (None: never)."""
     frozen = {name: Frozen(model, encoded, sub_models, pad_id) for name, encoded in splits.items()}
@@ -110,7 +111,7 @@ def collect(frozen: Frozen, exits: Exits, sub_model: SubModelConfig, label: str 
 
 
 def all_answers(
-    exits: Optional[Exits], points: Sequence[tuple[int, int]], hidden: Sequence[paddle.Tensor], last: paddle.Tensor,
+    exits: Exits | None, points: Sequence[tuple[int, int]], hidden: Sequence[paddle.Tensor], last: paddle.Tensor,
     mask: paddle.Tensor,
 ) -> paddle.Tensor:  # fmt: skip
     """[B, (E + 1) * C + E]: every exit's logits, the model's own `last` [B, C], every exit's certainty.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Mapping, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import numpy as np
 from paddle import nn
@@ -48,7 +49,7 @@ class Way(NamedTuple):
 
     policy: Policy
     ask: tuple[int, ...]
-    table: Optional[TokenTable] = None
+    table: TokenTable | None = None
 
     def places(self, outputs: Outputs, encoded: Encoded) -> np.ndarray:
         """The place [N] of each sample's exit."""
@@ -185,7 +186,7 @@ def _criterion(config: ExitChoiceConfig, meta: Mapping[str, Any], task: Task) ->
     return chosen
 
 
-def _wanted(config: ExitChoiceConfig, criterion: str, task: Task, exits: int) -> Optional[list[Policy]]:
+def _wanted(config: ExitChoiceConfig, criterion: str, task: Task, exits: int) -> list[Policy] | None:
     """Without early exits, and with the threshold that the command line gives; None when it gives none."""
     threshold = config.wanted_threshold
     if threshold is None:
@@ -279,7 +280,7 @@ def _prediction_errors(subject: Subject, way: Way, table: TokenTable) -> dict[st
 
 
 def _write(
-    output: Path, about: dict[str, Any], table: Optional[TokenTable], results: dict[str, Any], chosen: dict[str, Any]
+    output: Path, about: dict[str, Any], table: TokenTable | None, results: dict[str, Any], chosen: dict[str, Any]
 ) -> None:
     sweeps = {mode: rows for mode, rows in results["held_out"].items() if mode != "examples"}
     with atomic_directory(output) as new:

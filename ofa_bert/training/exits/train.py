@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional
+from typing import Any
 
 import numpy as np
 import paddle
@@ -91,7 +92,7 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
     return keeper.write_results(config, own)
 
 
-def _space(prepared: Prepared) -> Optional[SearchSpace]:
+def _space(prepared: Prepared) -> SearchSpace | None:
     return SearchSpace.from_json(prepared.meta["space"]) if prepared.meta.get("space") else None
 
 
@@ -145,7 +146,7 @@ def _frozen(
 
 
 def _schedule(
-    config: ExitTrainConfig, space: Optional[SearchSpace], sub_models: Mapping[str, SubModelConfig]
+    config: ExitTrainConfig, space: SearchSpace | None, sub_models: Mapping[str, SubModelConfig]
 ) -> Callable[[int], tuple[SubModelConfig, ...]]:
     if space is not None:
         return Choice(space, config.seed, config.sandwich).at
@@ -194,7 +195,7 @@ def evaluate_exits(
     return rows
 
 
-def _own_scores(rows: list[dict[str, Any]], space: Optional[SearchSpace]) -> dict[str, Any]:
+def _own_scores(rows: list[dict[str, Any]], space: SearchSpace | None) -> dict[str, Any]:
     """The last exits' scores on dev, as training without exits records them."""
     own = {row["name"]: {k: v for k, v in row["exits"][-1].items() if k != "layers"} for row in rows}
     return own if space else own[MODEL]

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import Any
 
 import paddle
 
@@ -81,7 +82,7 @@ def pretrain(config: PretrainConfig) -> dict[str, Any]:
     return keeper.write_results(config, own)
 
 
-def pretrain_step(student: MaskedLM, teacher: Optional[MaskedLM], config: Any) -> loop.Step:
+def pretrain_step(student: MaskedLM, teacher: MaskedLM | None, config: Any) -> loop.Step:
     """One batch: both losses at its masked tokens. The teacher is in eval mode and gets no gradient."""
 
     def step(batch: Batch, number: int, backward: Callable[[paddle.Tensor], None]) -> dict[str, float]:
@@ -122,7 +123,7 @@ def evaluate(model: MaskedLM, batches: Sequence[Batch]) -> dict[str, float]:
 
 def _teacher(
     config: PretrainConfig, source: Loaded, corpus: Corpus, held_out: Sequence[Batch]
-) -> tuple[Optional[MaskedLM], dict[str, float]]:
+) -> tuple[MaskedLM | None, dict[str, float]]:
     """The teacher in eval mode with its scores; None when no loss needs one."""
     if not config.kd_weight and not (config.teacher_steps and config.initialise == "teacher"):
         return None, {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.models.families.registry import MODEL_TYPES
@@ -28,7 +28,7 @@ class CutShape(NamedTuple):
     ffn: int
 
 
-def shape_in(student: str) -> Optional[CutShape]:
+def shape_in(student: str) -> CutShape | None:
     """The shape that --student names; None when it names a model. ValueError for a shape that is none."""
     if not re.fullmatch(r"[\d\s]*,[\d\s,]*", student):
         return None
@@ -40,7 +40,7 @@ def shape_in(student: str) -> Optional[CutShape]:
     return CutShape(*map(int, words))
 
 
-def student_problems(student: Optional[str]) -> list[str]:
+def student_problems(student: str | None) -> list[str]:
     try:
         shape_in(student or "")
     except ValueError as error:
@@ -66,7 +66,7 @@ class DistilWeights:
     )
     attention_weight: float = option("weight of 1 - cosine between the attention maps of those layers", 0.0, number)
     label_weight: float = option("weight of the loss on the true labels", 0.0, number)
-    student_dropout: Optional[float] = option("dropout of the student; default: its own", None, number)
+    student_dropout: float | None = option("dropout of the student; default: its own", None, number)
     augment: int = option(
         "also train on N copies of every text in which words are replaced by near ones, which the teacher answers; an"
         " epoch then has N + 1 times the steps",
@@ -100,7 +100,7 @@ class PairConfig(DataConfig):
 class DistilConfig(LoopConfig, DistilWeights, PairConfig):
     """python -m ofa_bert distil."""
 
-    held_out_share: Optional[float] = option(
+    held_out_share: float | None = option(
         "share of train that is not trained on, at most 1024 examples; importance for a shape is measured there."
         f" Default: {HELD_OUT} for a shape, none for a directory",
         None,
@@ -117,7 +117,7 @@ class DistilConfig(LoopConfig, DistilWeights, PairConfig):
             )
         return found
 
-    def shape(self) -> Optional[CutShape]:
+    def shape(self) -> CutShape | None:
         return shape_in(self.student)
 
     def held_out(self) -> float:

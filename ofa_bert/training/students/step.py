@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, NamedTuple, Optional, Sequence
+from typing import NamedTuple
 
 import paddle
 from paddle import nn
@@ -34,7 +35,7 @@ class StudentObjective:
     state: float
     attention: float
     label: float
-    projection: Optional[nn.Layer] = None
+    projection: nn.Layer | None = None
 
     @property
     def needs_states(self) -> bool:
@@ -63,7 +64,7 @@ def attention_maps(model: nn.Layer, states: States, mask: paddle.Tensor, layers:
 
 
 def student_step(
-    student: nn.Layer, teacher: nn.Layer, objective: StudentObjective, known: Optional[TeacherLogits] = None
+    student: nn.Layer, teacher: nn.Layer, objective: StudentObjective, known: TeacherLogits | None = None
 ) -> Step:
     """A training step for `loop.fit`. `known` answers in the teacher's place when only its logits are asked for."""
     matched = spread_layers(len(encoder_layers(student)), len(encoder_layers(teacher)))
@@ -98,7 +99,7 @@ def state_loss(
     wanted: States,
     matched: Sequence[int],
     weights: paddle.Tensor,
-    projection: Optional[nn.Layer] = None,
+    projection: nn.Layer | None = None,
 ) -> paddle.Tensor:
     """`hidden_loss` of the embeddings' output and of every layer beside the teacher's layer that `matched` names."""
     states = own.states if projection is None else [projection(states) for states in own.states]

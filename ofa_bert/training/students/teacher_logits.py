@@ -6,7 +6,6 @@ import hashlib
 import logging
 from functools import partial
 from pathlib import Path
-from typing import Optional
 
 import numpy as np
 import paddle
@@ -31,7 +30,7 @@ class TeacherLogits:
     def __init__(self, teacher: nn.Layer, encoded: Encoded, num_labels: int, pad_id: int, directory: Path):
         self.teacher, self.encoded, self.num_labels, self.pad_id = teacher, encoded, num_labels, pad_id
         self.directory = directory
-        self._logits: Optional[np.ndarray] = None
+        self._logits: np.ndarray | None = None
 
     def of(self, batch: Batch) -> paddle.Tensor:
         """[B, C] for a batch of the training set."""
@@ -53,7 +52,7 @@ class TeacherLogits:
 
         return predict(run, self.encoded, self.num_labels, self.pad_id, label="teacher on train")
 
-    def _read(self, path: Path) -> Optional[np.ndarray]:
+    def _read(self, path: Path) -> np.ndarray | None:
         try:
             found = np.load(path, allow_pickle=False)
         except FileNotFoundError:

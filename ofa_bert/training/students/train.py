@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import paddle
 from paddle import nn
@@ -92,7 +92,7 @@ def _augmented(config: DistilConfig, pair: Pair) -> Pair:
     return pair._replace(prepared=dataclasses.replace(prepared, train=more))
 
 
-def _projection(config: DistilConfig, pair: Pair) -> Optional[nn.Linear]:
+def _projection(config: DistilConfig, pair: Pair) -> nn.Linear | None:
     """To the teacher's hidden size, when that differs and hidden states are compared."""
     own, wanted = pair.student.config.hidden_size, pair.teacher.config.hidden_size
     if own == wanted or not config.state_weight:
@@ -101,7 +101,7 @@ def _projection(config: DistilConfig, pair: Pair) -> Optional[nn.Linear]:
     return nn.Linear(own, wanted)
 
 
-def _step(config: DistilConfig, pair: Pair, projection: Optional[nn.Layer]) -> loop.Step:
+def _step(config: DistilConfig, pair: Pair, projection: nn.Layer | None) -> loop.Step:
     task = pair.prepared.task
     objective = StudentObjective(
         task.is_regression, config.logit_weight, config.state_weight, config.attention_weight, config.label_weight,

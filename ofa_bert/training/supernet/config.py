@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional
 
 from ofa_bert.options import multipliers, not_negative, number, option, whole
 from ofa_bert.training.config import TrainConfig
@@ -38,9 +37,7 @@ class OfaConfig(TrainConfig):
         -1,
         whole,
     )
-    supernet_dropout: Optional[float] = option(
-        "dropout while the supernet trains; default: the model's own", None, number
-    )
+    supernet_dropout: float | None = option("dropout while the supernet trains; default: the model's own", None, number)
     held_out_share: float = option(
         "share of the training data held out to measure importance on, never trained on, at most 1024 examples",
         0.05,

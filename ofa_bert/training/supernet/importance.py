@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterable, Optional
+from typing import Any
 
 import numpy as np
 import paddle
@@ -31,7 +32,7 @@ class Importance:
         return {"heads": self.heads.tolist(), "neurons": self.neurons.tolist()}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Importance":
+    def from_json(cls, value: dict[str, Any]) -> Importance:
         return cls(np.asarray(value["heads"]), np.asarray(value["neurons"]))
 
 
@@ -103,7 +104,7 @@ def _permute(parameter: paddle.Tensor, order: np.ndarray, axis: int) -> None:
 IMPORTANCE_BATCH = 32
 
 
-def held_out_importance(prepared: Prepared, output: Optional[Path]) -> Importance:
+def held_out_importance(prepared: Prepared, output: Path | None) -> Importance:
     """Measured on the held-out part of train by every process alike; saved with its picture by one."""
     batches = eval_batches(prepared.held_out, IMPORTANCE_BATCH, prepared.tokenizer.pad_token_id)
     importance = measure(prepared.model, map(to_tensors, batches), prepared.task.is_regression)
