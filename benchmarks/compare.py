@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import dev_data
 
 from ofa_bert.bundle.manifest import read_manifest
-from ofa_bert.cli.process import run
+from ofa_bert.cli.process import run_command
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.predictor import Predictor
@@ -179,7 +179,7 @@ def work(argv=None):
 
 
 def main(argv=None):
-    return run(work, argv, resumable=False)
+    return run_command(work, argv, resumable=False)
 
 
 if __name__ == "__main__":

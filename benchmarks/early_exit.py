@@ -27,7 +27,7 @@ import dev_data
 
 from ofa_bert.bundle.exits import FROM_POLICY, ExitPlan, exits_of, plan_of
 from ofa_bert.bundle.manifest import read_manifest
-from ofa_bert.cli.process import run
+from ofa_bert.cli.process import run_command
 from ofa_bert.errors import UserError
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
 from ofa_bert.exits.policy import CRITERIA, Policy, saving
@@ -276,7 +276,7 @@ def work(argv=None):
 
 
 def main(argv=None):
-    return run(work, argv, resumable=False)
+    return run_command(work, argv, resumable=False)
 
 
 if __name__ == "__main__":

@@ -11,3 +11,8 @@ class RunError(UserError):
     """The input was fine but the run failed: a full disk, an export that does not match its model."""
 
     exit_code = 1
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, in one line; its type when it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -30,3 +30,20 @@ def _numeric(text: str) -> bool:
 
 def millions(count: int) -> str:
     return f"{count / 1e6:.2f} M"
+
+
+def pyplot() -> Any:
+    """matplotlib.pyplot, drawing into files alone."""
+    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def shortened(value: Any) -> str:
+    """How a message shows a value that may be long."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

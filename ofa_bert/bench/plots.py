@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ofa_bert.bench.rows import SETTING, Row, milliseconds
+from ofa_bert.numerics import undominated
+from ofa_bert.reporting import pyplot
 
 LATENCY, TRADE_OFF = "latency.png", "score_latency.png"
 MARKERS = "osD^vPX*<>"
@@ -16,7 +19,7 @@ MARKERS = "osD^vPX*<>"
 
 def latency_plot(rows: Sequence[Row], path: Path) -> None:
     """One panel per setting, one group of bars per back end and precision, one bar per bundle."""
-    pyplot = _pyplot()
+    plt = pyplot()
     settings = list(dict.fromkeys(tuple(row[key] for key in SETTING) for row in rows))
     bundles = list(dict.fromkeys(row["bundle"] for row in rows))
     engines = list(dict.fromkeys((row["backend"], row["precision"]) for row in rows))
@@ -44,7 +47,7 @@ def latency_plot(rows: Sequence[Row], path: Path) -> None:
     axes[0].invert_yaxis()  # of all panels: they share it
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=min(4, len(bundles)))
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)
 
 
 def trade_off_plot(rows: Sequence[Row], path: Path) -> bool:
@@ -52,7 +55,7 @@ def trade_off_plot(rows: Sequence[Row], path: Path) -> bool:
     scored = [row for row in rows if row["score"] is not None]
     if not scored:
         return False
-    pyplot = _pyplot()
+    plt = pyplot()
     settings = list(dict.fromkeys(tuple(row[key] for key in SETTING) for row in scored))
     bundles = list(dict.fromkeys(row["bundle"] for row in scored))
     engines = list(dict.fromkeys((row["backend"], row["precision"]) for row in scored))
@@ -63,7 +66,7 @@ def trade_off_plot(rows: Sequence[Row], path: Path) -> bool:
             marker = MARKERS[engines.index((row["backend"], row["precision"])) % len(MARKERS)]
             color = f"C{bundles.index(row['bundle'])}"
             axis.plot(row["p50_ms"], row["score"], marker, color=color, markersize=7, alpha=0.8)
-        best = _front([(row["p50_ms"], row["score"]) for row in here])
+        best = undominated([(row["p50_ms"], row["score"]) for row in here], itemgetter(0), itemgetter(1))
         best.append((max(row["p50_ms"] for row in here), best[-1][1]))
         axis.step([x for x, _ in best], [y for _, y in best], where="post", color="0.6", linewidth=1, zorder=0)
         threads, batch, length = setting
@@ -78,17 +81,8 @@ def trade_off_plot(rows: Sequence[Row], path: Path) -> bool:
     handles.append(pyplot.Line2D([], [], color="0.6", linewidth=1, label="best score within a time"))
     figure.legend(handles=handles, loc="outside right center", fontsize=8)
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)
     return True
-
-
-def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points that no other one beats in both, from fast to slow."""
-    front: list[tuple[float, float]] = []
-    for time, score in sorted(points, key=lambda point: (point[0], -point[1])):
-        if not front or score > front[-1][1]:
-            front.append((time, score))
-    return front
 
 
 def _log_scale(axis: Any) -> None:
@@ -110,7 +104,7 @@ def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
     columns = 2 if count == 4 else min(3, count)
     rows = -(-count // columns)
     size = (2.4 + width * columns, 0.6 + height * rows)
-    figure, axes = _pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=True)
+    figure, axes = pyplot().subplots(rows, columns, figsize=size, layout="constrained", squeeze=False, sharey=True)
     for axis in axes.flat[count:]:
         axis.set_visible(False)
     return figure, list(axes.flat[:count])
@@ -118,13 +112,3 @@ def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("s" if number != 1 else "")
-
-
-def _pyplot() -> Any:
-    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot

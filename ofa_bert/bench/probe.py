@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -110,11 +110,6 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
     # Once more: some libraries lay out their memory after the first run.
     backend.run(*batch)
     return {"peak_memory_mib": host_peak_mib(), "open_seconds": opened, "precision": backend.precision}
-
-
-def with_precision(candidate: Candidate, found: dict[str, Any]) -> Candidate:
-    """The same candidate under the precision that it really computes in ("int8" may mean either kind)."""
-    return replace(candidate, precision=found.get("precision", candidate.precision))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ OUTPUT = "logits"  # float32 [B, C]; Paddle's static models have a name of their
 STATIC_PREFIX = "inference"
 PARAMETERS = "inference.pdiparams"
 PROGRAMS = ("inference.json", "inference.pdmodel")  # from Paddle 3, from Paddle 2
-FORMATS = ("paddle", "onnx")
 
 
 class Kind(NamedTuple):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError
+from ofa_bert.reporting import shortened
 from ofa_bert.tasks.task import Example, Task
 
 logger = logging.getLogger(__name__)
@@ -82,8 +83,3 @@ def number_in(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
-
-
-def shortened(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ofa_bert.data.examples import check_labels, label_reader, label_values, number_in, read_examples, shortened
+from ofa_bert.data.examples import check_labels, label_reader, label_values, number_in, read_examples
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
+from ofa_bert.reporting import shortened
 from ofa_bert.tasks.glue import glue_task, is_glue
 from ofa_bert.tasks.task import CLASS_METRICS, REGRESSION_METRICS, Datasets, Task
 

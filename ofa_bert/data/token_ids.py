@@ -71,11 +71,3 @@ def _write(path: Path, encoded: Encoded) -> None:
         "labels": encoded.labels,
     }
     keep(path, lambda file: np.savez(file, **arrays))
-
-
-def share(output: Path, shared: Path) -> None:
-    """Let a run that writes into `output` keep its token ids in the directory `shared`, with other runs."""
-    shared.mkdir(parents=True, exist_ok=True)
-    output.mkdir(exist_ok=True)
-    if not (output / DIRECTORY).exists():
-        (output / DIRECTORY).symlink_to(shared.resolve())

@@ -12,18 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ofa_bert.errors import UserError
+from ofa_bert.numerics import log_softmax
 
 # What a threshold is compared with; the last two also work for regression.
 CRITERIA = ("entropy", "normalised", "certainty", "patience")
 FOR_REGRESSION = ("certainty", "patience")
 NO_PREDICTION = np.nan
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """log of softmax over the last axis."""
-    logits = np.asarray(logits, dtype=np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
 def entropy(logits: np.ndarray) -> np.ndarray:

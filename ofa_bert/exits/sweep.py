@@ -11,6 +11,7 @@ import numpy as np
 from ofa_bert.errors import UserError
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits, saving, uncertainty
+from ofa_bert.reporting import pyplot
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 
@@ -113,16 +114,10 @@ def choose(rows: Sequence[Mapping[str, Any]], target_drop: float | None, target_
 
 def plot(sweeps: Mapping[str, Sequence[Mapping[str, Any]]], chosen: Mapping[str, Any], path: Path, title: str) -> None:
     """Score against mean layers and against measured time, a line for each mode and batch size."""
-    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    plt = pyplot()
 
     sizes = list(chosen["ms"])
-    figure, axes = pyplot.subplots(
-        1, 1 + len(sizes), figsize=(5 * (1 + len(sizes)), 4), layout="constrained", sharey=True
-    )
+    figure, axes = plt.subplots(1, 1 + len(sizes), figsize=(5 * (1 + len(sizes)), 4), layout="constrained", sharey=True)
     panels = [("mean layers", lambda item: item["mean_layers"])]
     panels += [(f"ms per sample, batch {size}", lambda item, size=size: item["ms"][size]) for size in sizes]
     for axis, (name, value) in zip(axes, panels):
@@ -137,4 +132,4 @@ def plot(sweeps: Mapping[str, Sequence[Mapping[str, Any]]], chosen: Mapping[str,
     axes[0].legend()
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)

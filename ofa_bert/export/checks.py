@@ -11,8 +11,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
-from ofa_bert.errors import RunError
-from ofa_bert.export.onnx.converter import first_line
+from ofa_bert.errors import RunError, first_line
 from ofa_bert.models.encoder import backbone
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.tasks.task import Task

@@ -9,10 +9,10 @@ import paddle
 from paddle import nn
 
 from ofa_bert.bundle.exits import HIDDEN, Parts
-from ofa_bert.bundle.manifest import INPUTS, PROGRAMS
-from ofa_bert.errors import RunError
+from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.export.onnx.exits import write_head, write_moves, write_segment
 from ofa_bert.export.onnx.writer import Form
+from ofa_bert.export.static import ids_spec, save_layer
 from ofa_bert.models.exit_graphs import FirstLayers, Head, NextLayers, depths
 from ofa_bert.models.exit_heads import Exits
 
@@ -32,27 +32,17 @@ def write_onnx_parts(model: nn.Layer, exits: Exits, form: Form, target: Path, pr
 
 def write_paddle_parts(model: nn.Layer, exits: Exits, target: Path) -> Parts:
     """Write the parts into the directory `target` as static Paddle models in fp32. RunError when that fails."""
-    spec = paddle.static.InputSpec
-    first, second = (spec([None, None], "int64", name) for name in INPUTS)
-    hidden = spec([None, None, model.config.hidden_size], "float32", HIDDEN)
+    first, second = map(ids_spec, INPUTS)
+    hidden = paddle.static.InputSpec([None, None, model.config.hidden_size], "float32", HIDDEN)
+
+    def saved(layer: nn.Layer, name: str, inputs: list[Any]) -> list[Path]:
+        return save_layer(layer, target / name, inputs, f"{name} of the exits")
+
     ends = depths(model, exits)
     parts = Parts([], [], [], "fp32")
     for place, (begin, end) in enumerate(zip([0, *ends], ends)):
         layers = NextLayers(model, begin, end) if begin else FirstLayers(model, end)
-        parts.segments.append(_save(layers, target / f"segment{place}", [hidden, first] if begin else [first, second]))
+        parts.segments.append(saved(layers, f"segment{place}", [hidden, first] if begin else [first, second]))
         head = Head(model, exits, end)
-        parts.heads.append(_save(head, target / f"head{place}", [hidden] if head.first_token else [hidden, first]))
+        parts.heads.append(saved(head, f"head{place}", [hidden] if head.first_token else [hidden, first]))
     return parts
-
-
-def _save(layer: nn.Layer, prefix: Path, spec: list[Any]) -> list[Path]:
-    layer.eval()
-    try:
-        paddle.jit.save(layer, str(prefix), input_spec=spec)
-    except Exception as error:  # Paddle's own types, and for a full disk whatever C++ threw
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise RunError(f"{prefix.name} of the exits could not be saved: {reason}") from error
-    prefix.with_name(f"{prefix.name}.pdiparams.info").unlink(missing_ok=True)
-    suffixes = [Path(name).suffix for name in PROGRAMS]
-    (program,) = [path for path in (prefix.with_name(prefix.name + suffix) for suffix in suffixes) if path.is_file()]
-    return [program, prefix.with_name(f"{prefix.name}.pdiparams")]

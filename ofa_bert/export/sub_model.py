@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,11 @@ logger = logging.getLogger(__name__)
 
 def deploy(config: ExportConfig) -> dict[str, Any]:
     """Write the dynamic sub-model and, on request, its bundle. Returns a summary of what was written."""
+    with tempfile.TemporaryDirectory(prefix="ofa-vocabulary-") as home:
+        return _deploy(config, Path(home))
+
+
+def _deploy(config: ExportConfig, home: Path) -> dict[str, Any]:
     where = best_of(config.model_name_or_path)
     model, tokenizer, meta = load_model(where, config.model_type)
     if not meta.get("shape") or not meta.get("task"):
@@ -52,7 +58,7 @@ def deploy(config: ExportConfig) -> dict[str, Any]:
     before = kept_tokens = None
     if config.trim_vocab:
         before = _score(small, tokenizer, config, data) if data else None
-        tokenizer, kept_tokens = trim_vocabulary(small, tokenizer, config.trim_vocab)
+        tokenizer, kept_tokens = trim_vocabulary(small, tokenizer, config.trim_vocab, home)
         shape = dataclasses.replace(shape, vocab_size=len(kept_tokens))
     scores = None if config.trim_vocab else _scores(meta, sub_model, shape)
     kept = {key: meta[key] for key in ("format", "task", "model_type", "max_seq_length", "seed")}

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ofa_bert.bundle.manifest import INPUTS, PARAMETERS, program_path
-from ofa_bert.errors import RunError, UserError
+from ofa_bert.errors import UserError
 from ofa_bert.export.onnx import converter, writer
-from ofa_bert.export.onnx.converter import first_line
 from ofa_bert.export.onnx.writer import Form, linear_inputs
+from ofa_bert.export.static import save_static
 from ofa_bert.models.encoder import resize
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.runtime.opening import Backend, format_of, open_files
@@ -126,26 +124,17 @@ class Device:
 def write_model(model: nn.Layer, directory: Path, how: Device, form: Form | None = None) -> list[Path]:
     """The files that an export of the model has for this back end and precision, without the checks of a bundle."""
     if format_of(how.backend) == "paddle":
-        return _write_static(model, directory)
+        return save_static(model, directory)
     target, reason = directory / "model.onnx", writer.obstacle(model)
     if reason is None:
         writer.write(model, target, form or how.form(model))
     elif how.precision in ("fp32", "bf16"):
-        program, parameters = _write_static(model, directory)
+        program, parameters = save_static(model, directory)
         names = {parameter.name: name for name, parameter in model.named_parameters()}
         converter.write_onnx(program, parameters, target, names, model.config.num_labels)
     else:
         raise UserError(f"--precision {how.precision}: cannot be written for this model: {reason}; measure it in fp32")
     return [target]
-
-
-def _write_static(model: nn.Layer, directory: Path) -> list[Path]:
-    spec = [paddle.static.InputSpec([None, None], "int64", name) for name in INPUTS]
-    try:
-        paddle.jit.save(model, str(directory / "inference"), input_spec=spec)
-    except Exception as error:  # Paddle's own types, and for a full disk whatever C++ threw
-        raise RunError(f"a model to measure could not be saved: {first_line(error)}") from error
-    return [program_path(directory), directory / PARAMETERS]
 
 
 def _groups(sizes: Mapping[str, int], reference: str) -> list[list[str]]:

@@ -8,6 +8,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.errors import UserError
+from ofa_bert.numerics import MASKED
 from ofa_bert.submodels.values import ModelShape
 
 
@@ -54,7 +55,7 @@ def longest_input(model: nn.Layer) -> int:
 
 def attention_mask(model: nn.Layer, input_ids: paddle.Tensor) -> paddle.Tensor:
     """Additive mask [B, 1, 1, T] of the model's default dtype: 0 on tokens, -1e4 on padding, as PaddleNLP has it."""
-    padding = (input_ids == backbone(model).pad_token_id).astype(paddle.get_default_dtype()) * -1e4
+    padding = (input_ids == backbone(model).pad_token_id).astype(paddle.get_default_dtype()) * MASKED
     return padding.unsqueeze([1, 2])  # [B, 1, 1, T]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,13 @@ from ofa_bert.models.encoder import backbone
 logger = logging.getLogger(__name__)
 
 
-def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path) -> tuple[Any, np.ndarray]:
+def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path, home: str | Path) -> tuple[Any, np.ndarray]:
     """Keep the embedding rows of the tokens in the file `path`, one a line, and of the special tokens.
 
     Changes `model`; returns (the tokenizer over what was kept, the ids that its tokens had). The kept tokens stay in
-    their order. UserError for a file that cannot be read or knows none of the model's tokens, and for a tokenizer
-    without a vocab.txt.
+    their order. PaddleNLP copies vocab.txt from where it read it when a tokenizer is saved, so the smaller one lies in
+    the directory `home` for as long as it is used. UserError for a file that cannot be read or knows none of the
+    model's tokens, and for a tokenizer without a vocab.txt.
     """
     wanted = _read(path)
     vocabulary = tokenizer.get_vocab()
@@ -39,7 +39,7 @@ def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path) -> tuple[
     rows = np.asarray([vocabulary[token] for token in kept])
     if rows.max() >= model.config.vocab_size:
         raise UserError(f"--trim_vocab {path}: {kept[-1]!r} has no row in the model's embeddings")
-    smaller = _smaller_tokenizer(tokenizer, kept)
+    smaller = _smaller_tokenizer(tokenizer, kept, Path(home))
     _keep_rows(model, rows, smaller.pad_token_id)
     logger.info("vocabulary trimmed from %d to %d tokens", len(vocabulary), len(kept))
     return smaller, rows
@@ -54,15 +54,12 @@ def _read(path: str | Path) -> set[str]:
         raise UserError(f"--trim_vocab {path}: not UTF-8 text ({error})") from error
 
 
-def _smaller_tokenizer(tokenizer: Any, kept: list[str]) -> Any:
+def _smaller_tokenizer(tokenizer: Any, kept: list[str], home: Path) -> Any:
     """A tokenizer of the same kind and settings over these tokens."""
-    home = tempfile.TemporaryDirectory()
-    tokenizer.save_pretrained(home.name)
-    Path(home.name, "vocab.txt").write_text("\n".join(kept) + "\n", encoding="utf-8")
-    Path(home.name, "added_tokens.json").unlink(missing_ok=True)
-    smaller = type(tokenizer).from_pretrained(home.name)
-    smaller.vocabulary_home = home  # save_pretrained copies vocab.txt from there: it must last as long as the tokenizer
-    return smaller
+    tokenizer.save_pretrained(str(home))
+    (home / "vocab.txt").write_text("\n".join(kept) + "\n", encoding="utf-8")
+    (home / "added_tokens.json").unlink(missing_ok=True)
+    return type(tokenizer).from_pretrained(str(home))
 
 
 def _keep_rows(model: nn.Layer, rows: np.ndarray, pad_token_id: int) -> None:

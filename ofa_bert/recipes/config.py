@@ -62,7 +62,7 @@ class RecipeConfig(LoopConfig, DistilWeights, PairConfig):
     samples: int = option("dev texts that every row is timed on", 512, whole)
     repeats: int = option("timed rounds over all rows", 5, whole)
     price_per_hour: float | None = option("USD per hour of this machine, for the cost line", None, number)
-    resume: bool = option("without effect: a second call always goes on where the first one stopped", False, bool)
+    resume: bool = option("not needed: the same recipe command goes on where it stopped", False, bool)
 
     def problems(self) -> list[str]:
         found = super().problems() + self.loop_problems() + self.weight_problems() + student_problems(self.student)
@@ -73,6 +73,8 @@ class RecipeConfig(LoopConfig, DistilWeights, PairConfig):
         found += not_negative(self, "max_drop", "pretrain_teacher_steps")
         if self.workers is not None and self.workers < 0:
             found.append(f"--workers {self.workers}: must not be negative; 0 leaves the row of several instances out")
+        if self.resume:
+            found.append("--resume: the same recipe command resumes by itself; leave it out")
         if self.skip and (self.target_num_heads or self.target_ffn_dim):
             found.append("--skip prune leaves --target_num_heads and --target_ffn_dim without a use; drop them")
         if self.corpus is None and (self.pretrain_teacher or self.pretrain_teacher_steps):

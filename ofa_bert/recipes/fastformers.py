@@ -147,7 +147,7 @@ def _agnostic_student(config: RecipeConfig, datasets: Datasets, output: Path) ->
         corpus=config.corpus, output_dir=str(general), teacher_steps=config.pretrain_teacher_steps,
         num_train_epochs=config.pretrain_epochs, resume=True, **own,
     )  # fmt: skip
-    _stage("pretrain", job, datasets, lambda job, _: pretrain(job), to_json)
+    _stage("pretrain", job, datasets, lambda job, _, token_cache: pretrain(job), to_json)
     epochs = config.distil_epochs or config.num_train_epochs
     job = _derived(
         FinetuneConfig, config, model_name_or_path=str(general), output_dir=str(student), num_train_epochs=epochs,
@@ -191,7 +191,7 @@ def _stage(
     name: str,
     config: Any,
     datasets: Datasets,
-    job: Callable[[Any, Datasets], Any],
+    job: Callable[..., Any],
     settings: Callable[[Any], Mapping[str, Any]],
 ) -> None:
     logger.info("stage %s: %s", Path(config.output_dir).name, command_of(name, config))
@@ -200,8 +200,7 @@ def _stage(
         check_output_dir(output, settings(config), True, name)
         logger.info("stage %s: kept, it is finished", output.name)
         return
-    token_ids.share(output, output.parent / token_ids.DIRECTORY)
-    job(config, datasets)
+    job(config, datasets, token_cache=output.parent / token_ids.DIRECTORY)
 
 
 def _bundles(config: RecipeConfig, stages: Stages, output: Path) -> dict[str, Path]:

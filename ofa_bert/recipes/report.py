@@ -9,7 +9,7 @@ from typing import Any
 from ofa_bert.files.atomic import write_json_atomic, write_text_atomic
 from ofa_bert.options import to_json
 from ofa_bert.recipes.config import RecipeConfig
-from ofa_bert.reporting import millions, table
+from ofa_bert.reporting import millions, pyplot, table
 from ofa_bert.system.machine import machine
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Task
@@ -91,14 +91,11 @@ def _how(config: RecipeConfig, rows: Sequence[Row], about: dict[str, Any]) -> st
 
 def waterfall(rows: Sequence[Row], task: Task, path: Path) -> None:
     """Each stage's speed-up on top of what the stages before it reached, on a log scale; scores beside it."""
-    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot, ticker
+    plt = pyplot()
+    from matplotlib import ticker
 
     places = range(len(rows))
-    figure, (left, right) = pyplot.subplots(
+    figure, (left, right) = plt.subplots(
         1, 2, figsize=(11, 1.4 + 0.45 * len(rows)), layout="constrained", sharey=True, width_ratios=(3, 1)
     )
     before = 1.0
@@ -123,4 +120,4 @@ def waterfall(rows: Sequence[Row], task: Task, path: Path) -> None:
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)

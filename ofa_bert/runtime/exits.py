@@ -15,7 +15,7 @@ import numpy as np
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.batches import plan_batches
-from ofa_bert.errors import RunError
+from ofa_bert.errors import RunError, first_line
 from ofa_bert.exits.loop import Answer, Answers, Kind, Stage, Work, advance
 from ofa_bert.runtime.exit_tensors import Array
 from ofa_bert.runtime.opening import ExitParts, open_exit_parts
@@ -106,7 +106,7 @@ class ExitModel:
             raise
         except Exception as error:  # each library has its own types; what they say matters, not which it is
             shape = "batch {}, length {}".format(*arrays[-1].shape)
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise RunError(f"the model failed on {shape}: {reason}") from error
 
 

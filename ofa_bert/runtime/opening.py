@@ -19,7 +19,7 @@ import numpy as np
 
 from ofa_bert.bundle.exits import ExitPlan, Parts, exits_of, pick_parts
 from ofa_bert.bundle.manifest import models, read_manifest
-from ofa_bert.errors import UserError
+from ofa_bert.errors import UserError, first_line
 from ofa_bert.exits.loop import Library
 from ofa_bert.runtime.backends.base import Settings
 from ofa_bert.runtime.backends.registry import ENGINES, PARTS
@@ -309,7 +309,7 @@ def _load(loaders: Mapping[str, Callable[..., Any]], files: Sequence[Path], back
     except ImportError as error:
         raise UserError(f"backend {backend}: {error}; install it again: {_PACKAGES[backend][1]}") from error
     except Exception as error:  # each library has its own types; what they say matters, not which it is
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        reason = first_line(error)
         raise _DamagedError(
             f"{files[0]}: {backend} cannot load it: {reason}; copy the bundle again or export it anew"
         ) from error

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.errors import UserError
+from ofa_bert.reporting import shortened
 
 Text = str | tuple[str, str]
 # Texts, all of one kind, to two lists of [T_i] int64 arrays: input_ids and token_type_ids.
@@ -17,28 +18,25 @@ TextEncoder = Callable[[Sequence[Text]], "tuple[list[np.ndarray], list[np.ndarra
 def check_texts(texts: Sequence[Text], manifest: Mapping[str, Any]) -> list[Text]:
     """The texts as strings, or as tuples of two; UserError for anything else and for what the model does not take."""
     if isinstance(texts, str):
-        raise UserError(f"texts must be a list of texts, not the single text {_short(texts)}; put it into a list")
+        raise UserError(f"texts must be a list of texts, not the single text {shortened(texts)}; put it into a list")
     task = manifest.get("task")
     wanted = len(task["text_columns"]) if task else None
     checked: list[Text] = []
     for position, item in enumerate(texts):
         pair = isinstance(item, (tuple, list)) and len(item) == 2 and all(isinstance(part, str) for part in item)
         if not pair and not isinstance(item, str):
-            raise UserError(f"text {position}: {_short(item)} is neither a string nor a pair of strings")
+            raise UserError(f"text {position}: {shortened(item)} is neither a string nor a pair of strings")
         count = 2 if pair else 1
         wanted = wanted or count
         if count != wanted:
             kind = "pairs (a, b)" if wanted == 2 else "single texts"
             source = "the model was trained on" if task else "the texts before it are"
-            raise UserError(f"text {position}: {_short(item)}; {source} {kind}")
+            raise UserError(f"text {position}: {shortened(item)}; {source} {kind}")
         try:
             "".join(item).encode()
         except UnicodeEncodeError as error:
-            raise UserError(f"text {position}: {_short(item)} holds half of a surrogate pair, no character") from error
+            raise UserError(
+                f"text {position}: {shortened(item)} holds half of a surrogate pair, no character"
+            ) from error
         checked.append(tuple(item) if pair else item)
     return checked
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ofa_bert.errors import RunError, UserError
+from ofa_bert.errors import RunError, UserError, first_line
 from ofa_bert.system import environment
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ job = json.loads(sys.argv[1])
 if job["cores"]:
     os.sched_setaffinity(0, job["cores"])
 sys.path[:] = job["path"]
-from ofa_bert.workers import serve
+from ofa_bert.runtime.workers import serve
 serve(job)
 """
 
@@ -233,7 +233,7 @@ def serve(job: Mapping[str, Any]) -> None:
             try:
                 answer = ("done", key, model.run(*inputs))
             except Exception as error:  # each library has its own types; the message goes to the user
-                answer = ("failed", key, (str(error).strip().splitlines() or [type(error).__name__])[0])
+                answer = ("failed", key, first_line(error))
             connection.send(answer)
     except OSError:
         pass  # nobody is left to answer to

@@ -147,9 +147,3 @@ def fptas(
 def regret(best: float, found: float) -> float:
     """(W* - W) / W*: the share of the highest W that a search missed; 0 when no candidate is worth anything."""
     return (best - found) / best if best else 0.0
-
-
-def regrets(problem: Problem[C], epsilons: Sequence[int], journal: Journal) -> dict[int, float]:
-    """Regret of each epsilon against brute force, which evaluates whatever the journal lacks."""
-    best = fptas(problem, 1, journal).best["W"]
-    return {epsilon: regret(best, fptas(problem, epsilon, journal).best["W"]) for epsilon in epsilons}

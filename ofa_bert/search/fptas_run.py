@@ -23,6 +23,7 @@ from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
 from ofa_bert.latency.device import VOCABULARY, Device
 from ofa_bert.models.families.registry import model_class
+from ofa_bert.numerics import log_softmax
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
 from ofa_bert.search import fptas
@@ -38,7 +39,7 @@ from ofa_bert.training.evaluation import predict, stock_forward, to_tensors
 from ofa_bert.training.losses.distillation import logit_loss
 from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.supernet.config import OfaConfig
-from ofa_bert.training.supernet.layer_choice import layers_by_importance, log_softmax
+from ofa_bert.training.supernet.layer_choice import layers_by_importance
 
 SHAPE = "shape.json"  # the winner from scratch: what pretrain --shape takes
 LOG = "fptas-{}.jsonl"

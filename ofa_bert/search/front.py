@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ofa_bert.errors import RunError
+from ofa_bert.numerics import undominated
 from ofa_bert.submodels.values import SubModelConfig
 
 Cost = Callable[[SubModelConfig], float]
@@ -29,11 +30,7 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
 
     Of points with the same value and cost the first one stays.
     """
-    front: list[Point] = []
-    for point in sorted(points, key=lambda p: (p.cost, -p.value)):  # stable: the first of equals stays first
-        if not front or point.value > front[-1].value:
-            front.append(point)
-    return front
+    return undominated(points, lambda point: point.cost, lambda point: point.value)
 
 
 @dataclass(frozen=True)
@@ -64,18 +61,12 @@ def choose(points: Sequence[Point], budget: Budget) -> Point:
     return max(within, key=lambda point: (point.value, -point.cost))
 
 
+_FLAGS = {"latency_ms": "--max_latency_ms", "parameters": "--max_params", "flops": "--max_flops"}
+
+
 def _nothing_fits(points: Sequence[Point], budget: Budget) -> str:
     lows = {name: min(point.costs[name] for point in points) for name in budget.limits}
-    parts = [f"--max_{name} {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()]
+    parts = [f"{_FLAGS[name]} {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()]
     if budget.min_score is not None:
         parts.append(f"--min_score {budget.min_score:g}: the best found has {max(p.score for p in points):.4f}")
     return "no sub-model keeps within " + "; ".join(parts) + ". Give more room, or --min_width and --min_depth less"
-
-
-def hypervolume(front: Sequence[Point], worst_value: float, worst_cost: float) -> float:
-    """The area that a front dominates, down to the worst corner: larger is better (for comparing two fronts)."""
-    area, last = 0.0, worst_value
-    for point in pareto_front([p for p in front if p.cost <= worst_cost and p.value >= worst_value]):
-        area += (point.value - last) * (worst_cost - point.cost)
-        last = point.value
-    return area

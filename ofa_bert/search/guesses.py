@@ -18,11 +18,18 @@ from ofa_bert.search.setup import (
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
 
+GUESSES = "guesses.json"
+PRICES = 60  # of a unit of cost, at which the additive front is asked for its optimum
+BEYOND = 4  # times the largest price that changes the answer, for the ends of the front
+NEAR = 0.5  # of a limit: what costs less is dominated by what comes nearer to it
+# One trial in so many may go to guesses of a kind, fewer than half to both: the search has to have something to do.
+SHAPED, BETWEEN = 3, 8
+
 # What making one layer smaller was measured to hurt: hurts[layer][(heads, ffn)]; hurts[layer][None] is for dropping it.
 Hurts = Sequence[Mapping["tuple[int, int] | None", float]]
 
 
-def additive_front(space: UnevenSpace, hurts: Hurts, cost: Cost, count: int = 60) -> list[SubModelConfig]:
+def additive_front(space: UnevenSpace, hurts: Hurts, cost: Cost, count: int = PRICES) -> list[SubModelConfig]:
     """The sub-models on the convex front when hurts and costs of layers add up, dearest first, each once.
 
     For every price a cost unit can have, each layer takes the option with the smallest hurt + price * cost; that is the
@@ -35,7 +42,7 @@ def additive_front(space: UnevenSpace, hurts: Hurts, cost: Cost, count: int = 60
         # The price at which an option is worth as much as the dearest one.
         prices += [(o[1] - dearest[1]) / (dearest[2] - o[2]) for o in priced if o[1] > dearest[1] and o[2] < dearest[2]]
         options.append(priced)
-    low, high = (min(prices) / 4, max(prices) * 4) if prices else (1.0, 1.0)
+    low, high = (min(prices) / BEYOND, max(prices) * BEYOND) if prices else (1.0, 1.0)
     found: dict[SubModelConfig, None] = {}
     for step in range(count):
         price = low * (high / low) ** (step / max(1, count - 1))
@@ -58,7 +65,6 @@ def _layer_cost(space: UnevenSpace, cost: Cost, option: tuple[int, int] | None) 
     )
 
 
-GUESSES = "guesses.json"
 _GUESS_EXAMPLES = 128  # hurts are sums over examples, so fewer of them do
 
 
@@ -93,10 +99,11 @@ def first_guesses(
     limit = config.limits().get(cost)
     if limit is not None and not config.exits:  # with exits a sub-model need not fit in one piece
         between = [s for s in between if costs(s)[cost] <= limit]
-        shaped = [s for s in shaped if 0.5 * limit <= costs(s)[cost] <= limit]
-    # At most half of the trials: the search has to have something left to do.
+        shaped = [s for s in shaped if NEAR * limit <= costs(s)[cost] <= limit]
     guesses = list(
-        dict.fromkeys([*trained, *_spread(shaped, config.trials // 3), *_spread(between, config.trials // 8)])
+        dict.fromkeys(
+            [*trained, *_spread(shaped, config.trials // SHAPED), *_spread(between, config.trials // BETWEEN)]
+        )
     )
     write_json_atomic(path, {"settings": settings, "guesses": [guess.to_json() for guess in guesses]})
     return guesses

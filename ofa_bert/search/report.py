@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.files.atomic import write_json_atomic
-from ofa_bert.reporting import millions
+from ofa_bert.reporting import millions, pyplot
 from ofa_bert.search.front import Point
 from ofa_bert.search.run_modes import Way
 from ofa_bert.search.setup import Supernet
@@ -111,15 +111,11 @@ def _kinds(points: Sequence[Point]) -> dict[str, list[Point]]:
 def plot(
     front: Sequence[Point], grid: Sequence[Point], winner: Point | None, cost: str, path: Path, title: str
 ) -> None:
-    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    plt = pyplot()
 
     scale = {"latency_ms": 1.0, "parameters": 1e6, "flops": 1e9}[cost]
     unit = {"latency_ms": "latency, ms", "parameters": "parameters, millions", "flops": "GFLOPs"}[cost]
-    figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     for axis, name in ((axes[0], "score"), (axes[1], "loss")):
 
         def value(point: Point, name: str = name) -> float:
@@ -140,4 +136,4 @@ def plot(
     axes[0].legend()
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)

@@ -14,13 +14,13 @@ from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.models.encoder import attention_mask
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.models.supernet import embed, encode
+from ofa_bert.numerics import distance
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.exits.states import all_answers
-from ofa_bert.training.supernet.layer_choice import distance
 
 BATCH = 64
 

@@ -10,6 +10,15 @@ from dataclasses import dataclass
 from ofa_bert.errors import UserError
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, scaled
 
+DROPPED = 0.2  # of the layers of a sub-model drawn at random: few enough that most of them still answer well
+# Of children. Most mix two parents, layer by layer and half of each, since good layers are good in many sub-models; the
+# changes are small, as a front is found by small trades: a step is twice as likely as a layer that comes or goes, which
+# costs a whole layer at once.
+CROSSOVER = 0.7
+FROM_SECOND = 0.5
+MOST_CHANGES, LONGEST_STEP = 3, 2
+KINDS = ("step", "step", "move", "move", "layer")
+
 
 @dataclass(frozen=True)
 class UnevenSpace:
@@ -67,12 +76,12 @@ class UnevenSpace:
         return genes
 
     def draw(self, rng: random.Random) -> dict[str, int]:
-        """Random genes; one layer in five is dropped, as far as `min_depth` allows."""
+        """Random genes; a share DROPPED of the layers is dropped, as far as `min_depth` allows."""
         genes = {
             name: rng.randint(max(low, name.startswith("heads")), high) for name, (low, high) in self.ranges().items()
         }
         for layer in rng.sample(range(self.shape.num_layers), self.shape.num_layers - self.min_depth):
-            if rng.random() < 0.2:
+            if rng.random() < DROPPED:
                 genes[f"heads_{layer}"] = 0
         return genes
 
@@ -99,7 +108,7 @@ def _nearest(values: Sequence[int], wanted: int) -> int:
 
 
 def vary(
-    space: UnevenSpace, parents: Sequence[Mapping[str, int]], rng: random.Random, crossover: float = 0.7
+    space: UnevenSpace, parents: Sequence[Mapping[str, int]], rng: random.Random, crossover: float = CROSSOVER
 ) -> dict[str, int]:
     """A child's genes: two parents mixed layer by layer, then one to three small changes.
 
@@ -110,17 +119,17 @@ def vary(
     child = dict(first)
     if rng.random() < crossover:
         for layer in range(space.shape.num_layers):
-            if rng.random() < 0.5:
+            if rng.random() < FROM_SECOND:
                 for name in (f"heads_{layer}", f"ffn_{layer}"):
                     child[name] = second[name]
     ranges = space.ranges()
-    for _ in range(rng.randint(1, 3)):
-        kind = rng.choice(("step", "step", "move", "move", "layer"))
+    for _ in range(rng.randint(1, MOST_CHANGES)):
+        kind = rng.choice(KINDS)
         if kind == "layer" and space.droppable:
             name = f"heads_{rng.randrange(space.shape.num_layers)}"
             child[name] = 0 if child[name] else rng.randint(1, len(space.heads))
             continue
-        part, size = rng.choice(("heads", "ffn")), rng.randint(1, 2)
+        part, size = rng.choice(("heads", "ffn")), rng.randint(1, LONGEST_STEP)
         kept = [layer for layer in range(space.shape.num_layers) if child[f"heads_{layer}"]]
         layers = rng.sample(kept, min(len(kept), 2 if kind == "move" else 1))
         signs = (1, -1) if kind == "move" else (rng.choice((1, -1)),)

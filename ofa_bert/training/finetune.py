@@ -27,15 +27,18 @@ logger = logging.getLogger(__name__)
 
 
 def finetune(
-    config: FinetuneConfig, datasets: Datasets, observe: Callable[[int, float], None] = lambda step, score: None
+    config: FinetuneConfig,
+    datasets: Datasets,
+    observe: Callable[[int, float], None] = lambda step, score: None,
+    token_cache: Path | None = None,
 ) -> dict[str, Any]:
     """Train on the labels; best/ is the best on dev. Returns what results.json in the output directory says.
 
-    `observe` hears of every evaluation, and may end the run with an exception.
+    `observe` hears of every evaluation, and may end the run with an exception. token_cache: as of `prepare`.
     """
     output = Path(config.output_dir)
     check_output_dir(output, to_json(config), config.resume, "finetune")
-    prepared = prepare(config, datasets, config.held_out_share)
+    prepared = prepare(config, datasets, config.held_out_share, token_cache=token_cache)
     task, model, pad_id = prepared.task, prepared.model, prepared.tokenizer.pad_token_id
     batches = prepared.train_batches(config)
     plan = loop.make_plan(config, batches.steps_per_epoch)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ofa_bert.errors import UserError
+from ofa_bert.errors import UserError, first_line
 from ofa_bert.tasks.task import Datasets, Example, Task
 
 
@@ -15,7 +15,7 @@ def download_glue(task: Task) -> Datasets:
         parts = load_dataset("glue", task.name, splits=["train", *dev.values()])
         train, *devs = [tuple(_downloaded(task, record) for record in part) for part in parts]
     except Exception as error:  # no network, a proxy's HTML page, a full disk, ...: the cure is the same
-        reason = str(error).strip().split("\n")[0]
+        reason = first_line(error)
         raise UserError(
             f"PaddleNLP cannot load GLUE task {task.name} ({type(error).__name__}: {reason}); "
             "download the official files yourself and give their directory with --data_dir"

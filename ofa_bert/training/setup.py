@@ -52,10 +52,12 @@ def prepare(
     datasets: Datasets,
     held_out_share: float = 0.0,
     fresh_head: bool = True,
+    token_cache: Path | None = None,
 ) -> Prepared:
     """Load the model and turn the data into ids; a share of train is held out when asked for.
 
     With `fresh_head`, a classifier or pooler that the source lacks starts at random; else that is a UserError.
+    token_cache: where token ids are kept, for runs that share them; default: in the output directory.
     """
     task = datasets.task
     where = best_of(config.model_name_or_path)
@@ -71,7 +73,7 @@ def prepare(
             f"--max_seq_length {config.max_seq_length}: the model has positions for {longest_input(model)} tokens"
         )
     progress = distributed.is_main()
-    cache = Path(config.output_dir, DIRECTORY)
+    cache = token_cache or Path(config.output_dir, DIRECTORY)
     train, *others = (
         encode_once(split, tokenizer, config.max_seq_length, cache, progress)
         for split in (datasets.train, *datasets.dev.values())

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.data.batches import split_holdout
-from ofa_bert.data.token_ids import DIRECTORY, encode_once, share
+from ofa_bert.data.token_ids import DIRECTORY, encode_once
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import remove, write_json_atomic
 from ofa_bert.files.studies import require_optuna, sqlite_storage
@@ -111,7 +111,6 @@ def _one(optuna: Any, study: Any, config: TuneConfig, datasets: Datasets, output
     }
     directory = _directory(output, trial.number)
     remove(directory)  # of a study that was deleted
-    share(directory, output / DIRECTORY)
     settings = FinetuneConfig(**{**shared(FinetuneConfig, config), "output_dir": str(directory), **chosen})
     logger.info("run %d: %s", trial.number, "  ".join(f"{name} {value:.4g}" for name, value in chosen.items()))
 
@@ -121,7 +120,7 @@ def _one(optuna: Any, study: Any, config: TuneConfig, datasets: Datasets, output
             raise optuna.TrialPruned()
 
     try:
-        found = finetune(settings, datasets, observe)
+        found = finetune(settings, datasets, observe, token_cache=output / DIRECTORY)
     except optuna.TrialPruned:
         logger.info("run %d is stopped: below the median", trial.number)
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)

@@ -94,7 +94,7 @@ def test_a_trimmed_model_answers_as_before(model_type, tmp_path):
     before = answers(tokenizer)
     wanted = model(*map(paddle.to_tensor, before)).numpy()
     vocabulary = tokenizer.get_vocab()
-    smaller, rows = trim_vocabulary(model, tokenizer, words(tmp_path / "kept.txt", *kept, "unheard-of"))
+    smaller, rows = trim_vocabulary(model, tokenizer, words(tmp_path / "kept.txt", *kept, "unheard-of"), tmp_path)
     assert {token: rows[place] for token, place in smaller.get_vocab().items()}.items() <= vocabulary.items()
     count = len(rows)
     assert count == len(kept) + 5 == model.config.vocab_size == len(smaller.get_vocab())
@@ -124,7 +124,9 @@ def test_padding_may_move(tmp_path):
         return model(*(paddle.to_tensor(rows[key]) for key in ("input_ids", "token_type_ids"))).numpy()
 
     wanted = logits(tokenizer)
-    smaller, _ = trim_vocabulary(model, tokenizer, words(tmp_path / "kept.txt", *"a film the plot was dull".split()))
+    smaller, _ = trim_vocabulary(
+        model, tokenizer, words(tmp_path / "kept.txt", *"a film the plot was dull".split()), tmp_path
+    )
     assert smaller.pad_token_id < pad == len(moved) - 1
     np.testing.assert_allclose(logits(smaller), wanted, atol=1e-6)
 
@@ -132,11 +134,11 @@ def test_padding_may_move(tmp_path):
 def test_files_that_cannot_trim(tmp_path):
     model, tokenizer = build(), tokenizer_for(tmp_path, "bert")
     with pytest.raises(UserError, match="cannot be read"):
-        trim_vocabulary(model, tokenizer, tmp_path / "missing")
+        trim_vocabulary(model, tokenizer, tmp_path / "missing", tmp_path)
     with pytest.raises(UserError, match="none of the model's tokens"):
-        trim_vocabulary(model, tokenizer, words(tmp_path / "kept.txt", "nothing", "known"))
+        trim_vocabulary(model, tokenizer, words(tmp_path / "kept.txt", "nothing", "known"), tmp_path)
     (tmp_path / "kept.txt").write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match="not UTF-8"):
-        trim_vocabulary(model, tokenizer, tmp_path / "kept.txt")
+        trim_vocabulary(model, tokenizer, tmp_path / "kept.txt", tmp_path)
     with pytest.raises(UserError, match="no WordPiece tokenizer"):
-        trim_vocabulary(model, byte_pair_tokenizer(tmp_path), words(tmp_path / "kept.txt", "good"))
+        trim_vocabulary(model, byte_pair_tokenizer(tmp_path), words(tmp_path / "kept.txt", "good"), tmp_path)

@@ -3,18 +3,25 @@
 import json
 import math
 import random
+from collections.abc import Sequence
 
 import pytest
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.journal import Journal
-from ofa_bert.search.fptas import Problem, StepCounter, fptas, regret, regrets, w_coefficient, walk
+from ofa_bert.search.fptas import Problem, StepCounter, fptas, regret, w_coefficient, walk
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.shape import Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import ModelShape, uniform
 
 TOP = Shape(24, 16, 1024, 4096)
 TINY = Surroundings(vocab_size=40, max_positions=16, outputs=3)
+
+
+def regrets(problem: Problem, epsilons: Sequence[int], journal: Journal) -> dict[int, float]:
+    """Regret of each epsilon against brute force, which evaluates whatever the journal lacks."""
+    best = fptas(problem, 1, journal).best["W"]
+    return {epsilon: regret(best, fptas(problem, epsilon, journal).best["W"]) for epsilon in epsilons}
 
 
 def problem(candidates=None, error=None, **more):

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Sequence
 
 import pytest
 
 from helpers.paths import ROOT
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.search.front import Budget, Point, choose, hypervolume, pareto_front
+from ofa_bert.search.front import Budget, Point, choose, pareto_front
 from ofa_bert.search.guesses import additive_front
 from ofa_bert.search.nsga2 import Evaluated, Nsga
 from ofa_bert.submodels.counting import count_flops
@@ -262,6 +263,15 @@ from pathlib import Path
 import test_search as t
 found = t.nsga(Path(sys.argv[1]), first=[t.uniform(t.SHAPE, 0.5)]).run(40, done=lambda n: print(n, flush=True))
 """
+
+
+def hypervolume(front: Sequence[Point], worst_value: float, worst_cost: float) -> float:
+    """The area that a front dominates, down to the worst corner: larger is better (for comparing two fronts)."""
+    area, last = 0.0, worst_value
+    for point in pareto_front([p for p in front if p.cost <= worst_cost and p.value >= worst_value]):
+        area += (point.value - last) * (worst_cost - point.cost)
+        last = point.value
+    return area
 
 
 def other_process(directory):

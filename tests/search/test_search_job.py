@@ -17,6 +17,7 @@ from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
+from ofa_bert.numerics import distance
 from ofa_bert.options import arguments
 from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.run_modes import Way
@@ -27,7 +28,6 @@ from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import uneven_space
 from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.tasks.task import Task
-from ofa_bert.training.supernet.layer_choice import distance
 
 TASK = Task("made-up", ("a", "b", "c"), ("accuracy",), ("text",))
 

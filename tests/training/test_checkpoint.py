@@ -89,7 +89,7 @@ def test_a_full_disk_loses_no_model(tmp_path, monkeypatch):
 KILLED = """
 import os, shutil, sys
 sys.path.insert(0, sys.argv[3])
-from ofa_bert import atomic
+from ofa_bert.files import atomic
 
 atomic._exchange = lambda *_: False
 rename, calls = os.rename, []

@@ -4,6 +4,7 @@ import numpy as np
 import paddle
 import pytest
 
+from ofa_bert.numerics import distance
 from ofa_bert.training.losses.distillation import (
     hidden_loss,
     logit_loss,
@@ -11,7 +12,7 @@ from ofa_bert.training.losses.distillation import (
     soft_cross_entropy,
     token_weights,
 )
-from ofa_bert.training.supernet.layer_choice import distance, layers_by_importance
+from ofa_bert.training.supernet.layer_choice import layers_by_importance
 
 RNG = np.random.default_rng(0)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.bundle.manifest import OUTPUT
-from ofa_bert.errors import RunError, UserError
+from ofa_bert.errors import RunError, UserError, first_line
 
 # The first opset in which LayerNormalization is one operator; both supported paddle2onnx versions reach it.
 OPSET = 17
@@ -187,7 +187,3 @@ def _set_dims(value: Any, dims: Sequence[str | int]) -> None:
             shape.dim.add().dim_param = dim
         else:
             shape.dim.add().dim_value = dim
-
-
-def first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

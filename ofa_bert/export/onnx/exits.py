@@ -10,10 +10,11 @@ from paddle import nn
 from ofa_bert.bundle.exits import CERTAINTY, HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.exits.layout import HEAD_PARTS, HEAD_WIDTH
-from ofa_bert.export.onnx.graph import MASKED, Graph
+from ofa_bert.export.onnx.graph import Graph
 from ofa_bert.export.onnx.writer import OPSET, Form, Writer, save
 from ofa_bert.models.encoder import backbone, encoder_layers
 from ofa_bert.models.exit_heads import Exits, Ramp
+from ofa_bert.numerics import MASKED
 
 IDS = (np.int64, ["batch", "sequence"])
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-MASKED = -1e4  # added to the scores of padding, as PaddleNLP does
 OWN = "com.microsoft"  # the domain of ONNX Runtime's own operators
 _IR_VERSION = 8  # of opset 17: older runtimes refuse newer ones
 

@@ -17,9 +17,10 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
-from ofa_bert.errors import RunError
-from ofa_bert.export.onnx.graph import MASKED, Graph
+from ofa_bert.errors import RunError, first_line
+from ofa_bert.export.onnx.graph import Graph
 from ofa_bert.models.encoder import backbone, encoder_layers, model_type_of
+from ofa_bert.numerics import MASKED
 
 OPSET = 17  # the first with LayerNormalization
 ACTIVATIONS = ("gelu", "relu")
@@ -67,7 +68,7 @@ def save(built: Any, target: Path, form: Form) -> None:
     try:
         onnx.checker.check_model(built, full_check=not form.fused and form.weights != "dynamic")
     except Exception as error:  # the checker and shape inference raise three unrelated types
-        raise RunError(f"the ONNX graph is not valid: {str(error).strip().splitlines()[0]}") from error
+        raise RunError(f"the ONNX graph is not valid: {first_line(error)}") from error
     onnx.save_model(built, str(target))
 
 

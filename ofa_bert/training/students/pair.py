@@ -37,11 +37,11 @@ class Pair(NamedTuple):
     about: dict[str, Any]  # what the student is, for ofa_config.json
 
 
-def load_pair(config: DistilConfig, datasets: Datasets) -> Pair:
+def load_pair(config: DistilConfig, datasets: Datasets, token_cache: Path | None = None) -> Pair:
     """Student and teacher; UserError when they differ in vocabulary, task or labels, or the shape cannot be cut."""
     shape = config.shape()
     if shape is not None:
-        return _cut_out(config, datasets, shape)
+        return _cut_out(config, datasets, shape, token_cache)
     teacher, tokenizer, meta = load_model(best_of(config.teacher), config.model_type)
     task = datasets.task
     check_task(config.teacher, meta, task)
@@ -53,7 +53,7 @@ def load_pair(config: DistilConfig, datasets: Datasets) -> Pair:
     if config.max_seq_length > longest_input(teacher):
         longest = longest_input(teacher)
         raise UserError(f"--max_seq_length {config.max_seq_length}: the teacher has positions for {longest} tokens")
-    prepared = prepare(as_training(config, config.student), datasets, config.held_out())
+    prepared = prepare(as_training(config, config.student), datasets, config.held_out(), token_cache=token_cache)
     check_vocabulary(config, tokenizer, prepared.tokenizer, datasets.train[:COMPARED])
     teacher.eval()
     return Pair(prepared, teacher, prepared.model, what_it_is(prepared))
@@ -79,8 +79,8 @@ def check_vocabulary(config: DistilConfig, theirs: Any, own: Any, examples: Sequ
             )
 
 
-def _cut_out(config: DistilConfig, datasets: Datasets, shape: CutShape) -> Pair:
-    prepared = prepare(as_training(config, config.teacher), datasets, config.held_out(), fresh_head=False)
+def _cut_out(config: DistilConfig, datasets: Datasets, shape: CutShape, token_cache: Path | None) -> Pair:
+    prepared = prepare(as_training(config, config.teacher), datasets, config.held_out(), False, token_cache)
     teacher = prepared.model
     if shape.hidden != teacher.config.hidden_size:
         raise UserError(

@@ -33,12 +33,12 @@ def settings(config: PruneConfig) -> dict[str, Any]:
     return {**to_json(config), "weights": fingerprint(config.model_name_or_path, config.model_type)}
 
 
-def prune(config: PruneConfig, datasets: Datasets) -> dict[str, Any]:
+def prune(config: PruneConfig, datasets: Datasets, token_cache: Path | None = None) -> dict[str, Any]:
     """Write best/, the pruned model, not trained again. Returns what results.json says."""
     output, started = Path(config.output_dir), time.monotonic()
     check_output_dir(output, settings(config), config.resume, KIND)
     prepared = prepare(
-        as_training(config, config.model_name_or_path), datasets, config.held_out_share, fresh_head=False
+        as_training(config, config.model_name_or_path), datasets, config.held_out_share, False, token_cache
     )
     model, task, pad_id = prepared.model, prepared.task, prepared.tokenizer.pad_token_id
     flags = {

@@ -39,11 +39,11 @@ def settings(config: DistilConfig) -> dict[str, Any]:
     return {**to_json(config), **found}
 
 
-def distil(config: DistilConfig, datasets: Datasets) -> dict[str, Any]:
+def distil(config: DistilConfig, datasets: Datasets, token_cache: Path | None = None) -> dict[str, Any]:
     """Train the student; best/ is the best on dev. Returns what results.json in the output directory says."""
     output = Path(config.output_dir)
     check_output_dir(output, settings(config), config.resume, KIND)
-    pair = _augmented(config, load_pair(config, datasets))
+    pair = _augmented(config, load_pair(config, datasets, token_cache))
     prepared, task, student = pair.prepared, pair.prepared.task, pair.student
     pad_id = prepared.tokenizer.pad_token_id
     if config.student_dropout is not None:
@@ -68,7 +68,8 @@ def distil(config: DistilConfig, datasets: Datasets) -> dict[str, Any]:
         keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
     trained.train()
-    step = _step(config, pair, getattr(trained, "projection", None))
+    cache = token_cache or output / token_ids.DIRECTORY
+    step = _step(config, pair, getattr(trained, "projection", None), cache)
     loop.fit(config, trained, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "distil")
     own = {
         "task": task.name,
@@ -101,7 +102,7 @@ def _projection(config: DistilConfig, pair: Pair) -> nn.Linear | None:
     return nn.Linear(own, wanted)
 
 
-def _step(config: DistilConfig, pair: Pair, projection: nn.Layer | None) -> loop.Step:
+def _step(config: DistilConfig, pair: Pair, projection: nn.Layer | None, cache: Path) -> loop.Step:
     task = pair.prepared.task
     objective = StudentObjective(
         task.is_regression, config.logit_weight, config.state_weight, config.attention_weight, config.label_weight,
@@ -110,6 +111,5 @@ def _step(config: DistilConfig, pair: Pair, projection: nn.Layer | None) -> loop
     known = None
     if not objective.needs_states:
         pad_id = pair.prepared.tokenizer.pad_token_id
-        cache = Path(config.output_dir, token_ids.DIRECTORY)
         known = TeacherLogits(pair.teacher, pair.prepared.train, task.num_labels, pad_id, cache)
     return student_step(pair.student, pair.teacher, objective, known)

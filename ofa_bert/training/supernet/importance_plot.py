@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ofa_bert.reporting import pyplot
+
 if TYPE_CHECKING:
     from ofa_bert.training.supernet.importance import Importance  # it brings Paddle, which a runtime need not have
 
@@ -16,13 +18,10 @@ FAINTEST = 1e-3  # the lowest end of the colour scale
 
 def importance_plot(importance: Importance, path: Path, title: str) -> None:
     """Two heat maps, layer by rank: heads and FFN neurons, each layer scaled by its largest score."""
-    # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
-    import matplotlib
+    plt = pyplot()
+    from matplotlib import colors
 
-    matplotlib.use("Agg")
-    from matplotlib import colors, pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     panels = ((axes[0], importance.heads, "attention heads"), (axes[1], importance.neurons, "FFN neurons"))
     for axis, scores, name in panels:
         largest = np.maximum(scores.max(axis=1, keepdims=True), 1e-30)
@@ -35,4 +34,4 @@ def importance_plot(importance: Importance, path: Path, title: str) -> None:
         figure.colorbar(image, ax=axis, label="importance, share of the layer's largest")
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)

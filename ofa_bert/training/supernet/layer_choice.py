@@ -10,6 +10,7 @@ from tqdm import tqdm
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
+from ofa_bert.numerics import distance
 from ofa_bert.submodels.values import scaled, uniform
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import predict
@@ -49,17 +50,3 @@ def layers_by_importance(
             kept = min(hurts, key=lambda rest: (hurts[rest], rest))
             by_count[len(kept)] = kept
     return tuple(by_count[count] for count in wanted)
-
-
-def distance(full: np.ndarray, other: np.ndarray, regression: bool) -> float:
-    """Mean KL(full || other) of logits [N, C], or mean squared difference of scores [N, 1]."""
-    if regression:
-        return float(np.mean((full - other) ** 2))
-    log_p, log_q = log_softmax(full), log_softmax(other)
-    return float(np.mean(np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)))
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis, in float64."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
