@@ -1,21 +1,60 @@
-"""Command-line flags as fields of frozen dataclasses: help, default and choices stand beside the field."""
+"""Options: fields of frozen dataclasses that say their help, default, choices and range, once.
+
+    @dataclass(frozen=True, kw_only=True)
+    class Schedule:
+        num_train_epochs: float = option("passes over the training data", 3.0, above=0)
+        stages: Literal["joint", "width,width_depth"] = option("which sub-models are trained when", "joint")
+
+The type is the annotation's: int, float, str, bool, a Literal of strings, a tuple of one of them, or one of these and
+None. A field whose type is such a dataclass is a group: its options belong to the whole. A command line
+(`cli.parser`) and the JSON beside a result are made of options by name, whatever group they stand in.
+
+A message about an option puts its name in backticks, `num_train_epochs` 0; on a command line that reads as a flag.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
-C = TypeVar("C")
+T = TypeVar("T")
 
-REQUIRED = object()
+_RANGES = {
+    "above": ("must be above {}", lambda value, bound: value > bound),
+    "least": ("must be at least {}", lambda value, bound: value >= bound),
+    "most": ("must be at most {}", lambda value, bound: value <= bound),
+    "below": ("must be below {}", lambda value, bound: value < bound),
+}
 
 
-def option(help: str, default: Any = REQUIRED, kind: Callable = str, many: bool = False, choices: Sequence = ()) -> Any:
-    """A dataclass field that is a command-line flag. `kind` converts one word; bool makes it a switch."""
-    metadata = {"help": help, "kind": kind, "many": many, "choices": tuple(choices), "required": default is REQUIRED}
-    return dataclasses.field(default=None if default is REQUIRED else default, metadata=metadata)
+def option(
+    help: str,
+    default: Any = dataclasses.MISSING,
+    kind: Any = None,
+    many: bool = False,
+    choices: Sequence[str] = (),
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    example: str = "",
+) -> Any:
+    """A dataclass field that is an option; without a default it is required.
+
+    choices: the words that a text may be, where they are not the annotation's own. above, least, most, below: the range
+    of a number, or of each of several. example: what a message about the range adds.
+    """
+    bounds = {"above": above, "least": least, "most": most, "below": below}
+    ranges = {name: bound for name, bound in bounds.items() if bound is not None}
+    metadata = {"help": help, "choices": tuple(choices), "ranges": ranges, "example": example}
+    metadata.update(kind=kind, many=many, required=default is dataclasses.MISSING)
+    return dataclasses.field(default=None if default is dataclasses.MISSING else default, metadata=metadata)
 
 
 def whole(text: str) -> int:
@@ -23,22 +62,19 @@ def whole(text: str) -> int:
 
 
 def number(text: str) -> float:
-    value = float(text)
-    if value != value:
-        raise ValueError("not a number")
-    return value
+    return float(text)
 
 
 def positive(config: Any, *names: str) -> list[str]:
     return [
-        f"--{name} {getattr(config, name)}: must be above 0"
+        f"`{name}` {getattr(config, name)}: must be above 0"
         for name in names
         if getattr(config, name) is not None and not getattr(config, name) > 0
     ]
 
 
 def not_negative(config: Any, *names: str) -> list[str]:
-    return [f"--{name} {getattr(config, name)}: must not be negative" for name in names if getattr(config, name) < 0]
+    return [f"`{name}` {getattr(config, name)}: must not be negative" for name in names if getattr(config, name) < 0]
 
 
 def multipliers(config: Any, *names: str) -> list[str]:
@@ -47,39 +83,194 @@ def multipliers(config: Any, *names: str) -> list[str]:
         value = getattr(config, name)
         for item in value if isinstance(value, tuple) else (value,):
             if item is not None and not 0 < item <= 1:
-                problems.append(f"--{name} {item}: must be above 0 and at most 1, for example 0.6666666666666666")
+                problems.append(f"`{name}` {item}: must be above 0 and at most 1, for example 0.6666666666666666")
     return problems
 
 
-def twice(flag: str, values: tuple) -> list[str]:
-    return [f"--{flag} {value}: given twice" for value in dict.fromkeys(values) if values.count(value) > 1]
-
-
-def to_json(config: Any) -> dict[str, Any]:
-    """The resolved command line, for saving beside a result."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def changes(before: Mapping[str, Any], now: Mapping[str, Any], mark: str = "") -> str:
-    """In words what differs between two sets of settings, "" when nothing does; `mark` goes before each name."""
-    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-    return "; ".join(f"{mark}{name} was {before.get(name)}, now {now.get(name)}" for name in names)
+def twice(name: str, values: Sequence[Any]) -> list[str]:
+    return repeated(name, values)
 
 
 def shared(cls: Any, config: Any) -> dict[str, Any]:
-    """The values of `config` for the flags that another configuration has too."""
-    names = {field.name for field in dataclasses.fields(cls)}
-    return {field.name: getattr(config, field.name) for field in dataclasses.fields(config) if field.name in names}
+    """The values of `config` for the options that another dataclass has too."""
+    names = {item.name for item in options_of(cls)}
+    return {name: value for name, value in values_of(config).items() if name in names}
 
 
-def arguments(config: Any, defaults: bool = True) -> list[str]:
-    """The command line that `parse` makes this configuration from; flags at their defaults only with `defaults`."""
+class Option(NamedTuple):
+    """One option of a dataclass: what its field says, and `path`, the names of the groups that lead to it."""
+
+    name: str
+    path: tuple[str, ...]
+    kind: type  # int, float, str or bool
+    many: bool
+    choices: tuple[str, ...]
+    default: Any  # dataclasses.MISSING: it is required
+    help: str
+    ranges: Mapping[str, float]
+    example: str
+
+    @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+    def problems(self, value: Any) -> list[str]:
+        """What is wrong with a value: not among the choices, not in the range."""
+        found = []
+        for item in value if self.many and value is not None else [value]:
+            if item is None:
+                continue
+            if self.choices and item not in self.choices:
+                found.append(f"`{self.name}` {item}: must be one of {', '.join(self.choices)}")
+            wrong = [
+                _RANGES[name][0].format(_shown(bound))
+                for name, bound in self.ranges.items()
+                if not self._fits(name, item)
+            ]
+            if wrong:
+                both = [_RANGES[name][0].format(_shown(bound)) for name, bound in self.ranges.items()]
+                text = " and ".join([both[0], *(words.removeprefix("must be ") for words in both[1:])])
+                found.append(f"`{self.name}` {item}: {text}{self.example}")
+        return found
+
+    def _fits(self, name: str, item: Any) -> bool:
+        return bool(_RANGES[name][1](item, self.ranges[name]))
+
+
+def _shown(bound: float) -> str:
+    return f"{bound:g}"
+
+
+@functools.cache
+def options_of(cls: type) -> tuple[Option, ...]:
+    """The options of a dataclass and of its groups, in their order."""
+    return tuple(_options(cls, (), None))
+
+
+def _options(cls: type, path: tuple[str, ...], defaults: Any) -> Iterator[Option]:
+    hints = typing.get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        own = field.default if defaults is None else getattr(defaults, field.name)
+        if field.default_factory is not dataclasses.MISSING and defaults is None:
+            own = field.default_factory()
+        hint = hints[field.name]
+        if dataclasses.is_dataclass(hint):
+            yield from _options(
+                typing.cast(type, hint), (*path, field.name), None if own is dataclasses.MISSING else own
+            )
+        elif "help" in field.metadata:
+            meta = field.metadata
+            if meta["kind"] is not None or hint is tuple:
+                kind, many, literal = (
+                    {whole: int, number: float, None: str}.get(meta["kind"], meta["kind"]),
+                    meta["many"],
+                    (),
+                )
+            else:
+                kind, many, literal = _kind(hint)
+            if meta["required"]:
+                own = dataclasses.MISSING
+            yield Option(
+                field.name,
+                path,
+                kind,
+                many,
+                meta["choices"] or literal,
+                own,
+                meta["help"],
+                meta["ranges"],
+                meta["example"],
+            )
+
+
+def _kind(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
+    """(type of one word, whether there may be several, the words that it may be)."""
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        (hint,) = [part for part in typing.get_args(hint) if part is not types.NoneType]
+    if typing.get_origin(hint) is tuple:
+        kind, _, literal = _kind(typing.get_args(hint)[0])
+        return kind, True, literal
+    if typing.get_origin(hint) is typing.Literal:
+        return str, False, tuple(typing.get_args(hint))
+    if hint is tuple:
+        return str, True, ()
+    if hint not in (int, float, str, bool):
+        raise TypeError(f"an option cannot be a {hint}")
+    return hint, False, ()
+
+
+def build(cls: type[T], values: Mapping[str, Any]) -> T:
+    """The dataclass with these values by option name; what is left out has its default. TypeError when one is missing."""
+    return typing.cast(T, _build(cls, (), None, options_of(cls), values))
+
+
+def _build(cls: Any, path: tuple[str, ...], defaults: Any, options: Sequence[Option], values: Mapping[str, Any]) -> Any:
+    hints, given = typing.get_type_hints(cls), {}
+    for field in dataclasses.fields(cls):
+        own = field.default if defaults is None else getattr(defaults, field.name)
+        if field.default_factory is not dataclasses.MISSING and defaults is None:
+            own = field.default_factory()
+        if dataclasses.is_dataclass(hints[field.name]):
+            below = None if own is dataclasses.MISSING else own
+            given[field.name] = _build(hints[field.name], (*path, field.name), below, options, values)
+        elif field.name in values and "help" in field.metadata:
+            given[field.name] = values[field.name]
+        elif own is not dataclasses.MISSING:
+            given[field.name] = own
+    return cls(**given)
+
+
+def values_of(value: Any) -> dict[str, Any]:
+    """Option name -> value, of a dataclass with its groups."""
+    found = {}
+    for item in options_of(type(value)):
+        place = value
+        for name in item.path:
+            place = getattr(place, name)
+        found[item.name] = getattr(place, item.name)
+    return found
+
+
+def problems_of(value: Any) -> list[str]:
+    """All that is wrong: each option's own problems, then what `problems()` of each group, and of the whole, says."""
+    values = values_of(value)
+    found = [problem for item in options_of(type(value)) for problem in item.problems(values[item.name])]
+    return found + _problems_together(value)
+
+
+def _problems_together(value: Any) -> list[str]:
+    found: list[str] = []
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner) and not isinstance(inner, type):
+            found += _problems_together(inner)
+    own = getattr(value, "problems", None)
+    return found + (own() if own is not None else [])
+
+
+def repeated(name: str, values: Sequence[Any]) -> list[str]:
+    """A problem for each value of an option that was given twice."""
+    return [f"`{name}` {value}: given twice" for value in dict.fromkeys(values) if list(values).count(value) > 1]
+
+
+def to_json(value: Any) -> dict[str, Any]:
+    """Option name -> value as JSON has it, for saving beside a result."""
+    return typing.cast(dict[str, Any], json.loads(json.dumps(values_of(value))))
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any], quote: str = "") -> str:
+    """In words what differs between two sets of settings, "" when nothing does; `quote` goes around each name."""
+    names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+    return "; ".join(f"{quote}{name}{quote} was {before.get(name)}, now {now.get(name)}" for name in names)
+
+
+def arguments(value: Any, defaults: bool = True) -> list[str]:
+    """The words of the command line that makes this value; options at their defaults only with `defaults`."""
     words: list[str] = []
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if value is None or value is False or (not defaults and value == field.default):
+    for item, own in zip(options_of(type(value)), values_of(value).values(), strict=True):
+        if own is None or own is False or (not defaults and own == item.default):
             continue
-        words.append(f"--{field.name}")
-        if value is not True:
-            words += map(str, value if field.metadata["many"] else [value])
+        words.append(f"--{item.name}")
+        if own is not True:
+            words += map(str, own if item.many else [own])
     return words

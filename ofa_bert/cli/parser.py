@@ -1,30 +1,40 @@
-"""A command line parsed into a dataclass of options; every problem of it is in one message."""
+"""A command line parsed into a dataclass of options (`ofa_bert.options`); every problem of it is in one message.
+
+Parsing imports neither Paddle nor PaddleNLP, so `--help` and a typing mistake answer at once.
+"""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import difflib
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 
 from ofa_bert.errors import UserError
-from ofa_bert.options import C, number, whole
+from ofa_bert.options import Option, build, options_of, problems_of
 
-_WANTED = {whole: "a whole number", number: "a number"}
+T = TypeVar("T")
+
+_WANTED = {int: "a whole number", float: "a number"}
+
+
+def as_flags(text: str) -> str:
+    """A message with its options, which stand in backticks, as flags."""
+    return re.sub(r"`([a-z][a-z0-9_]*)`", r"--\1", text)
 
 
 def parse(
-    cls: type[C],
+    cls: type[T],
     argv: Sequence[str] | None,
     description: str,
     epilog: str = "",
     prog: str | None = None,
     elsewhere: Mapping[str, str] | None = None,
-) -> C:
+) -> T:
     """Parse a command line into `cls`. Every problem is reported in one UserError; `--help` exits as argparse does.
 
-    elsewhere: flag -> why it is refused here, for flags that another use of the command has; default: cls.ELSEWHERE.
+    elsewhere: option -> why it is refused here, for those that another use of the command has.
     """
     parser = _Parser(
         prog=prog,
@@ -33,72 +43,69 @@ def parse(
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=34, width=110),
         allow_abbrev=False,
     )
-    fields = dataclasses.fields(cls)
-    for field in fields:
-        _add(parser, field)
+    options = options_of(cls)
+    for item in options:
+        _add(parser, item)
     namespace, unknown = parser.parse_known_args(argv)
-    elsewhere = elsewhere or getattr(cls, "ELSEWHERE", {})
-    problems = [_unknown(word, fields, elsewhere) for word in unknown if word.startswith("-")]
+    problems = [_unknown(word, options, elsewhere or {}) for word in unknown if word.startswith("-")]
     problems += [f"{word}: belongs to no flag" for word in unknown if not word.startswith("-")]
-    values = {field.name: _convert(field, getattr(namespace, field.name), problems) for field in fields}
-    config = cls(**values)
+    values = {}
+    for item in options:
+        given = getattr(namespace, item.name)
+        if given is None and item.required:
+            problems.append(f"`{item.name}` is required: {item.help.split(';')[0].split('.')[0]}")
+        elif given is not None:
+            values[item.name] = _convert(item, given, problems)
     if not problems:
-        problems = config.problems()
+        made = build(cls, values)
+        problems = problems_of(made)
     if problems:
-        raise UserError("; ".join(problems) + f". '{parser.prog} --help' explains every flag.")
-    return config
+        raise UserError(as_flags("; ".join(problems)) + f". '{parser.prog} --help' explains every flag.")
+    return made
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
+    def error(self, message: str) -> NoReturn:
         raise UserError(f"{message}. '{self.prog} --help' explains every flag.")
 
 
-def _add(parser: argparse.ArgumentParser, field: dataclasses.Field) -> None:
-    meta = field.metadata
-    text = meta["help"].replace("%", "%%")
-    if meta["kind"] is bool:
-        parser.add_argument("--" + field.name, action="store_true", help=text)
+def _add(parser: argparse.ArgumentParser, item: Option) -> None:
+    text = as_flags(item.help).replace("%", "%%")
+    if item.kind is bool:
+        parser.add_argument("--" + item.name, action="store_true", default=None, help=text)
         return
-    if meta["choices"]:
-        text += f" ({', '.join(map(str, meta['choices']))})"
-    if meta["required"]:
+    if item.choices:
+        text += f" ({', '.join(item.choices)})"
+    if item.required:
         text += " [required]"
-    elif field.default is not None:
-        shown = " ".join(map(str, field.default)) if meta["many"] else field.default
+    elif item.default is not None:
+        shown = " ".join(map(str, item.default)) if item.many else item.default
         text += f" [{shown}]"
-    parser.add_argument("--" + field.name, nargs="+" if meta["many"] else None, help=text, metavar=_metavar(meta))
+    metavar = {int: "N", float: "X"}.get(item.kind, "VALUE")
+    parser.add_argument("--" + item.name, nargs="+" if item.many else None, help=text, metavar=metavar)
 
 
-def _metavar(meta: Any) -> str:
-    return {whole: "N", number: "X"}.get(meta["kind"], "VALUE")
-
-
-def _unknown(word: str, fields: Sequence[dataclasses.Field], elsewhere: Mapping[str, str]) -> str:
+def _unknown(word: str, options: Sequence[Option], elsewhere: Mapping[str, str]) -> str:
     flag = word.split("=")[0]
-    if flag in elsewhere:
-        return f"{flag}: {elsewhere[flag]}"
-    close = difflib.get_close_matches(flag, ["--" + field.name for field in fields], n=1)
+    if flag.removeprefix("--") in elsewhere:
+        return f"{flag}: {elsewhere[flag.removeprefix('--')]}"
+    close = difflib.get_close_matches(flag, ["--" + item.name for item in options], n=1)
     return f"{flag}: no such flag" + (f"; did you mean {close[0]}?" if close else "")
 
 
-def _convert(field: dataclasses.Field, given: Any, problems: list[str]) -> Any:
-    meta = field.metadata
-    if given is None:
-        if meta["required"]:
-            problems.append(f"--{field.name} is required: {meta['help'].split(';')[0].split('.')[0]}")
-        return field.default
-    if meta["kind"] is bool:
+def _convert(item: Option, given: Any, problems: list[str]) -> Any:
+    if item.kind is bool:
         return given
-    words = given if meta["many"] else [given]
     values = []
-    for word in words:
+    for word in given if item.many else [given]:
         try:
-            value = meta["kind"](word)
+            value = item.kind(word)
+            if value != value:
+                raise ValueError("not a number")
         except ValueError:
-            problems.append(f"--{field.name} {word}: must be {_WANTED[meta['kind']]}")
+            problems.append(f"`{item.name}` {word}: must be {_WANTED[item.kind]}")
             continue
-        if meta["choices"] and value not in meta["choices"]:
-            problems.append(f"--{field.name} {word}: must be one of {', '.join(map(str, meta['choices']))}")
+        if item.choices and value not in item.choices:
+            problems.append(f"`{item.name}` {word}: must be one of {', '.join(item.choices)}")
         values.append(value)
-    return tuple(values) if meta["many"] else (values[0] if values else None)
+    return tuple(values) if item.many else (values[0] if values else None)

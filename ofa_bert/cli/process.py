@@ -11,6 +11,7 @@ from typing import Any
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ofa_bert.cli.parser import as_flags
 from ofa_bert.errors import UserError
 from ofa_bert.models import device
 from ofa_bert.system import environment
@@ -72,7 +73,7 @@ def _done() -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.write(f"error: {as_flags(message)}\n")
     sys.stderr.flush()
     return code
 
@@ -85,8 +86,15 @@ def _log_to_stderr() -> None:
     log.propagate = False
     # Made anew by every command: standard error may be another stream than in the command before.
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     log.handlers = [handler]
+
+
+class _Formatter(logging.Formatter):
+    """Messages name options; who reads a command's log knows them as flags."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return as_flags(super().format(record))
 
 
 def show(text: str) -> None:

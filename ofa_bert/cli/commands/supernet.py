@@ -15,20 +15,19 @@ Early exits:        python -u ./run_glue_ofa.py --exits deebert --model_name_or_
     explains. Then python -m ofa_bert exits chooses the threshold.
 """
 
-import dataclasses
 import sys
 
 from ofa_bert.cli.commands import train_exits
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, run_command, show
+from ofa_bert.options import options_of
 from ofa_bert.training.exits.config import ExitTrainConfig
 from ofa_bert.training.supernet.config import OfaConfig
 
-# Flags that --exits alone has.
-_EXIT_FLAGS = {
-    f"--{field.name}": "is about early exits; --exits is required with it"
-    for field in dataclasses.fields(ExitTrainConfig)
-    if field.name not in {field.name for field in dataclasses.fields(OfaConfig)}
+# What --exits alone has.
+_EXIT_OPTIONS = {
+    name: "is about early exits; --exits is required with it"
+    for name in {item.name for item in options_of(ExitTrainConfig)} - {item.name for item in options_of(OfaConfig)}
 }
 
 
@@ -36,7 +35,7 @@ def run(argv):
     given = sys.argv[1:] if argv is None else argv
     if any(word.split("=")[0] == "--exits" for word in given):
         return train_exits.run(given)
-    config = parse(OfaConfig, argv, *__doc__.split("\n\n", 1), elsewhere=_EXIT_FLAGS)
+    config = parse(OfaConfig, argv, *__doc__.split("\n\n", 1), elsewhere=_EXIT_OPTIONS)
     datasets = begin(config)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed

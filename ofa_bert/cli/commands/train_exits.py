@@ -11,11 +11,13 @@ with exits.safetensors beside it. Then: python -m ofa_bert exits
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
-from ofa_bert.training.exits.config import ExitTrainConfig
+from ofa_bert.training.exits.config import SUPERNET, SUPERNET_OPTIONS, ExitTrainConfig
 
 
 def run(argv):
-    config = parse(ExitTrainConfig, argv, *__doc__.split("\n\n", 1))
+    config = parse(
+        ExitTrainConfig, argv, *__doc__.split("\n\n", 1), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET)
+    )
     datasets = begin(config)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed

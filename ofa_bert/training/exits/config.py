@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.exits.policy import CRITERIA
@@ -14,8 +13,8 @@ from ofa_bert.training.config import DEVICES, TrainConfig
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
 HEAD_NAMES = ("ramp", "attention")
-_SUPERNET = "trains a supernet; do that first without --exits: exits trained on its directory serve its sub-models"
-_SUPERNET_FLAGS = (
+SUPERNET = "trains a supernet; do that first without --exits: exits trained on its directory serve its sub-models"
+SUPERNET_OPTIONS = (
     "width_mult_list", "depth_mult_list", "lambda_logit", "lambda_rep", "layer_choice", "stages", "width_stage_share",
     "supernet_dropout", "keep_best_sub_models",
 )  # fmt: skip
@@ -24,8 +23,6 @@ _SUPERNET_FLAGS = (
 @dataclass(frozen=True)
 class ExitTrainConfig(TrainConfig):
     """run_glue_ofa.py --exits."""
-
-    ELSEWHERE: ClassVar = {f"--{name}": _SUPERNET for name in _SUPERNET_FLAGS}
 
     exits: str = option(
         "how exits are trained: deebert freezes the model and trains the heads alone; geep trains model and heads in"
