@@ -14,6 +14,7 @@ MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"  # for the `tokenizers` library; absent when the model's tokenizer has no such form
 INPUTS = ("input_ids", "token_type_ids")  # int64 [B, T]; the padding mask is derived inside
 OUTPUT = "logits"  # float32 [B, C]; Paddle's static models have a name of their own for it
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
 STATIC_PREFIX = "inference"
 PARAMETERS = "inference.pdiparams"
 PROGRAMS = ("inference.json", "inference.pdmodel")  # from Paddle 3, from Paddle 2

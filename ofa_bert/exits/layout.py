@@ -33,8 +33,8 @@ class ExitLayout:
         return tuple((i, layer) for i, layer in enumerate(sub_model.layers[:-1]) if layer in self.layers)
 
 
-def default_criterion(meta: Mapping[str, Any], num_labels: int) -> str:
+def default_criterion(training: str, num_labels: int) -> str:
     """What a threshold is compared with unless the user says: by how the exits were trained, and for what."""
     if num_labels == 1:
         return FOR_REGRESSION[0]
-    return "normalised" if meta.get(EXITS, {}).get("training") == "geep" else "entropy"
+    return "normalised" if training == "geep" else "entropy"

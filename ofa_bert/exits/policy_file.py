@@ -46,7 +46,8 @@ def policy_json(
 
 def read_policy(
     where: str,
-    meta: Mapping[str, Any],
+    sub_model: SubModelConfig,
+    task: Task,
     layout: ExitLayout,
     layers: Sequence[int],
     vocab_size: int,
@@ -65,18 +66,18 @@ def read_policy(
         if about["mode"] not in MODES or not set(about["ask"]) <= set(range(len(layers) - 1)):
             raise ValueError
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"--exit_policy {path}: is no {EXIT_POLICY} of python -m ofa_bert exits") from None
-    wanted = layers, layout.to_json(), meta["sub_model"], meta["task"]["name"]
+        raise UserError(f"`exit_policy` {path}: is no {EXIT_POLICY} of python -m ofa_bert exits") from None
+    wanted = layers, layout.to_json(), sub_model.to_json(), task.name
     for what, has, needs in zip(("layers", "exits", "sub-model", "task"), own, wanted):
         if has != needs:
             raise UserError(
-                f"--exit_policy {path}: was chosen for the {what} {has}, this model has {needs}; choose one for this"
-                " model with python -m ofa_bert exits and the same --width_mult and --depth_mult"
+                f"`exit_policy` {path}: was chosen for the {what} {has}, this model has {needs}; choose one for this"
+                " model with python -m ofa_bert exits and the same `width_mult` and `depth_mult`"
             )
     table = path.with_name(TABLE)
     found = _table(table, layers, vocab_size, kept_tokens) if table.is_file() else None
     if found is None and about["mode"] == "predicted":
-        raise UserError(f"--exit_policy {path}: predicts exits, and {TABLE} does not lie beside it; make it anew")
+        raise UserError(f"`exit_policy` {path}: predicts exits, and {TABLE} does not lie beside it; make it anew")
     return Chosen({key: value for key, value in about.items() if key != "model"}, found)
 
 

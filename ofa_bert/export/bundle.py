@@ -31,8 +31,8 @@ from ofa_bert.files.atomic import atomic_directory, write_json_atomic
 from ofa_bert.models.encoder import backbone, longest_input, model_type_of
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.system.provenance import versions
-from ofa_bert.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _COMPARED_SENTENCES = 64
 def export_bundle(
     model: nn.Layer,
     tokenizer: Any,
-    meta: Mapping[str, Any],
+    record: ModelRecord,
     directory: str | Path,
     max_seq_length: int,
     onnx: bool = False,
@@ -57,7 +57,7 @@ def export_bundle(
 ) -> dict[str, Any]:
     """Write the bundle of `model` (a full model or an extracted sub-model) and return its manifest.
 
-    `meta` is the model's ofa_config.json; its shape, sub_model, task, score and scores go into the manifest.
+    `record` is the model's; its shape, sub_model, task, score and scores go into the manifest.
     Every written model is loaded again and its logits are compared with those of `model` on several batch
     sizes and lengths, with `data` on sentences too, and its score on dev. In fp32 a difference above `tolerance`, in
     other precisions one as large as the logits' spread, or a score lower by more than `max_drop` points is a
@@ -67,13 +67,13 @@ def export_bundle(
     UserError for an impossible length, labels that do not fit the classifier, a missing package or data, and a
     directory that holds something else.
     """
-    _check(model, meta, max_seq_length)
+    _check(model, record, max_seq_length)
     names = plan(precisions, onnx, fused)
     check_plan(model, names, data is not None)
     policy = None
     if exits and exit_policy:
         layers, vocab_size = depths(model, exits), model.config.vocab_size
-        policy = read_policy(exit_policy, meta, exits.layout, layers, vocab_size, kept_tokens)
+        policy = read_policy(exit_policy, record.sub_model, record.task, exits.layout, layers, vocab_size, kept_tokens)
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
         probes = _probes(model, max_seq_length) + _sentences(model, data)
         judge = Judge(model, probes, tolerance, data, max_drop)
@@ -83,12 +83,12 @@ def export_bundle(
         for name in names:
             reports.append(exporter.add(name))
             logger.info("%s", _line(reports[-1]))
-        written = {} if exits is None else {EXITS: add_exits(exporter, exits, names, meta, policy)}
+        written = {} if exits is None else {EXITS: add_exits(exporter, exits, names, record, policy)}
         tokenizer.save_pretrained(str(bundle))
         manifest = {
             "format": FORMAT,
             "kind": "bundle",
-            **_description(model, meta),
+            **_description(model, record),
             "max_seq_length": max_seq_length,
             "inputs": list(INPUTS),
             "compared_shapes": [list(ids.shape) for ids, _ in probes],
@@ -124,32 +124,33 @@ def _sentences(model: nn.Layer, data: Data | None) -> list[Probe]:
     ]
 
 
-def _check(model: nn.Layer, meta: Mapping[str, Any], max_seq_length: int) -> None:
+def _check(model: nn.Layer, record: ModelRecord, max_seq_length: int) -> None:
     config, limit = model.config, longest_input(model)
     if not 1 <= max_seq_length <= limit:
-        raise UserError(f"--max_seq_length {max_seq_length}: the model has positions for 1 to {limit} tokens")
-    task = meta.get("task")
-    outputs = Task.from_json(task).num_labels if task else config.num_labels
-    if outputs != config.num_labels:
+        raise UserError(f"`max_seq_length` {max_seq_length}: the model has positions for 1 to {limit} tokens")
+    outputs = record.task.num_labels if record.task else config.num_labels
+    if record.task and outputs != config.num_labels:
         raise UserError(
-            f"task {task['name']} needs {outputs} outputs, the classifier has {config.num_labels};"
+            f"task {record.task.name} needs {outputs} outputs, the classifier has {config.num_labels};"
             " export with the task that the model was trained for"
         )
 
 
-def _description(model: nn.Layer, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _description(model: nn.Layer, record: ModelRecord) -> dict[str, Any]:
     """The part of the manifest that says what the model is."""
-    task = meta.get("task")
+    task = record.task
+    scores = {"scores": dict(record.scores)} if record.scores else {}
     return {
         "model_type": model_type_of(model),
-        "shape": meta.get("shape"),
-        "sub_model": meta.get("sub_model"),
-        "task": task,
-        "labels": task["labels"] if task else [],
+        "shape": record.shape and record.shape.to_json(),
+        "sub_model": record.sub_model and record.sub_model.to_json(),
+        "task": task and task.to_json(),
+        "labels": list(task.labels) if task else [],
         "num_labels": model.config.num_labels,
         "parameters": sum(int(np.prod(parameter.shape)) for parameter in model.parameters()),
         "pad_token_id": backbone(model).pad_token_id,
-        **{key: meta[key] for key in ("score", "scores") if key in meta},
+        **({} if record.score is None else {"score": record.score}),
+        **scores,
     }
 
 

@@ -26,13 +26,14 @@ from ofa_bert.files.atomic import EXIT_POLICY, write_json_atomic
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.exit_graphs import UpTo, depths
 from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.runtime.opening import Backend, ExitParts, open_part_files
 
 logger = logging.getLogger(__name__)
 
 
 def add_exits(
-    exporter: Exporter, exits: Exits, names: Sequence[str], meta: Mapping[str, Any], chosen: Chosen | None
+    exporter: Exporter, exits: Exits, names: Sequence[str], record: ModelRecord, chosen: Chosen | None
 ) -> dict[str, Any]:
     """Write exits/ into the bundle, in each of `names` that parts can be written in; returns the manifest's entry."""
     model, bundle = exporter.model, exporter.bundle
@@ -41,7 +42,7 @@ def add_exits(
     entry = {
         "head": exits.layout.head,
         "layers": list(depths(model, exits)),
-        "criterion": default_criterion(meta, model.config.num_labels),
+        "criterion": default_criterion(record.exits.training if record.exits else "", model.config.num_labels),
         "chosen": chosen and chosen.about,
         "policy": None,
         "table": None,

@@ -26,9 +26,9 @@ def measure_table(config: LatencyConfig) -> LatencyTable:
     """Measure, write --output, and warn when the table predicts its held-out sub-models badly."""
     where = best_of(config.model)
     # What lacks a classifier gets one: its width hardly costs time.
-    fresh = None if locate(where, config.model_type).meta.get("task") else 2
-    model, _, meta = load_model(where, config.model_type, num_labels=fresh)
-    if meta.get("sub_model"):
+    fresh = None if locate(where, config.model_type).record.task else 2
+    model, _, record = load_model(where, config.model_type, num_labels=fresh)
+    if record.is_sub_model:
         raise UserError(f"--model {config.model}: is an exported sub-model; a table is made for a full model")
     if config.length > longest_input(model):
         raise UserError(f"--length {config.length}: the model has positions for {longest_input(model)} tokens")
@@ -41,9 +41,9 @@ def measure_table(config: LatencyConfig) -> LatencyTable:
         return measure_sub_models(device, config.model_type, model.config, shape, models)
 
     table = calibrate(shape, measure, config.min_width, device.setting(), config.models, config.check)
-    if meta.get(EXITS):
+    if record.exits is not None:
         model.eval()
-        table = measure_exits(device, model, load_exits(where, meta, model), table)
+        table = measure_exits(device, model, load_exits(where, record, model), table)
     table.save(config.output)
     error = table.error
     if error["median_error"] > GOAL_ERROR or error["rank_correlation"] < GOAL_RANKS:

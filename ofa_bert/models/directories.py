@@ -19,6 +19,7 @@ from ofa_bert.files.atomic import (
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.encoder import encoder_layers, resize
 from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.pretrained import (
     build_config,
     fill,
@@ -26,7 +27,6 @@ from ofa_bert.models.pretrained import (
     locate,
     set_epsilon,
 )
-from ofa_bert.submodels.values import SubModelConfig
 
 WEIGHTS = "model.safetensors"
 
@@ -37,8 +37,8 @@ def load_model(
     num_labels: int | None = None,
     tokenizer_name_or_path: str | None = None,
     **config_overrides: Any,
-) -> tuple[nn.Layer, Any, dict[str, Any]]:
-    """(model, tokenizer, content of ofa_config.json or {}) from a directory or a PaddleNLP model name.
+) -> tuple[nn.Layer, Any, ModelRecord]:
+    """(model, tokenizer, record) from a directory or a PaddleNLP model name.
 
     A directory is in PaddleNLP's or Hugging Face's layout, float32 or half precision, with or without the
     encoder's prefix and pooler; or one that `save_model` wrote, sub-models included. It is only read.
@@ -49,7 +49,7 @@ def load_model(
     """
     source = locate(name_or_path, model_type)
     config = build_config(source, model_type, num_labels, config_overrides)
-    sub_model = SubModelConfig.from_json(source.meta["sub_model"]) if source.meta.get("sub_model") else None
+    sub_model = source.record.sub_model
     if sub_model is not None:
         config.num_hidden_layers = sub_model.depth
     model = model_class(model_type)(config)
@@ -59,22 +59,22 @@ def load_model(
     fill(model, source, fresh_heads=num_labels is not None)
     if tokenizer_name_or_path is not None:
         source = replace(source, tokenizer_from=tokenizer_name_or_path)
-    return model, load_tokenizer(source, model_type, config.vocab_size), source.meta
+    return model, load_tokenizer(source, model_type, config.vocab_size), source.record
 
 
 def save_model(
     directory: str | Path,
     model: nn.Layer,
     tokenizer: Any,
-    meta: Mapping[str, Any],
+    record: ModelRecord,
     beside: Mapping[str, nn.Layer] | None = None,
 ) -> None:
-    """Write config.json, model.safetensors, the tokenizer and ofa_config.json (= `meta`), all at once.
+    """Write config.json, model.safetensors, the tokenizer and ofa_config.json (`record`), all at once.
 
     The weights of every layer in `beside` go to <name>.safetensors, which PaddleNLP does not look at.
 
     Plain PaddleNLP's from_pretrained reads the directory of a full model. An extracted sub-model needs its
-    `SubModelConfig` as meta["sub_model"], for `load_model` to give its layers their shapes.
+    `SubModelConfig` in its record, for `load_model` to give its layers their shapes.
     A kill leaves the old directory or the new one; RunError when the disk is full or refuses.
     """
     model = bare(model)
@@ -87,7 +87,7 @@ def save_model(
         write_weights(new / WEIGHTS, arrays_of(model))
         for name, layer in (beside or {}).items():
             write_weights(new / f"{name}.safetensors", arrays_of(layer))
-        write_json_atomic(new / MODEL_META, dict(meta))
+        write_json_atomic(new / MODEL_META, record.to_json())
 
 
 def arrays_of(model: nn.Layer) -> dict[str, np.ndarray]:

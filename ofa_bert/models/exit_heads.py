@@ -14,6 +14,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, HEAD_PARTS, HEAD_WIDTH, HEADS, ExitLayout
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.encoder import backbone, encoder_layers, model_type_of
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.pretrained import check_shapes, put_weights
 from ofa_bert.submodels.values import SubModelConfig
 
@@ -138,12 +139,12 @@ def exits_of_sub_model(exits: Exits | None, small: nn.Layer, sub_model: SubModel
     return extract_exits(exits, small, sub_model) if exits and exits.layout.points(sub_model) else None
 
 
-def load_exits(directory: str | Path, meta: Mapping[str, Any], model: nn.Layer) -> Exits:
+def load_exits(directory: str | Path, record: ModelRecord, model: nn.Layer) -> Exits:
     """The exits that lie beside a model, in eval mode. UserError when there are none or they fit another model."""
     path = Path(directory, f"{EXITS}.safetensors")
-    if not meta.get(EXITS):
+    if record.exits is None:
         raise UserError(f"{directory}: has no exits; train them with run_glue_ofa.py --exits")
-    exits = Exits(model, ExitLayout.from_json(meta[EXITS]))
+    exits = Exits(model, record.exits.layout)
     weights = read_weights(path)
     different = sorted(set(weights) ^ set(exits.state_dict()))
     if different:

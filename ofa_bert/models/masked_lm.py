@@ -91,7 +91,7 @@ class Loaded(NamedTuple):
 def load(name_or_path: str, model_type: str) -> Loaded:
     """A masked-LM in PaddleNLP's or Hugging Face's layout, or an encoder of any kind with a fresh head."""
     source = locate(name_or_path, model_type)
-    if source.meta.get("sub_model"):
+    if source.record.is_sub_model:
         raise UserError(f"{name_or_path}: is an exported sub-model; pre-training knows only equal layers")
     config = build_config(source, model_type, 2, {})
     model = build(model_type, config)

@@ -18,6 +18,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META, finish_replacement, read_json
 from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.families.registry import MODEL_TYPES, model_class, tokenizer_class
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.parameter_names import to_paddle
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Source:
     config: dict[str, Any]
     weights: Path
     tokenizer_from: str
-    meta: dict[str, Any]
+    record: ModelRecord
 
 
 def locate(name_or_path: str | Path, model_type: str) -> Source:
@@ -64,12 +65,11 @@ def _local(directory: Path) -> Source:
         hint = f"; did you mean {directory / 'best'}?" if (directory / "best").is_dir() else ""
         raise UserError(f"{directory}: is no model directory; it has no config.json{hint}")
     meta_file = directory / MODEL_META
-    meta = read_json(meta_file) if meta_file.exists() else {}
+    record = ModelRecord.from_json(read_json(meta_file), str(meta_file)) if meta_file.exists() else ModelRecord()
     config = read_json(found[0])
-    for path, value in ((found[0], config), (meta_file, meta)):
-        if not isinstance(value, dict):
-            raise UserError(f"{path}: must hold a JSON object, not {type(value).__name__}")
-    return Source(str(directory), config, find_weights(directory), str(directory), meta)
+    if not isinstance(config, dict):
+        raise UserError(f"{found[0]}: must hold a JSON object, not {type(config).__name__}")
+    return Source(str(directory), config, find_weights(directory), str(directory), record)
 
 
 def _known_by_name(name: str, model_type: str) -> Source:
@@ -84,7 +84,7 @@ def _known_by_name(name: str, model_type: str) -> Source:
             f"{name}: neither a local directory nor a model that PaddleNLP can fetch ({reason});"
             " name a directory with config.json, weights and vocabulary, or check the network"
         ) from error
-    return Source(name, copy.deepcopy(config), Path(path), name, {})
+    return Source(name, copy.deepcopy(config), Path(path), name, ModelRecord())
 
 
 def build_config(source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, Any]) -> Any:

@@ -1,39 +1,165 @@
-"""What stands beside weights in `ofa_config.json`."""
+"""What stands beside weights in `ofa_config.json`: what a model is, what it was trained for and by which settings.
+
+Imports no Paddle: a search or a server reads records of models that it does not load.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ofa_bert.errors import UserError
-from ofa_bert.options import to_json
+from ofa_bert.exits.layout import EXITS, ExitLayout
+from ofa_bert.files.fields import Fields
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Task
 
 FORMAT = 1
+KINDS = ("teacher", "supernet", "sub_model", "pretrained")
+Scores = Mapping[str, Any]  # metric -> value; of a supernet, sub-model's name -> its scores
+_CURE = "take a directory that ofa_bert wrote, whole"
 
 
-def describe(task: Task, config: Any, kind: str, **more: Any) -> dict[str, Any]:
-    """The dictionary for `ofa_config.json`. `kind` is teacher, supernet or sub_model."""
-    return {
-        "format": FORMAT,
-        "kind": kind,
-        "task": task.to_json(),
-        "model_type": config.model_type,
-        "max_seq_length": config.max_seq_length,
-        "seed": getattr(config, "seed", None),
-        "config": to_json(config),
-        "versions": versions(),
-        **more,
-    }
+@dataclass(frozen=True, kw_only=True)
+class ExitRecord:
+    """Which exits hang on a model, and how they were trained."""
+
+    layout: ExitLayout
+    training: str
+    share: float = 0.0  # of a head's loss that is its distance from the last exit
+    sub_models: tuple[str, ...] = ()
+    held_out: int = 0  # training examples that a threshold may be chosen on
+    held_out_seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            **self.layout.to_json(),
+            "training": self.training,
+            "lambda": self.share,
+            "sub_models": list(self.sub_models),
+            "held_out": {"count": self.held_out, "seed": self.held_out_seed},
+        }
+
+    @classmethod
+    def of(cls, fields: Fields) -> ExitRecord:
+        held_out = fields.inner("held_out") if "held_out" in fields else None
+        return cls(
+            layout=ExitLayout(fields.text("head"), fields.wholes("layers", least=0)),
+            training=fields.text("training", default=""),
+            share=fields.number("lambda", 0, 1, default=0.0),
+            sub_models=fields.texts("sub_models", default=()),
+            held_out=0 if held_out is None else held_out.whole("count", least=0),
+            held_out_seed=0 if held_out is None else held_out.whole("seed", least=0),
+        )
 
 
-def check_task(where: str, meta: Mapping[str, Any], task: Task) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ModelRecord:
+    """The content of an ofa_config.json; all of it empty for a model from elsewhere.
+
+    config: the settings of the run that made it, by option name. teacher: the scores of what taught it. more: what no
+    other part of the package reads.
+    """
+
+    kind: str = ""
+    task: Task | None = None
+    model_type: str = ""
+    max_seq_length: int = 0
+    seed: int | None = None
+    shape: ModelShape | None = None
+    space: SearchSpace | None = None
+    sub_model: SubModelConfig | None = None
+    exits: ExitRecord | None = None
+    scores: Scores = field(default_factory=dict)
+    score: float | None = None
+    step: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=versions)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        values = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "task": self.task and self.task.to_json(),
+            "model_type": self.model_type,
+            "max_seq_length": self.max_seq_length or None,
+            "seed": self.seed,
+            "shape": self.shape and self.shape.to_json(),
+            "space": self.space and self.space.to_json(),
+            "sub_model": self.sub_model and self.sub_model.to_json(),
+            EXITS: self.exits and self.exits.to_json(),
+            "scores": dict(self.scores) or None,
+            "score": self.score,
+            "step": self.step,
+            "config": dict(self.config) or None,
+            "versions": dict(self.versions),
+            **self.more,
+        }
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, value: Any, where: str) -> ModelRecord:
+        """UserError, with the place, for anything that `to_json` does not write; unknown fields are kept in `more`."""
+        fields = Fields(value, where, _CURE)
+        if fields.whole("format", default=FORMAT) != FORMAT:
+            fields.wrong("format", f"{FORMAT}, which this version reads")
+        made = {
+            name: fields.made(name, make) if name in fields else None
+            for name, make in (
+                ("task", Task.from_json),
+                ("shape", ModelShape.from_json),
+                ("space", SearchSpace.from_json),
+                ("sub_model", SubModelConfig.from_json),
+            )
+        }
+        known = {"format", EXITS, *(item.name for item in dataclasses.fields(cls))} - {"more"}
+        record = cls(
+            kind=fields.text("kind", KINDS, default=""),
+            model_type=fields.text("model_type", default=""),
+            max_seq_length=fields.whole("max_seq_length", least=3, default=0),
+            seed=fields.whole("seed", least=0, default=None),
+            exits=ExitRecord.of(fields.inner(EXITS)) if EXITS in fields else None,
+            scores=fields.mapping("scores", default={}),
+            score=fields.number("score", default=None),
+            step=fields.whole("step", least=0, default=None),
+            config=fields.mapping("config", default={}),
+            versions=fields.mapping("versions", default={}),
+            more={name: content for name, content in value.items() if name not in known},
+            **made,
+        )
+        record._check_together(fields)
+        return record
+
+    def _check_together(self, fields: Fields) -> None:
+        if self.sub_model is not None:
+            if self.shape is None:
+                fields.wrong("shape", "there, beside a sub_model")
+            fields.made("sub_model", lambda _: self.sub_model.check_fits(self.shape))  # type: ignore[union-attr,arg-type]
+        if self.task is not None and self.shape is not None and self.shape.num_labels != self.task.num_labels:
+            fields.wrong("shape", f"that of a model with {self.task.num_labels} outputs, as the task has")
+
+    @property
+    def is_supernet(self) -> bool:
+        return self.space is not None
+
+    @property
+    def is_sub_model(self) -> bool:
+        return self.sub_model is not None
+
+    def settings(self, where: str) -> Fields:
+        """What the run that made the model was told."""
+        return Fields(self.config, f"{where}: config", _CURE)
+
+
+def check_task(where: str, record: ModelRecord, task: Task) -> None:
     """Refuse a model that was finetuned for other labels than this task's."""
-    if not meta.get("task"):
-        return
-    other = Task.from_json(meta["task"])
-    if (other.name, other.labels) != (task.name, task.labels):
+    other = record.task
+    if other is not None and (other.name, other.labels) != (task.name, task.labels):
         raise UserError(
             f"{where} was finetuned for task {other.name} with labels {list(other.labels) or 'numbers'}, but this run"
             f" is for {task.name} with {list(task.labels) or 'numbers'}; take the directory that run_glue.py made"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,24 +9,24 @@ from typing import Any
 import paddle
 
 from ofa_bert.data.batches import Batch
+from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.models.encoder import shape_of
-from ofa_bert.models.record import describe
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import forward, whole
 from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import loop
-from ofa_bert.training.config import FinetuneConfig
 from ofa_bert.training.evaluation import score, stock_forward
 from ofa_bert.training.losses.task import task_loss
-from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
-from ofa_bert.training.setup import Prepared, prepare
-
-logger = logging.getLogger(__name__)
+from ofa_bert.training.run import Training, train
+from ofa_bert.training.run_directory import Evaluation, check_output_dir
+from ofa_bert.training.settings import FinetuneJob
+from ofa_bert.training.setup import TrainingSetup, prepare
 
 
 def finetune(
-    config: FinetuneConfig,
+    job: FinetuneJob,
     datasets: Datasets,
     observe: Callable[[int, float], None] = lambda step, score: None,
     token_cache: Path | None = None,
@@ -36,42 +35,43 @@ def finetune(
 
     `observe` hears of every evaluation, and may end the run with an exception. token_cache: as of `prepare`.
     """
-    output = Path(config.output_dir)
-    check_output_dir(output, to_json(config), config.resume, "finetune")
-    prepared = prepare(config, datasets, config.held_out_share, token_cache=token_cache)
-    task, model, pad_id = prepared.task, prepared.model, prepared.tokenizer.pad_token_id
-    batches = prepared.train_batches(config)
-    plan = loop.make_plan(config, batches.steps_per_epoch)
-    optimizer = loop.make_optimizer(config, model, plan)
-    state = restore(output, model, optimizer) if config.resume else {}
-    meta = describe(task, config, **what_it_is(prepared))
-    keeper = Keeper(output, model, prepared.tokenizer, meta, state)
+    output, settings = Path(job.output_dir), to_json(job)
+    check_output_dir(output, settings, job.loop.resume, "finetune")
+    setup = prepare(job.model, job.loop, datasets, token_cache or output / DIRECTORY, job.held_out_share)
+    task, model = setup.task, setup.model
 
-    def checkpoint(step: int) -> None:
-        model.eval()
-        scores = score(task, stock_forward(model), prepared.dev, pad_id, label="dev")
-        model.train()
-        logger.info("step %d  dev %s", step, as_text(scores))
-        keeper.consider("best", step, scores["score"], scores)
-        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
-        observe(step, scores["score"])
+    def evaluate() -> Evaluation:
+        scores = score(task, stock_forward(model), setup.dev, setup.tokenizer.pad_token_id, label="dev")
+        return Evaluation(score=scores["score"], scores=scores, lines=[f"dev {as_text(scores)}"])
 
-    model.train()
-    step = finetune_step(model, task.is_regression)
-    loop.fit(config, model, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "finetune")
-    own = {
-        "task": task.name,
-        "best": keeper.best["best"],
-        "last": keeper.history[-1],
-    }
-    return keeper.write_results(config, own)
+    training = Training(
+        name="finetune",
+        model=model,
+        tokenizer=setup.tokenizer,
+        record=trained_record(setup, job.model.model_type, settings, **what_it_is(setup)),
+        batches=setup.train_batches(job.loop),
+        make_step=lambda plan: finetune_step(model, task.is_regression),
+        evaluate=evaluate,
+        observe=observe,
+    )
+    kept = train(training, output, job.loop, job.optimizer)
+    return kept.write_results(settings, {"task": task.name, "best": kept.best["best"], "last": kept.history[-1]})
 
 
-def what_it_is(prepared: Prepared) -> dict[str, Any]:
-    """The full model's shape; of a sub-model that is finetuned further, what it was cut from and how."""
-    if prepared.meta.get("sub_model"):
-        return {"kind": "sub_model", "shape": prepared.meta["shape"], "sub_model": prepared.meta["sub_model"]}
-    return {"kind": "teacher", "shape": shape_of(prepared.model).to_json()}
+def what_it_is(setup: TrainingSetup) -> dict[str, Any]:
+    """Kind and shape of a full model; of a sub-model that is trained further, what it was cut from and how."""
+    source = setup.record
+    if source.is_sub_model:
+        return {"kind": "sub_model", "shape": source.shape, "sub_model": source.sub_model}
+    return {"kind": "teacher", "shape": shape_of(setup.model)}
+
+
+def trained_record(setup: TrainingSetup, model_type: str, settings: dict[str, Any], **more: Any) -> ModelRecord:
+    """The record of what a run with these settings trains on a task."""
+    length, seed = settings["max_seq_length"], settings.get("seed")
+    return ModelRecord(
+        task=setup.task, model_type=model_type, max_seq_length=length, seed=seed, config=settings, **more
+    )
 
 
 def finetune_step(model: paddle.nn.Layer, regression: bool) -> loop.Step:

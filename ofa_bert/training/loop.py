@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.errors import RunError
 from ofa_bert.training import distributed
-from ofa_bert.training.config import TrainConfig
+from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.evaluation import to_tensors
 
 logger = logging.getLogger(__name__)
@@ -48,17 +48,17 @@ class Plan:
         return (length - done) / (length - warmup)
 
 
-def make_plan(config: TrainConfig, batches_per_epoch: int, stage_shares: Sequence[float] = ()) -> Plan:
+def make_plan(settings: LoopSettings, batches_per_epoch: int, stage_shares: Sequence[float] = ()) -> Plan:
     """`stage_shares`: the share of all steps that each stage but the last gets."""
-    per_epoch = batches_per_epoch / config.gradient_accumulation_steps
-    total = config.max_steps if config.max_steps > 0 else max(1, math.ceil(config.num_train_epochs * per_epoch))
+    per_epoch = batches_per_epoch / settings.gradient_accumulation_steps
+    total = settings.max_steps if settings.max_steps > 0 else max(1, math.ceil(settings.num_train_epochs * per_epoch))
     ends = [max(1, round(total * sum(stage_shares[: i + 1]))) for i in range(len(stage_shares))]
     shortest = min(b - a for a, b in zip([0, *ends], [*ends, total]))
-    warmup = config.warmup_steps or int(config.warmup_proportion * shortest)
+    warmup = settings.warmup_steps or int(settings.warmup_proportion * shortest)
     return Plan(total, warmup, (*ends, total))
 
 
-class Together(nn.Layer):
+class JointLayers(nn.Layer):
     """Several layers as one set of parameters, for an optimizer and a checkpoint of all of them; None is left out."""
 
     def __init__(self, **parts: nn.Layer | None) -> None:
@@ -68,27 +68,27 @@ class Together(nn.Layer):
                 setattr(self, name, part)
 
 
-def make_optimizer(config: TrainConfig, model: nn.Layer, plan: Plan) -> paddle.optimizer.AdamW:
+def make_optimizer(settings: OptimizerSettings, model: nn.Layer, plan: Plan) -> paddle.optimizer.AdamW:
     """AdamW without decay on biases and LayerNorms, with global-norm clipping, on the plan's schedule."""
-    schedule = paddle.optimizer.lr.LambdaDecay(config.learning_rate, plan.learning_rate_factor)
+    schedule = paddle.optimizer.lr.LambdaDecay(settings.learning_rate, plan.learning_rate_factor)
     decayed = {
         parameter.name
         for name, parameter in model.named_parameters()
         if not name.endswith("bias") and "norm" not in name
     }
-    clip = nn.ClipGradByGlobalNorm(config.max_grad_norm) if config.max_grad_norm > 0 else None
+    clip = nn.ClipGradByGlobalNorm(settings.max_grad_norm) if settings.max_grad_norm > 0 else None
     return paddle.optimizer.AdamW(
         learning_rate=schedule,
-        epsilon=config.adam_epsilon,
+        epsilon=settings.adam_epsilon,
         parameters=model.parameters(),
-        weight_decay=config.weight_decay,
+        weight_decay=settings.weight_decay,
         apply_decay_param_fun=lambda name: name in decayed,
         grad_clip=clip,
     )
 
 
 def fit(
-    config: TrainConfig,
+    settings: LoopSettings,
     model: nn.Layer,
     optimizer: paddle.optimizer.AdamW,
     batches: TrainBatches,
@@ -103,20 +103,20 @@ def fit(
     Everything random in a step follows from (seed, step, process), so a resumed run repeats an uninterrupted one.
     """
     parameters = list(model.parameters())
-    scaler = paddle.amp.GradScaler(enable=config.amp == "fp16")
-    stream = _stream(batches, first_step * config.gradient_accumulation_steps)
+    scaler = paddle.amp.GradScaler(enable=settings.amp == "fp16")
+    stream = _stream(batches, first_step * settings.gradient_accumulation_steps)
     window: list[dict[str, float]] = []
     started = time.monotonic()
     bar = tqdm(total=plan.total_steps, initial=first_step, desc=label, unit="step", disable=not distributed.is_main())
 
     def backward(loss: paddle.Tensor) -> None:
-        scaler.scale(loss / config.gradient_accumulation_steps).backward()
+        scaler.scale(loss / settings.gradient_accumulation_steps).backward()
 
     with bar:
         for number in range(first_step, plan.total_steps):
-            paddle.seed(step_seed(config.seed, number, distributed.rank()))
-            for _ in range(config.gradient_accumulation_steps):
-                with paddle.amp.auto_cast(enable=config.amp != "off", dtype=_AMP_DTYPE.get(config.amp, "float16")):
+            paddle.seed(step_seed(settings.seed, number, distributed.rank()))
+            for _ in range(settings.gradient_accumulation_steps):
+                with paddle.amp.auto_cast(enable=settings.amp != "off", dtype=_AMP_DTYPE.get(settings.amp, "float16")):
                     window.append(step(to_tensors(next(stream)), number, backward))
             distributed.average_gradients(parameters)
             scaler.step(optimizer)
@@ -125,10 +125,10 @@ def fit(
             optimizer._learning_rate.step()
             bar.update()
             done = number + 1
-            if done % config.logging_steps == 0 or done == plan.total_steps:
+            if done % settings.logging_steps == 0 or done == plan.total_steps:
                 _log(done, plan, window, optimizer.get_lr(), (done - first_step) / (time.monotonic() - started), bar)
                 window.clear()
-            if done % config.save_steps == 0 or done == plan.total_steps:
+            if done % settings.save_steps == 0 or done == plan.total_steps:
                 checkpoint(done)
 
 
@@ -156,7 +156,7 @@ def _log(done: int, plan: Plan, window: list[dict[str, float]], rate: float, spe
     means = distributed.share(means)
     if not all(math.isfinite(value) for value in means):
         raise RunError(
-            f"the loss became NaN or infinite by step {done}: training diverged; try a lower --learning_rate"
+            f"the loss became NaN or infinite by step {done}: training diverged; try a lower `learning_rate`"
         )
     text = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, means))
     bar.set_postfix_str(text[:60])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import dataclasses
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,9 @@ from ofa_bert.files.atomic import (
     recover,
     write_json_atomic,
 )
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.directories import save_model
-from ofa_bert.options import changes, to_json
+from ofa_bert.options import changes
 from ofa_bert.system.machine import host_peak_mib
 from ofa_bert.system.provenance import versions
 from ofa_bert.training import distributed
@@ -27,14 +30,30 @@ from ofa_bert.training.checkpoints import checkpoints_in, latest_checkpoint, res
 
 logger = logging.getLogger(__name__)
 
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What is found at a checkpoint. `score` chooses best/, `scores` go into the history.
+
+    lines: what the log says. recorded: the scores for ofa_config.json; default: `scores`. more: what else goes there.
+    also: name of a further directory -> the score that decides whether it is written.
+    """
+
+    score: float
+    scores: Mapping[str, Any]
+    lines: Sequence[str] = ()
+    recorded: Mapping[str, Any] | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
+    also: Mapping[str, float] = field(default_factory=dict)
+
+
 RESULTS = "results.json"
 
 
-class Keeper:
+class RunDirectory:
     """Keeps the best and the last weights of one run. Only the main process writes.
 
     `state` is what `restore` returned: empty for a new run. Layers in `beside` are saved beside the model.
-    `trained` is what resuming must restore; default: the model. Scores in `meta` go before those that are kept.
+    `trained` is what resuming must restore.
     """
 
     def __init__(
@@ -42,60 +61,60 @@ class Keeper:
         output: Path,
         model: nn.Layer,
         tokenizer: Any,
-        meta: Mapping[str, Any],
+        record: ModelRecord,
         state: Mapping[str, Any],
-        beside: Mapping[str, nn.Layer] | None = None,
-        trained: nn.Layer | None = None,
+        beside: Mapping[str, nn.Layer],
+        trained: nn.Layer,
     ) -> None:
         self._started = time.monotonic() - state.get("seconds", 0.0)
         self.output = output
         self.model = model
         self.tokenizer = tokenizer
-        self.meta = dict(meta)
-        self.beside = dict(beside or {})
-        self.trained = model if trained is None else trained
+        self.record = record
+        self.beside = dict(beside)
+        self.trained = trained
         self.best: dict[str, dict[str, Any]] = dict(state.get("best", {}))
         self.history: list[dict[str, Any]] = list(state.get("history", []))
 
-    def consider(self, name: str, step: int, score: float, scores: Mapping[str, Any]) -> bool:
+    def consider(self, name: str, step: int, score: float, found: Evaluation) -> bool:
         """Write the directory `name` when `score` is the highest yet; the first of equals stays."""
         if name in self.best and score <= self.best[name]["score"]:
             return False
-        self.best[name] = {"step": step, "score": score, "scores": dict(scores)}
-        self._save(name, step, scores)
+        self.best[name] = {"step": step, "score": score, "scores": dict(found.scores)}
+        self._save(name, step, found)
         return True
 
-    def checkpoint(
-        self, step: int, optimizer: paddle.optimizer.Optimizer, scores: Mapping[str, Any], last: bool
-    ) -> None:
+    def checkpoint(self, step: int, optimizer: paddle.optimizer.Optimizer, found: Evaluation, last: bool) -> None:
         """Write what resuming needs; at the end of the run also last/."""
         seconds = self._seconds()
-        self.history.append({"step": step, "seconds": round(seconds, 1), "scores": dict(scores)})
+        self.history.append({"step": step, "seconds": round(seconds, 1), "scores": dict(found.scores)})
         if last:
-            self._save("last", step, scores)
+            self._save("last", step, found)
         if distributed.is_main():
             state = {"step": step, "seconds": seconds, "best": self.best, "history": self.history}
             save_checkpoint(self.output, step, self.trained, optimizer, state)
         distributed.barrier()
 
-    def _save(self, name: str, step: int, scores: Mapping[str, Any]) -> None:
+    def _save(self, name: str, step: int, found: Evaluation) -> None:
         if distributed.is_main():
-            meta = {"scores": dict(scores), **self.meta, "step": step}
-            save_model(self.output / name, self.model, self.tokenizer, meta, self.beside)
+            scores = found.scores if found.recorded is None else found.recorded
+            more = {**self.record.more, **found.more}
+            record = dataclasses.replace(self.record, scores=dict(scores), step=step, more=more)
+            save_model(self.output / name, self.model, self.tokenizer, record, self.beside)
 
     def _seconds(self) -> float:
         """Of this run and of those that it continues."""
         return time.monotonic() - self._started
 
-    def write_results(self, config: Any, own: Mapping[str, Any]) -> dict[str, Any]:
-        """results.json: `own`, and what every run says. Returns it."""
+    def write_results(self, config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        """results.json: `own`, what every run says, and the settings `config`. Returns it."""
         results = {
             **own,
             "history": self.history,
             "seconds": round(self._seconds(), 1),
             "processes": distributed.world_size(),
             "peak_memory_mib": peak_memory_mib(),
-            "config": to_json(config),
+            "config": dict(config),
             "versions": versions(),
         }
         if distributed.is_main():
@@ -107,7 +126,7 @@ def restore(output: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
     """Load the newest whole checkpoint into model and optimizer; its state, or {} when there is none yet."""
     path = latest_checkpoint(output)
     if path is None:
-        logger.info("--resume: no checkpoint in %s yet; starting from the beginning", output)
+        logger.info("`resume`: no checkpoint in %s yet; starting from the beginning", output)
         return {}
     state = restore_checkpoint(path, model, optimizer)
     logger.info("resuming %s after step %d", path, state["step"])
@@ -138,7 +157,7 @@ def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
-        raise UserError(f"--output_dir {path}: is a file; name a directory")
+        raise UserError(f"`output_dir` {path}: is a file; name a directory")
     if distributed.is_main():
         for name in ("best", "last"):
             recover(path / name)
@@ -147,7 +166,7 @@ def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool
     record = {"what": what, "settings": json.loads(json.dumps(dict(settings)))}
     if results and not resume:
         raise UserError(
-            f"--output_dir {path}: holds a run already ({', '.join(results[:3])}); continue it with --resume,"
+            f"`output_dir` {path}: holds a run already ({', '.join(results[:3])}); continue it with `resume`,"
             " or name another directory"
         )
     if results:
@@ -163,8 +182,8 @@ def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
     if what != record["what"]:
-        raise UserError(f"--output_dir {path}: holds a {what} run, not a {record['what']} run; name another directory")
+        raise UserError(f"`output_dir` {path}: holds a {what} run, not a {record['what']} run; name another directory")
     both = set(before) & set(record["settings"]) - _FREE
-    text = changes({key: before[key] for key in both}, {key: record["settings"][key] for key in both}, "--")
+    text = changes({key: before[key] for key in both}, {key: record["settings"][key] for key in both}, "`")
     if text:
-        raise UserError(f"--resume in {path}: {text}. Give the same values, or name another --output_dir")
+        raise UserError(f"`resume` in {path}: {text}. Give the same values, or name another `output_dir`")

@@ -12,20 +12,20 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout
-from ofa_bert.data.token_ids import DIRECTORY, encode_once
+from ofa_bert.data.token_ids import encode_once
 from ofa_bert.errors import UserError
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input
-from ofa_bert.models.record import check_task
+from ofa_bert.models.record import ModelRecord, check_task
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training import distributed
-from ofa_bert.training.config import TrainConfig
+from ofa_bert.training.settings import LoopSettings, ModelSource
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TrainingSetup:
     """A task's token ids beside the model that reads them. `held_out` is a part of train that nothing trains on."""
 
     task: Task
@@ -34,13 +34,13 @@ class Prepared:
     dev: Mapping[str, Encoded]
     model: nn.Layer
     tokenizer: Any
-    meta: dict[str, Any]
+    record: ModelRecord
 
-    def train_batches(self, config: TrainConfig) -> TrainBatches:
+    def train_batches(self, settings: LoopSettings) -> TrainBatches:
         return TrainBatches(
             self.train,
-            config.batch_size,
-            config.seed,
+            settings.batch_size,
+            settings.seed,
             self.tokenizer.pad_token_id,
             rank=distributed.rank(),
             world=distributed.world_size(),
@@ -48,42 +48,41 @@ class Prepared:
 
 
 def prepare(
-    config: TrainConfig,
+    source: ModelSource,
+    settings: LoopSettings,
     datasets: Datasets,
+    token_cache: Path,
     held_out_share: float = 0.0,
     fresh_head: bool = True,
-    token_cache: Path | None = None,
-) -> Prepared:
+) -> TrainingSetup:
     """Load the model and turn the data into ids; a share of train is held out when asked for.
 
     With `fresh_head`, a classifier or pooler that the source lacks starts at random; else that is a UserError.
-    token_cache: where token ids are kept, for runs that share them; default: in the output directory.
+    token_cache: the directory where token ids are kept, for runs that share them.
     """
     task = datasets.task
-    where = best_of(config.model_name_or_path)
-    paddle.seed(config.seed)  # a pooler or classifier that the source lacks starts at random values
+    where = best_of(source.model_name_or_path)
+    paddle.seed(settings.seed)  # a pooler or classifier that the source lacks starts at random values
     labels = task.num_labels if fresh_head else None
-    model, tokenizer, meta = load_model(where, config.model_type, labels, config.tokenizer_name_or_path)
-    check_task(where, meta, task)
+    model, tokenizer, record = load_model(where, source.model_type, labels, source.tokenizer_name_or_path)
+    check_task(where, record, task)
     if model.config.num_labels != task.num_labels:
         raise UserError(f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels}")
     distributed.same_start(model.parameters())
-    if config.max_seq_length > longest_input(model):
-        raise UserError(
-            f"--max_seq_length {config.max_seq_length}: the model has positions for {longest_input(model)} tokens"
-        )
+    length = settings.max_seq_length
+    if length > longest_input(model):
+        raise UserError(f"`max_seq_length` {length}: the model has positions for {longest_input(model)} tokens")
     progress = distributed.is_main()
-    cache = token_cache or Path(config.output_dir, DIRECTORY)
     train, *others = (
-        encode_once(split, tokenizer, config.max_seq_length, cache, progress)
+        encode_once(split, tokenizer, length, token_cache, progress)
         for split in (datasets.train, *datasets.dev.values())
     )
     dev = dict(zip(datasets.dev, others))
     held_out = None
     if held_out_share > 0:
-        rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), config.seed)
+        rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), settings.seed)
         train, held_out = train.select(rest), train.select(held)
     sizes = ", ".join(f"{name} {len(split)}" for name, split in dev.items())
     held_text = f", held out {len(held_out)}" if held_out is not None else ""
     logger.info("%s: train %d%s, dev %s examples", task.name, len(train), held_text, sizes)
-    return Prepared(task, train, held_out, dev, model, tokenizer, meta)
+    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record)

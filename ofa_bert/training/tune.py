@@ -11,6 +11,7 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,14 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import remove, write_json_atomic
 from ofa_bert.files.studies import require_optuna, sqlite_storage
 from ofa_bert.models.directories import load_model, save_model
-from ofa_bert.options import changes, shared, to_json
+from ofa_bert.options import changes, to_json
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets
-from ofa_bert.training.config import FinetuneConfig, TuneConfig
+from ofa_bert.training.tune_job import TuneJob
 from ofa_bert.training.evaluation import score, stock_forward
 from ofa_bert.training.finetune import finetune
 from ofa_bert.training.run_directory import RESULTS
+from ofa_bert.training.settings import FinetuneJob
 
 logger = logging.getLogger(__name__)
 
@@ -35,43 +37,43 @@ _STARTUP = 4  # runs that are never stopped: there is nothing to compare them wi
 _LEFT_OUT = ("output_dir", "trials", "minutes", "logging_steps", "device")  # may differ when a search is continued
 
 
-def tune(config: TuneConfig, datasets: Datasets) -> dict[str, Any]:
+def tune(job: TuneJob, datasets: Datasets) -> dict[str, Any]:
     """Run the trials, keep the best one's weights in best/, score it on dev. Returns what results.json says."""
     optuna = require_optuna()
-    output, started = Path(config.output_dir), time.monotonic()
+    output, started = Path(job.finetuning.output_dir), time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
-    rest, held = split_holdout(len(datasets.train), max(1, int(len(datasets.train) * config.tune_share)), config.seed)
+    rest, held = split_holdout(len(datasets.train), max(1, int(len(datasets.train) * job.tune_share)), job.finetuning.loop.seed)
     parts = [tuple(datasets.train[i] for i in indices) for indices in (rest, held)]
     own = Datasets(datasets.task, parts[0], {"tune": parts[1]})
-    study = _study(optuna, config, output)
+    study = _study(optuna, job, output)
     for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a run of this command that was killed
-    while len(_ended(study, optuna)) < config.trials and not _late(config, started):
-        _one(optuna, study, config, own, output)
+    while len(_ended(study, optuna)) < job.trials and not _late(job, started):
+        _one(optuna, study, job, own, output)
     try:
         best = study.best_trial
     except ValueError as error:
         raise RunError(
-            f"none of {len(study.trials)} runs came to its end; lower --learning_rates, or give more --minutes"
+            f"none of {len(study.trials)} runs came to its end; lower `learning_rates`, or give more `minutes`"
         ) from error
     results = {
         "task": datasets.task.name,
         "best": {"trial": best.number, "score": best.value, **best.params},
-        "dev": _dev_once(config, datasets, _directory(output, best.number) / "best", output),
+        "dev": _dev_once(job, datasets, _directory(output, best.number) / "best", output),
         "trials": [_row(trial) for trial in _ended(study, optuna)],
         "tuned_on": len(held),
-        "config": to_json(config),
+        "config": to_json(job),
         "versions": versions(),
     }
     write_json_atomic(output / RESULTS, results)
     return results
 
 
-def _late(config: TuneConfig, started: float) -> bool:
-    return config.minutes is not None and time.monotonic() - started > 60 * config.minutes
+def _late(job: TuneJob, started: float) -> bool:
+    return job.minutes is not None and time.monotonic() - started > 60 * job.minutes
 
 
-def _study(optuna: Any, config: TuneConfig, output: Path) -> Any:
+def _study(optuna: Any, job: TuneJob, output: Path) -> Any:
     study = optuna.create_study(
         storage=sqlite_storage(optuna, output / "study.db"),
         study_name="tune",
@@ -79,14 +81,14 @@ def _study(optuna: Any, config: TuneConfig, output: Path) -> Any:
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
     )
-    settings = {name: value for name, value in to_json(config).items() if name not in _LEFT_OUT}
+    settings = {name: value for name, value in to_json(job).items() if name not in _LEFT_OUT}
     before = study.user_attrs.get("settings", settings)
-    text = changes(before, settings, "--")
+    text = changes(before, settings, "`")
     if text:
-        raise UserError(f"{output}: holds another search: {text}. Give the same values or another --output_dir")
+        raise UserError(f"{output}: holds another search: {text}. Give the same values or another `output_dir`")
     study.set_user_attr("settings", settings)
     # Seeded by what is finished, so that a continued search does not repeat its first choices.
-    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials))
+    study.sampler = optuna.samplers.TPESampler(seed=job.finetuning.loop.seed + len(study.trials))
     return study
 
 
@@ -99,19 +101,19 @@ def _directory(output: Path, number: int) -> Path:
     return output / f"trial-{number}"
 
 
-def _one(optuna: Any, study: Any, config: TuneConfig, datasets: Datasets, output: Path) -> None:
+def _one(optuna: Any, study: Any, job: TuneJob, datasets: Datasets, output: Path) -> None:
     """One run with settings that Optuna chooses. Only the best run's directory is kept."""
     trial = study.ask()
     chosen = {
-        "learning_rate": trial.suggest_float("learning_rate", *config.learning_rates, log=True),
-        "batch_size": trial.suggest_categorical("batch_size", list(config.batch_sizes)),
-        "weight_decay": trial.suggest_categorical("weight_decay", list(config.weight_decays)),
-        "warmup_proportion": trial.suggest_categorical("warmup_proportion", list(config.warmups)),
+        "learning_rate": trial.suggest_float("learning_rate", *job.learning_rates, log=True),
+        "batch_size": trial.suggest_categorical("batch_size", list(job.batch_sizes)),
+        "weight_decay": trial.suggest_categorical("weight_decay", list(job.weight_decays)),
+        "warmup_proportion": trial.suggest_categorical("warmup_proportion", list(job.warmups)),
         "seed": trial.suggest_int("seed", 0, SEEDS - 1),
     }
     directory = _directory(output, trial.number)
     remove(directory)  # of a study that was deleted
-    settings = FinetuneConfig(**{**shared(FinetuneConfig, config), "output_dir": str(directory), **chosen})
+    settings = _finetuning(job, directory, chosen)
     logger.info("run %d: %s", trial.number, "  ".join(f"{name} {value:.4g}" for name, value in chosen.items()))
 
     def observe(step: int, value: float) -> None:
@@ -138,16 +140,26 @@ def _one(optuna: Any, study: Any, config: TuneConfig, datasets: Datasets, output
             shutil.rmtree(other)
 
 
-def _dev_once(config: TuneConfig, datasets: Datasets, best: Path, output: Path) -> dict[str, float]:
+def _finetuning(job: TuneJob, directory: Path, chosen: Mapping[str, Any]) -> FinetuneJob:
+    """One run: the settings that all share, and those that were chosen for it."""
+    base = job.finetuning
+    loop = {name: chosen[name] for name in ("batch_size", "warmup_proportion", "seed")}
+    rates = {name: chosen[name] for name in ("learning_rate", "weight_decay")}
+    return replace(
+        base, output_dir=str(directory), loop=replace(base.loop, **loop), optimizer=replace(base.optimizer, **rates)
+    )
+
+
+def _dev_once(job: TuneJob, datasets: Datasets, best: Path, output: Path) -> dict[str, float]:
     """Score the best run on dev, and write it to best/ with that score."""
-    model, tokenizer, meta = load_model(best, config.model_type)
+    model, tokenizer, record = load_model(best, job.finetuning.model.model_type)
     model.eval()
     dev = {
-        name: encode_once(part, tokenizer, config.max_seq_length, output / DIRECTORY)
+        name: encode_once(part, tokenizer, job.finetuning.loop.max_seq_length, output / DIRECTORY)
         for name, part in datasets.dev.items()
     }
     scores = score(datasets.task, stock_forward(model), dev, tokenizer.pad_token_id, label="best run on dev")
-    save_model(output / "best", model, tokenizer, {**meta, "scores": scores})
+    save_model(output / "best", model, tokenizer, replace(record, scores=scores))
     return scores
 
 

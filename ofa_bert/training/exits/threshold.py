@@ -26,7 +26,7 @@ from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
-from ofa_bert.models.record import check_task
+from ofa_bert.models.record import ModelRecord, check_task
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.grid import SearchSpace
@@ -36,7 +36,7 @@ from ofa_bert.system.timing import in_turn
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.evaluation import score_logits
 from ofa_bert.training.exits.answering import answer, answer_at
-from ofa_bert.training.exits.config import ExitChoiceConfig
+from ofa_bert.training.exits.jobs import ExitChoiceJob, TimingSettings
 from ofa_bert.training.exits.states import Frozen, collect
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Way(NamedTuple):
 class Subject:
     """A model with exits, the data it is tried on, and how it is run."""
 
-    config: ExitChoiceConfig
+    timing: TimingSettings
     task: Task
     model: nn.Layer
     exits: Exits
@@ -79,38 +79,38 @@ class Subject:
         if way.table is not None:
             places = way.table.predict(encoded.input_ids)
             return answer_at(self.model, self.exits, places, encoded, batch_size, self.pad_id)
-        pool = self.config.pool
+        pool = self.timing.pool
         return answer(self.model, self.exits, way.policy, encoded, batch_size, self.pad_id, pool, way.ask)
 
     def milliseconds(self, encoded: Encoded, ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
         """Name -> batch size -> ms per sample: the fastest of several runs over the same samples, made in turn."""
         found: dict[str, dict[str, float]] = {name: {} for name in ways}
-        for size in self.config.batch_sizes:
-            count = min(len(encoded), self.config.timing_samples, max(_FEWEST_TIMED, size * self.config.pool))
+        for size in self.timing.batch_sizes:
+            count = min(len(encoded), self.timing.timing_samples, max(_FEWEST_TIMED, size * self.timing.pool))
             samples = encoded.select(np.linspace(0, len(encoded) - 1, count).astype(int))
             runs = {name: partial(self.run, samples, way, size) for name, way in ways.items()}
-            for name, times in in_turn(runs, self.config.repeats, warmup=1).items():
+            for name, times in in_turn(runs, self.timing.repeats, warmup=1).items():
                 found[name][str(size)] = float(times.min()) / count
         return found
 
 
-def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]:
+def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> dict[str, Any]:
     """Sweep, choose, report; returns what exits.json says."""
-    where = best_of(config.model_name_or_path)
-    model, tokenizer, meta = load_model(where, config.model_type)
+    where = best_of(job.model_name_or_path)
+    model, tokenizer, record = load_model(where, job.model_type)
     model.eval()
-    exits = load_exits(where, meta, model)
-    check_task(where, meta, datasets.task)
-    name, sub_model, model, exits = _cut(config, meta, model, exits)
-    criterion = _criterion(config, meta, datasets.task)
-    wanted = _wanted(config, criterion, datasets.task, len(exits.layout.layers))
-    subject = _subject(config, datasets, meta, model, exits, tokenizer)
+    exits = load_exits(where, record, model)
+    check_task(where, record, datasets.task)
+    name, sub_model, model, exits = _cut(job, record, model, exits)
+    criterion = _criterion(job, record, datasets.task)
+    wanted = _wanted(job, criterion, datasets.task, len(exits.layout.layers))
+    subject = _subject(job, datasets, record, model, exits, tokenizer)
     held_out = subject.outputs(subject.held_out, "held out")
-    tried = wanted or policies(criterion, config.tolerance, held_out, config.thresholds)
-    ways = _ways(config, tried, held_out, subject)
+    tried = wanted or policies(criterion, job.tolerance, held_out, job.thresholds)
+    ways = _ways(job, tried, held_out, subject)
     sweeps = _sweep(ways, held_out, subject)
-    chosen = _choose(config, sweeps[config.mode])
-    way = ways[config.mode][chosen]
+    chosen = _choose(job, sweeps[job.mode])
+    way = ways[job.mode][chosen]
     table = ways["predicted"][chosen].table if "predicted" in ways else None
     report = _report(subject, way)
     if table is not None:
@@ -125,45 +125,44 @@ def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]
         "chosen": about,
         "held_out": {"examples": len(subject.held_out), **sweeps},
         "dev": report,
-        "config": to_json(config),
+        "config": to_json(job),
         "versions": versions(),
     }
-    _write(Path(config.output_dir), about, table, results, sweeps[config.mode][chosen])
+    _write(Path(job.output_dir), about, table, results, sweeps[job.mode][chosen])
     return results
 
 
 def _cut(
-    config: ExitChoiceConfig, meta: Mapping[str, Any], model: nn.Layer, exits: Exits
+    job: ExitChoiceJob, record: ModelRecord, model: nn.Layer, exits: Exits
 ) -> tuple[str, SubModelConfig, nn.Layer, Exits]:
     """The sub-model that the command line asks for, as a model of its own; its indices are the full model's."""
-    if not meta.get("space"):
-        if config.width_mult != 1 or config.depth_mult != 1:
+    space = record.space
+    if space is None:
+        if job.width_mult != 1 or job.depth_mult != 1:
             raise UserError(
-                f"{config.model_name_or_path}: is no supernet; leave out --width_mult and --depth_mult, or train exits"
+                f"{job.model_name_or_path}: is no supernet; leave out `width_mult` and `depth_mult`, or train exits"
                 " on a supernet"
             )
-        stored = meta.get("sub_model")
-        return "model", SubModelConfig.from_json(stored) if stored else whole(model), model, exits
-    space = SearchSpace.from_json(meta["space"])
-    sub_model = space.sub_model(config.width_mult, config.depth_mult)
+        return "model", record.sub_model or whole(model), model, exits
+    sub_model = space.sub_model(job.width_mult, job.depth_mult)
     name = next(name for name, other in space.sub_models().items() if other == sub_model)
     small = extract(model, sub_model)
     return name, sub_model, small, extract_exits(exits, small, sub_model)
 
 
 def _subject(
-    config: ExitChoiceConfig, datasets: Datasets, meta: Mapping[str, Any], model: nn.Layer, exits: Exits, tokenizer: Any
+    job: ExitChoiceJob, datasets: Datasets, record: ModelRecord, model: nn.Layer, exits: Exits, tokenizer: Any
 ) -> Subject:
     """The held-out part is the one that training held out."""
-    held = meta[EXITS]["held_out"]
-    rest, chosen = split_holdout(len(datasets.train), held["count"], held["seed"])
-    few = np.random.default_rng(held["seed"]).permutation(rest)[: config.table_samples]
+    seed = record.exits.held_out_seed
+    rest, chosen = split_holdout(len(datasets.train), record.exits.held_out, seed)
+    few = np.random.default_rng(seed).permutation(rest)[: job.table_samples]
 
     def ids(examples: Any) -> Encoded:
-        return encode(examples, tokenizer, meta["max_seq_length"])
+        return encode(examples, tokenizer, record.max_seq_length)
 
     return Subject(
-        config,
+        job.timing,
         datasets.task,
         model,
         exits,
@@ -174,37 +173,37 @@ def _subject(
     )
 
 
-def _criterion(config: ExitChoiceConfig, meta: Mapping[str, Any], task: Task) -> str:
-    chosen = "normalised" if config.geep_threshold is not None else config.criterion
+def _criterion(job: ExitChoiceJob, record: ModelRecord, task: Task) -> str:
+    chosen = "normalised" if job.geep_threshold is not None else job.criterion
     if chosen is None:
-        chosen = default_criterion(meta, task.num_labels)
+        chosen = default_criterion(record.exits.training, task.num_labels)
     if task.is_regression and chosen not in FOR_REGRESSION:
         raise UserError(
-            f"--criterion {chosen}: {task.name} predicts a number, which has no probabilities; use"
+            f"`criterion` {chosen}: {task.name} predicts a number, which has no probabilities; use"
             f" {' or '.join(FOR_REGRESSION)}"
         )
     return chosen
 
 
-def _wanted(config: ExitChoiceConfig, criterion: str, task: Task, exits: int) -> list[Policy] | None:
+def _wanted(job: ExitChoiceJob, criterion: str, task: Task, exits: int) -> list[Policy] | None:
     """Without early exits, and with the threshold that the command line gives; None when it gives none."""
-    threshold = config.wanted_threshold
+    threshold = job.wanted_threshold
     if threshold is None:
         return None
     note = check_threshold(criterion, threshold, task.num_labels, exits)
     if note:
         logger.warning("%s", note)
-    never = Policy(criterion, float(exits) if criterion == "patience" else 0.0, config.tolerance)
-    return [never, Policy(criterion, threshold, config.tolerance)]
+    never = Policy(criterion, float(exits) if criterion == "patience" else 0.0, job.tolerance)
+    return [never, Policy(criterion, threshold, job.tolerance)]
 
 
-def _ways(config: ExitChoiceConfig, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[Way]]:
+def _ways(job: ExitChoiceJob, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[Way]]:
     """Mode -> a way for each policy, that without early exits first.
 
     A table is learned from the exits that training samples take; its cuts are set on the held-out part.
     """
     by_threshold = [Way(policy, worth_asking(policy, held_out)) for policy in tried]
-    if not config.table_samples:
+    if not job.table_samples:
         return {"threshold": by_threshold}
     outputs = subject.outputs(subject.train, "train")
     predicted = [by_threshold[0]]
@@ -221,7 +220,7 @@ def _sweep(ways: Mapping[str, list[Way]], held_out: Outputs, subject: Subject) -
     named = {f"{mode} {i}": way for mode, each in ways.items() for i, way in enumerate(each)}
     times = subject.milliseconds(subject.held_out, named)
     base = times["threshold 0"]
-    last = str(subject.config.batch_sizes[-1])
+    last = str(subject.timing.batch_sizes[-1])
     sweeps = {}
     for mode, each in ways.items():
         sweeps[mode] = [
@@ -237,18 +236,18 @@ def _sweep(ways: Mapping[str, list[Way]], held_out: Outputs, subject: Subject) -
     return sweeps
 
 
-def _choose(config: ExitChoiceConfig, rows: list[dict[str, Any]]) -> int:
-    if config.wanted_threshold is not None:
+def _choose(job: ExitChoiceJob, rows: list[dict[str, Any]]) -> int:
+    if job.wanted_threshold is not None:
         return len(rows) - 1
-    drop = config.target_drop
-    if drop is None and config.target_speedup is None:
+    drop = job.target_drop
+    if drop is None and job.target_speedup is None:
         drop = 0.01
-    return choose(rows, drop, config.target_speedup)
+    return choose(rows, drop, job.target_speedup)
 
 
 def _report(subject: Subject, way: Way) -> dict[str, Any]:
     """Dev, really run at the last of the batch sizes: with early exits and without."""
-    size = subject.config.batch_sizes[-1]
+    size = subject.timing.batch_sizes[-1]
     labels = {name: encoded.labels for name, encoded in subject.dev.items()}
     possible = depths(subject.model, subject.exits)
     ways = {"full": Way(Policy("entropy", 0.0), ()), "exits": way}

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle import nn
 
+from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, ExitLayout
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.models.record import describe
+from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.grid import SearchSpace
@@ -23,11 +23,13 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score_logits
-from ofa_bert.training.exits.config import ExitTrainConfig
+from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
-from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
-from ofa_bert.training.setup import Prepared, prepare
+from ofa_bert.training.finetune import trained_record
+from ofa_bert.training.run import Training, train
+from ofa_bert.training.run_directory import Evaluation, check_output_dir
+from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.sandwich import Choice
 
 logger = logging.getLogger(__name__)
@@ -36,157 +38,160 @@ HELD_OUT = "held_out"
 MODEL = "model"  # what a model that is no supernet is called among its sub-models
 
 
-def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
+def train_exits(job: ExitTrainingJob, datasets: Datasets) -> dict[str, Any]:
     """Train the heads, and the model too but for deebert; best/ is the best on the held-out part of train."""
-    config = config.resolved()
-    output = Path(config.output_dir)
-    check_output_dir(output, to_json(config), config.resume, "exits")
-    alone = config.exits == "deebert"
-    prepared = prepare(config, datasets, config.held_out_share, fresh_head=not alone)
-    model = prepared.model
-    space = _space(prepared)
+    job = job.resolved()
+    output, settings = Path(job.output_dir), to_json(job)
+    check_output_dir(output, settings, job.loop.resume, "exits")
+    alone = job.heads_alone
+    setup = prepare(job.model, job.loop, datasets, output / DIRECTORY, job.held_out_share, fresh_head=not alone)
+    model, space = setup.model, setup.record.space
     sub_models = space.sub_models() if space else {MODEL: whole(model)}
-    layout = choose_layout(config, sub_models)
-    paddle.seed(config.seed)
+    layout = choose_layout(job, sub_models)
+    paddle.seed(job.loop.seed)
     exits = Exits(model, layout)
     distributed.same_start(exits.parameters())
-    trained = exits if alone else loop.Together(model=model, exits=exits)
+    trained = exits if alone else loop.JointLayers(model=model, exits=exits)
     if alone:
         for parameter in model.parameters():
             parameter.stop_gradient = True
-    plan = loop.make_plan(config, prepared.train_batches(config).steps_per_epoch)
-    if not alone:
+    else:
         for parameter in exits.parameters():  # as a multiple of the schedule's
-            parameter.optimize_attr["learning_rate"] = config.exit_learning_rate / config.learning_rate
-    optimizer = loop.make_optimizer(config, trained, plan)
-    state = restore(output, trained, optimizer) if config.resume else {}
-    keeper = Keeper(
-        output, model, prepared.tokenizer, _meta(config, prepared, layout, sub_models), state, {EXITS: exits}, trained
-    )
+            parameter.optimize_attr["learning_rate"] = job.exit_learning_rate / job.optimizer.learning_rate
     model.eval()
-    frozen = _frozen(config, prepared, sub_models, layout)
+    frozen = _frozen(job, setup, sub_models, layout)
 
-    def checkpoint(step: int) -> None:
-        model.eval()
-        exits.eval()
-        rows = evaluate_exits(prepared, frozen, exits, sub_models)
+    def evaluate() -> Evaluation:
+        rows = evaluate_exits(setup, frozen, exits, sub_models)
         held_out = float(np.mean([row["held_out"] for row in rows]))
-        logger.info("step %d  mean over exits, held out %.4f  %s", step, held_out, _text(rows))
-        scores = {"held_out": held_out, "exits": rows}
-        keeper.meta.update(scores=_own_scores(rows, space), exit_scores=rows)
-        keeper.consider("best", step, held_out, scores)
-        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
-        trained.train()
+        return Evaluation(
+            score=held_out,
+            scores={"held_out": held_out, "exits": rows},
+            lines=[f"mean over exits, held out {held_out:.4f}  {_text(rows)}"],
+            recorded=_own_scores(rows, space),
+            more={"exit_scores": rows},
+        )
 
-    choose = _schedule(config, space, sub_models)
-    step = _step(config, model, exits, frozen["train"], prepared.task.is_regression, choose)
-    trained.train()
-    batches = prepared.train_batches(config)
-    loop.fit(config, trained, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "exits")
+    training = Training(
+        name="exits",
+        model=model,
+        trained=trained,
+        tokenizer=setup.tokenizer,
+        record=_record(job, setup, layout, sub_models),
+        batches=setup.train_batches(job.loop),
+        make_step=lambda plan: _step(job, setup, exits, frozen["train"], _schedule(job, space, sub_models)),
+        evaluate=evaluate,
+        beside={EXITS: exits},
+    )
+    kept = train(training, output, job.loop, job.optimizer)
     own = {
-        "task": prepared.task.name,
+        "task": setup.task.name,
         "exits": layout.to_json(),
-        "best": keeper.best["best"],
-        "last": keeper.history[-1],
+        "best": kept.best["best"],
+        "last": kept.history[-1],
     }
-    return keeper.write_results(config, own)
+    return kept.write_results(settings, own)
 
 
-def _space(prepared: Prepared) -> SearchSpace | None:
-    return SearchSpace.from_json(prepared.meta["space"]) if prepared.meta.get("space") else None
-
-
-def choose_layout(config: ExitTrainConfig, sub_models: Mapping[str, SubModelConfig]) -> ExitLayout:
-    """The heads that the command line asks for: each at a layer that some sub-model keeps before its last."""
+def choose_layout(job: ExitTrainingJob, sub_models: Mapping[str, SubModelConfig]) -> ExitLayout:
+    """The heads that are asked for: each at a layer that some sub-model keeps before its last."""
     possible = sorted({layer for sub_model in sub_models.values() for layer in sub_model.layers[:-1]})
     if not possible:
-        raise UserError(f"{config.model_name_or_path}: has one layer, so no exit can come before its last")
-    count = config.geep_exit_num
-    if count is None and config.exits == "geep" and config.exit_layers is None:
+        raise UserError(f"{job.model.model_name_or_path}: has one layer, so no exit can come before its last")
+    count = job.geep_exit_num
+    if count is None and job.exits == "geep" and job.exit_layers is None:
         count = max(1, (possible[-1] + 2) * 2 // 3)
     if count is not None:
         if not 1 <= count <= possible[-1] + 1:
-            raise UserError(f"--geep_exit_num {count}: must be from 1 to {possible[-1] + 1}, one less than the layers")
-        return ExitLayout(config.exit_head, tuple(layer for layer in possible if layer < count))
-    wanted = possible if config.exit_layers is None else sorted(set(config.exit_layers))
+            raise UserError(f"`geep_exit_num` {count}: must be from 1 to {possible[-1] + 1}, one less than the layers")
+        return ExitLayout(job.exit_head, tuple(layer for layer in possible if layer < count))
+    wanted = possible if job.exit_layers is None else sorted(set(job.exit_layers))
     wrong = [layer for layer in wanted if layer not in possible]
     if wrong:
         raise UserError(
-            f"--exit_layers {' '.join(map(str, wrong))}: an exit hangs after one of the layers"
+            f"`exit_layers` {' '.join(map(str, wrong))}: an exit hangs after one of the layers"
             f" {' '.join(map(str, possible))}; after the last one the model answers itself"
         )
-    return ExitLayout(config.exit_head, tuple(wanted))
+    return ExitLayout(job.exit_head, tuple(wanted))
 
 
-def _meta(
-    config: ExitTrainConfig, prepared: Prepared, layout: ExitLayout, sub_models: Mapping[str, SubModelConfig]
-) -> dict[str, Any]:
+def _record(
+    job: ExitTrainingJob, setup: TrainingSetup, layout: ExitLayout, sub_models: Mapping[str, SubModelConfig]
+) -> ModelRecord:
     """What the model was stays what it is; its exits are added."""
-    source = prepared.meta
-    kept = {key: source[key] for key in ("shape", "space", "sub_model", "teacher") if source.get(key)}
-    kept.setdefault("shape", shape_of(prepared.model).to_json())
-    about = {
-        **layout.to_json(),
-        "training": config.exits,
-        "lambda": config.exit_lambda,
-        "sub_models": list(sub_models),
-        HELD_OUT: {"count": len(prepared.held_out), "seed": config.seed},
-    }
-    return describe(prepared.task, config, kind=source.get("kind", "teacher"), **kept, **{EXITS: about})
+    source = setup.record
+    about = ExitRecord(
+        layout=layout,
+        training=job.exits,
+        share=job.exit_lambda,
+        sub_models=tuple(sub_models),
+        held_out=len(setup.held_out),
+        held_out_seed=job.loop.seed,
+    )
+    return trained_record(
+        setup,
+        job.model.model_type,
+        to_json(job),
+        kind=source.kind or "teacher",
+        shape=source.shape or shape_of(setup.model),
+        space=source.space,
+        sub_model=source.sub_model,
+        exits=about,
+        more={key: source.more[key] for key in ("teacher",) if key in source.more},
+    )
 
 
 def _frozen(
-    config: ExitTrainConfig, prepared: Prepared, sub_models: Mapping[str, SubModelConfig], layout: ExitLayout
+    job: ExitTrainingJob, setup: TrainingSetup, sub_models: Mapping[str, SubModelConfig], layout: ExitLayout
 ) -> dict[str, Frozen]:
     """States of train, of the held-out part and of each dev split; kept in memory when nothing changes them."""
-    splits = {"train": prepared.train, HELD_OUT: prepared.held_out, **prepared.dev}
-    keeps = config.exits == "deebert" and layout.head == "ramp"
-    limit = config.exit_cache_mib if keeps else None
-    return freeze(prepared.model, splits, sub_models, prepared.tokenizer.pad_token_id, limit)
+    splits = {"train": setup.train, HELD_OUT: setup.held_out, **setup.dev}
+    keeps = job.heads_alone and layout.head == "ramp"
+    limit = job.exit_cache_mib if keeps else None
+    return freeze(setup.model, splits, sub_models, setup.tokenizer.pad_token_id, limit)
 
 
 def _schedule(
-    config: ExitTrainConfig, space: SearchSpace | None, sub_models: Mapping[str, SubModelConfig]
+    job: ExitTrainingJob, space: SearchSpace | None, sub_models: Mapping[str, SubModelConfig]
 ) -> Callable[[int], tuple[SubModelConfig, ...]]:
     if space is not None:
-        return Choice(space, config.seed, config.sandwich).at
+        return Choice(space, job.loop.seed, job.sandwich).at
     return lambda step: tuple(sub_models.values())
 
 
 def _step(
-    config: ExitTrainConfig,
-    model: nn.Layer,
+    job: ExitTrainingJob,
+    setup: TrainingSetup,
     exits: Exits,
     frozen: Frozen,
-    regression: bool,
     choose: Callable[[int], tuple[SubModelConfig, ...]],
 ) -> loop.Step:
-    objective = ExitObjective(regression, config.exit_lambda, config.exit_weights)
-    if config.exits == "deebert":
+    objective = ExitObjective(setup.task.is_regression, job.exit_lambda, job.exit_weights)
+    if job.exits == "deebert":
         return frozen_step(exits, frozen, objective, choose)
-    if config.exits == "geep":
-        return geep_step(model, exits, objective, choose)
-    return joint_step(model, exits, objective, choose, alternate=config.exits == "alternate")
+    if job.exits == "geep":
+        return geep_step(setup.model, exits, objective, choose)
+    return joint_step(setup.model, exits, objective, choose, alternate=job.exits == "alternate")
 
 
 def evaluate_exits(
-    prepared: Prepared, frozen: Mapping[str, Frozen], exits: Exits, sub_models: Mapping[str, SubModelConfig]
+    setup: TrainingSetup, frozen: Mapping[str, Frozen], exits: Exits, sub_models: Mapping[str, SubModelConfig]
 ) -> list[dict[str, Any]]:
     """Per sub-model: each exit's score when it answers everything, on dev; under held_out their mean on that part."""
     rows = []
-    task = prepared.task
+    task = setup.task
     for name, sub_model in sub_models.items():
         if not exits.layout.points(sub_model):
             continue
-        dev = {split: collect(frozen[split], exits, sub_model, f"{name} {split}") for split in prepared.dev}
+        dev = {split: collect(frozen[split], exits, sub_model, f"{name} {split}") for split in setup.dev}
         held_out = collect(frozen[HELD_OUT], exits, sub_model, f"{name} held out")
-        labels = {split: encoded.labels for split, encoded in prepared.dev.items()}
+        labels = {split: encoded.labels for split, encoded in setup.dev.items()}
         each = [
             {"layers": layers, **score_logits(task, {split: dev[split].logits[i] for split in dev}, labels)}
             for i, layers in enumerate(held_out.layers)
         ]
         held_scores = [
-            score_logits(task, {HELD_OUT: logits}, {HELD_OUT: prepared.held_out.labels})["score"]
+            score_logits(task, {HELD_OUT: logits}, {HELD_OUT: setup.held_out.labels})["score"]
             for logits in held_out.logits
         ]
         rows.append(

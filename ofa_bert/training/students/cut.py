@@ -13,6 +13,7 @@ from ofa_bert.files.atomic import file_sha256
 from ofa_bert.models.directories import best_of
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.pretrained import locate
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.supernet.importance import Importance, reorder
@@ -20,13 +21,13 @@ from ofa_bert.training.supernet.importance import Importance, reorder
 
 def cut(
     model: nn.Layer,
-    meta: Mapping[str, Any],
+    record: ModelRecord,
     importance: Importance,
     heads: int,
     neurons: int,
     layers: Sequence[int] | None = None,
 ) -> tuple[nn.Layer, dict[str, Any]]:
-    """(new model, what it is: kind, shape and sub_model for ofa_config.json).
+    """(new model, what it is: kind, shape and sub_model of its record).
 
     The model may be a sub-model itself; it is sorted in place by `importance`, which leaves its outputs as they are.
     layers: those that are kept; default: all.
@@ -35,14 +36,14 @@ def cut(
     kept = full.layers if layers is None else tuple(layers)
     reorder(model, importance)
     small = extract(model, SubModelConfig(kept, (heads,) * len(kept), (neurons,) * len(kept)))
-    before = SubModelConfig.from_json(meta["sub_model"]).layers if meta.get("sub_model") else full.layers
+    before = full.layers if record.sub_model is None else record.sub_model.layers
     sub_model = SubModelConfig([before[i] for i in kept], (heads,) * len(kept), (neurons,) * len(kept))
-    shape = meta["shape"] if meta.get("sub_model") else shape_of(model).to_json()
-    return small, {"kind": "sub_model", "shape": shape, "sub_model": sub_model.to_json()}
+    shape = record.shape if record.is_sub_model else shape_of(model)
+    return small, {"kind": "sub_model", "shape": shape, "sub_model": sub_model}
 
 
 def check_size(model: nn.Layer, where: str, wanted: Mapping[str, tuple[int, str]]) -> None:
-    """UserError when more is wanted than the model has. wanted: "layers", "heads", "ffn" -> (number, its flag)."""
+    """UserError when more is wanted than the model has. wanted: "layers", "heads", "ffn" -> (number, the option that asks for it)."""
     full = whole(model)
     has = {"layers": full.depth, "heads": min(full.heads), "ffn": min(full.ffn)}
     nouns = {"layers": "layers", "heads": "heads", "ffn": "FFN neurons"}

@@ -13,14 +13,15 @@ from paddle import nn
 from ofa_bert.data import token_ids
 from ofa_bert.data.augmentation import augment
 from ofa_bert.models.encoder import backbone, set_dropout
-from ofa_bert.models.record import describe
 from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score, stock_forward
-from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
-from ofa_bert.training.students.config import DistilConfig, as_training
+from ofa_bert.training.finetune import trained_record
+from ofa_bert.training.run import Training, train
+from ofa_bert.training.run_directory import Evaluation, check_output_dir
+from ofa_bert.training.students.jobs import DistilJob
 from ofa_bert.training.students.cut import fingerprint
 from ofa_bert.training.students.pair import Pair, load_pair
 from ofa_bert.training.students.step import StudentObjective, student_step
@@ -31,85 +32,84 @@ logger = logging.getLogger(__name__)
 KIND = "distil"
 
 
-def settings(config: DistilConfig) -> dict[str, Any]:
-    """What a run in the same directory must share: the command line, and the weights it starts from."""
-    found = {"teacher_weights": fingerprint(config.teacher, config.model_type)}
-    if config.shape() is None:
-        found["student_weights"] = fingerprint(config.student, config.model_type)
-    return {**to_json(config), **found}
+def settings(job: DistilJob) -> dict[str, Any]:
+    """What a run in the same directory must share: its settings, and the weights it starts from."""
+    found = {"teacher_weights": fingerprint(job.pair.teacher, job.pair.model_type)}
+    if job.pair.shape() is None:
+        found["student_weights"] = fingerprint(job.pair.student, job.pair.model_type)
+    return {**to_json(job), **found}
 
 
-def distil(config: DistilConfig, datasets: Datasets, token_cache: Path | None = None) -> dict[str, Any]:
+def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) -> dict[str, Any]:
     """Train the student; best/ is the best on dev. Returns what results.json in the output directory says."""
-    output = Path(config.output_dir)
-    check_output_dir(output, settings(config), config.resume, KIND)
-    pair = _augmented(config, load_pair(config, datasets, token_cache))
-    prepared, task, student = pair.prepared, pair.prepared.task, pair.student
-    pad_id = prepared.tokenizer.pad_token_id
-    if config.student_dropout is not None:
-        set_dropout(student, config.student_dropout)
-    trained = loop.Together(student=student, projection=_projection(config, pair))
+    output, cache = Path(job.output_dir), token_cache or Path(job.output_dir, token_ids.DIRECTORY)
+    check_output_dir(output, settings(job), job.loop.resume, KIND)
+    pair = _augmented(job, load_pair(job, datasets, cache))
+    setup, task, student = pair.setup, pair.setup.task, pair.student
+    pad_id = setup.tokenizer.pad_token_id
+    if job.weights.student_dropout is not None:
+        set_dropout(student, job.weights.student_dropout)
+    projection = _projection(job, pair)
+    trained = loop.JointLayers(student=student, projection=projection)
     distributed.same_start(trained.parameters())
-    batches = prepared.train_batches(as_training(config, config.student))
-    plan = loop.make_plan(config, batches.steps_per_epoch)
-    optimizer = loop.make_optimizer(config, trained, plan)
-    state = restore(output, trained, optimizer) if config.resume else {}
-    teacher_scores = score(task, stock_forward(pair.teacher), prepared.dev, pad_id, label="teacher on dev")
+    teacher_scores = score(task, stock_forward(pair.teacher), setup.dev, pad_id, label="teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
-    meta = describe(task, config, **pair.about, teacher=teacher_scores)
-    keeper = Keeper(output, student, prepared.tokenizer, meta, state, trained=trained)
 
-    def checkpoint(step: int) -> None:
-        student.eval()
-        scores = score(task, stock_forward(student), prepared.dev, pad_id, label="dev")
-        student.train()
-        logger.info("step %d  dev %s", step, as_text(scores))
-        keeper.consider("best", step, scores["score"], scores)
-        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
+    def evaluate() -> Evaluation:
+        scores = score(task, stock_forward(student), setup.dev, pad_id, label="dev")
+        return Evaluation(score=scores["score"], scores=scores, lines=[f"dev {as_text(scores)}"])
 
-    trained.train()
-    cache = token_cache or output / token_ids.DIRECTORY
-    step = _step(config, pair, getattr(trained, "projection", None), cache)
-    loop.fit(config, trained, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "distil")
+    training = Training(
+        name="distil",
+        model=student,
+        trained=trained,
+        tokenizer=setup.tokenizer,
+        record=trained_record(setup, job.pair.model_type, to_json(job), **pair.about, more={"teacher": teacher_scores}),
+        batches=setup.train_batches(job.loop),
+        make_step=lambda plan: _step(job, pair, projection, cache),
+        evaluate=evaluate,
+    )
+    kept = train(training, output, job.loop, job.optimizer)
     own = {
         "task": task.name,
         "teacher": teacher_scores,
-        "best": keeper.best["best"],
-        "last": keeper.history[-1],
+        "best": kept.best["best"],
+        "last": kept.history[-1],
         "parameters": sum(parameter.size for parameter in student.parameters()),
         "teacher_parameters": sum(parameter.size for parameter in pair.teacher.parameters()),
     }
-    return keeper.write_results(config, own)
+    return kept.write_results(to_json(job), own)
 
 
-def _augmented(config: DistilConfig, pair: Pair) -> Pair:
-    """With the copies of --augment among the training texts."""
-    if not config.augment:
+def _augmented(job: DistilJob, pair: Pair) -> Pair:
+    """With the copies of `augment` among the training texts."""
+    count = job.weights.augment
+    if not count:
         return pair
-    prepared = pair.prepared
+    setup = pair.setup
     embeddings = backbone(pair.teacher).embeddings.word_embeddings.weight.numpy()
-    more = augment(prepared.train, prepared.tokenizer, embeddings, config.augment, config.seed)
+    more = augment(setup.train, setup.tokenizer, embeddings, count, job.loop.seed)
     logger.info("train: %d texts with their copies", len(more))
-    return pair._replace(prepared=dataclasses.replace(prepared, train=more))
+    return pair._replace(setup=dataclasses.replace(setup, train=more))
 
 
-def _projection(config: DistilConfig, pair: Pair) -> nn.Linear | None:
+def _projection(job: DistilJob, pair: Pair) -> nn.Linear | None:
     """To the teacher's hidden size, when that differs and hidden states are compared."""
     own, wanted = pair.student.config.hidden_size, pair.teacher.config.hidden_size
-    if own == wanted or not config.state_weight:
+    if own == wanted or not job.weights.state_weight:
         return None
-    paddle.seed(config.seed)
+    paddle.seed(job.loop.seed)
     return nn.Linear(own, wanted)
 
 
-def _step(config: DistilConfig, pair: Pair, projection: nn.Layer | None, cache: Path) -> loop.Step:
-    task = pair.prepared.task
+def _step(job: DistilJob, pair: Pair, projection: nn.Layer | None, cache: Path) -> loop.Step:
+    task, weights = pair.setup.task, job.weights
     objective = StudentObjective(
-        task.is_regression, config.logit_weight, config.state_weight, config.attention_weight, config.label_weight,
+        task.is_regression, weights.logit_weight, weights.state_weight, weights.attention_weight, weights.label_weight,
         projection,
     )  # fmt: skip
     known = None
     if not objective.needs_states:
-        pad_id = pair.prepared.tokenizer.pad_token_id
-        known = TeacherLogits(pair.teacher, pair.prepared.train, task.num_labels, pad_id, cache)
+        pad_id = pair.setup.tokenizer.pad_token_id
+        known = TeacherLogits(pair.teacher, pair.setup.train, task.num_labels, pad_id, cache)
     return student_step(pair.student, pair.teacher, objective, known)

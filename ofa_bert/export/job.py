@@ -1,0 +1,74 @@
+"""What export_model.py does, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ofa_bert.bundle.manifest import PRECISIONS
+from ofa_bert.data.source import DataSource
+from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.options import option
+from ofa_bert.training.settings import Device
+from ofa_bert.training.supernet.job import MULTIPLIER
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportJob:
+    """Options as PaddleNLP's script has them, the device, which its README promises, and deployment's own."""
+
+    data: DataSource = DataSource()
+    model_name_or_path: str = option("output directory of run_glue_ofa.py, or its best/ or last/")
+    sub_model_output_dir: str = option("where the dynamic sub-model goes; it reloads and can be finetuned further")
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    static_sub_model: str | None = option("where the static model goes, ready to deploy; left out: none is made", None)
+    width_mult: float = option("share of heads and FFN neurons to keep", 1.0, above=0, most=1, example=MULTIPLIER)
+    depth_mult: float = option("share of layers to keep", 1.0, above=0, most=1, example=MULTIPLIER)
+    sub_model: str | None = option(
+        "JSON file with a SubModelConfig (uneven layers), instead of the two multipliers", None
+    )
+    allow_untrained: bool = option("export a width or depth that the supernet was not trained for", False)
+    onnx: bool = option("write model.onnx beside the static model", False)
+    precision: tuple[str, ...] = option(
+        "precisions to write, several at once; fp32 always is. fp16: ONNX for GPUs. bf16: model.onnx in OpenVINO."
+        " int8: ONNX for CPUs, activations quantized as they come. int8-static: activations quantized by scales from"
+        " training sentences (needs data), for Paddle Inference, OpenVINO and TensorRT",
+        ("fp32",),
+        choices=PRECISIONS,
+    )
+    fused: bool = option(
+        "also write ONNX graphs of ONNX Runtime's own operators (fused attention), for its CUDA provider, in fp32 and,"
+        " if asked for, fp16",
+        False,
+    )
+    max_drop: float = option(
+        "points of dev score that a precision may lose; more fails the command. Without data no score is measured",
+        1.0,
+        least=0,
+    )
+    calibration_sentences: int = option("training sentences that fix the scales of int8-static", 256, above=0)
+    trim_vocab: str | None = option(
+        "file with one token a line: only the embeddings of these tokens and of the special ones are kept", None
+    )
+    exit_policy: str | None = option(
+        "for a model with exits: output of python -m ofa_bert exits, whose threshold goes into the static model's"
+        " directory",
+        None,
+    )
+    max_seq_length: int = option("longest input in tokens that the export is checked with", 128, above=0)
+    device: Device = option("where to run", "gpu")
+    n_gpu: int | None = option("0 stands for `device` cpu, as in PaddleNLP's script", None)
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):
+            found.append("`sub_model` and `width_mult`/`depth_mult` exclude each other")
+        given = {"onnx": self.onnx, "fused": self.fused, "precision": set(self.precision) != {"fp32"}}
+        given["exit_policy"] = self.exit_policy is not None
+        for name in (name for name, wanted in given.items() if wanted and not self.static_sub_model):
+            found.append(f"`{name}` needs `static_sub_model`, the directory that the models go to")
+        if "int8-static" in self.precision and not self.data.given:
+            found.append(
+                "`precision` int8-static is calibrated on training sentences: say where they are with `task_name` or"
+                " `data_dir`, or `train_file` and `dev_file`; int8 needs none"
+            )
+        return found

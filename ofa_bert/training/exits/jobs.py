@@ -1,0 +1,204 @@
+"""What run_glue_ofa.py --exits and python -m ofa_bert exits do, as values."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+from ofa_bert.data.source import TrainingData
+from ofa_bert.exits.layout import HEADS
+from ofa_bert.exits.policy import CRITERIA
+from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.options import option
+from ofa_bert.training.settings import Device, LoopSettings, ModelSource, OptimizerSettings
+from ofa_bert.training.supernet.job import MULTIPLIER
+
+TRAININGS = ("deebert", "geep", "joint", "alternate")
+SUPERNET = "trains a supernet; do that first without --exits: exits trained on its directory serve its sub-models"
+SUPERNET_OPTIONS = (
+    "width_mult_list", "depth_mult_list", "lambda_logit", "lambda_rep", "layer_choice", "stages", "width_stage_share",
+    "supernet_dropout", "keep_best_sub_models",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitOptimizerSettings(OptimizerSettings):
+    """AdamW, whose peak rate depends on what is trained unless it is given."""
+
+    learning_rate: float | None = option(  # type: ignore[assignment]  # `ExitTrainingJob.optimizer` fills it in
+        "peak learning rate; default: 1e-3 for deebert, 3e-5 for the others", None, above=0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitTrainingJob:
+    """What run_glue_ofa.py --exits does."""
+
+    data: TrainingData
+    model: ModelSource
+    output_dir: str = option("where best/, last/ and checkpoints go")
+    loop: LoopSettings = LoopSettings()
+    rates: ExitOptimizerSettings = ExitOptimizerSettings()
+    exits: str = option(
+        "how exits are trained: deebert freezes the model and trains the heads alone; geep trains model and heads in"
+        " one stage by the shared exit loss; joint all exits by one weighted loss (PABEE); alternate the same in every"
+        " other step, the last exit alone in the others (BERxiT)",
+        choices=TRAININGS,
+    )
+    exit_layers: tuple[int, ...] | None = option(
+        "layers with an exit, from 0 as in sub-models; default: all but the last, where the model itself answers", None
+    )
+    geep_exit_num: int | None = option(
+        "exits after the first N layers, instead of `exit_layers`; default of geep: two thirds of the layers",
+        None,
+        above=0,
+    )
+    exit_head: str | None = option(
+        "ramp: pooler and classifier on the first token, as the model's own; attention: a small self-attention over all"
+        " tokens; default: attention for geep, ramp for the others",
+        None,
+        choices=HEADS,
+    )
+    exit_lambda: float | None = option(
+        "share of a head's loss that is its distance from the last exit's answer, the rest is its loss against the"
+        " labels; default: 1 for geep, 0 for the others",
+        None,
+        least=0,
+        most=1,
+    )
+    exit_weights: Literal["uniform", "linear"] = option(
+        "weights of the exits under joint and alternate: all alike, or growing with depth", "linear"
+    )
+    exit_learning_rate: float | None = option(
+        "peak learning rate of the heads, which start at random weights where the model does not; default: 1e-3, for"
+        " deebert `learning_rate`",
+        None,
+        above=0,
+    )
+    sandwich: int = option(
+        "on a supernet: train the largest, the smallest and N sub-models drawn anew each step; -1 trains all of them",
+        -1,
+    )
+    held_out_share: float = option(
+        "share of the training data held out, at most 1024 examples, to choose best/ and later the threshold on; on a"
+        " supernet with its own seed and share these are the same examples",
+        0.05,
+        above=0,
+        below=1,
+    )
+    exit_cache_mib: float = option(
+        "deebert with ramps: the model runs once over all data when what the heads read of it fits in so much memory"
+        " (MiB), else in every step",
+        2048.0,
+        least=0,
+    )
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.exit_layers is not None and self.geep_exit_num is not None:
+            found.append("`exit_layers` and `geep_exit_num` exclude each other")
+        if self.exits == "deebert" and self.exit_learning_rate is not None:
+            found.append("`exit_learning_rate`: with `exits` deebert nothing but heads trains; give `learning_rate`")
+        return found
+
+    @property
+    def heads_alone(self) -> bool:
+        """Whether the model stays as it is."""
+        return self.exits == "deebert"
+
+    @property
+    def optimizer(self) -> OptimizerSettings:
+        values = {field.name: getattr(self.rates, field.name) for field in dataclasses.fields(OptimizerSettings)}
+        return OptimizerSettings(**values)
+
+    def resolved(self) -> ExitTrainingJob:
+        """With the defaults that depend on `exits` filled in."""
+        geep = self.exits == "geep"
+        filled = {
+            "exit_learning_rate": 1e-3,
+            "exit_head": "attention" if geep else "ramp",
+            "exit_lambda": 1.0 if geep else 0.0,
+        }
+        rates = self.rates
+        if rates.learning_rate is None:
+            rates = dataclasses.replace(rates, learning_rate=1e-3 if self.heads_alone else 3e-5)
+        return dataclasses.replace(self, rates=rates, **{k: v for k, v in filled.items() if getattr(self, k) is None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingSettings:
+    """How what early exits save is measured."""
+
+    batch_sizes: tuple[int, ...] = option("batch sizes to measure time at", (1, 32), above=0)
+    pool: int = option(
+        "batches that advance together; who stays is packed into full ones; 1: batches shrink", 8, above=0
+    )
+    timing_samples: int = option("at most so many samples are timed", 256, above=0)
+    repeats: int = option("timed runs of each point, made in turn after one more; the fastest counts", 3, above=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExitChoiceJob:
+    """What python -m ofa_bert exits does."""
+
+    data: TrainingData
+    model_name_or_path: str = option("a directory with exits: output of run_glue_ofa.py --exits, or its best/ or last/")
+    output_dir: str = option("where exit_policy.json, exit_table.safetensors, exits.json and exits.png go")
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    width_mult: float = option(
+        "of a supernet: share of heads and FFN neurons of the sub-model", 1.0, above=0, most=1, example=MULTIPLIER
+    )
+    depth_mult: float = option(
+        "of a supernet: share of layers of the sub-model", 1.0, above=0, most=1, example=MULTIPLIER
+    )
+    criterion: str | None = option(
+        "what decides that a sample leaves; default: normalised entropy for geep, entropy for other classifiers,"
+        " certainty for numbers",
+        None,
+        choices=CRITERIA,
+    )
+    tolerance: float = option(
+        "patience on numbers: an answer is confirmed by one that differs by less", 0.1, above=0
+    )
+    exit_threshold: float | None = option(
+        "use this threshold: entropy in nats (0 to ln of the classes), normalised and certainty 0 (nobody leaves early)"
+        " to 1 (all at the first exit), patience a number of exits; default: chosen by the targets",
+        None,
+    )
+    geep_threshold: float | None = option("short for `criterion` normalised `exit_threshold` X", None)
+    target_drop: float | None = option(
+        "choose the fastest threshold that loses at most so much of the score on the held-out part, 0.01 is one point;"
+        " default without other targets: 0.01",
+        None,
+        least=0,
+    )
+    target_speedup: float | None = option(
+        "choose the best threshold that is so many times faster than no exits, measured at the last of `batch_sizes`",
+        None,
+        above=0,
+    )
+    mode: Literal["threshold", "predicted"] = option(
+        "threshold: each exit decides; predicted: the exit layer is predicted from the tokens, so that each batch runs"
+        " so many layers and one head",
+        "threshold",
+    )
+    thresholds: int = option("points of the sweep, evenly spread over the layers saved", 12, above=0)
+    timing: TimingSettings = TimingSettings()
+    table_samples: int = option("training samples that the token table is learned from; 0: no table", 4096, least=0)
+    device: Device = option("where to run", "cpu")
+
+    def problems(self) -> list[str]:
+        found = []
+        if self.geep_threshold is not None and (self.exit_threshold is not None or self.criterion is not None):
+            found.append("`geep_threshold` is `criterion` normalised `exit_threshold`; give one or the other")
+        targets = self.target_drop is not None or self.target_speedup is not None
+        if self.wanted_threshold is not None and targets:
+            found.append("a threshold and `target_drop` or `target_speedup` exclude each other")
+        if self.mode == "predicted" and not self.table_samples:
+            found.append("`mode` predicted needs the token table: `table_samples` above 0")
+        return found
+
+    @property
+    def wanted_threshold(self) -> float | None:
+        return self.exit_threshold if self.geep_threshold is None else self.geep_threshold

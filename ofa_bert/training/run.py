@@ -1,0 +1,72 @@
+"""The one skeleton of a training run: plan, optimizer, resume, loop, evaluations, what is kept, results.
+
+The jobs differ in their model, their step and how they evaluate; a `Training` says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paddle import nn
+
+from ofa_bert.models.record import ModelRecord
+from ofa_bert.training import loop
+from ofa_bert.training.run_directory import Evaluation, RunDirectory, restore
+from ofa_bert.training.settings import LoopSettings, OptimizerSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What one job trains. The model is in training mode during steps, in eval mode while `evaluate` runs.
+
+    trained: what the optimizer holds and a checkpoint restores, where that is more or less than `model`. beside: layers
+    saved beside the model. make_step: called when the plan is known. stage_shares: of the steps, as of `loop.make_plan`.
+    """
+
+    name: str
+    model: nn.Layer
+    tokenizer: Any
+    record: ModelRecord
+    batches: Any  # TrainBatches or Corpus
+    make_step: Callable[[loop.Plan], loop.Step]
+    evaluate: Callable[[], Evaluation]
+    trained: nn.Layer | None = None
+    beside: Mapping[str, nn.Layer] = field(default_factory=dict)
+    stage_shares: Sequence[float] = ()
+    observe: Callable[[int, float], None] = lambda step, score: None
+
+
+def train(
+    training: Training, output: Path, settings: LoopSettings, optimizer_settings: OptimizerSettings
+) -> RunDirectory:
+    """Run all steps, from the newest checkpoint when `settings` say so; what was kept of the run."""
+    trained = training.model if training.trained is None else training.trained
+    plan = loop.make_plan(settings, training.batches.steps_per_epoch, training.stage_shares)
+    optimizer = loop.make_optimizer(optimizer_settings, trained, plan)
+    state = restore(output, trained, optimizer) if settings.resume else {}
+    kept = RunDirectory(output, training.model, training.tokenizer, training.record, state, training.beside, trained)
+
+    def checkpoint(step: int) -> None:
+        trained.eval()
+        training.model.eval()
+        found = training.evaluate()
+        trained.train()
+        for line in found.lines:
+            logger.info("step %d  %s", step, line)
+        kept.consider("best", step, found.score, found)
+        for name, score in found.also.items():
+            kept.consider(name, step, score, found)
+        kept.checkpoint(step, optimizer, found, last=step == plan.total_steps)
+        training.observe(step, found.score)
+
+    trained.train()
+    step = training.make_step(plan)
+    first = state.get("step", 0)
+    loop.fit(settings, trained, optimizer, training.batches, plan, step, checkpoint, first, training.name)
+    return kept

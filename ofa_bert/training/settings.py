@@ -1,0 +1,75 @@
+"""What trainings are told, as values: the loop, the optimizer, the model and the data that a run starts from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ofa_bert.data.source import TrainingData
+from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.options import option
+
+Device = Literal["gpu", "cpu", "xpu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoopSettings:
+    """How `loop.fit` goes through the data, whatever is trained."""
+
+    max_seq_length: int = option(
+        "tokens per example, longer ones are cut", 128, least=3, example=", room for one word and two marks"
+    )
+    batch_size: int = option("examples per step and process", 32, above=0)
+    gradient_accumulation_steps: int = option("batches per optimizer step", 1, above=0)
+    num_train_epochs: float = option("passes over the training data", 3.0, above=0)
+    max_steps: int = option("optimizer steps; above 0 it overrides `num_train_epochs`", -1)
+    warmup_steps: int = option("steps of linear warm-up; above 0 it overrides `warmup_proportion`", 0, least=0)
+    warmup_proportion: float = option("share of all steps spent on linear warm-up", 0.1, least=0, below=1)
+    logging_steps: int = option("log the loss every N steps", 100, above=0)
+    save_steps: int = option("evaluate and write a checkpoint every N steps", 500, above=0)
+    seed: int = option("seed of everything random", 42, least=0)
+    device: Device = option("where to run", "gpu")
+    amp: Literal["off", "bf16", "fp16"] = option("mixed precision, on a GPU", "off")
+    resume: bool = option("continue from the newest whole checkpoint in `output_dir`", False)
+
+    def problems(self) -> list[str]:
+        if self.amp != "off" and self.device == "cpu":
+            return [f"`amp` {self.amp}: needs `device` gpu; leave it out on a CPU"]
+        return []
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """AdamW."""
+
+    learning_rate: float = option("peak learning rate", 5e-5, above=0)
+    weight_decay: float = option("AdamW weight decay; not applied to biases and LayerNorms", 0.0, least=0)
+    adam_epsilon: float = option("AdamW epsilon", 1e-8, above=0)
+    max_grad_norm: float = option("gradients are clipped to this global norm; 0 switches clipping off", 1.0, least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSource:
+    """The model that a run starts from."""
+
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
+    tokenizer_name_or_path: str | None = option("another place for the tokenizer; default: the model's", None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneJob:
+    """What run_glue.py does. Defaults as PaddleNLP's script."""
+
+    data: TrainingData
+    model: ModelSource
+    output_dir: str = option("where best/, last/ and checkpoints go")
+    loop: LoopSettings = LoopSettings(save_steps=100)
+    optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-4, adam_epsilon=1e-6)
+    held_out_share: float = option(
+        "share of the training data that is not trained on, at most 1024 examples: those that run_glue_ofa.py holds out"
+        " with the same seed and share, so that exit thresholds are chosen on sentences new to the model",
+        0.0,
+        least=0,
+        below=1,
+    )

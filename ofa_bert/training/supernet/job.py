@@ -1,0 +1,63 @@
+"""What run_glue_ofa.py does, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ofa_bert.data.source import TrainingData
+from ofa_bert.options import option
+from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
+
+WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
+MULTIPLIER = ", for example 0.6666666666666666"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SupernetJob:
+    """Defaults as PaddleNLP's script."""
+
+    data: TrainingData
+    model: ModelSource
+    output_dir: str = option("where best/, last/ and checkpoints go")
+    loop: LoopSettings = LoopSettings(batch_size=8, warmup_proportion=0.0, logging_steps=500)
+    optimizer: OptimizerSettings = OptimizerSettings()
+    width_mult_list: tuple[float, ...] = option(
+        "widths: share of heads and FFN neurons kept", WIDTHS, above=0, most=1, example=MULTIPLIER
+    )
+    depth_mult_list: tuple[float, ...] = option(
+        "depths: share of layers kept", (1.0,), above=0, most=1, example=MULTIPLIER
+    )
+    lambda_logit: float = option("weight of the logit loss against the teacher", 1.0, least=0)
+    lambda_rep: float = option("weight of the hidden-state loss against the teacher", 0.1, least=0)
+    layer_choice: Literal["even", "importance"] = option(
+        "which layers a depth below 1 keeps: evenly spaced, or those whose loss on the held-out part hurts most", "even"
+    )
+    stages: Literal["joint", "width,width_depth"] = option(
+        "'joint' trains every width and depth together; 'width,width_depth' first the widths, then all (DynaBERT)",
+        "joint",
+    )
+    width_stage_share: float = option(
+        "share of the steps that the width stage of `stages` gets", 0.5, above=0, most=1, example=MULTIPLIER
+    )
+    sandwich: int = option(
+        "train the largest, the smallest and N sub-models drawn anew each step; -1 trains all of them in every step", -1
+    )
+    supernet_dropout: float | None = option(
+        "dropout while the supernet trains; default: the model's own", None, least=0, below=1
+    )
+    held_out_share: float = option(
+        "share of the training data held out to measure importance on, never trained on, at most 1024 examples",
+        0.05,
+        above=0,
+        below=1,
+    )
+    keep_best_sub_models: bool = option("also keep the best weights of every single sub-model in best_<name>/", False)
+
+    def problems(self) -> list[str]:
+        found = []
+        if not self.lambda_logit and not self.lambda_rep:
+            found.append("`lambda_logit` 0 with `lambda_rep` 0 leaves no loss; give one of them")
+        if self.stages != "joint" and max(self.depth_mult_list, default=1) == min(self.depth_mult_list, default=1):
+            found.append(f"`stages` {self.stages}: needs depths below 1 in `depth_mult_list`")
+        return found
