@@ -16,7 +16,7 @@ from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.data.batches import Batch
-from ofa_bert.export.onnx.writer import linear_inputs, quantize, residual_sums
+from ofa_bert.export.onnx.writer import FACTOR_LIMIT, linear_inputs, quantize, residual_sums
 from ofa_bert.models.encoder import backbone, encoder_layers
 from ofa_bert.system import environment
 
@@ -94,7 +94,7 @@ def choose_scales(model: nn.Layer, traffic: Traffic) -> dict[str, float]:
 
 def best_scale(rows: np.ndarray, peak: float, weight: np.ndarray, clips: Sequence[float] = _CLIPS) -> float:
     """The scale for `rows` [N, in] that leaves the least relative error in tokens of rows @ weight, both in INT8."""
-    values, steps = quantize(weight, axis=0)
+    values, steps = quantize(weight, axis=0, most=FACTOR_LIMIT)
     rounded = values * steps  # [in, out]
     wanted = rows @ weight  # [N, out]
     norms = np.maximum((wanted**2).sum(axis=1), 1e-12)  # [N]

@@ -20,12 +20,14 @@ from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.models import encoder
 from ofa_bert.runtime.opening import open_model
+from ofa_bert.system.machine import has_vnni
 from ofa_bert.tasks.task import Task
 
 TASK = Task("topic", ("a", "b", "c"), ("accuracy",), ("text",))
 PADDLE2 = paddle.__version__.startswith("2.")
 PORTABLE = Form()
-STATIC = ["paddle-int8-static"] if PADDLE2 else []
+PADDLE_INT8 = PADDLE2 and has_vnni()
+STATIC = ["paddle-int8-static"] if PADDLE_INT8 else []
 
 
 def tiny(model_type="bert", heads=(1, 4, 3), ffn=(10, 64, 33), hidden=32, **config):
@@ -106,7 +108,7 @@ class Uneven(paddle.nn.Layer):
         return self.product(x)
 
 
-@pytest.mark.skipif(not PADDLE2, reason="PaddleSlim quantizes static models of Paddle 2")
+@pytest.mark.skipif(not PADDLE_INT8, reason="PaddleSlim quantizes static models of Paddle 2, oneDNN's INT8 wants VNNI")
 def test_paddle_runs_the_quantized_model_as_it_was_calibrated(tmp_path, monkeypatch):
     # Heads are not cut: square weights, whose scales Paddle's oneDNN passes apply along the wrong axis.
     model = tiny(heads=None, hidden=128, ffn=256)
@@ -214,10 +216,34 @@ def test_what_the_writer_cannot_express_is_fp32_only(tmp_path):
 
 @pytest.mark.parametrize("paddle_version", ["3.3.1"])
 def test_paddle_3_writes_the_onnx_model_and_says_why_not_the_other(paddle_version, monkeypatch, caplog):
+    monkeypatch.setattr(paddle_int8, "has_vnni", lambda: True)
     monkeypatch.setattr(paddle_int8.paddle, "__version__", paddle_version)
     with caplog.at_level("WARNING", logger="ofa_bert.export.variants"):
         assert variants.plan(["int8-static"], onnx=False, fused=False) == ["paddle-fp32", "onnx-int8-static"]
     assert "paddle-int8-static is left out: PaddleSlim 2.6 quantizes static models of Paddle 2" in caplog.text
+
+
+def test_without_vnni_paddles_int8_is_left_out_with_the_reason(monkeypatch, caplog):
+    monkeypatch.setattr(paddle_int8.paddle, "__version__", "2.6.2")
+    for here, names in ((False, ["onnx-int8-static"]), (True, ["paddle-int8-static", "onnx-int8-static"])):
+        monkeypatch.setattr(paddle_int8, "has_vnni", lambda here=here: here)
+        with caplog.at_level("WARNING", logger="ofa_bert.export.variants"):
+            assert variants.plan(["int8-static"], onnx=False, fused=False) == ["paddle-fp32", *names]
+    assert caplog.text.count("this processor has no VNNI instructions") == 1
+
+
+@pytest.mark.parametrize("weights", ["dynamic", "static"])
+def test_two_products_of_int8_fit_in_16_bits(tmp_path, weights):
+    model = tiny()
+    scales = dict.fromkeys(writer.linear_inputs(model), 0.05) if weights == "static" else {}
+    write(model, tmp_path / "model.onnx", Form(weights, scales=scales))
+    graph = onnx.load(str(tmp_path / "model.onnx")).graph
+    factors = [onnx.numpy_helper.to_array(item) for item in graph.initializer if item.name.endswith("weight")]
+    factors = [array for array in factors if array.dtype == np.int8 and len(array) < model.config.vocab_size]
+    assert len(factors) >= 3 * 3
+    largest = max(int(np.abs(array.astype(int)).max()) for array in factors)
+    assert 255 * 2 * largest < 2**15
+    assert largest == 64
 
 
 def test_scales_are_those_of_a_brute_force_search():
@@ -228,7 +254,7 @@ def test_scales_are_those_of_a_brute_force_search():
     peak = float(np.abs(rows).max())
     chosen = best_scale(rows, peak, weight)
     assert chosen < peak / 127 / 3
-    quantized, steps = writer.quantize(weight, axis=0)
+    quantized, steps = writer.quantize(weight, axis=0, most=writer.FACTOR_LIMIT)
 
     def error(scale):
         coarse = np.clip(np.rint(rows / scale), -127, 127) * scale

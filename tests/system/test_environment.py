@@ -13,7 +13,7 @@ import pytest
 from helpers.paths import ROOT
 from ofa_bert.errors import UserError
 from ofa_bert.models import device as paddle_device
-from ofa_bert.system import environment, packages
+from ofa_bert.system import environment, machine, packages
 
 SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")
 MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
@@ -303,3 +303,13 @@ def test_a_card_that_paddle_cannot_use_is_one_clear_line():
         patch.setattr(paddle_device, "require", lambda name: NoKernelImage)
         with pytest.raises(UserError, match=r"cannot compute on it \(.*error\(209\).*Paddle 3.x"):
             paddle_device.select_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"), [("avx2 avx512f avx512_vnni", True), ("avx_vnni", True), ("avx2 avx512f", False), (None, False)]
+)
+def test_vnni_is_read_from_what_the_kernel_says(tmp_path, flags, has):
+    path = tmp_path / "cpuinfo"
+    if flags is not None:
+        path.write_text(f"model name : X\nflags : fpu {flags}\n")
+    assert machine.has_vnni(str(path)) is has
