@@ -7,7 +7,9 @@ import io
 import json
 import logging
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ofa_bert.data.file_text import ends_in_carriage_returns, read_text, whole_characters
@@ -30,7 +32,9 @@ class Table:
     has_header: bool = True
     separator: str = ""  # between the columns of TSV and CSV
     objects: tuple[str, ...] = ()  # JSONL: each row as it stands in the file
-    names: frozenset[str] = frozenset()  # of all columns; in JSONL, later rows may have some that the first lacks
+    keys: Mapping[str, int] = field(
+        default_factory=dict
+    )  # JSONL: of all rows, each with the line where it stands first
 
     def column(self, name: str) -> int:
         """Position of a column. Raises UserError that lists the columns there are."""
@@ -44,13 +48,15 @@ class Table:
         return self.header.index(name)
 
     def other_separator(self) -> str:
-        """What to say when the only name in the header holds another format's separators."""
-        if self.objects or not self.has_header or len(self.header) != 1:
+        """What to say when the only column begins with other separators than the format's."""
+        if self.objects or len(self.header) != 1:
             return ""
+        start = self.header[0] if self.has_header else self.rows[0][1][0]
         for separator, called in _SEPARATORS.items():
-            if separator in self.header[0] and separator != self.separator:
+            if separator in start and separator != self.separator:
                 suffix = ".tsv" if separator == "\t" else ".csv"
-                return f"; they look separated by {called}: name it {suffix}"
+                cure = "give it a header" if suffix == self.path.suffix.lower() else f"name it {suffix}"
+                return f"; they look separated by {called}: {cure}"
         return ""
 
     def _cure(self, name: str) -> str:
@@ -90,7 +96,7 @@ def read_table(path: str | Path, has_header: bool = True, broken_rows: int = 0) 
         raise UserError(f"{path}: the file is empty but for its header")
     header = first if has_header else tuple(map(str, range(width)))
     rows = _whole_rows(path, rows, width, has_header, broken_rows, separator)
-    return Table(path, header, rows, has_header, separator, names=frozenset(header))
+    return Table(path, header, rows, has_header, separator)
 
 
 def _check_header(path: Path, header: tuple[str, ...]) -> None:
@@ -153,16 +159,22 @@ def _read_csv(path: Path, text: str, separator: str) -> list[tuple[int, tuple]]:
 
 
 class _Doubled(dict):
-    """An object in which a key stands twice."""
+    """An object in which keys stand twice: `twice` is the first of them."""
+
+    twice = ""
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict:
     record = dict(pairs)
-    return record if len(record) == len(pairs) else _Doubled(pairs)
+    if len(record) == len(pairs):
+        return record
+    doubled, counts = _Doubled(pairs), Counter(key for key, _ in pairs)
+    doubled.twice = next(key for key in record if counts[key] > 1)
+    return doubled
 
 
 def _read_jsonl(path: Path, text: str) -> Table:
-    names: dict[str, None] = {}
+    keys: dict[str, int] = {}
     header, rows, objects, halves = (), [], [], []
     decoder = json.JSONDecoder(object_pairs_hook=_object)
     for number, line in enumerate(_lines(text), 1):
@@ -171,10 +183,11 @@ def _read_jsonl(path: Path, text: str) -> Table:
             continue
         record = _record(path, number, line, decoder)
         if "\\u" in line:  # nothing else makes half of a pair
-            whole = {whole_characters(key): _whole(value) for key, value in record.items()}
-            halves += [number] * sum(pair not in record.items() for pair in whole.items())
-            record = whole
-        names.update(dict.fromkeys(record))
+            texts = [text for text in (*record, *record.values()) if isinstance(text, str)]
+            halves += [number] * sum(text != whole_characters(text) for text in texts)
+            record = {whole_characters(key): _whole(value) for key, value in record.items()}
+        for key in record:
+            keys.setdefault(key, number)
         header = tuple(record) if not rows else header
         rows.append((number, tuple(record.get(name) for name in header)))
         objects.append(line)
@@ -183,7 +196,7 @@ def _read_jsonl(path: Path, text: str) -> Table:
             "%s: %d value(s) hold half of a surrogate pair, the first in line %d; read as U+FFFD",
             path, len(halves), halves[0],
         )  # fmt: skip
-    return Table(path, header, tuple(rows), objects=tuple(objects), names=frozenset(names))
+    return Table(path, header, tuple(rows), objects=tuple(objects), keys=keys)
 
 
 def _record(path: Path, number: int, line: str, decoder: json.JSONDecoder) -> dict:
@@ -194,9 +207,7 @@ def _record(path: Path, number: int, line: str, decoder: json.JSONDecoder) -> di
     if not isinstance(record, dict):
         raise UserError(f'{path}:{number}: a line must be an object such as {{"text": ..., "label": ...}}')
     if isinstance(record, _Doubled):
-        keys = re.findall(r'"((?:[^"\\]|\\.)*)"\s*:', line)
-        twice = next((key for key in record if keys.count(key) > 1), "")
-        raise UserError(f"{path}:{number}: key {twice!r} twice in one object; which value counts? Keep one of them")
+        raise UserError(f"{path}:{number}: key {record.twice!r} twice in one object; which value counts? Keep one")
     return record
 
 

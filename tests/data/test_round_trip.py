@@ -19,6 +19,7 @@ from ofa_bert.errors import UserError
 TRIES = settings(
     max_examples=5000 if os.environ.get("OFA_BERT_FUZZ") else 60,
     deadline=None,
+    database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
     derandomize=not os.environ.get("OFA_BERT_FUZZ"),
 )

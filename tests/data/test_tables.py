@@ -87,6 +87,11 @@ def test_semicolons_count_when_the_header_shows_them(tmp_path, caplog):
         ("x.csv", "text\tlabel\na\tb\n", r"no column 'text'.*has 'text\\tlabel'; .* tabs: name it .tsv"),
         ("x.tsv", "text,label\na,b\n", r"no column 'text'.*has 'text,label'; .* commas: name it .csv"),
         ("x.tsv", "text;label\na;b\n", r"no column 'text'.*; .* semicolons: name it .csv"),
+        (
+            "x.csv",
+            "a;b\nc;d\n",
+            r"no column 'text'; the file has '0'; they look separated by semicolons: give it a header",
+        ),
         ("x.tsv", " text\tlabel\na\tb\n", r"no column 'text'; the file has ' text', 'label'; .* ' text'"),
         ("x.csv", "Text,Label\na,b\n", r"no column 'text'; the file has 'Text', 'Label'; .* 'Text'"),
     ],
@@ -95,7 +100,7 @@ def test_a_column_that_is_not_found_says_what_the_file_looks_like(tmp_path, name
     path = tmp_path / name
     path.write_text(content)
     with pytest.raises(UserError, match=message):
-        read_table(path).column("text")
+        read_table(path, has_header="ext" in content).column("text")
 
 
 @pytest.mark.parametrize(
