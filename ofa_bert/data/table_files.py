@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 SUFFIXES = (".tsv", ".csv", ".jsonl")
 _BLANK: tuple = ()  # an empty line, which is not the same as a quoted empty value
+_LONGEST_HEADER = 1 << 16  # characters in which semicolons are looked for
 _SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
@@ -85,12 +86,11 @@ def read_table(path: str | Path, has_header: bool = True, broken_rows: int = 0) 
         return _read_jsonl(path, text)
     separator = "\t" if suffix == ".tsv" else _separator_of_csv(path, text) if has_header else ","
     rows = _read_tsv(text) if suffix == ".tsv" else _read_csv(path, text, separator)
-    first = next(values for _, values in rows if values)
+    place, first = next((place, values) for place, (_, values) in enumerate(rows) if values)
     width = len(first)
     if has_header:
         _check_header(path, first)
-        while not rows.pop(0)[1]:
-            pass
+        rows = rows[place + 1 :]
     rows = [(line, values or ("",)) for line, values in rows if values or width == 1]
     if not rows:
         raise UserError(f"{path}: the file is empty but for its header")
@@ -136,8 +136,8 @@ def _read_tsv(text: str) -> list[tuple[int, tuple]]:
 
 def _separator_of_csv(path: Path, text: str) -> str:
     """A semicolon when the header has some outside of quotes and no comma: so spreadsheets write in half of Europe."""
-    header = re.match(r'[\r\n]*((?:"(?:[^"]|"")*"|[^\r\n])*)', text)[1]
-    bare = re.sub(r'"(?:[^"]|"")*"', "", header)
+    header = re.match(r'[\r\n]*((?:[^"\r\n]+|"[^"]*"|")*)', text[:_LONGEST_HEADER])[1]
+    bare = re.sub(r'"[^"]*"', "", header)
     if ";" not in bare or "," in bare:
         return ","
     logger.info("%s: columns are separated by semicolons", path)
@@ -182,7 +182,7 @@ def _read_jsonl(path: Path, text: str) -> Table:
         if not line:
             continue
         record = _record(path, number, line, decoder)
-        if "\\u" in line:  # nothing else makes half of a pair
+        if "\\ud" in line or "\\uD" in line:  # nothing else makes half of a pair
             texts = [text for text in (*record, *record.values()) if isinstance(text, str)]
             halves += [number] * sum(text != whole_characters(text) for text in texts)
             record = {whole_characters(key): _whole(value) for key, value in record.items()}
