@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ofa_bert.data.file_text import whole_characters
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shortened
 
@@ -16,7 +17,10 @@ TextEncoder = Callable[[Sequence[Text]], "tuple[list[np.ndarray], list[np.ndarra
 
 
 def check_texts(texts: Sequence[Text], manifest: Mapping[str, Any]) -> list[Text]:
-    """The texts as strings, or as tuples of two; UserError for anything else and for what the model does not take."""
+    """The texts as strings, or as tuples of two; UserError for anything else and for what the model does not take.
+
+    Half of a surrogate pair is U+FFFD here, as it was in the files that the model was trained on (`read_table`).
+    """
     if isinstance(texts, str):
         raise UserError(f"texts must be a list of texts, not the single text {shortened(texts)}; put it into a list")
     task = manifest.get("task")
@@ -32,11 +36,5 @@ def check_texts(texts: Sequence[Text], manifest: Mapping[str, Any]) -> list[Text
             kind = "pairs (a, b)" if wanted == 2 else "single texts"
             source = "the model was trained on" if task else "the texts before it are"
             raise UserError(f"text {position}: {shortened(item)}; {source} {kind}")
-        try:
-            "".join(item).encode()
-        except UnicodeEncodeError as error:
-            raise UserError(
-                f"text {position}: {shortened(item)} holds half of a surrogate pair, no character"
-            ) from error
-        checked.append(tuple(item) if pair else item)
+        checked.append(tuple(map(whole_characters, item)) if pair else whole_characters(item))
     return checked

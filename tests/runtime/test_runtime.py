@@ -139,7 +139,6 @@ def test_no_texts_and_empty_texts(bundle):
         (["good", None], "text 1: None is neither"),
         ([("a", "b", "c")], "text 0: .* is neither"),
         ([("a", "b")], "text 0: .*; the model was trained on single texts"),
-        (["good", "half \ud83d"], "text 1: .* holds half of a surrogate pair"),
     ],
 )
 def test_what_is_no_text(bundle, texts, message):
