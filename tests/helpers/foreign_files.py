@@ -5,12 +5,24 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import struct
 import zipfile
 
 import numpy as np
 
 from helpers.models import VOCABULARY
+
+
+class Poison:
+    """Unpickled by pickle.load, it writes a file."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"echo run > {self.marker}",)
+
 
 STORAGES = {
     "f4": "FloatStorage",

@@ -12,7 +12,7 @@ import paddle
 import pytest
 
 from helpers import foreign_files
-from helpers.foreign_files import fingerprint, tokenizer_for
+from helpers.foreign_files import Poison, fingerprint, tokenizer_for
 from helpers.models import VOCABULARY, build
 from helpers.paths import SHARED
 from ofa_bert.errors import UserError
@@ -212,8 +212,6 @@ def test_an_unknown_name_is_one_line():
 
 def test_a_downloaded_pickle_is_not_run_either(tmp_path, monkeypatch):
     import pickle
-
-    from test_weights import Poison
 
     path = tmp_path / "model_state.pdparams"
     path.write_bytes(pickle.dumps({"bert.pooler.dense.bias": Poison(tmp_path / "it-ran")}))
