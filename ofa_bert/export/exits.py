@@ -26,6 +26,7 @@ from ofa_bert.files.atomic import EXIT_POLICY, write_json_atomic
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.exit_graphs import UpTo, depths
 from ofa_bert.models.exit_heads import Exits
+from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import Backend, ExitParts, open_part_files
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class _Reference:
 
     def verdict(self, name: str, kind: Kind, files: Parts) -> dict[str, Any]:
         """How far each exit's logits are off; RunError when too far, as for the whole model."""
-        backend = "paddle_inference" if kind.format == "paddle" else "onnx_runtime"
+        backend = first_for(kind.format, kind.precision, kind.fused, parts=True)
         every = ExitPlan(self.ends, Policy("entropy", 0.0), tuple(range(len(self.ends) - 1)))
         parts = open_part_files(files, backend, every)
         reports = []

@@ -19,6 +19,7 @@ from ofa_bert.export.calibration import Traffic, choose_scales, observe
 from ofa_bert.export.checks import Judge
 from ofa_bert.export.onnx import converter, writer
 from ofa_bert.export.onnx.writer import Form
+from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_files
 
 logger = logging.getLogger(__name__)
@@ -126,8 +127,7 @@ class Exporter:
         self._write(name, kind)
         place = self.bundle / kind.place
         files = [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
-        backend = {"paddle": "paddle_inference", "onnx": "onnx_runtime"}[kind.format]
-        backend = "openvino" if kind.precision == "bf16" else backend
+        backend = first_for(kind.format, kind.precision, kind.fused)
         report = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
         return {
             "name": name,
@@ -143,7 +143,7 @@ class Exporter:
     def _loader(self, files: list[Path], backend: str, kind: Kind) -> Callable[[], Any]:
         import paddle
 
-        on_gpu = backend == "paddle_inference" and kind.precision == "fp32" and paddle.get_device() != "cpu"
+        on_gpu = kind.format == "paddle" and kind.precision == "fp32" and paddle.get_device() != "cpu"
         return lambda: open_files(files, backend, kind.precision, device="gpu" if on_gpu else "cpu")
 
     def _write(self, name: str, kind: Kind) -> None:

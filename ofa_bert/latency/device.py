@@ -17,7 +17,8 @@ from ofa_bert.export.onnx.writer import Form, linear_inputs
 from ofa_bert.export.static import save_static
 from ofa_bert.models.encoder import resize
 from ofa_bert.models.families.registry import model_class
-from ofa_bert.runtime.opening import Backend, format_of, open_files
+from ofa_bert.runtime.backends.registry import best_form, format_of, wants_fused
+from ofa_bert.runtime.opening import Backend, open_files
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.system import environment
@@ -60,8 +61,8 @@ class Device:
 
     @property
     def file_precision(self) -> str:
-        """OpenVINO runs the static form of int8 fast."""
-        return "int8-static" if (self.backend, self.precision) == ("openvino", "int8") else self.precision
+        """Of int8 the form that the back end runs fast."""
+        return best_form(self.backend, self.precision)
 
     def open(self, files: Sequence[Path]) -> Backend:
         return open_files(files, self.backend, self.file_precision, self.device, self.threads)
@@ -74,9 +75,9 @@ class Device:
     def form(self, model: nn.Layer) -> Form:
         """How the ONNX graph is written. Scales of int8 change what a model answers, not how fast."""
         if self.precision == "int8":
-            static = self.backend == "openvino"
+            static = self.file_precision == "int8-static"
             return Form("static", scales=dict.fromkeys(linear_inputs(model), 0.05)) if static else Form("dynamic")
-        return Form(half=self.precision == "fp16", fused=self.device == "gpu")
+        return Form(half=self.precision == "fp16", fused=wants_fused(self.backend, self.device))
 
     def measure(
         self, builds: Mapping[str, Build], sizes: Mapping[str, int], reference: str, vocabulary: int | None = None

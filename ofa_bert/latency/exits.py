@@ -22,7 +22,8 @@ from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits
 from ofa_bert.models.supernet import extract
-from ofa_bert.runtime.opening import ExitParts, format_of, open_part_files
+from ofa_bert.runtime.backends.registry import format_of
+from ofa_bert.runtime.opening import ExitParts, open_part_files
 from ofa_bert.submodels.values import uniform
 
 
@@ -76,7 +77,7 @@ def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, for
     """As write_model, for the parts of a model with exits. UserError when this back end has none in this precision."""
     if format_of(how.backend) == "paddle":
         if how.precision != "fp32":
-            raise UserError(f"--precision {how.precision}: paddle_inference runs exits in fp32 alone")
+            raise UserError(f"--precision {how.precision}: {how.backend} has exits measured in fp32 alone")
         return write_paddle_parts(model, exits, directory)
     reason = writer.obstacle(model)
     if reason:

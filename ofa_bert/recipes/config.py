@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ofa_bert.export.config import PRECISIONS
 from ofa_bert.options import not_negative, number, option, positive, whole
-from ofa_bert.runtime.opening import BACKENDS
+from ofa_bert.runtime.backends.registry import BACKENDS
 from ofa_bert.training.config import DEVICES, LoopConfig
 from ofa_bert.training.students.config import DistilWeights, PairConfig, shape_in, student_problems
 
@@ -52,7 +52,7 @@ class RecipeConfig(LoopConfig, DistilWeights, PairConfig):
         "of the last models; default: int8 on a CPU, fp16 on a GPU", None, choices=PRECISIONS
     )
     max_drop: float = option("points of dev score that this precision may lose; more ends the command", 1.0, number)
-    backend: str = option("what runs exported models", "onnx_runtime", choices=BACKENDS)
+    backend: str = option("what runs exported models", BACKENDS[0], choices=BACKENDS)
     workers: int | None = option(
         "instances in the last row, one thread each; default: one per core, on a GPU none", None, whole
     )

@@ -28,6 +28,7 @@ from ofa_bert.options import arguments, shared, to_json
 from ofa_bert.recipes.config import RecipeConfig
 from ofa_bert.recipes.report import write_report
 from ofa_bert.recipes.timing import EAGER, Contender, measure
+from ofa_bert.runtime.backends.registry import best_form, wants_fused
 from ofa_bert.runtime.opening import check_choice
 from ofa_bert.submodels.values import scaled
 from ofa_bert.system import environment
@@ -206,15 +207,12 @@ def _stage(
 def _bundles(config: RecipeConfig, stages: Stages, output: Path) -> dict[str, Path]:
     """Name -> bundle of the teacher and of every stage; the last one also holds the last precision."""
     sources = {"teacher": Path(config.teacher), **{k: v for k, v in stages._asdict().items() if v is not None}}
-    last = last_precision(config)
-    if last == "int8" and config.backend != "onnx_runtime":
-        last = "int8-static"  # the form that the others are fast with
+    last = best_form(config.backend, last_precision(config))
     names = list(sources)
     bundles = {}
     for name, source in sources.items():
         bundles[name] = output / "bundles" / name
-        # Its operators are what ONNX Runtime is fast with on a GPU.
-        fused = config.device == "gpu" and config.backend == "onnx_runtime"
+        fused = wants_fused(config.backend, config.device)
         own: dict[str, Any] = {"precision": ("fp32",), "fused": fused}
         if name == names[-1] and last != "fp32":
             own["precision"] = ("fp32", last)

@@ -9,7 +9,9 @@ from typing import Any
 from ofa_bert.data.table_files import SUFFIXES
 from ofa_bert.exits.policy import CRITERIA, MODES
 from ofa_bert.options import not_negative, option, positive, whole
-from ofa_bert.runtime.opening import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
+from ofa_bert.runtime.backends.base import PRECISIONS
+from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS
+from ofa_bert.runtime.opening import DEVICES
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from ofa_bert.models.families.registry import model_class
 from ofa_bert.numerics import log_softmax
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
+from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.search import fptas
 from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.fptas import Problem, StepCounter
@@ -223,7 +224,7 @@ class Trainer:
 
 def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) -> dict[Shape, float]:
     """i by measurement: milliseconds of one sentence, each different layer measured once, at two depths."""
-    device = Device("cpu" if config.device == "cpu" else "gpu", "paddle_inference", "fp32", None, 1, 128, 30)
+    device = Device("cpu" if config.device == "cpu" else "gpu", first_for("paddle"), "fp32", None, 1, 128, 30)
 
     def build(shape: Shape) -> Callable[[], nn.Layer]:
         return lambda: fresh(supernet, shape, vocab_size=VOCABULARY)

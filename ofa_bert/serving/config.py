@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ofa_bert.options import option, positive, twice, whole
-from ofa_bert.runtime.opening import PRECISIONS
+from ofa_bert.runtime.backends.base import PRECISIONS
 
 ENGINES = ("triton", "paddle_serving", "fastdeploy")
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,12 +123,12 @@ def test_threshold_0_is_the_full_model(case, backend):
     # Bit for bit what all segments and all heads give.
     asked = with_policy(case, Policy("entropy", 1e-12), backend=backend)
     never = with_policy(case, Policy("entropy", 0.0), ask=(), backend=backend)
-    np.testing.assert_array_equal(asked.answers(*padded(case)).logits, never.answers(*padded(case)).logits)
+    np.testing.assert_array_equal(asked.run(*padded(case)).logits, never.run(*padded(case)).logits)
 
 
 def test_a_threshold_above_the_maximum_answers_all_at_the_first_exit(case):
     for policy in (Policy("entropy", 1.1), Policy("normalised", 1.0), Policy("certainty", 1.0), Policy("patience", 0)):
-        found = with_policy(case, policy).answers(*padded(case))
+        found = with_policy(case, policy).run(*padded(case))
         assert (found.layers == 1).all()
         np.testing.assert_allclose(found.logits, case.outputs.logits[0], atol=2e-5)
     assert (answers(case, 1, exit_criterion="normalised").layers == 1).all()
@@ -140,17 +141,18 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
 
     from ofa_bert.runtime import opening
     from ofa_bert.runtime.backends import onnx_runtime
+    from ofa_bert.runtime.backends.registry import REGISTRY
 
     def load(files, settings):
         _, session = onnx_runtime._ort_session(files, settings._replace(provider="cpu"))
         return onnx_runtime.bound_part(onnxruntime, session, "cpu")
 
     opened = []
-    monkeypatch.setattr(opening, "PARTS", {"onnx_runtime": load})
+    monkeypatch.setitem(REGISTRY, "onnx_runtime", replace(onnx_runtime.CAPABILITIES, load_part=load))
     monkeypatch.setattr(opening, "merge", lambda parts, target: opened.append(len(parts)) or merge(parts, target))
     predicted = open_exits(case.bundle, "policy", "predicted", device="gpu", precision=precision, threads=1)
     places = predicted.plan.table.predict(case.data.input_ids)
-    answered = predicted.answers(*padded(case))
+    answered = predicted.run(*padded(case))
     assert opened == [2, 3, 4, 5]
     assert not predicted.parts.segments
     np.testing.assert_array_equal(answered.layers, np.asarray(ENDS)[places])
@@ -160,7 +162,7 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
     parts = open_exit_parts(case.bundle, plan, "onnx_runtime", precision, "gpu", threads=1)
     model = ExitModel(parts, plan, 3, 0, Limits(8, 10**9))
     calls = counted(model)
-    found = model.answers(*padded(case))
+    found = model.run(*padded(case))
     places = first_exits(plan.policy, case.outputs.logits, None)
     assert (found.layers == np.asarray(ENDS)[places]).mean() > (0.99 if precision == "fp32" else 0.9)
     np.testing.assert_allclose(found.logits, expected(case, found.layers), atol=off)
@@ -188,7 +190,7 @@ def test_samples_leave_where_the_policy_says_and_earlier_when_the_threshold_rise
 def test_numbers_leave_by_patience_and_certainty(numbers):
     ordered = np.sort(np.abs(np.diff(numbers.outputs.logits[:, :, 0], axis=0)).ravel())
     policy = Policy("patience", 1, float(ordered[len(ordered) // 3 : len(ordered) // 3 + 2].mean()))
-    found = with_policy(numbers, policy).answers(*padded(numbers))
+    found = with_policy(numbers, policy).run(*padded(numbers))
     places = first_exits(policy, numbers.outputs.logits, None)
     np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
     assert len(set(found.layers)) > 1
@@ -244,14 +246,14 @@ def test_batches_stay_full_and_only_what_is_needed_runs(case):
     places = first_exits(policy, case.outputs.logits, None)
     model = with_policy(case, policy)
     calls = counted(model)
-    model.answers(*padded(case))
+    model.run(*padded(case))
     for place in range(4):
         staying = int((places >= place).sum())
         assert sum(calls[f"segment{place}"]) == sum(calls[f"head{place}"]) == staying
         assert len(calls[f"segment{place}"]) == -(-staying // 8)
     model = with_policy(case, policy, ask=(1,))  # the second exit alone
     calls = counted(model)
-    layers = model.answers(*padded(case)).layers
+    layers = model.run(*padded(case)).layers
     assert "head0" not in calls
     assert "head2" not in calls
     assert set(layers) <= {3, 5}
@@ -274,7 +276,7 @@ def test_the_policy_of_the_bundle(case):
 def test_predicted_exits_run_one_head(case, batch_size):
     model = open_exits(case.bundle, "policy", "predicted", limits=(batch_size, 10**9), threads=1)
     calls = counted(model)
-    found = model.answers(*padded(case))
+    found = model.run(*padded(case))
     places = model.plan.table.predict(case.data.input_ids)
     assert len(set(places)) > 1
     np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])

@@ -298,7 +298,8 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "data": "batches",
         "exits": "loop policy token_table",
         "files": "atomic pickles weights",
-        "runtime": "exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor texts tokenizer workers",
+        "runtime": "arguments exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor processes texts"
+        " tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt",
         "system": "environment packages",
         "tasks": "task",
