@@ -29,8 +29,9 @@ from ofa_bert.bundle.exits import FROM_POLICY, ExitPlan, exits_of, plan_of
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.cli.process import run_command
 from ofa_bert.errors import UserError
+from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
-from ofa_bert.exits.policy import CRITERIA, Policy, saving
+from ofa_bert.exits.policy import Policy, saving
 from ofa_bert.reporting import table
 from ofa_bert.runtime.backends.base import PRECISIONS
 from ofa_bert.runtime.backends.registry import BACKENDS

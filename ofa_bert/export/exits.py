@@ -106,7 +106,8 @@ class _Reference:
     def verdict(self, name: str, kind: Kind, files: Parts) -> dict[str, Any]:
         """How far each exit's logits are off; RunError when too far, as for the whole model."""
         backend = first_for(kind.format, kind.precision, kind.fused, parts=True)
-        every = ExitPlan(self.ends, Policy("entropy", 0.0), tuple(range(len(self.ends) - 1)))
+        early = len(self.ends) - 1
+        every = ExitPlan(self.ends, Policy.never_leaves(early), tuple(range(early)))
         parts = open_part_files(files, backend, every)
         reports = []
         for place, (end, judge) in enumerate(zip(self.ends, self._each)):

@@ -87,7 +87,7 @@ def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, for
 
 def open_parts(device: Device, parts: Parts, layers: Sequence[int]) -> ExitParts:
     """All parts of a model with exits, every head among them. `layers` run until each exit."""
-    plan = ExitPlan(tuple(layers), Policy("entropy", 0.0), tuple(range(len(layers) - 1)))
+    plan = ExitPlan(tuple(layers), Policy.never_leaves(len(layers) - 1), tuple(range(len(layers) - 1)))
     provider = "cuda" if device.device == "gpu" else "cpu"
     return open_part_files(
         parts._replace(precision=device.file_precision), device.backend, plan, provider, device.threads

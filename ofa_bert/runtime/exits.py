@@ -80,7 +80,7 @@ class ExitModel:
         return Work.begin(self._kind, (types[rows, :longest], ids[rows, :longest]), rows)
 
     def _stage(self, begin: int, end: int) -> Stage:
-        certain = self.plan.policy.criterion == "certainty"
+        certain = self.plan.policy.rule.needs_certainty
 
         def run(hidden: Array, input_ids: Ids) -> Answer:
             hidden = self._layers(begin, end, hidden, input_ids)

@@ -29,9 +29,11 @@ from ofa_bert.reporting import millions
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.search import fptas
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.registry import default
 from ofa_bert.search.fptas import Problem, StepCounter
 from ofa_bert.search.report import WINNER
 from ofa_bert.search.setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
+from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
@@ -116,7 +118,7 @@ def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelCon
         candidates.append(SubModelConfig(layers, [heads] * len(layers), [ffn] * len(layers)))
         candidates[-1].check_fits(shape)
     costs = costs_of(ways_of(config, supernet), shape)
-    cost = "latency_ms" if config.latency_table else "flops"
+    cost = default(bool(config.latency_table))
 
     def error(sub_model: SubModelConfig, theta: Mapping[str, Any], counter: StepCounter) -> float:
         return cross_entropy(scorer.wanted, scorer.logits(sub_model), supernet.task.is_regression)
@@ -127,7 +129,7 @@ def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelCon
     return Problem(
         list(dict.fromkeys(candidates)),
         space.largest,
-        lambda sub_model: costs(sub_model)["parameters"],
+        lambda sub_model: count_parameters(shape, sub_model),
         lambda sub_model: costs(sub_model)[cost],
         error,
         name=name,

@@ -9,12 +9,9 @@ from tqdm import tqdm
 
 from ofa_bert.files.atomic import read_json, write_json_atomic
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.front import Cost
-from ofa_bert.search.setup import (
-    Costs,
-    Supernet,
-    fingerprint,
-)
+from ofa_bert.search.setup import Supernet, fingerprint
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
 

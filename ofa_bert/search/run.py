@@ -52,7 +52,7 @@ def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     ways, space = ways_of(config, supernet), space_of(config, supernet.space)
-    costs, budget = costs_of(ways, supernet.space.shape), budget_of(config)
+    costs, budget = costs_of(ways, supernet.space.shape, config.asked_precision()), budget_of(config)
     scorer = supernet.scorer(config.examples)
     evaluator = Evaluator(scorer, costs, ways, config.loss_weight, budget, config.searched_cost())
     nsga = Nsga(

@@ -6,7 +6,6 @@ nothing is run again for another threshold.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.bundle.latency_table import LatencyTable
+from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.sweep import answers_at, taken, worth_asking
@@ -115,7 +115,5 @@ def _mean_ms(
 
 def thresholds(criterion: str, num_labels: int, exits: int, tolerance: float = 0.1) -> list[Policy]:
     """The policies that a search tries, from hardly anybody leaving early on."""
-    if criterion == "patience":
-        return [Policy(criterion, float(patience), tolerance) for patience in range(exits - 1, 0, -1)]
-    most = math.log(num_labels) if criterion == "entropy" else 1.0
-    return [Policy(criterion, share * most, tolerance) for share in _SHARES]
+    found = registry.criterion(criterion).spread(_SHARES, num_labels, exits)
+    return [Policy(criterion, threshold, tolerance) for threshold in found]

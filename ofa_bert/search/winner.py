@@ -28,6 +28,7 @@ from ofa_bert.models.record import FORMAT
 from ofa_bert.models.supernet import extract, forward
 from ofa_bert.options import arguments, shared
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs import latency
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.finetune import finetune
 from ofa_bert.search.front import Point
@@ -86,7 +87,7 @@ def finish(
         results["exit_policy"] = _write_policy(output / POLICY, supernet, sub_model, small, exits, way)
     results["export"] = _export(config, supernet, ways, way, exits)
     if ways.tables:
-        predicted, shares = winner.costs["latency_ms"], winner.more["shares"]
+        predicted, shares = winner.costs[latency.COST.name], winner.more["shares"]
         results["latency"] = checked_latency(ways.tables[way.precision], small, exits, way, predicted, shares)
     write_json_atomic(output / RESULTS, results)
     return results
@@ -132,11 +133,12 @@ def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exit
     words += ["--model_type", config.model_type, "--max_seq_length", supernet.meta["max_seq_length"]]
     table = ways.tables.get(way.precision)
     device = Device.of(table.setting) if table else None
-    if device and device.file_precision != "fp32":
-        words += ["--precision", device.file_precision]
+    precision = device.file_precision if device else config.asked_precision()
+    if precision not in (None, "fp32"):
+        words += ["--precision", precision]
     if device and device.device == "gpu":
         words.append("--fused")
-    if device and device.file_precision == "int8-static":  # calibrated on training sentences
+    if precision == "int8-static":  # calibrated on training sentences
         data = config.recorded_data(supernet.meta["config"])
         words += arguments(DataConfig(**shared(DataConfig, data)), defaults=False)
     if exits is not None and way.policy is not None:

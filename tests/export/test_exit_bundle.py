@@ -127,7 +127,8 @@ def test_threshold_0_is_the_full_model(case, backend):
 
 
 def test_a_threshold_above_the_maximum_answers_all_at_the_first_exit(case):
-    for policy in (Policy("entropy", 1.1), Policy("normalised", 1.0), Policy("certainty", 1.0), Policy("patience", 0)):
+    everybody = (("entropy", 1.1), ("normalised", 1.0), ("certainty", 1.0), ("margin", 1.0), ("patience", 0))
+    for policy in (Policy(*each) for each in everybody):
         found = with_policy(case, policy).run(*padded(case))
         assert (found.layers == 1).all()
         np.testing.assert_allclose(found.logits, case.outputs.logits[0], atol=2e-5)
@@ -172,7 +173,7 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
     assert hidden.value.data_type() == f"tensor(float{'16' * (precision == 'fp16')})"
 
 
-@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty"])
+@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty", "margin"])
 def test_samples_leave_where_the_policy_says_and_earlier_when_the_threshold_rises(case, criterion):
     before, used = np.full(COUNT, 9), set()
     for share in (0.05, 0.3, 0.6, 0.9):
@@ -198,8 +199,9 @@ def test_numbers_leave_by_patience_and_certainty(numbers):
         (first, *_) = predictor.predict(numbers.texts)
     assert first.label is None
     assert first.exit_layer in ENDS
-    with pytest.raises(UserError, match="no probabilities"):
-        answers(numbers, 0.5, exit_criterion="entropy")
+    for criterion in ("entropy", "margin"):
+        with pytest.raises(UserError, match="no probabilities"):
+            answers(numbers, 0.5, exit_criterion=criterion)
 
 
 @pytest.mark.parametrize("which", ["case", "attention"])
@@ -333,6 +335,12 @@ def test_the_command_line_writes_the_exit_layer(case, tmp_path, capsys):
     found = answers(case, "policy")
     assert [int(row[3]) for row in rows] == found.layers.tolist()
     assert [row[1] for row in rows] == [str(best) for best in found.logits.argmax(-1)]
+    threshold = between(case.outputs, 0.5, "margin")
+    assert predict(case, tmp_path, "--exit_threshold", str(threshold), "--exit_criterion", "margin") == 0
+    _, *rows = [line.split("\t") for line in (tmp_path / "out.tsv").read_text().splitlines()]
+    places = first_exits(Policy("margin", threshold), case.outputs.logits, None)
+    assert [int(row[3]) for row in rows] == [ENDS[place] for place in places]
+    assert len(set(places)) > 1
     assert predict(case, tmp_path) == 0
     assert "exit_layer" not in (tmp_path / "out.tsv").read_text()
     capsys.readouterr()
@@ -346,6 +354,8 @@ def test_the_command_line_writes_the_exit_layer(case, tmp_path, capsys):
         (-0.1, {}, "must not be negative"),
         (1.2, {}, "never exceeds ln 3"),
         (1.5, {"exit_criterion": "normalised"}, "from 0 .* to 1"),
+        (1.5, {"exit_criterion": "margin"}, "from 0 .* to 1"),
+        (float("inf"), {"exit_criterion": "patience"}, "whole number"),
         (0.5, {"exit_criterion": "patience"}, "whole number"),
         ("often", {}, "must be a number or policy"),
         (float("nan"), {}, "must be a number or policy"),

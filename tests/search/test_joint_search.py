@@ -214,3 +214,31 @@ def test_the_points_that_are_exported_are_those_next_to_what_was_asked():
     heads = {sub_model.heads[0] - 1 for sub_model in _promising(points, Budget(min_score=0.2), 8)}
     assert {20, 21, 22, 23} <= heads
     assert len(heads) <= 9
+
+
+def test_exits_are_searched_by_margin_and_their_policy_exported(supernet_dir, tables, tmp_path, capsys):
+    more = ["--exits", "--exit_criterion", "margin", "--latency_table", tables[0], "--min_score", 0.4]
+    assert command(supernet_dir, tmp_path, *more) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    policies = [row["way"]["policy"] for row in results["front"] if row["way"]["policy"]]
+    assert policies
+    assert {policy["criterion"] for policy in policies} == {"margin"}
+    assert "exits margin" in capsys.readouterr().out
+    about = json.loads((tmp_path / "exit_policy" / "exit_policy.json").read_text())
+    assert about["policy"] == results["winner"]["way"]["policy"]
+    assert command(supernet_dir, tmp_path, *(word for word in more if word not in ("--exit_criterion", "margin"))) == 2
+    assert "exit_criterion was margin" in capsys.readouterr().err
+
+
+def test_a_file_size_is_that_of_each_precision(supernet_dir, tables, tmp_path):
+    from ofa_bert.search.costs.file_size import file_bytes
+
+    meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
+    shape = SearchSpace.from_json(meta["space"]).shape
+    more = ["--max_file_mib", 1, "--latency_table", *tables, "--trials", 8]
+    assert command(supernet_dir, tmp_path, *more) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert {row["way"]["precision"] for row in results["grid"]} == {"fp32", "int8"}
+    for row in (*results["front"], *results["grid"]):
+        sub_model = SubModelConfig.from_json(row["sub_model"])
+        assert row["file_mib"] == file_bytes(shape, sub_model, row["way"]["precision"]) / 2**20

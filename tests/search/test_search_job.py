@@ -227,3 +227,32 @@ def test_a_command_line_survives_the_way_to_a_worker():
     words = ["--model", "m", "--output_dir", "o", "--max_flops", "1e9", "--text_columns", "a", "b", "--train_file", "t"]
     config = parse(SearchConfig, [*words, "--dev_file", "d", "--worker"], "")
     assert parse(SearchConfig, arguments(config), "") == config
+
+
+@pytest.mark.parametrize("precision", [None, "int8"])
+def test_a_file_size_is_kept_by_the_file_that_is_exported(supernet_dir, tmp_path, capsys, precision):
+    import export_model
+    from ofa_bert.search.costs.file_size import file_bytes
+
+    shape = SearchSpace.from_json(json.loads((supernet_dir / "best" / "ofa_config.json").read_text())["space"]).shape
+    limit = 0.7 * file_bytes(shape, uniform(shape, 1.0), precision or "fp32") / 2**20
+    asked = [] if precision is None else ["--file_precision", precision]
+    assert command(supernet_dir, tmp_path, "--max_file_mib", limit, *asked) == 0
+    assert " MiB " in capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_text())
+    winner = results["winner"]
+    assert results["cost"] == "file_mib"
+    assert winner["file_mib"] <= limit
+    assert [row["file_mib"] for row in results["front"]] == sorted(row["file_mib"] for row in results["front"])
+    assert export_model.main([*results["export"], "--max_drop", "1"]) == 0
+    name = "model.onnx" if precision is None else f"model.{precision}.onnx"
+    written = (tmp_path / "static" / name).stat().st_size / 2**20
+    assert written == pytest.approx(winner["file_mib"], rel=0.01)
+    # A search is continued in the precision that it was begun in.
+    assert command(supernet_dir, tmp_path, "--max_file_mib", limit, "--file_precision", "fp16") == 2
+    assert "file_precision was" in capsys.readouterr().err
+
+
+def test_rows_say_a_file_size_when_it_was_asked_for(supernet_dir, tmp_path):
+    assert command(supernet_dir, tmp_path, "--max_params", "1e9", "--trials", "5") == 0
+    assert "file_mib" not in json.loads((tmp_path / "results.json").read_text())["winner"]

@@ -113,7 +113,7 @@ def test_ways_survive_json_and_thresholds_are_ones_that_can_be_meant():
     way = Way("int8", Policy("entropy", 0.2), (0, 3))
     assert Way.from_json(json.loads(json.dumps(way.to_json()))) == way
     assert Way.from_json(Way("fp32").to_json()) == Way("fp32")
-    for criterion, labels in (("entropy", 3), ("normalised", 2), ("certainty", 1), ("patience", 2)):
+    for criterion, labels in (("entropy", 3), ("normalised", 2), ("certainty", 1), ("patience", 2), ("margin", 3)):
         found = [policy.threshold for policy in thresholds(criterion, labels, 5)]
         assert len(set(found)) == len(found) >= 4
         assert all(check_threshold(criterion, threshold, labels, 5) is None for threshold in found)

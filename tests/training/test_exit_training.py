@@ -204,6 +204,18 @@ def taken_row(results, mode):
     return next(entry for entry in rows if entry["threshold"] == results["chosen"]["policy"]["threshold"])
 
 
+def test_exits_are_chosen_by_margin(runs, data, glue_dir, tmp_path):
+    results = choose_in(runs, data, tmp_path, "geep", "--criterion", "margin", "--target_drop", "0.5")
+    policy = Policy.from_json(results["chosen"]["policy"])
+    assert policy.criterion == "margin"
+    assert 0 < policy.threshold <= 1
+    model, tokenizer, _, exits = loaded(runs / "geep" / "best")
+    dev = dev_of(tokenizer, glue_dir)
+    found = answer(model, exits, policy, dev, 8, 0, ask=results["chosen"]["ask"])
+    assert results["dev"]["exits"]["accuracy"] == pytest.approx(float((found.logits.argmax(-1) == dev.labels).mean()))
+    assert results["dev"]["exits"]["mean_layers"] == pytest.approx(found.layers.mean())
+
+
 @pytest.mark.parametrize("mode", ["threshold", "predicted"])
 def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir, tmp_path, mode, capsys):
     more = ["--target_drop", "0.1", "--mode", mode]
@@ -351,8 +363,9 @@ def test_regression_exits_by_certainty_and_patience(runs, tiny_bert_dir, tmp_pat
         assert sum(results["dev"]["exits"]["histogram"].values()) == 40
         assert results["chosen"]["policy"]["criterion"] == ("patience" if len(more) > 2 else "certainty")
         assert math.isfinite(results["dev"]["exits"]["pearson"])
-    refused = ["exits", *own, *target, "--criterion", "entropy"]
-    assert commands.main(refused) == 2
+    for criterion in ("entropy", "margin"):
+        refused = ["exits", *own, *target, "--criterion", criterion]
+        assert commands.main(refused) == 2
 
 
 def failing(main, arguments, capsys):
@@ -469,7 +482,7 @@ def outputs_of(seed=0, count=150):
     return Outputs(logits.astype("float32"), rng.uniform(0, 1, [3, count]).astype("float32"), (2, 4, 5, 6))
 
 
-@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty", "patience"])
+@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty", "patience", "margin"])
 def test_a_sweep_spreads_over_the_layers_saved(criterion):
     outputs = outputs_of()
     tried = policies(criterion, 0.1, outputs, 8)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ofa_bert.data.config import DataConfig
-from ofa_bert.exits.policy import CRITERIA
+from ofa_bert.exits.criteria import registry
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
 from ofa_bert.training.config import DEVICES, TrainConfig
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
 HEAD_NAMES = ("ramp", "attention")
+_GEEP = f"--criterion {registry.default('geep').name}"
 _SUPERNET = "trains a supernet; do that first without --exits: exits trained on its directory serve its sub-models"
 _SUPERNET_FLAGS = (
     "width_mult_list", "depth_mult_list", "lambda_logit", "lambda_rep", "layer_choice", "stages", "width_stage_share",
@@ -123,19 +124,20 @@ class ExitChoiceConfig(DataConfig):
     width_mult: float = option("of a supernet: share of heads and FFN neurons of the sub-model", 1.0, number)
     depth_mult: float = option("of a supernet: share of layers of the sub-model", 1.0, number)
     criterion: str | None = option(
-        "what decides that a sample leaves; default: normalised entropy for geep, entropy for other classifiers,"
-        " certainty for numbers",
+        f"what decides that a sample leaves; default: {registry.defaults_described()}",
         None,
-        choices=CRITERIA,
+        choices=registry.CRITERIA,
     )
-    tolerance: float = option("patience on numbers: an answer is confirmed by one that differs by less", 0.1, number)
+    tolerance: float = option(
+        "where confirmed numbers count: a number is confirmed by one that differs by less", 0.1, number
+    )
     exit_threshold: float | None = option(
-        "use this threshold: entropy in nats (0 to ln of the classes), normalised and certainty 0 (nobody leaves early)"
-        " to 1 (all at the first exit), patience a number of exits; default: chosen by the targets",
+        f"use this threshold ({registry.thresholds_described()}; at 0 nobody leaves early); default: chosen by the"
+        " targets",
         None,
         number,
     )
-    geep_threshold: float | None = option("short for --criterion normalised --exit_threshold X", None, number)
+    geep_threshold: float | None = option(f"short for {_GEEP} --exit_threshold X", None, number)
     target_drop: float | None = option(
         "choose the fastest threshold that loses at most so much of the score on the held-out part, 0.01 is one point;"
         " default without other targets: 0.01",
@@ -168,7 +170,7 @@ class ExitChoiceConfig(DataConfig):
         found += [f"--target_drop {self.target_drop}: must not be negative"] if (self.target_drop or 0) < 0 else []
         found += [f"--batch_sizes {size}: must be above 0" for size in self.batch_sizes if size < 1]
         if self.geep_threshold is not None and (self.exit_threshold is not None or self.criterion is not None):
-            found.append("--geep_threshold is --criterion normalised --exit_threshold; give one or the other")
+            found.append(f"--geep_threshold is {_GEEP} --exit_threshold; give one or the other")
         targets = self.target_drop is not None or self.target_speedup is not None
         if self.wanted_threshold is not None and targets:
             found.append("a threshold and --target_drop or --target_speedup exclude each other")

@@ -14,10 +14,11 @@ from paddle import nn
 
 from ofa_bert.data.batches import Encoded, encode, split_holdout
 from ofa_bert.errors import UserError
+from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import EXITS, default_criterion
 from ofa_bert.exits.loop import Answers
 from ofa_bert.exits.outputs import Outputs
-from ofa_bert.exits.policy import FOR_REGRESSION, Policy, check_threshold
+from ofa_bert.exits.policy import Policy, check_threshold
 from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.exits.sweep import choose, plot, policies, row, run_length, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
@@ -175,13 +176,13 @@ def _subject(
 
 
 def _criterion(config: ExitChoiceConfig, meta: Mapping[str, Any], task: Task) -> str:
-    chosen = "normalised" if config.geep_threshold is not None else config.criterion
+    chosen = config.criterion if config.geep_threshold is None else registry.default("geep").name
     if chosen is None:
         chosen = default_criterion(meta, task.num_labels)
-    if task.is_regression and chosen not in FOR_REGRESSION:
+    if task.is_regression and chosen not in registry.FOR_NUMBERS:
         raise UserError(
             f"--criterion {chosen}: {task.name} predicts a number, which has no probabilities; use"
-            f" {' or '.join(FOR_REGRESSION)}"
+            f" {' or '.join(registry.FOR_NUMBERS)}"
         )
     return chosen
 
@@ -194,8 +195,7 @@ def _wanted(config: ExitChoiceConfig, criterion: str, task: Task, exits: int) ->
     note = check_threshold(criterion, threshold, task.num_labels, exits)
     if note:
         logger.warning("%s", note)
-    never = Policy(criterion, float(exits) if criterion == "patience" else 0.0, config.tolerance)
-    return [never, Policy(criterion, threshold, config.tolerance)]
+    return [Policy.never_leaves(exits, criterion, config.tolerance), Policy(criterion, threshold, config.tolerance)]
 
 
 def _ways(config: ExitChoiceConfig, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[Way]]:
@@ -251,7 +251,7 @@ def _report(subject: Subject, way: Way) -> dict[str, Any]:
     size = subject.config.batch_sizes[-1]
     labels = {name: encoded.labels for name, encoded in subject.dev.items()}
     possible = depths(subject.model, subject.exits)
-    ways = {"full": Way(Policy("entropy", 0.0), ()), "exits": way}
+    ways = {"full": Way(Policy.never_leaves(len(possible) - 1), ()), "exits": way}
     report = {}
     for name, each in ways.items():
         answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}
