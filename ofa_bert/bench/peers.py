@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.models.families.registry import FAMILIES, model_class
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.system import child_process, packages
@@ -28,13 +29,17 @@ from ofa_bert.system import child_process, packages
 NEEDED = ("torch", "transformers", "onnx", "onnxruntime")
 PRECISIONS = ("fp32", "fp16", "int8")  # of hugging_face
 OPSET = 17
+_OPTIMIZER = "bert"  # ONNX Runtime's word for an encoder of this kind
 MASKED_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 def described(manifest: Mapping[str, Any], name: str) -> tuple[ModelShape, SubModelConfig]:
     """The full model's shape and what the bundle keeps of it; UserError for a family that has no peer."""
-    if manifest.get("model_type") != "bert":
-        raise UserError(f"{name}: is of the family {manifest.get('model_type')}; there are peers for bert only")
+    with_peers = [family.model_type for family in FAMILIES.values() if family.has_peers]
+    if manifest.get("model_type") not in with_peers:
+        raise UserError(
+            f"{name}: is of the family {manifest.get('model_type')}; there are peers for {', '.join(with_peers)} only"
+        )
     if not manifest.get("shape"):
         raise UserError(f"{name}: its manifest does not say the model's shape; export it again with export_model.py")
     shape = ModelShape.from_json(manifest["shape"])
@@ -90,10 +95,10 @@ def _export(request: Mapping[str, Any]) -> dict[str, Any]:
 
     def optimized() -> Any:
         # 0 heads: it reads them off the graph, where a narrower layer has fewer.
-        options = FusionOptions("bert")
+        options = FusionOptions(_OPTIMIZER)
         if request["tuned"]:
             options.enable_skip_layer_norm = options.enable_bias_skip_layer_norm = False
-        return optimize_model(plain, "bert", 0, 0, optimization_options=options, use_gpu=request["gpu"])
+        return optimize_model(plain, _OPTIMIZER, 0, 0, optimization_options=options, use_gpu=request["gpu"])
 
     files = {precision: f"{prefix}.{precision}.onnx" for precision in ("fp32", *request["precisions"])}
     fused = optimized()
@@ -182,17 +187,16 @@ def open_paddle_dynamic(manifest: Mapping[str, Any], device: str, threads: int) 
     """PaddleNLP's model of the bundle's shape, in evaluation mode."""
     shape, sub_model = described(manifest, "this bundle")
     paddle = packages.require("paddle")
-    from paddlenlp.transformers import BertConfig
 
     from ofa_bert.models.encoder import resize
-    from ofa_bert.models.families.registry import model_class
 
-    config = BertConfig(
+    kind = model_class(manifest["model_type"])
+    config = kind.config_class(
         vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, num_hidden_layers=sub_model.depth,
         num_attention_heads=shape.num_heads, intermediate_size=shape.ffn_size, num_labels=shape.num_labels,
         max_position_embeddings=shape.max_positions, type_vocab_size=shape.type_vocab_size,
     )  # fmt: skip
-    model = model_class("bert")(config)
+    model = kind(config)
     resize(model, sub_model.heads, sub_model.ffn)
     model.eval()
 

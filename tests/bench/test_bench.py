@@ -269,7 +269,7 @@ SHAPE = ModelShape(
 def test_peer_has_the_bundle_s_shape_narrow_layers_included(tmp_path, monkeypatch):
     """hugging_face: its own parameter count, its fused operators, and that it runs, tuned or not."""
     # In this process: it has PyTorch anyway, to compare with.
-    monkeypatch.setattr(peers.bench_child, "ask", lambda _, request: peers._export_all(request))
+    monkeypatch.setattr(peers.child_process, "ask", lambda _, request: peers._export_all(request))
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
     sub_model = SubModelConfig((0, 2), (2, 3), (10, 33))

@@ -211,5 +211,5 @@ def tokenizer_for(path, model_type):
     import paddlenlp.transformers as families
 
     (path / "vocab.txt").write_text("\n".join([*VOCABULARY, *"0123456789xyz"]) + "\n")
-    names = {"bert": "Bert", "ernie": "Ernie", "roberta": "RobertaChinese", "tinybert": "TinyBert"}
+    names = {"bert": "Bert", "ernie": "Ernie", "roberta": "RobertaChinese", "tinybert": "TinyBert", "electra": "Electra"}
     return getattr(families, f"{names[model_type]}Tokenizer")(str(path / "vocab.txt"))
