@@ -12,9 +12,9 @@ from helpers.models import build, randomise
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, quantize, write
 from ofa_bert.models import encoder
+from ofa_bert.models.families.registry import MODEL_TYPES
 
 HEADS, FFN = (1, 4, 3), (10, 64, 33)
-FAMILIES = ["bert", "ernie", "roberta", "tinybert"]
 
 
 def tiny(model_type="bert", heads=HEADS, ffn=FFN, **config):
@@ -49,7 +49,7 @@ def logits(path, batch):
 
 
 @pytest.mark.parametrize(("heads", "ffn"), [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):
     model = tiny(model_type, heads, ffn)
     # Read from the first use of its logits: what a scale may be in a graph of random weights.
@@ -73,9 +73,20 @@ def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):
             np.testing.assert_allclose(found, want(model, batch), atol=tolerance, err_msg=f"{name} {shape}")
 
 
-@pytest.mark.parametrize("config", [{"pad_token_id": 4}, {"hidden_act": "relu"}, {"pool_act": "relu"}])
-def test_settings_of_a_model_are_followed(config, tmp_path):
-    model = tiny(**config)
+@pytest.mark.parametrize(
+    ("model_type", "config"),
+    [
+        ("bert", {"pad_token_id": 4}),
+        ("bert", {"hidden_act": "relu"}),
+        ("bert", {"pool_act": "relu"}),
+        ("electra", {"pad_token_id": 4}),
+        ("electra", {"hidden_act": "relu"}),
+        ("electra", {"embedding_size": 32}),  # the hidden size: there is no projection
+        ("electra", {"embedding_size": 48}),
+    ],
+)
+def test_settings_of_a_model_are_followed(model_type, config, tmp_path):
+    model = tiny(model_type, **config)
     encoder.encoder_layers(model)[1].norm2._epsilon = 9e-4
     for form in (Form(), Form(fused=True)):
         write(model, tmp_path / "model.onnx", form)
@@ -83,7 +94,7 @@ def test_settings_of_a_model_are_followed(config, tmp_path):
         np.testing.assert_allclose(logits(tmp_path / "model.onnx", batch), want(model, batch), atol=2e-5)
 
 
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_rows_of_nothing_but_padding_agree_too(model_type, tmp_path):
     model = tiny(model_type)
     batch = (np.zeros((2, 5), "int64"), np.zeros((2, 5), "int64"))

@@ -79,9 +79,7 @@ class Family:
     has_peers: bool = False
 
 
-def pooled(
-    encoder: str, activations: tuple[str, ...] = ("tanh",), dropout: str | None = "dropout"
-) -> ClassifierHead:
+def pooled(encoder: str, activations: tuple[str, ...] = ("tanh",), dropout: str | None = "dropout") -> ClassifierHead:
     """BERT's: the encoder of that name has the pooler, the classifier is one layer."""
     return ClassifierHead(f"{encoder}.pooler.dense", activations, "classifier", dropout)
 
