@@ -76,7 +76,7 @@ def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):
 
 
 class DynamicQuantizeMatMul(OpRun):
-    """ONNX Runtime's operator (known by the name of the class) without its overflow of 16 bits on a CPU that has no VNNI."""
+    """ONNX Runtime's operator, known by the name of its class, without its overflow of 16 bits on a CPU without VNNI."""
 
     op_domain = "com.microsoft"
 
@@ -97,7 +97,7 @@ def test_the_int8_graph_is_near_the_model_on_every_cpu(model_type, heads, ffn, t
     for shape in ((3, 29), (7, 1)):
         batch = inputs(*shape)
         (found,) = exact.run(None, dict(zip(("input_ids", "token_type_ids"), batch)))
-        np.testing.assert_allclose(found, want(model, batch), atol=0.08)
+        np.testing.assert_allclose(found, want(model, batch), atol=0.15)
 
 
 @pytest.mark.parametrize(
