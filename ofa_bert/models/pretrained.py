@@ -17,8 +17,10 @@ from paddle.nn import functional
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META, finish_replacement, read_json
 from ofa_bert.files.weights import find_weights, read_weights
-from ofa_bert.models.families.registry import MODEL_TYPES, model_class, tokenizer_class
-from ofa_bert.models.parameter_names import to_paddle
+from ofa_bert.models.encoder import family_of
+from ofa_bert.models.families.base import Family
+from ofa_bert.models.families.registry import MODEL_TYPES, family_named, model_class, tokenizer_class
+from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 
 logger = logging.getLogger(__name__)
 
@@ -105,17 +107,19 @@ def build_config(source: Source, model_type: str, num_labels: int | None, overri
         raise UserError(f"{source.where}: its config.json does not describe a model ({error})") from error
     if unknown:
         raise TypeError(f"a {model_type} configuration has no {', '.join(unknown)}")
-    _check_config(source.where, config)
+    _check_config(source.where, config, family_named(model_type))
     return config
 
 
-def _check_config(where: str, config: Any) -> None:
-    sizes = {name: getattr(config, name, None) for name in _SIZES}
+def _check_config(where: str, config: Any, family: Family) -> None:
+    sizes = {name: getattr(config, name, None) for name in (*_SIZES, *family.sizes)}
     problems = [f"{name} is {value!r}" for name, value in sizes.items() if type(value) is not int or value < 1]
     if not problems and config.hidden_size % config.num_attention_heads:
         problems.append(f"{config.num_attention_heads} heads do not divide hidden_size {config.hidden_size}")
     if not hasattr(functional, str(config.hidden_act)):
         problems.append(f"hidden_act {config.hidden_act!r} is no activation of Paddle")
+    elif family.activations is not None and config.hidden_act not in family.activations:
+        problems.append(f"hidden_act {config.hidden_act!r} is none of {', '.join(family.activations)}")
     if getattr(config, "position_embedding_type", "absolute") != "absolute":
         problems.append(f"position_embedding_type {config.position_embedding_type!r} is not supported")
     if not isinstance(config.layer_norm_eps, (int, float)):
@@ -129,18 +133,24 @@ def fill(model: nn.Layer, source: Source, fresh_heads: bool) -> None:
 
     Every other difference is a UserError that names the parameters: nothing is dropped or random in silence.
     """
-    weights = to_paddle(read_weights(source.weights), model.base_model_prefix)
-    expected = model.state_dict()
-    if not any(".pooler." in name for name in expected):  # RoBERTa's classifier reads the first token itself
+    family = family_of(model)
+    stored = part_of(read_weights(source.weights), family.classifier_part)
+    weights, expected = to_paddle(stored, family), model.state_dict()
+    if not any(".pooler." in name for name in expected):  # a classifier that reads the first token itself
         weights = {name: array for name, array in weights.items() if ".pooler." not in name}
     missing = set(expected) - set(weights)
-    # TinyBERT's projections to its teacher's width take part in no forward of a classifier.
-    fresh = {name for name in missing if ".fit_dense" in name}
+    fresh = {name for name in missing if name.startswith(tuple(f"{family.model_type}.{own}" for own in family.unread))}
     if fresh_heads:
         for head in ("classifier.", f"{model.base_model_prefix}.pooler."):
             members = {name for name in expected if name.startswith(head)}
             fresh |= members if members <= missing else set()
     _check_names(source, missing - fresh, set(weights) - set(expected), fresh_heads)
+    act = family.hugging_face_activation
+    if act not in (None, model.config.hidden_act) and is_hugging_face(stored) and "classifier.dense.weight" in weights:
+        raise UserError(
+            f"{source.where}: its hidden_act is {model.config.hidden_act}, but Hugging Face's classifier uses {act} all"
+            " the same and PaddleNLP's does not; take away the classifier's weights and finetune again"
+        )
     check_shapes(model, weights, source.where)
     put_weights(model, weights)
     if fresh:
@@ -188,7 +198,7 @@ def put_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
 
 
 def set_epsilon(model: nn.Layer) -> None:
-    """Give every LayerNorm the epsilon of the configuration, which PaddleNLP's ERNIE ignores."""
+    """Give every LayerNorm the epsilon of the configuration, which PaddleNLP's models of some families ignore."""
     for layer in model.sublayers():
         if isinstance(layer, nn.LayerNorm):
             layer._epsilon = float(model.config.layer_norm_eps)
@@ -196,11 +206,9 @@ def set_epsilon(model: nn.Layer) -> None:
 
 def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Any:
     """PaddleNLP's tokenizer for the source; its `tokenizer_config.json` (lower case or not) is respected."""
-    cls, files = tokenizer_class(model_type), {}
     directory = Path(source.tokenizer_from)
+    cls, files = tokenizer_class(model_type, directory), {}
     if directory.is_dir():
-        if model_type == "roberta":
-            cls = _roberta_tokenizer(directory)
         # Named explicitly: a path stored in tokenizer_config.json by whoever saved it would win otherwise.
         files = {key: str(directory / name) for key, name in cls.resource_files_names.items()}
         absent = [path for path in files.values() if not Path(path).is_file()]
@@ -217,12 +225,3 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Any:
             " they do not belong together"
         )
     return tokenizer
-
-
-def _roberta_tokenizer(directory: Path) -> Any:
-    """By the files, not by tokenizer_config.json: Hugging Face writes no `init_class` there."""
-    import paddlenlp.transformers as transformers
-
-    if (directory / "vocab.json").is_file():
-        return transformers.RobertaBPETokenizer
-    return transformers.RobertaChineseTokenizer

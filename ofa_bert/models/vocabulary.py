@@ -11,7 +11,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.errors import UserError
-from ofa_bert.models.encoder import backbone
+from ofa_bert.models.encoder import backbone, family_of
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +69,14 @@ def _keep_rows(model: nn.Layer, rows: np.ndarray, pad_token_id: int) -> None:
     table = nn.Embedding(len(rows), old.weight.shape[1], padding_idx=padding)
     table.weight.set_value(paddle.to_tensor(old.weight.numpy()[rows]))
     body.embeddings.word_embeddings = table
-    if hasattr(body.embeddings, "padding_idx"):  # RoBERTa counts positions from it
+    if family_of(model).positions_after_padding:
         _move_positions(body.embeddings, pad_token_id)
     body.pad_token_id = pad_token_id
     model.config.vocab_size, model.config.pad_token_id = len(rows), pad_token_id
 
 
 def _move_positions(embeddings: nn.Layer, pad_token_id: int) -> None:
-    """RoBERTa's position of the first token is pad_token_id + 1: keep its row there."""
+    """The position of the first token is pad_token_id + 1: keep its row there."""
     shift = embeddings.padding_idx - pad_token_id
     if shift:
         table = embeddings.position_embeddings

@@ -156,7 +156,9 @@ def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Proble
     ranges = {name: getattr(config, name) or default for name, default in defaults.items()}
     candidates = shapes(**ranges)
     top = Shape(full.num_layers, full.num_heads, full.hidden_size, full.ffn_size)
-    around = Surroundings(full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels)
+    around = Surroundings(
+        full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels, embedding_size=full.embedding_size
+    )
     trainer = Trainer.of(config, supernet, seed)
     times = _measured(config, supernet, [*candidates, top]) if config.measure_time else None
     return Problem(

@@ -47,6 +47,12 @@ def numbers(tmp_path_factory):
     return make_case(tmp_path_factory.mktemp("numbers") / "case", model_type="roberta", num_labels=1, count=20)
 
 
+@pytest.fixture(scope="module")
+def electra(tmp_path_factory):
+    """Ramps with ELECTRA's GELU behind embeddings of their own width."""
+    return make_case(tmp_path_factory.mktemp("electra") / "case", model_type="electra", count=20)
+
+
 def answers(case, threshold, **how):
     with Predictor(case.bundle, threads=1, exit_threshold=threshold, **how) as predictor:
         return predictor.answers(case.texts)
@@ -72,7 +78,7 @@ def with_policy(case, policy, limits=(8, 10**9), ask=(0, 1, 2), **how):
     return ExitModel(parts, plan, case.manifest["num_labels"], 0, Limits(*limits))
 
 
-@pytest.mark.parametrize("which", ["case", "attention", "numbers"])
+@pytest.mark.parametrize("which", ["case", "attention", "numbers", "electra"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_exit_answers_as_the_dynamic_model(which, backend, request):
     case = request.getfixturevalue(which)

@@ -19,6 +19,7 @@ from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.models import encoder
+from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.system.machine import has_vnni
 from ofa_bert.tasks.task import Task
@@ -64,7 +65,7 @@ def export(model, directory, *precisions, **more):
     return export_bundle(model, Words(), {}, directory, 24, precisions=precisions, **more)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "ernie", "roberta", "tinybert"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 @pytest.mark.parametrize(("heads", "ffn"), [((1, 4, 3), (10, 64, 33)), (None, None)], ids=["uneven", "square"])
 def test_all_precisions_at_once(model_type, heads, ffn, tmp_path):
     # "square": heads are not cut, and Paddle's oneDNN passes would take such weights along the wrong axis.

@@ -220,8 +220,7 @@ def fingerprint(directory):
 
 def tokenizer_for(path, model_type):
     """A PaddleNLP tokenizer of the family, over the tests' words and some more; 40 tokens as in `build`."""
-    import paddlenlp.transformers as families
+    from ofa_bert.models.families.registry import tokenizer_class
 
     (path / "vocab.txt").write_text("\n".join([*VOCABULARY, *"0123456789xyz"]) + "\n")
-    names = {"bert": "Bert", "ernie": "Ernie", "roberta": "RobertaChinese", "tinybert": "TinyBert"}
-    return getattr(families, f"{names[model_type]}Tokenizer")(str(path / "vocab.txt"))
+    return tokenizer_class(model_type, path)(str(path / "vocab.txt"))

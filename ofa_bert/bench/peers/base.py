@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ofa_bert.errors import UserError
+from ofa_bert.models.families.registry import FAMILIES
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 
@@ -54,8 +55,11 @@ class Peer:
 
 def described(manifest: Mapping[str, Any], name: str) -> tuple[ModelShape, SubModelConfig]:
     """The full model's shape and what the bundle keeps of it; UserError for a family that has no peer."""
-    if manifest.get("model_type") != "bert":
-        raise UserError(f"{name}: is of the family {manifest.get('model_type')}; there are peers for bert only")
+    with_peers = [family.model_type for family in FAMILIES.values() if family.has_peers]
+    if manifest.get("model_type") not in with_peers:
+        raise UserError(
+            f"{name}: is of the family {manifest.get('model_type')}; there are peers for {', '.join(with_peers)} only"
+        )
     if not manifest.get("shape"):
         raise UserError(f"{name}: its manifest does not say the model's shape; export it again with export_model.py")
     shape = ModelShape.from_json(manifest["shape"])

@@ -28,6 +28,7 @@ from ofa_bert.system import child_process
 NEEDED = ("torch", "transformers", "onnx", "onnxruntime")
 PLAIN, TUNED = "hugging_face", "hugging_face_tuned"
 OPSET = 17
+_OPTIMIZER = "bert"  # ONNX Runtime's word for an encoder of this kind
 MASKED_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
@@ -67,10 +68,10 @@ def _export(request: Mapping[str, Any]) -> dict[str, Any]:
 
     def optimized() -> Any:
         # 0 heads: it reads them off the graph, where a narrower layer has fewer.
-        options = FusionOptions("bert")
+        options = FusionOptions(_OPTIMIZER)
         if request["peer"] == TUNED:
             options.enable_skip_layer_norm = options.enable_bias_skip_layer_norm = False
-        return optimize_model(plain, "bert", 0, 0, optimization_options=options, use_gpu=request["gpu"])
+        return optimize_model(plain, _OPTIMIZER, 0, 0, optimization_options=options, use_gpu=request["gpu"])
 
     files = {precision: f"{prefix}.{precision}.onnx" for precision in ("fp32", *request["precisions"])}
     fused = optimized()

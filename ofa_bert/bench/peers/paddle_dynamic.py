@@ -16,17 +16,16 @@ def open_dynamic(how: Opening) -> Backend:
     """PaddleNLP's model of the bundle's shape, in evaluation mode."""
     shape, sub_model = described(how.manifest, "this bundle")
     paddle = packages.require("paddle")
-    from paddlenlp.transformers import BertConfig
-
     from ofa_bert.models.encoder import resize
     from ofa_bert.models.families.registry import model_class
 
-    config = BertConfig(
+    kind = model_class(how.manifest["model_type"])
+    config = kind.config_class(
         vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, num_hidden_layers=sub_model.depth,
         num_attention_heads=shape.num_heads, intermediate_size=shape.ffn_size, num_labels=shape.num_labels,
         max_position_embeddings=shape.max_positions, type_vocab_size=shape.type_vocab_size,
     )  # fmt: skip
-    model = model_class("bert")(config)
+    model = kind(config)
     resize(model, sub_model.heads, sub_model.ffn)
     model.eval()
 

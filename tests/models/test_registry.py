@@ -1,0 +1,98 @@
+"""The families' registry: what each file says is PaddleNLP's, and no other file asks for a family by its name."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from helpers.models import build
+from helpers.paths import ROOT
+from ofa_bert.errors import UserError
+from ofa_bert.models.families.registry import FAMILIES, MODEL_TYPES, family_named
+
+PACKAGE = ROOT / "ofa_bert"
+
+
+def compared_strings(tree):
+    """String constants that a file decides by: in comparisons, `case` patterns, keys of dictionaries and subscripts."""
+    for node in ast.walk(tree):
+        parts = []
+        if isinstance(node, ast.Compare):
+            parts = [node.left, *node.comparators]
+        elif isinstance(node, ast.Dict):
+            parts = [key for key in node.keys if key is not None]
+        elif isinstance(node, ast.Subscript):
+            parts = [node.slice]
+        elif isinstance(node, ast.MatchValue):
+            parts = [node.value]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            parts = node.args if node.func.attr in ("get", "startswith", "endswith") else []
+        for part in parts:
+            for leaf in ast.walk(part):
+                if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str):
+                    yield leaf.value, leaf.lineno
+
+
+def names_of_families(source):
+    names = {f"{name}{end}" for name in MODEL_TYPES for end in ("", ".")}
+    return [(text, line) for text, line in compared_strings(ast.parse(source)) if text in names]
+
+
+def test_no_file_asks_for_a_family_by_its_name():
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        asked = names_of_families(path.read_text("utf-8"))
+        if asked:
+            found[str(path.relative_to(ROOT))] = asked
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'if family == "roberta": pass',
+        'if kind in ("electra", "x"): pass',
+        'heads = {"tinybert": 1}',
+        'head = heads["ernie"]',
+        'name.startswith("bert.")',
+        'match kind:\n    case "ernie": pass',
+    ],
+)
+def test_such_a_question_would_be_found(line):
+    assert names_of_families(line)
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_each_family_is_what_paddlenlp_calls_it(model_type):
+    import paddlenlp.transformers as paddlenlp
+
+    family, model = FAMILIES[model_type], build(model_type, layers=1)
+    assert family.model_type == model_type == model.base_model_prefix
+    for name in (family.classifier, family.tokenizer, family.masked_lm):
+        assert hasattr(paddlenlp, name)
+    assert (PACKAGE / "models" / "families" / f"{model_type}.py").is_file()
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_only_the_registry_knows_a_familys_file(model_type):
+    module = f"ofa_bert.models.families.{model_type}"
+    knowing = [path.name for path in PACKAGE.rglob("*.py") if f"from {module} " in path.read_text("utf-8")]
+    assert knowing == ["registry.py"]
+
+
+def test_the_registry_needs_no_paddle():
+    program = (
+        "import sys\n"
+        "for name in ('paddle', 'paddlenlp', 'numpy'): sys.modules[name] = None\n"
+        "from ofa_bert.models.families.registry import MODEL_TYPES\n"
+        "print(*MODEL_TYPES)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == list(MODEL_TYPES), done.stderr
+
+
+def test_an_unknown_family_is_one_line():
+    with pytest.raises(UserError, match="--model_type gpt: not supported.*bert, .*electra") as error:
+        family_named("gpt")
+    assert "\n" not in str(error.value)
