@@ -52,11 +52,11 @@ def byte_letters():
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]
 
 
-def code_point_texts(dense_from=0x40000, size=64):
+def code_point_texts(dense_from=0x20000, size=64):
     """Texts with every code point that is a character, alone and between two letters, `size` to a text.
 
-    From `dense_from` on, where nothing is assigned or all is private, those of a text share their letters: it is
-    several times as quick to cut, and one that is not passed over still changes the whole word.
+    From `dense_from` on, where there are ideographs, private and unassigned ones, those of a text share their letters:
+    it is several times as quick to cut, and each that is not as its neighbours still shows.
     """
     for start in range(0, 0x110000, size):
         letters = [chr(point) for point in range(start, start + size) if not 0xD800 <= point < 0xE000]
