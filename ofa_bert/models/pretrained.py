@@ -14,12 +14,15 @@ import numpy as np
 from paddle import nn
 from paddle.nn import functional
 
+from ofa_bert.data.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META, finish_replacement, read_json
 from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.encoder import family_of
 from ofa_bert.models.families.base import Family
-from ofa_bert.models.families.registry import MODEL_TYPES, family_named, model_class, tokenizer_class
+from ofa_bert.models.families.registry import MODEL_TYPES, family_named, model_class
+from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 
 logger = logging.getLogger(__name__)
@@ -204,18 +207,20 @@ def set_epsilon(model: nn.Layer) -> None:
             layer._epsilon = float(model.config.layer_norm_eps)
 
 
-def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Any:
-    """PaddleNLP's tokenizer for the source; its `tokenizer_config.json` (lower case or not) is respected."""
+def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> TextTokenizer | Any:
+    """The tokenizer that the model is trained and deployed with: the source's tokenizer.json, or one that does what its
+    vocabulary and settings say. PaddleNLP's own only for settings that tokenizer.json does not know.
+
+    UserError for a tokenizer that is missing, damaged, of another family or larger than the model.
+    """
     directory = Path(source.tokenizer_from)
-    cls, files = tokenizer_class(model_type, directory), {}
-    if directory.is_dir():
-        # Named explicitly: a path stored in tokenizer_config.json by whoever saved it would win otherwise.
-        files = {key: str(directory / name) for key, name in cls.resource_files_names.items()}
-        absent = [path for path in files.values() if not Path(path).is_file()]
-        if absent:
-            raise UserError(f"{directory}: has no tokenizer; {Path(absent[0]).name} is missing")
     try:
-        tokenizer = cls.from_pretrained(source.tokenizer_from, **files)
+        if directory.is_dir():
+            tokenizer = read_tokenizer(directory, model_type) or from_directory(directory, model_type)
+        else:
+            tokenizer = from_name(source.tokenizer_from, model_type)
+    except UserError:
+        raise
     except Exception as error:  # whatever a damaged vocabulary or configuration makes PaddleNLP raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         raise UserError(f"{source.where}: its tokenizer cannot be loaded ({reason})") from error

@@ -11,11 +11,12 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout
+from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout, texts_of
 from ofa_bert.data.token_ids import DIRECTORY, encode_once
 from ofa_bert.errors import UserError
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input
+from ofa_bert.models.paddlenlp_tokenizer import compare_with_paddlenlp
 from ofa_bert.models.record import check_task
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training import distributed
@@ -73,6 +74,8 @@ def prepare(
             f"--max_seq_length {config.max_seq_length}: the model has positions for {longest_input(model)} tokens"
         )
     progress = distributed.is_main()
+    if progress:
+        compare_with_paddlenlp(tokenizer, texts_of(datasets.train))
     cache = token_cache or Path(config.output_dir, DIRECTORY)
     train, *others = (
         encode_once(split, tokenizer, config.max_seq_length, cache, progress)

@@ -14,10 +14,11 @@ from helpers.handmade_bundle import LABELS, expected, make_bundle
 from helpers.models import WORDS
 from helpers.paths import ROOT
 from ofa_bert.data.batches import encode, plan_batches
+from ofa_bert.data.text_tokenizer import longest_first
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.runtime import predictor as runtime_predictor
 from ofa_bert.runtime.predictor import Prediction, Predictor
-from ofa_bert.runtime.tokenizer import load_text_encoder, longest_first
+from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.tasks.task import Example
 
 BLOCKED = ("paddle", "paddlenlp", "paddleslim", "torch")
