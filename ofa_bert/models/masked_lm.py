@@ -13,6 +13,7 @@ from paddle import nn
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
+from ofa_bert.models.config_checks import check_sizes
 from ofa_bert.models.encoder import attention_mask, backbone, encoder_layers
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.parameter_names import is_hugging_face, to_paddle
@@ -94,12 +95,12 @@ def load(name_or_path: str, model_type: str) -> Loaded:
     if source.meta.get("sub_model"):
         raise UserError(f"{name_or_path}: is an exported sub-model; pre-training knows only equal layers")
     config = build_config(source, model_type, 2, {})
+    weights, prefix = read_weights(source.weights), model_class(model_type).base_model_prefix
+    encoder = to_paddle(weights, prefix)
+    check_sizes(source.where, config, encoder, prefix)
     model = build(model_type, config)
-    weights = read_weights(source.weights)
     head = _head_weights(source, weights)
-    encoder = {
-        name: array for name, array in to_paddle(weights, model.base_model_prefix).items() if name in model.state_dict()
-    }
+    encoder = {name: array for name, array in encoder.items() if name in model.state_dict()}
     missing = [
         name
         for name in model.state_dict()

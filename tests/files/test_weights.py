@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import random
 
@@ -125,16 +124,6 @@ def test_paddle_optimizer(tmp_path):
     assert all(np.array_equal(found[name], state[name].numpy()) for name in state)
 
 
-class Poison:
-    """Unpickled by pickle.load, it writes a file."""
-
-    def __init__(self, marker):
-        self.marker = marker
-
-    def __reduce__(self):
-        return os.system, (f"echo run > {self.marker}",)
-
-
 def object_pointer(_):
     """An object array in disguise: numpy.dtype's flags would make raw bytes into pointers."""
     return (
@@ -146,7 +135,7 @@ def object_pointer(_):
 
 
 POISONS = {
-    "reduce": lambda marker: pickle.dumps({"a": Poison(marker)}, 4),
+    "reduce": lambda marker: pickle.dumps({"a": foreign_files.Poison(marker)}, 4),
     "first_protocol": lambda marker: f"cos\nsystem\n(S'echo run > {marker}'\ntR.".encode(),
     "eval": lambda marker: f'c__builtin__\neval\n(S\'open("{marker}", "w")\'\ntR.'.encode(),
     "instance": lambda marker: f"(S'echo run > {marker}'\nios\nsystem\n.".encode(),
@@ -245,12 +234,17 @@ def test_flipped_bytes_give_weights_or_one_clear_error(tmp_path, samples, name):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model_state.pdparams", "pytorch_model.bin"])
 @pytest.mark.parametrize(
-    "content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", b"<html></html>"]
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (foreign_files.LFS_POINTER, "is a Git LFS pointer.*`git lfs pull`"),
+        (b"<html></html>", "damaged"),
+    ],
 )
-def test_files_of_another_kind(tmp_path, name, content):
+def test_files_of_another_kind(tmp_path, name, content, words):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UserError, match="empty" if not content else "damaged"):
+    with pytest.raises(UserError, match=words):
         read_weights(path)
 
 
@@ -290,6 +284,10 @@ def test_split_models(tmp_path):
         "must lie beside the index": {**weight_map, "a.bias": "../two.safetensors"},
         "No such file": {**weight_map, "a.bias": "three.safetensors"},
         "not an index": [1],
+        "beside the index$": {**weight_map, "a.bias": "two\n.safetensors"},
+        "names 'model.safetensors.index.json', which is no": {**weight_map, "a.bias": index.name},
+        "names '..', which is no": {**weight_map, "a.bias": ".."},
+        "not an index .*no weight_map": {**weight_map, "a.bias": ["two.safetensors"]},
     }
     for words, changed in faults.items():
         index.write_text(json.dumps({"weight_map": changed}))

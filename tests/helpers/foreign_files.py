@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import struct
 import zipfile
 
@@ -19,6 +20,21 @@ STORAGES = {
     "i8": "LongStorage",
     "bf16": "BFloat16Storage",
 }
+
+LFS_POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:"
+    b"4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+)
+
+
+class Poison:
+    """Unpickled by pickle.load, it writes a file."""
+
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"echo run > {self.marker}",)
 
 
 def text(value):

@@ -213,10 +213,8 @@ def test_an_unknown_name_is_one_line():
 def test_a_downloaded_pickle_is_not_run_either(tmp_path, monkeypatch):
     import pickle
 
-    from test_weights import Poison
-
     path = tmp_path / "model_state.pdparams"
-    path.write_bytes(pickle.dumps({"bert.pooler.dense.bias": Poison(tmp_path / "it-ran")}))
+    path.write_bytes(pickle.dumps({"bert.pooler.dense.bias": foreign_files.Poison(tmp_path / "it-ran")}))
     bert = model_class("bert")
     monkeypatch.setattr(bert, "_resolve_model_file_path", lambda *_, **__: (str(path), None, None, False))
     with pytest.raises(UserError, match="system"):
