@@ -50,7 +50,7 @@ def keep(path: Path, write: Callable[[BinaryIO], None]) -> None:
         os.replace(temporary, path)
     except OSError as error:
         logger.warning("%s: not kept (%s)", path, error)
-        remove(temporary)
+        _discard(temporary)
 
 
 def create(path: str | Path) -> BinaryIO:
@@ -83,8 +83,13 @@ def write_text_atomic(path: str | Path, text: str) -> None:
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        remove(temporary)
+        _discard(temporary)
         raise cannot_write(path, error) from error
+
+
+def _discard(temporary: Path) -> None:
+    with suppress(OSError):  # a directory that has the name is not ours
+        os.unlink(temporary)
 
 
 def cannot_write(path: str | Path, error: OSError) -> RunError:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 # Instructions and copied items of one file. A BERT's state dict takes some 10,000, an optimizer's some 20,000.
-OPERATIONS = 1_000_000
+OPERATIONS = 300_000
 
 
 class MalformedError(ValueError):
