@@ -11,7 +11,7 @@ from typing import Any
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import cannot_write
-from ofa_bert.files.reading import open_regular, parse_json
+from ofa_bert.files.reading import one_line, open_regular, parse_json
 from ofa_bert.options import changes
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Journal:
     def _check(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         text = changes(found["settings"], wanted["settings"])
         if text:
-            raise UserError(f"{self.path}: holds evaluations made otherwise: {text}. Name another directory")
+            raise UserError(f"{self.path}: holds evaluations made otherwise: {one_line(text)}. Name another directory")
 
     def add(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """Keep a record, on the disk before this returns."""

@@ -166,6 +166,7 @@ def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
+_BUILTINS = ("builtins", "__builtin__")
 _NAMES: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _PaddleTensor,
@@ -173,6 +174,8 @@ _NAMES: dict[tuple[str, str], Callable[..., Any]] = {
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
 }
+for _module in _BUILTINS:
+    _NAMES[_module, "bytes"] = lambda: b""  # by which pickle protocol 2 writes no bytes
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
     _NAMES[_module, "_reconstruct"] = lambda *_: _PaddleTensor()
     _NAMES[_module, "scalar"] = _scalar
@@ -188,7 +191,6 @@ _STORAGES = {
     "ByteStorage": "|u1",
     "BoolStorage": "|b1",
 }
-_BUILTINS = ("builtins", "__builtin__")
 
 
 class _Reader:
