@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.reading import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +105,8 @@ def _read_jsonl(path: Path, text: str) -> Table:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            record = parse_json(line)
+        except ValueError as error:
             raise UserError(f"{path}:{number}: not JSON: {error}") from error
         if not isinstance(record, dict):
             raise UserError(f'{path}:{number}: a line must be an object such as {{"text": ..., "label": ...}}')

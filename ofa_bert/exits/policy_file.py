@@ -72,8 +72,8 @@ def read_policy(
     for what, has, needs in zip(("layers", "exits", "sub-model", "task"), own, wanted):
         if has != needs:
             raise UserError(
-                f"--exit_policy {path}: was chosen for the {what} {shown(has)}, this model has {shown(needs)}; choose one"
-                " for this model with python -m ofa_bert exits and the same --width_mult and --depth_mult"
+                f"--exit_policy {path}: was chosen for the {what} {shown(has)}, this model has {shown(needs)}; choose"
+                " one for this model with python -m ofa_bert exits and the same --width_mult and --depth_mult"
             )
     table = path.with_name(TABLE)
     found = _table(table, layers, vocab_size, kept_tokens) if table.is_file() else None

@@ -84,6 +84,14 @@ def read_json(path: str | Path, finite: bool = False, most: int = JSON_BYTES) ->
         raise UserError(f"{path}: not a JSON file ({error})") from error
 
 
+def read_object(path: str | Path, finite: bool = False) -> dict[str, Any]:
+    """The same for a file that must hold an object."""
+    value = read_json(path, finite)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: must hold a JSON object, not {type(value).__name__}")
+    return value
+
+
 def parse_json(text: str, finite: bool = False) -> Any:
     """The value of a JSON text; ValueError when it is none, or exceeds JSON_DEPTH or JSON_DIGITS.
 

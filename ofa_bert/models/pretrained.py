@@ -14,8 +14,8 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.errors import UserError, first_line
-from ofa_bert.files.atomic import MODEL_META, finish_replacement, read_json
-from ofa_bert.files.reading import refuse_pointer, shown
+from ofa_bert.files.atomic import MODEL_META, finish_replacement
+from ofa_bert.files.reading import read_object, refuse_pointer, shown
 from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.config_checks import check_config, check_labels
 from ofa_bert.models.families.registry import MODEL_TYPES, model_class, tokenizer_class
@@ -60,11 +60,8 @@ def _local(directory: Path) -> Source:
         hint = f"; did you mean {directory / 'best'}?" if (directory / "best").is_dir() else ""
         raise UserError(f"{directory}: is no model directory; it has no config.json{hint}")
     meta_file = directory / MODEL_META
-    meta = read_json(meta_file) if meta_file.exists() else {}
-    config = read_json(found[0], finite=True)
-    for path, value in ((found[0], config), (meta_file, meta)):
-        if not isinstance(value, dict):
-            raise UserError(f"{path}: must hold a JSON object, not {type(value).__name__}")
+    meta = read_object(meta_file) if meta_file.exists() else {}
+    config = read_object(found[0], finite=True)
     return Source(str(directory), config, find_weights(directory), str(directory), meta)
 
 

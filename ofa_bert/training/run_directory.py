@@ -196,9 +196,8 @@ def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
     if what != record["what"]:
-        raise UserError(
-            f"--output_dir {path}: holds a {one_line(str(what), 80)} run, not a {record['what']} run; name another directory"
-        )
+        held = one_line(str(what), 80)
+        raise UserError(f"--output_dir {path}: holds a {held} run, not a {record['what']} run; name another directory")
     both = set(before) & set(record["settings"]) - _FREE
     text = changes({key: before[key] for key in both}, {key: record["settings"][key] for key in both}, "--")
     if text:

@@ -46,6 +46,7 @@ class FileKind:
     read: Callable[[Path], Any]
     mutate: Mutation
     paddle: bool = False
+    refuses: bool = True  # False: a damaged one is passed over, with a warning
     cases: int = 40
     seal: Callable[[Path], None] = lambda _: None
 
@@ -289,6 +290,6 @@ KINDS = (
     ),
     FileKind(
         "checkpoint.json", partial(checkpoint, damaged="checkpoint.json"), read_checkpoint, mutations.of_json,
-        paddle=True,
+        paddle=True, refuses=False,
     ),
 )  # fmt: skip
