@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 import re
 from collections import Counter
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from ofa_bert.data.file_text import ends_in_carriage_returns, read_text, whole_characters
 from ofa_bert.errors import UserError
+from ofa_bert.files.reading import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -176,12 +176,11 @@ def _object(pairs: list[tuple[str, object]]) -> dict:
 def _read_jsonl(path: Path, text: str) -> Table:
     keys: dict[str, int] = {}
     header, rows, objects, halves = (), [], [], []
-    decoder = json.JSONDecoder(object_pairs_hook=_object)
     for number, line in enumerate(_lines(text), 1):
         line = line.strip()
         if not line:
             continue
-        record = _record(path, number, line, decoder)
+        record = _record(path, number, line)
         if "\\ud" in line or "\\uD" in line:  # nothing else makes half of a pair
             texts = [text for text in (*record, *record.values()) if isinstance(text, str)]
             halves += [number] * sum(text != whole_characters(text) for text in texts)
@@ -199,10 +198,10 @@ def _read_jsonl(path: Path, text: str) -> Table:
     return Table(path, header, tuple(rows), objects=tuple(objects), keys=keys)
 
 
-def _record(path: Path, number: int, line: str, decoder: json.JSONDecoder) -> dict:
+def _record(path: Path, number: int, line: str) -> dict:
     try:
-        record = decoder.decode(line)
-    except (ValueError, RecursionError) as error:
+        record = parse_json(line, pairs=_object)
+    except ValueError as error:
         raise UserError(f"{path}:{number}: not JSON: {error}") from error
     if not isinstance(record, dict):
         raise UserError(f'{path}:{number}: a line must be an object such as {{"text": ..., "label": ...}}')

@@ -13,6 +13,7 @@ from paddle import nn
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
+from ofa_bert.models.config_checks import check_sizes
 from ofa_bert.models.encoder import attention_mask, backbone, embed, encoder_layers
 from ofa_bert.models.families.base import Family
 from ofa_bert.models.families.registry import family_named, model_class
@@ -87,11 +88,13 @@ def load(name_or_path: str, model_type: str) -> Loaded:
     if source.meta.get("sub_model"):
         raise UserError(f"{name_or_path}: is an exported sub-model; pre-training knows only equal layers")
     config = build_config(source, model_type, 2, {})
-    model = build(model_type, config)
     family = family_named(model_type)
     weights = part_of(read_weights(source.weights), family.masked_lm_part)
+    encoder = to_paddle(weights, family)
+    check_sizes(source.where, config, encoder, family.model_type)
+    model = build(model_type, config)
     head = _head_weights(source, weights, family)
-    encoder = {name: array for name, array in to_paddle(weights, family).items() if name in model.state_dict()}
+    encoder = {name: array for name, array in encoder.items() if name in model.state_dict()}
     not_needed = ("cls.", *(f"{family.model_type}.{name}" for name in ("pooler.", *family.unread)))
     missing = [name for name in model.state_dict() if name not in encoder and not name.startswith(not_needed)]
     if missing:

@@ -32,21 +32,10 @@ def from_name(name: str, model_type: str) -> TextTokenizer | Any:
 
 def from_directory(directory: Path, model_type: str) -> Any:
     """PaddleNLP's own tokenizer, for settings that the package tokenizers does not know."""
-    cls = _class(model_type, directory)
+    cls = tokenizer_class(model_type, directory)
     # Named explicitly: a path stored in tokenizer_config.json by whoever saved it would win otherwise.
     files = {key: str(directory / name) for key, name in cls.resource_files_names.items()}
     return cls.from_pretrained(str(directory), **files)
-
-
-def _class(model_type: str, directory: Path) -> Any:
-    """By the files, not by tokenizer_config.json: Hugging Face writes no `init_class` there."""
-    import paddlenlp.transformers as transformers
-
-    if model_type != "roberta":
-        return tokenizer_class(model_type)
-    if (directory / "vocab.json").is_file():
-        return transformers.RobertaBPETokenizer
-    return transformers.RobertaChineseTokenizer
 
 
 def as_text_tokenizer(tokenizer: Any, directory: Path) -> TextTokenizer:

@@ -21,6 +21,7 @@ from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import converter
 from ofa_bert.export.sub_model import deploy
 from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
+from ofa_bert.files.reading import read_object
 from ofa_bert.models.directories import best_of
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.models.record import check_task
@@ -80,7 +81,7 @@ def _check(config: RecipeConfig, datasets: Datasets) -> None:
     teacher = best_of(config.teacher)
     if not Path(teacher).is_dir():
         raise UserError(f"--teacher {config.teacher}: no such directory; give an output directory of run_glue.py")
-    meta = read_json(Path(teacher, MODEL_META)) if Path(teacher, MODEL_META).is_file() else {}
+    meta = read_object(Path(teacher, MODEL_META)) if Path(teacher, MODEL_META).is_file() else {}
     if not meta.get("task") or not meta.get("shape"):
         raise UserError(f"--teacher {config.teacher}: was not made by run_glue.py; finetune it with that first")
     check_task(config.teacher, meta, datasets.task)

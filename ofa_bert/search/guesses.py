@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ofa_bert.files.atomic import read_json, write_json_atomic
+from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.files.reading import read_object
 from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.front import Cost
@@ -74,8 +75,9 @@ def first_guesses(
     that hurts added up. Written to a file, for a resumed search and for workers.
     """
     settings = fingerprint(config, supernet)
-    if path.exists() and read_json(path)["settings"] == settings:
-        return [SubModelConfig.from_json(value) for value in read_json(path)["guesses"]]
+    found = read_object(path) if path.exists() else {}
+    if found.get("settings") == settings and isinstance(found.get("guesses"), list):
+        return [SubModelConfig.from_json(value) for value in found["guesses"]]
     trained = list(supernet.space.sub_models().values())
     shape, cost = space.shape, config.searched_cost()
     between = [

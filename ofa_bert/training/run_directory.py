@@ -18,16 +18,24 @@ from ofa_bert.files.atomic import (
     recover,
     write_json_atomic,
 )
+from ofa_bert.files.reading import one_line, shown
 from ofa_bert.models.directories import save_model
 from ofa_bert.options import changes, to_json
 from ofa_bert.system.machine import host_peak_mib
 from ofa_bert.system.provenance import versions
 from ofa_bert.training import distributed
-from ofa_bert.training.checkpoints import checkpoints_in, latest_checkpoint, restore_checkpoint, save_checkpoint
+from ofa_bert.training.checkpoints import (
+    checkpoints_in,
+    latest_checkpoint,
+    restore_checkpoint,
+    save_checkpoint,
+    step_of,
+)
 
 logger = logging.getLogger(__name__)
 
 RESULTS = "results.json"
+_AGES = 1e10  # seconds: three centuries
 
 
 class Keeper:
@@ -110,8 +118,33 @@ def restore(output: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
         logger.info("--resume: no checkpoint in %s yet; starting from the beginning", output)
         return {}
     state = restore_checkpoint(path, model, optimizer)
+    _check_state(path, state, optimizer._learning_rate.last_epoch)
     logger.info("resuming %s after step %d", path, state["step"])
     return state
+
+
+def _check_state(path: Path, state: Mapping[str, Any], scheduled: int) -> None:
+    """UserError for a state that no run of this program leaves, although its digest is right."""
+    step, seconds = state.get("step"), state.get("seconds")
+    best, history = state.get("best"), state.get("history")
+    problems = []
+    if type(step) is not int or step != step_of(path) or step != scheduled:
+        problems.append(f"step {shown(step)} of a schedule that stands at {scheduled}")
+    if type(seconds) not in (int, float) or not 0 <= seconds < _AGES:
+        problems.append(f"{shown(seconds)} seconds")
+    if not isinstance(best, dict) or not all(_is_best(value) for value in best.values()):
+        problems.append(f"best scores {shown(best)}")
+    if not isinstance(history, list):
+        problems.append(f"a history of {shown(history)}")
+    if problems:
+        raise UserError(f"--resume {path}: its state is impossible: {'; '.join(problems)}; remove it and resume")
+
+
+def _is_best(value: Any) -> bool:
+    """A score may be NaN: that of a run that diverged."""
+    if not isinstance(value, dict) or not isinstance(value.get("scores"), dict):
+        return False
+    return type(value.get("score")) in (int, float) and type(value.get("step")) is int
 
 
 def peak_memory_mib() -> int:
@@ -163,8 +196,9 @@ def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
     if what != record["what"]:
-        raise UserError(f"--output_dir {path}: holds a {what} run, not a {record['what']} run; name another directory")
+        held = one_line(str(what), 80)
+        raise UserError(f"--output_dir {path}: holds a {held} run, not a {record['what']} run; name another directory")
     both = set(before) & set(record["settings"]) - _FREE
     text = changes({key: before[key] for key in both}, {key: record["settings"][key] for key in both}, "--")
     if text:
-        raise UserError(f"--resume in {path}: {text}. Give the same values, or name another --output_dir")
+        raise UserError(f"--resume in {path}: {one_line(text)}. Give the same values, or name another --output_dir")

@@ -32,6 +32,11 @@ STORAGES = {
     "bf16": "BFloat16Storage",
 }
 
+LFS_POINTER = (
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:"
+    b"4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n"
+)
+
 
 def text(value):
     raw = value.encode()

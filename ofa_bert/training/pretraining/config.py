@@ -69,7 +69,7 @@ def shape_from(text: str) -> Shape:
         if text.endswith(".json"):
             return Shape(**{name: int(value) for name, value in read_json(text).items()})
         return Shape(*(int(word) for word in text.split(",")))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"--shape {text}: must be layers,heads,hidden,ffn such as 4,8,1024,768, or a shape.json that"
             " search --algorithm fptas --from_scratch wrote"
