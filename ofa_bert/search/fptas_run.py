@@ -23,6 +23,7 @@ from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
 from ofa_bert.latency.device import VOCABULARY, Device
 from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.operators import backward
 from ofa_bert.numerics import log_softmax
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
@@ -211,7 +212,7 @@ class Trainer:
         model.train()
         for batch, wanted in zip(map(to_tensors, self.batches), self.wanted):
             counter.step()
-            logit_loss(stock_forward(model)(batch), paddle.to_tensor(wanted), regression).backward()
+            backward(logit_loss(stock_forward(model)(batch), paddle.to_tensor(wanted), regression))
             optimizer.step()
             optimizer.clear_grad(set_to_zero=False)
             optimizer._learning_rate.step()
