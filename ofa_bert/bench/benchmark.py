@@ -36,6 +36,7 @@ from ofa_bert.bench.rows import (
 from ofa_bert.bundle.manifest import models
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.runtime.opening import Backend, format_of
 from ofa_bert.runtime.predictor import Predictor
@@ -51,6 +52,7 @@ Key = tuple[int, int]  # threads, index of the model
 SPINNING = ("paddle_inference", "paddle_dynamic")  # back ends whose threads do not sleep at once
 
 
+@lock.writer("output_dir")
 def bench(config: BenchConfig, argv: Sequence[str] = (), download: Callable[[Task], Datasets] | None = None) -> str:
     """Measure, write rows, table and plots into the output directory, and return the text to print."""
     bundles = open_bundles(config.bundles)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import atexit
 import errno
+import functools
 import json
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import cannot_write
@@ -25,6 +27,9 @@ try:
     import fcntl
 except ImportError:  # not on Windows: there the record alone decides
     fcntl = None
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LOCK = ".ofa-lock"
 _LONGEST_RECORD = 65536
@@ -58,6 +63,28 @@ def holding(directory: str | Path, beside: bool = False) -> Iterator[None]:
     finally:
         if not before:
             release(directory, beside)
+
+
+def writer(*names: str, beside: bool = False, unless: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A job that is the only writer of the directories in these fields of its first argument, as long as it runs.
+
+    A field that is None names none; with the field `unless` set, the job only helps another that holds them.
+    """
+
+    def decorate(job: Callable[P, R]) -> Callable[P, R]:
+        @functools.wraps(job)
+        def alone(*arguments: P.args, **named: P.kwargs) -> R:
+            config = arguments[0]
+            directories = [getattr(config, name) for name in names if getattr(config, name) is not None]
+            with ExitStack() as stack:
+                if not (unless and getattr(config, unless)):
+                    for directory in directories:
+                        stack.enter_context(holding(directory, beside))
+                return job(*arguments, **named)
+
+        return alone
+
+    return decorate
 
 
 def hold(directory: str | Path, beside: bool = False) -> None:

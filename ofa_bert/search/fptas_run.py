@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.errors import UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
 from ofa_bert.latency.device import VOCABULARY, Device
@@ -47,6 +48,7 @@ LOG = "fptas-{}.jsonl"
 _REGRETS = (2, 3, 5, 10, 20, 50)
 
 
+@lock.writer("output_dir")
 def search_fptas(config: SearchConfig) -> dict[str, Any]:
     """Walk, write every evaluation to a log that resumes, the winner, and results.json; returns what that says."""
     supernet = load_supernet(config)

@@ -15,6 +15,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ofa_bert.errors import UserError
+from ofa_bert.files import lock
 from ofa_bert.options import arguments, to_json
 from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.deployed import Engine
@@ -45,6 +46,7 @@ _FINAL = 40  # points of the front that are evaluated on every held-out example,
 _EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
 
 
+@lock.writer("output_dir", unless="worker")
 def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
     """Search, evaluate the front in full, write it and the winner; what results.json says. A worker returns None."""
     started = time.monotonic()

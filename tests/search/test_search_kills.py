@@ -15,7 +15,6 @@ import pytest
 from helpers.paths import ROOT, TESTS
 from helpers.searching import SHAPE, SMALL, nsga, seen
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.files.studies import require_optuna
 from ofa_bert.submodels.values import uniform
 from ofa_bert.system.owner import Owner
 
@@ -52,14 +51,14 @@ def kill_before(number):
     return made
 
 
-def in_a_fork(work):
-    """What `work` returns, as JSON, from a process of its own; None when that was killed."""
+def in_a_fork(work, *arguments):
+    """What `work(*arguments)` returns, as JSON, from a process of its own; None when that was killed."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         os.close(reading)
         try:
-            os.write(writing, json.dumps(work()).encode())
+            os.write(writing, json.dumps(work(*arguments)).encode())
         except BaseException:
             traceback.print_exc()
         finally:
@@ -76,28 +75,28 @@ def searched(directory, seed, trials=TRIALS):
     return [[sub_model.to_json(), value, cost] for sub_model, value, cost in found]
 
 
+def killed(begun, where, seed, trials, number):
+    """Go on with a copy of a search, and be killed before a commit; the changes that were committed."""
+    shutil.copytree(begun, where)
+    made = kill_before(number)
+    searched(where, seed, trials)
+    return made
+
+
 def drive(directory, seed, places):
     """For each number of finished trials in `places`: kill a search before every commit of the next one, and go on."""
     directory = Path(directory)
     searched(directory / "imports", seed, 1)  # before the forks, so that none of them has to
-    whole = in_a_fork(lambda: searched(directory / "whole", seed))
+    whole = in_a_fork(searched, directory / "whole", seed)
     kills, different = 0, []
     for done in places:
         begun = directory / f"{done}"
-        in_a_fork(lambda: searched(begun, seed, done)) if done else begun.mkdir()
-
-        def killed(number):
-            where = directory / f"{done}-{number}"
-            shutil.copytree(begun, where)
-            made = kill_before(number)
-            searched(where, seed, done + 1)
-            return made
-
-        commits = in_a_fork(lambda: killed(0))
+        in_a_fork(searched, begun, seed, done) if done else begun.mkdir()
+        commits = in_a_fork(killed, begun, directory / f"{done}-0", seed, done + 1, 0)
         for number in range(1, len(commits) + 1):
-            kills += in_a_fork(lambda: killed(number)) is None
             where = directory / f"{done}-{number}"
-            if in_a_fork(lambda: searched(where, seed, done + 3)) != whole[: done + 3]:
+            kills += in_a_fork(killed, begun, where, seed, done + 1, number) is None
+            if in_a_fork(searched, where, seed, done + 3) != whole[: done + 3]:
                 different.append([done, number, commits[number - 1]])
     return {"kills": kills, "different": different}
 
