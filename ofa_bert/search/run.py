@@ -20,7 +20,7 @@ from ofa_bert.options import arguments, to_json
 from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.evaluator import Evaluator, expanded, in_one_piece, precision_of
-from ofa_bert.search.front import Budget, Point, choose, pareto_front
+from ofa_bert.search.front import Budget, Point, pareto_front, ranked
 from ofa_bert.search.guesses import GUESSES, first_guesses
 from ofa_bert.search.nsga2 import Nsga
 from ofa_bert.search.report import write_front
@@ -34,7 +34,7 @@ from ofa_bert.search.setup import (
     space_of,
     ways_of,
 )
-from ofa_bert.search.winner import finish
+from ofa_bert.search.winner import affordable, finish, latency_of
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system import environment
 from ofa_bert.system.provenance import versions
@@ -77,7 +77,7 @@ def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
     seconds = round(time.monotonic() - started, 1)
     engines = engines_of(config, supernet, ways)
     front, grid = in_full(supernet, evaluator, points, engines)
-    winner = choose(front, budget)
+    winner, tried = affordable(config, supernet, ranked(front, budget), ways)
     results = {
         "task": supernet.task.name,
         "cost": config.searched_cost(),
@@ -89,6 +89,7 @@ def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
         "versions": versions(),
     }
     results.update(write_front(output, front, grid, winner, config.searched_cost(), supernet))
+    results.update(latency_of(tried))
     return finish(config, supernet, winner, results, ways, engines)
 
 

@@ -136,8 +136,8 @@ def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool
 
     A directory with best/, last/ or a checkpoint holds a run. Without `resume` that is a UserError. With it,
     the recorded kind of run (`what`) and settings must be the same, but for those in _FREE. Other files do
-    not matter: training writes none of their names. The main process holds the directory from here to its results, or to
-    the end of the process: no other may write it.
+    not matter: training writes none of their names. The main process holds the directory from here to its results,
+    or to the end of the process: no other may write it.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
