@@ -111,11 +111,11 @@ def driven(directory, seed, places):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.timeout(3000 if FUZZ else 300)
-@pytest.mark.parametrize("seed", range(3, 13) if FUZZ else (3, 4))
+@pytest.mark.timeout(3000 if FUZZ else 900)
+@pytest.mark.parametrize("seed", range(3, 13) if FUZZ else (3,))
 def test_a_kill_between_asking_and_recording_changes_nothing(tmp_path, seed):
-    # The first guess, one that begins a generation, and one with parents.
-    found = driven(tmp_path, seed, range(TRIALS - 3) if FUZZ else ((4,) if seed % 2 else (0, 7)))
+    # One with parents; OFA_BERT_FUZZ takes every one.
+    found = driven(tmp_path, seed, range(TRIALS - 3) if FUZZ else (5,))
     assert found["kills"] > 10
     assert found["different"] == []
 
