@@ -29,6 +29,12 @@ def number(text: str) -> float:
     return value
 
 
+def unused(config: Any, names: Sequence[str], why: str) -> list[str]:
+    """A problem for every flag of these that is not at its default, though nothing would read it."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    return [f"--{name}: {why}" for name in names if getattr(config, name) != defaults[name]]
+
+
 def positive(config: Any, *names: str) -> list[str]:
     return [
         f"--{name} {getattr(config, name)}: must be above 0"

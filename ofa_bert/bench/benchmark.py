@@ -37,6 +37,7 @@ from ofa_bert.bench.rows import (
 from ofa_bert.bundle.manifest import models
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.runtime.backends.registry import REGISTRY, format_of
 from ofa_bert.runtime.opening import Backend
@@ -54,6 +55,7 @@ Key = tuple[int, int]  # threads, index of the model
 SPINNING = {item.name for item in REGISTRY.values() if item.spins} | {p.name for p in PEERS.values() if p.spins}
 
 
+@lock.writer("output_dir")
 def bench(config: BenchConfig, argv: Sequence[str] = (), download: Callable[[Task], Datasets] | None = None) -> str:
     """Measure, write rows, table and plots into the output directory, and return the text to print."""
     bundles = open_bundles(config.bundles)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
+from ofa_bert.options import multipliers, not_negative, number, option, positive, unused, whole
 from ofa_bert.training.config import DEVICES
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
@@ -70,6 +70,12 @@ class ExportConfig(DataConfig):
             # The model knows its task: beside --data_dir the name may be left out.
             named = dataclasses.replace(self, task_name=self.task_name or (self.data_dir and "the model's"))
             found += DataConfig.problems(named)
+        else:
+            found += unused(
+                self, ("text_columns", "label_column", "label_kind"), "describes --train_file; give that too"
+            )
+        if "int8-static" not in self.precision:
+            found += unused(self, ("calibration_sentences",), "is about --precision int8-static; ask for that too")
         if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):
             found.append("--sub_model and --width_mult/--depth_mult exclude each other")
         given = {"--onnx": self.onnx, "--fused": self.fused, "--precision": set(self.precision) != {"fp32"}}

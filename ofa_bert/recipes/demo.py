@@ -15,6 +15,7 @@ from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.sub_model import deploy
+from ofa_bert.files import lock
 from ofa_bert.options import arguments
 from ofa_bert.recipes.config import DemoConfig
 from ofa_bert.reporting import millions, table
@@ -46,6 +47,7 @@ def embedded_encoder() -> Path:
     raise UserError(f"{WHEEL} is installed but holds no model.safetensors; install it again")
 
 
+@lock.writer("output_dir")
 def demo(config: DemoConfig) -> list[dict[str, Any]]:
     """finetune -> supernet -> export -> comparison; one row per sub-model. A second call continues the first."""
     output = Path(config.output_dir)

@@ -20,6 +20,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import converter
 from ofa_bert.export.sub_model import deploy
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
 from ofa_bert.files.reading import read_object
 from ofa_bert.models.directories import best_of
@@ -60,6 +61,7 @@ class Stages(NamedTuple):
     again: Path | None
 
 
+@lock.writer("output_dir")
 def recipe(config: RecipeConfig, datasets: Datasets, argv: Sequence[str] = ()) -> str:
     """Run what is missing, measure everything, write the report and return it as text."""
     output = Path(config.output_dir)

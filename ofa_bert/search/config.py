@@ -8,10 +8,24 @@ from typing import Any
 from ofa_bert.data.config import DataConfig
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
+from ofa_bert.options import multipliers, not_negative, number, option, positive, unused, whole
 from ofa_bert.search.costs import registry
 from ofa_bert.search.costs.registry import COSTS, Budgets
 from ofa_bert.training.config import DEVICES
+
+# Flags that only one kind of search reads; the others refuse them.
+_FPTAS = (
+    "epsilon", "depths", "heads", "hidden", "ffn", "from_scratch", "max_steps", "learning_rates", "measure_time",
+    "seeds",
+)  # fmt: skip
+_NSGA2 = (
+    "trials", "minutes", "population", "loss_weight", "processes", "worker", "finetune_steps", "teacher",
+    "learning_rate", "cost",
+)  # fmt: skip
+_OF_SUPERNET = ("min_width", "min_depth", "min_score", "latency_table", "max_file_mib", "file_precision")
+_FROM_SCRATCH = ("hidden", "max_steps", "learning_rates", "measure_time", "seeds", "batch_size")
+
+_OF_DATA = ("data_dir", "text_columns", "label_column", "label_kind")
 
 
 @dataclass(frozen=True)
@@ -47,10 +61,6 @@ class FptasFlags(DataConfig):
         for name in ("depths", "heads", "hidden", "ffn", "learning_rates"):
             if any(not value > 0 for value in getattr(self, name) or ()):
                 found.append(f"--{name} {' '.join(map(str, getattr(self, name)))}: every value must be above 0")
-        if self.hidden and not self.from_scratch:
-            found.append("--hidden needs --from_scratch: sub-models of a supernet share its hidden size")
-        if (self.measure_time or self.seeds > 1) and not self.from_scratch:
-            found.append("--measure_time and --seeds need --from_scratch; for sub-models take --latency_table")
         return found
 
 
@@ -112,7 +122,7 @@ class SearchConfig(FptasFlags, Budgets):
         return bool(self.task_name or self.train_file or self.dev_file)
 
     def problems(self) -> list[str]:
-        found = super().problems() if self.data_given() else []
+        found = super().problems() if self.data_given() else unused(self, _OF_DATA, "needs --task_name or --train_file")
         found += positive(
             self, *(cost.limit for cost in registry.every()), "trials", "minutes", "examples", "processes",
             "learning_rate", "batch_size",
@@ -122,7 +132,7 @@ class SearchConfig(FptasFlags, Budgets):
         )
         if self.population < 4:
             found.append(f"--population {self.population}: must be at least 4, two of them are parents of a child")
-        found += self._cost_problems() + self.fptas_problems() + self._joint_problems()
+        found += self._cost_problems() + self.fptas_problems() + self._joint_problems() + self._unused()
         if self.algorithm == "nsga2" and not self.limits() and self.min_score is None:
             budgets = ", ".join(f"--{cost.limit}" for cost in registry.every())
             found.append(f"say what is wanted: a budget ({budgets}) or a --min_score to keep")
@@ -130,7 +140,28 @@ class SearchConfig(FptasFlags, Budgets):
             found.append(f"--processes {self.processes}: needs --device cpu; on a GPU one process is enough")
         return found
 
+    def _unused(self) -> list[str]:
+        """Every flag that this kind of search would not read."""
+        if self.algorithm == "nsga2":
+            found = unused(self, _FPTAS, "is about --algorithm fptas; leave it out, or ask for that")
+            if not self.finetune_steps:
+                found += unused(
+                    self, ("teacher", "learning_rate", "batch_size"), "is about --finetune_steps; give those"
+                )
+            return found
+        found = unused(self, _NSGA2, "is about --algorithm nsga2; leave it out")
+        if self.from_scratch:
+            return found + unused(
+                self, _OF_SUPERNET, "is about sub-models of a supernet; leave it out of --from_scratch"
+            )
+        why = "is about --from_scratch; leave it out: sub-models share the supernet's hidden size and are not trained"
+        return found + unused(self, _FROM_SCRATCH, why)
+
     def _cost_problems(self) -> list[str]:
+        if self.algorithm == "fptas" and self.from_scratch:
+            if self.max_latency_ms and not self.measure_time:
+                return ["--max_latency_ms with --from_scratch needs --measure_time: a table is of one hidden size"]
+            return []
         found = []
         for cost in registry.every():
             asked = getattr(self, cost.limit) is not None or self.cost == cost.name

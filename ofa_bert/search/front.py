@@ -52,14 +52,22 @@ class Budget:
         return all(violation <= 0 for violation in self.violations(costs, score))
 
 
-def choose(points: Sequence[Point], budget: Budget) -> Point:
-    """The best point within the budget: the cheapest when a score was asked for, otherwise the highest value."""
+def ranked(points: Sequence[Point], budget: Budget) -> list[Point]:
+    """The points within the budget, best first: the cheapest when a score was asked for, else the highest value.
+
+    RunError, which says how far the nearest are, when there is none.
+    """
     within = [point for point in points if budget.admits(point.costs, point.score)]
     if not within:
         raise RunError(_nothing_fits(points, budget))
     if budget.min_score is not None:
-        return min(within, key=lambda point: (point.cost, -point.value))
-    return max(within, key=lambda point: (point.value, -point.cost))
+        return sorted(within, key=lambda point: (point.cost, -point.value))
+    return sorted(within, key=lambda point: (-point.value, point.cost))
+
+
+def choose(points: Sequence[Point], budget: Budget) -> Point:
+    """The best point within the budget."""
+    return ranked(points, budget)[0]
 
 
 def _nothing_fits(points: Sequence[Point], budget: Budget) -> str:

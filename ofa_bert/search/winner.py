@@ -15,6 +15,7 @@ from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.data import token_ids
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.data.config import DataConfig
+from ofa_bert.errors import RunError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.exits.policy_file import policy_json
@@ -28,7 +29,6 @@ from ofa_bert.models.record import FORMAT
 from ofa_bert.models.supernet import extract, forward
 from ofa_bert.options import arguments, shared
 from ofa_bert.search.config import SearchConfig
-from ofa_bert.search.costs import latency
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.finetune import finetune
 from ofa_bert.search.front import Point
@@ -44,7 +44,64 @@ from ofa_bert.training.run_directory import RESULTS
 logger = logging.getLogger(__name__)
 
 POLICY = "exit_policy"
+_NEXT_TRIES, _MOST_TRIES = 4, 10  # points of the front that are measured one after the other; and in all
 DIRECTORY = "sub_model"  # the winner as a model that export_model.py and run_glue.py take
+
+
+def affordable(
+    config: SearchConfig, supernet: Supernet, ranked: Sequence[Point], ways: Ways
+) -> tuple[Point, list[dict[str, Any]]]:
+    """The first of the points, best first, that keeps --max_latency_ms when it is measured; and all that were measured.
+
+    A table predicts to some percent, and the best points lie right below the limit. After some tries those are passed
+    over that the worst error seen would take beyond it. RunError when none of _MOST_TRIES keeps it.
+    """
+    tried: list[dict[str, Any]] = []
+    if not ways.tables:
+        return ranked[0], tried
+    limit, worst = config.limits().get("latency_ms", float("inf")), 1.0
+    for point in ranked:
+        predicted = point.costs["latency_ms"]
+        if len(tried) >= _NEXT_TRIES and predicted * worst > limit:
+            continue
+        found = _measured(supernet, point, ways)
+        tried.append({"sub_model": point.sub_model.to_json(), **found})
+        if found["measured_ms"] is None or found["measured_ms"] <= limit:
+            return point, tried
+        logger.info("%.3g ms predicted, %.3g ms measured: beyond --max_latency_ms %g", *_both(found), limit)
+        worst = max(worst, found["measured_ms"] / predicted)
+        if len(tried) == _MOST_TRIES:
+            break
+    fastest = min(found["measured_ms"] for found in tried)
+    raise RunError(
+        f"--max_latency_ms {limit:g}: the latency table puts {len(ranked)} of the front within it, but of the"
+        f" {len(tried)} that were measured the fastest takes {fastest:.3g} ms; make the table again on an idle machine,"
+        " or give more room"
+    )
+
+
+def _both(found: Mapping[str, float]) -> tuple[float, float]:
+    return found["predicted_ms"], found["measured_ms"]
+
+
+def _way(point: Point) -> Way:
+    return Way.from_json(point.more["way"]) if "way" in point.more else Way("fp32")
+
+
+def _measured(supernet: Supernet, point: Point, ways: Ways) -> dict[str, Any]:
+    way, small = _way(point), extract(supernet.model, point.sub_model)
+    small.eval()
+    exits = exits_of_sub_model(supernet.exits, small, point.sub_model)
+    table, predicted = ways.tables[way.precision], point.costs["latency_ms"]
+    return checked_latency(table, small, exits, way, predicted, point.more["shares"])
+
+
+def latency_of(tried: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What results.json says of the measurements: the winner's, and those of the points that were beyond the limit."""
+    if not tried:
+        return {}
+    last = {name: value for name, value in tried[-1].items() if name != "sub_model"}
+    return {"latency": last, **({"beyond_budget": list(tried[:-1])} if len(tried) > 1 else {})}
 
 
 def finish(
@@ -57,7 +114,7 @@ def finish(
 ) -> dict[str, Any]:
     """Finetune the winner when asked to, write it, score it on dev, write results.json."""
     output, sub_model = Path(config.output_dir), winner.sub_model
-    way = Way.from_json(winner.more["way"]) if "way" in winner.more else Way("fp32")
+    way = _way(winner)
     if config.finetune_steps:
         started = time.monotonic()
         where = finetune(config, supernet, sub_model)
@@ -86,9 +143,6 @@ def finish(
     if exits is not None and way.policy is not None:
         results["exit_policy"] = _write_policy(output / POLICY, supernet, sub_model, small, exits, way)
     results["export"] = _export(config, supernet, ways, way, exits)
-    if ways.tables:
-        predicted, shares = winner.costs[latency.COST.name], winner.more["shares"]
-        results["latency"] = checked_latency(ways.tables[way.precision], small, exits, way, predicted, shares)
     write_json_atomic(output / RESULTS, results)
     return results
 
@@ -175,5 +229,9 @@ def printed(results: Mapping[str, Any]) -> str:
     if latency and latency["measured_ms"]:
         predicted, measured = latency["predicted_ms"], latency["measured_ms"]
         off = measured / predicted - 1
+        for other in results.get("beyond_budget", ()):
+            lines.append(
+                "passed over: {:.2f} ms predicted, {:.2f} ms measured, beyond the budget".format(*_both(other))
+            )
         lines.append(f"latency: {predicted:.2f} ms predicted, {measured:.2f} ms measured ({off:+.1%})")
     return "\n".join(lines)

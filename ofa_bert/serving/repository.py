@@ -19,6 +19,7 @@ from typing import Any
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT, TOKENIZER, model_files, models, read_manifest
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import SERVING_META, atomic_directory, write_json_atomic, write_text_atomic
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_files
@@ -76,6 +77,7 @@ class Served:
         }
 
 
+@lock.writer("output_dir", beside=True)
 def export_serving(config: ServingConfig) -> str:
     """Write everything at once, and return what to print."""
     served = grouped(config)

@@ -25,6 +25,7 @@ from ofa_bert.files.atomic import (
 from ofa_bert.files.reading import shown
 from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.models.directories import WEIGHTS, arrays_of, bare
+from ofa_bert.models.operators import backward
 from ofa_bert.models.pretrained import (
     check_shapes,
     put_weights,
@@ -186,7 +187,7 @@ def _make_moments(model: nn.Layer, optimizer: Optimizer, names: set[str]) -> Non
     if unknown:
         raise UserError(f"the checkpoint is of another model: it has {sorted(unknown)[0]}")
     optimizer.clear_grad(set_to_zero=False)
-    sum((parameters[name] * 0.0).sum() for name in names).backward()
+    backward(sum((parameters[name] * 0.0).sum() for name in names))
     optimizer.step()
     optimizer.clear_grad(set_to_zero=False)
 

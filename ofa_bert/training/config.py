@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ofa_bert.data.config import DataConfig
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import not_negative, number, option, positive, whole
+from ofa_bert.options import not_negative, number, option, positive, unused, whole
 
 DEVICES = ("gpu", "cpu", "xpu")
 
@@ -87,6 +87,13 @@ class FinetuneConfig(TrainConfig):
         return found
 
 
+# Of finetuning; tune tries several.
+_TRIED = {
+    "learning_rate": "learning_rates", "batch_size": "batch_sizes", "weight_decay": "weight_decays",
+    "warmup_proportion": "warmups", "warmup_steps": "warmups",
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class TuneConfig(FinetuneConfig):
     """python -m ofa_bert tune."""
@@ -115,4 +122,6 @@ class TuneConfig(FinetuneConfig):
             found.append(f"--tune_share {self.tune_share}: must be above 0 and below 1")
         if self.resume:
             found.append("--resume: the same tune command resumes by itself; leave it out")
+        for name, several in _TRIED.items():
+            found += unused(self, (name,), f"is what tune tries; give --{several}")
         return found

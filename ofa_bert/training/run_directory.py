@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.errors import UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import (
     read_json,
     recover,
@@ -108,6 +109,7 @@ class Keeper:
         }
         if distributed.is_main():
             write_json_atomic(self.output / RESULTS, results)
+            lock.release(self.output)
         return results
 
 
@@ -167,12 +169,14 @@ def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool
 
     A directory with best/, last/ or a checkpoint holds a run. Without `resume` that is a UserError. With it,
     the recorded kind of run (`what`) and settings must be the same, but for those in _FREE. Other files do
-    not matter: training writes none of their names.
+    not matter: training writes none of their names. The main process holds the directory from here to its results,
+    or to the end of the process: no other may write it.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"--output_dir {path}: is a file; name a directory")
     if distributed.is_main():
+        lock.hold(path)
         for name in ("best", "last"):
             recover(path / name)
     results = [name for name in ("best", "last") if (path / name).exists()]

@@ -135,3 +135,24 @@ def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):
         assert code == 2, error
         assert words in error, error
         assert "Traceback" not in error, error
+
+
+def test_a_budget_leaves_out_what_is_beyond_it(supernet_dir, tmp_path, capsys):
+    ranges = ["--depths", 2, 4, "--heads", 2, 4, "--ffn", 32, 64]
+    assert command(supernet_dir, tmp_path / "free", *ranges) == 0
+    records = sorted(results_of(tmp_path / "free")["records"], key=lambda record: record["p"])
+    limit = records[3]["p"]
+    for flag, size in (("--max_params", "p"), ("--max_flops", "i")):
+        limit = sorted(record[size] for record in records)[3]
+        assert command(supernet_dir, tmp_path / size, *ranges, flag, limit) == 0
+        results = results_of(tmp_path / size)
+        assert results["winner"][size] <= limit
+        assert results["winner"]["W"] == max(r["W"] for r in records if r[size] <= limit)
+        capsys.readouterr()
+        assert command(supernet_dir, tmp_path / "none", *ranges, flag, 1) == 1
+        assert f"error: none of 8 candidates keeps within {flag} 1: the smallest has" in capsys.readouterr().err
+    assert command(supernet_dir, tmp_path / "score", *ranges, "--min_score", 1.1) == 1
+    assert "--min_score 1.1: the best of 8 candidates has 0." in capsys.readouterr().err
+    assert command(supernet_dir, tmp_path / "score", *ranges, "--min_score", 0.01) == 0
+    assert results_of(tmp_path / "score")["winner"]["score"] >= 0.01
+    assert results_of(tmp_path / "score")["winner"]["name"] == results_of(tmp_path / "free")["winner"]["name"]

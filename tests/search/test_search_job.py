@@ -2,16 +2,21 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import paddle
 import pytest
 
 from helpers.models import batch_of, build
+from helpers.paths import ROOT
 from ofa_bert.__main__ import main
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import Encoded
+from ofa_bert.errors import RunError
 from ofa_bert.latency.device import Device
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import load_model, save_model
@@ -19,8 +24,10 @@ from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
 from ofa_bert.numerics import distance
 from ofa_bert.options import arguments
+from ofa_bert.search import winner
 from ofa_bert.search.config import SearchConfig
-from ofa_bert.search.run_modes import Way
+from ofa_bert.search.front import Point
+from ofa_bert.search.run_modes import Way, Ways
 from ofa_bert.search.scorer import Scorer
 from ofa_bert.search.winner import checked_latency
 from ofa_bert.submodels.counting import count_flops
@@ -189,6 +196,46 @@ def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     assert 1e-6 < moved < 1.0
 
 
+def points_at(*predicted):
+    sub_model = SubModelConfig([0], [1], [8])
+    return [Point(sub_model, -ms, ms, 0.9, {"latency_ms": ms}, {"shares": []}) for ms in predicted]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "measured", "limit", "chosen"),
+    [
+        ([1.9, 1.8], [1.95], 2.0, 0),
+        ([1.99, 1.98, 1.9], [2.04, 2.01, 1.97], 2.0, 2),
+        ([1.99, 1.98, 1.97, 1.96, 1.95, 1.94, 1.6], [2.1, 2.1, 2.1, 2.1, 1.7], 2.0, 6),  # passed over: 5, then 6
+        ([1.99, 1.98], [None], 2.0, 0),  # a table of another machine
+        ([1.99, 1.98], [2.1, 2.05], 2.0, None),
+        ([1.5] * 30, [3.0] * 4, 2.0, None),
+        ([5.0, 4.0], [7.0], None, 0),  # no limit: it is only reported
+    ],
+)
+def test_a_winner_that_measures_beyond_the_budget_is_passed_over(monkeypatch, predicted, measured, limit, chosen):
+    left = list(measured)
+
+    def found(supernet, point, ways):
+        return {"predicted_ms": point.costs["latency_ms"], "measured_ms": left.pop(0)}
+
+    monkeypatch.setattr(winner, "_measured", found)
+    config = SearchConfig(max_latency_ms=limit)
+    points, ways = points_at(*predicted), Ways({"fp32": None})
+    if chosen is None:
+        with pytest.raises(RunError, match=r"the fastest takes [23].* ms; make the table again"):
+            winner.affordable(config, None, points, ways)
+    else:
+        point, tried = winner.affordable(config, None, points, ways)
+        assert point is points[chosen]
+        assert [each["measured_ms"] for each in tried] == measured
+        results = {"dev": {"accuracy": 0.9}, **winner.latency_of(tried)}
+        assert results["latency"]["measured_ms"] == measured[-1]
+        shown = winner.printed(results)
+        assert shown.count("passed over") == len(measured) - 1
+    assert left == []
+
+
 def test_min_score_gives_the_cheapest_that_keeps_it(supernet_dir, tmp_path):
     assert command(supernet_dir, tmp_path, "--min_score", "0.5", "--cost", "parameters") == 0
     results = json.loads((tmp_path / "results.json").read_text())
@@ -213,6 +260,30 @@ def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):
     (tmp_path / "t.json").write_text("{}")
     assert command(supernet_dir, tmp_path / "x", "--max_latency_ms", 3, "--latency_table", tmp_path / "t.json") == 2
     assert "is no latency table" in capsys.readouterr().err
+
+
+def test_two_searches_of_one_directory_and_directories_that_are_none(supernet_dir, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "study.db").write_bytes(b"garbage" * 1000)
+    cases = [("file", "is a file"), ("broken", "is no study of a search"), ("x" * 3600, "File name too long")]
+    for name, words in cases:
+        assert command(supernet_dir, tmp_path / name, "--max_flops", "1e9", "--trials", "6") == 2
+        error = capsys.readouterr().err
+        assert words in error, error
+        assert "Traceback" not in error, error
+    script = (
+        "import sys\nfrom ofa_bert.files import lock\nlock.hold(sys.argv[1])\nprint(1, flush=True)\nsys.stdin.read()"
+    )
+    held = tmp_path / "held"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(held)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as other:  # fmt: skip
+        other.stdout.readline()
+        assert command(supernet_dir, held, "--max_flops", "1e9", "--trials", "6") == 2
+        assert f"is being written by process {other.pid}" in capsys.readouterr().err
+        assert command(supernet_dir, held, "--max_flops", "1e9", "--trials", "6", "--worker") == 0  # it only helps
 
 
 def test_a_model_that_is_no_supernet_is_refused(tiny_bert_dir, supernet_dir, tmp_path, capsys):

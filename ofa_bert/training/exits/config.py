@@ -9,7 +9,7 @@ from typing import ClassVar
 from ofa_bert.data.config import DataConfig
 from ofa_bert.exits.criteria import registry
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
+from ofa_bert.options import multipliers, not_negative, number, option, positive, unused, whole
 from ofa_bert.training.config import DEVICES, TrainConfig
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
@@ -96,6 +96,10 @@ class ExitTrainConfig(TrainConfig):
         found += positive(self, "geep_exit_num", "exit_learning_rate")
         if self.exits == "deebert" and self.exit_learning_rate is not None:
             found.append("--exit_learning_rate: with --exits deebert nothing but heads trains; give --learning_rate")
+        if self.exits not in ("joint", "alternate"):
+            found += unused(self, ("exit_weights",), "is about --exits joint and alternate")
+        if self.exits != "deebert":
+            found += unused(self, ("exit_cache_mib",), "is about --exits deebert")
         if self.exit_lambda is not None and not 0 <= self.exit_lambda <= 1:
             found.append(f"--exit_lambda {self.exit_lambda}: must be from 0 to 1")
         if not 0 < self.held_out_share < 1:

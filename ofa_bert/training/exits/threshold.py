@@ -22,6 +22,7 @@ from ofa_bert.exits.policy import Policy, check_threshold
 from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.exits.sweep import choose, plot, policies, row, run_length, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import best_of, load_model
@@ -95,6 +96,7 @@ class Subject:
         return found
 
 
+@lock.writer("output_dir", beside=True)
 def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]:
     """Sweep, choose, report; returns what exits.json says."""
     where = best_of(config.model_name_or_path)

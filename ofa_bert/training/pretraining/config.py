@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import not_negative, number, option, positive, whole
+from ofa_bert.options import not_negative, number, option, positive, unused, whole
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.training.config import LoopConfig
 
@@ -56,6 +56,10 @@ class PretrainConfig(LoopConfig, DistilPretraining):
         found += not_negative(self, "mlm_weight", "kd_weight", "teacher_steps")
         if not self.mlm_weight and not self.kd_weight:
             found.append("--mlm_weight 0 with --kd_weight 0 leaves no loss; give one of them")
+        if not self.kd_weight:
+            found += unused(self, ("temperature",), "is about distillation, which --kd_weight 0 switches off")
+        if not self.teacher_steps:
+            found += unused(self, ("teacher_learning_rate",), "is about --teacher_steps; give those too")
         if self.mask_share > 1:
             found.append(f"--mask_share {self.mask_share}: must be at most 1")
         return found

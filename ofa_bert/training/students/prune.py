@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.directories import save_model
 from ofa_bert.models.record import describe
@@ -33,6 +34,7 @@ def settings(config: PruneConfig) -> dict[str, Any]:
     return {**to_json(config), "weights": fingerprint(config.model_name_or_path, config.model_type)}
 
 
+@lock.writer("output_dir")
 def prune(config: PruneConfig, datasets: Datasets, token_cache: Path | None = None) -> dict[str, Any]:
     """Write best/, the pruned model, not trained again. Returns what results.json says."""
     output, started = Path(config.output_dir), time.monotonic()

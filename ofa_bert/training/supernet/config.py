@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.options import multipliers, not_negative, number, option, whole
+from ofa_bert.options import multipliers, not_negative, number, option, unused, whole
 from ofa_bert.training.config import TrainConfig
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
@@ -57,6 +57,8 @@ class OfaConfig(TrainConfig):
             found.append("--lambda_logit 0 with --lambda_rep 0 leaves no loss; give one of them")
         if self.supernet_dropout is not None and not 0 <= self.supernet_dropout < 1:
             found.append(f"--supernet_dropout {self.supernet_dropout}: must be at least 0 and below 1")
+        if self.stages == "joint":
+            found += unused(self, ("width_stage_share",), "is about --stages width,width_depth; give that too")
         if self.stages != "joint" and max(self.depth_mult_list, default=1) == min(self.depth_mult_list, default=1):
             found.append(f"--stages {self.stages}: needs depths below 1 in --depth_mult_list")
         return found
