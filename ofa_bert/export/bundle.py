@@ -22,7 +22,7 @@ from ofa_bert.data.batches import eval_batches
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.policy_file import read_policy
-from ofa_bert.export.checks import BATCH, Data, Judge, Probe
+from ofa_bert.export.checks import BATCH, Data, ExportCheck, Probe
 from ofa_bert.export.exits import add_exits
 from ofa_bert.export.static import save_static
 from ofa_bert.export.tokenizer import write_tokenizer
@@ -76,7 +76,7 @@ def export_bundle(
         policy = read_policy(exit_policy, meta, exits.layout, layers, vocab_size, kept_tokens)
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
         probes = _probes(model, max_seq_length) + _sentences(model, data)
-        judge = Judge(model, probes, tolerance, data, max_drop)
+        judge = ExportCheck(model, probes, tolerance, data, max_drop)
         exporter = Exporter(model, bundle, judge)
         save_static(model, bundle)
         reports = []

@@ -18,7 +18,7 @@ from ofa_bert.exits.layout import default_criterion
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.policy_file import Chosen
 from ofa_bert.exits.token_table import TABLE
-from ofa_bert.export.checks import Judge
+from ofa_bert.export.checks import ExportCheck
 from ofa_bert.export.exit_parts import write_onnx_parts, write_paddle_parts
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.variants import Exporter
@@ -97,10 +97,10 @@ def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> 
 class _Reference:
     """What every exit of the dynamic model says of the probes."""
 
-    def __init__(self, judge: Judge, exits: Exits):
+    def __init__(self, judge: ExportCheck, exits: Exits):
         self.judge = judge
         self.ends = depths(judge.model, exits)
-        self._each = [Judge(UpTo(judge.model, exits, end), judge.probes, judge.tolerance) for end in self.ends]
+        self._each = [ExportCheck(UpTo(judge.model, exits, end), judge.probes, judge.tolerance) for end in self.ends]
         self._certainty = [_certainties(judge, exits, end) for end in self.ends[:-1]]
 
     def verdict(self, name: str, kind: Kind, files: Parts) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class _Reference:
         return check
 
 
-def _certainties(judge: Judge, exits: Exits, end: int) -> list[np.ndarray]:
+def _certainties(judge: ExportCheck, exits: Exits, end: int) -> list[np.ndarray]:
     graph = UpTo(judge.model, exits, end)
     with paddle.no_grad():
         return [graph.step(*map(paddle.to_tensor, probe)).certainty.numpy() for probe in judge.probes]

@@ -25,7 +25,7 @@ from paddle import nn
 from ofa_bert.bundle.manifest import PARAMETERS, STATIC_PREFIX, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError
-from ofa_bert.export.calibration import Traffic
+from ofa_bert.export.calibration import ActivationSample
 from ofa_bert.export.static import save_static
 from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.system.machine import has_vnni
@@ -42,7 +42,7 @@ def obstacle() -> str | None:
     return None
 
 
-def write(model: nn.Layer, target: Path, scales: Mapping[str, float], traffic: Traffic, batch: Batch) -> None:
+def write(model: nn.Layer, target: Path, scales: Mapping[str, float], traffic: ActivationSample, batch: Batch) -> None:
     """Write the quantized static model into the directory `target`.
 
     `scales` are those of `calibration.choose_scales` for `traffic`; `batch` is what PaddleSlim looks at while it

@@ -15,8 +15,8 @@ from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import paddle_int8
-from ofa_bert.export.calibration import Traffic, choose_scales, observe
-from ofa_bert.export.checks import Judge
+from ofa_bert.export.calibration import ActivationSample, choose_scales, observe
+from ofa_bert.export.checks import ExportCheck
 from ofa_bert.export.onnx import converter, writer
 from ofa_bert.export.onnx.writer import Form
 from ofa_bert.runtime.backends.registry import first_for
@@ -72,7 +72,7 @@ class Forms:
 
     def __init__(self, model: nn.Layer, batches: Callable[[], Sequence[Batch]], folder: Path | None = None):
         self.model, self.batches, self.folder = model, batches, folder
-        self._traffic: Traffic | None = None
+        self._traffic: ActivationSample | None = None
         self._scales: dict[str, float] | None = None
 
     def form(self, name: str) -> Form:
@@ -99,7 +99,7 @@ class Forms:
             )
         return frozenset(beyond)
 
-    def traffic(self) -> Traffic:
+    def traffic(self) -> ActivationSample:
         """What the calibration sentences, or else the probes, send through the model in fp32."""
         if self._traffic is None:
             with tempfile.TemporaryDirectory(dir=self.folder) as name:
@@ -117,7 +117,7 @@ class Forms:
 class Exporter:
     """Writes the models of one bundle, the static one in fp32 being there already."""
 
-    def __init__(self, model: nn.Layer, bundle: Path, judge: Judge):
+    def __init__(self, model: nn.Layer, bundle: Path, judge: ExportCheck):
         self.model, self.bundle, self.judge = model, bundle, judge
         self.forms = Forms(model, judge.batches, bundle.parent)
 

@@ -41,7 +41,7 @@ def typical(times: np.ndarray) -> float:
     return float(np.median(np.sort(times)[: max(1, (len(times) + 1) // 2)]))
 
 
-class Device:
+class Measurer:
     """How to measure: back end, precision, threads, batch size and length. `setting()` is what a result must say."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Device:
         self.batch, self.length, self.repeats = batch, length, repeats
 
     @classmethod
-    def of(cls, setting: Mapping[str, Any]) -> Device:
+    def of(cls, setting: Mapping[str, Any]) -> Measurer:
         """The device that a latency table's setting describes."""
         return cls(*(setting[name] for name in _SETTING))
 
@@ -122,7 +122,7 @@ class Device:
         return {name: typical(times[name]) for name in runs}
 
 
-def write_model(model: nn.Layer, directory: Path, how: Device, form: Form | None = None) -> list[Path]:
+def write_model(model: nn.Layer, directory: Path, how: Measurer, form: Form | None = None) -> list[Path]:
     """The files that an export of the model has for this back end and precision, without the checks of a bundle."""
     if format_of(how.backend) == "paddle":
         return save_static(model, directory)
@@ -152,7 +152,7 @@ def _groups(sizes: Mapping[str, int], reference: str) -> list[list[str]]:
 
 
 def measure_sub_models(
-    device: Device, model_type: str, config: Any, shape: ModelShape, models: Sequence[SubModelConfig]
+    device: Measurer, model_type: str, config: Any, shape: ModelShape, models: Sequence[SubModelConfig]
 ) -> list[float]:
     """Milliseconds of sub-models of a full model with this PaddleNLP configuration; the weights are fresh ones."""
     small = ModelShape(**{**shape.to_json(), "vocab_size": VOCABULARY})

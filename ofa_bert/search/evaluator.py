@@ -10,7 +10,7 @@ from ofa_bert.exits.outputs import Outputs
 from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.front import Budget, Point
 from ofa_bert.search.nsga2 import Evaluated
-from ofa_bert.search.run_modes import Ways
+from ofa_bert.search.run_modes import RunModes
 from ofa_bert.search.scorer import Scorer
 from ofa_bert.submodels.values import SubModelConfig
 
@@ -23,7 +23,7 @@ class Evaluator:
 
     scorer: Scorer
     costs: Costs
-    ways: Ways
+    ways: RunModes
     loss_weight: float
     budget: Budget
     cost: str

@@ -23,7 +23,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
-from ofa_bert.latency.device import VOCABULARY, Device
+from ofa_bert.latency.device import VOCABULARY, Measurer
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import backward
 from ofa_bert.numerics import log_softmax
@@ -278,7 +278,7 @@ class Trainer:
 
 def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) -> dict[Shape, float]:
     """i by measurement: milliseconds of one sentence, each different layer measured once, at two depths."""
-    device = Device("cpu" if config.device == "cpu" else "gpu", first_for("paddle"), "fp32", None, 1, 128, 30)
+    device = Measurer("cpu" if config.device == "cpu" else "gpu", first_for("paddle"), "fp32", None, 1, 128, 30)
 
     def build(shape: Shape) -> Callable[[], nn.Layer]:
         return lambda: fresh(supernet, shape, vocab_size=VOCABULARY)

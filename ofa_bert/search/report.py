@@ -10,7 +10,7 @@ from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.reporting import pyplot
 from ofa_bert.search.costs import registry
 from ofa_bert.search.front import Point
-from ofa_bert.search.run_modes import Way
+from ofa_bert.search.run_modes import RunMode
 from ofa_bert.search.setup import Supernet
 
 FRONT = "front.json"
@@ -87,9 +87,9 @@ def described(sub_model: Mapping[str, Any]) -> str:
     return f"{len(parts)} layers (layer:heads/neurons) " + " ".join(parts)
 
 
-def way_of(found: Mapping[str, Any]) -> Way | None:
+def way_of(found: Mapping[str, Any]) -> RunMode | None:
     """How a row of front.json runs its sub-model; None when there was nothing to choose."""
-    return Way.from_json(found["way"]) if "way" in found else None
+    return RunMode.from_json(found["way"]) if "way" in found else None
 
 
 def _kinds(points: Sequence[Point]) -> dict[str, list[Point]]:

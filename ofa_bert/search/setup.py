@@ -19,7 +19,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, default_criterion
 from ofa_bert.exits.policy import check_threshold
 from ofa_bert.files.atomic import file_sha256
-from ofa_bert.latency.device import Device
+from ofa_bert.latency.device import Measurer
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.exit_heads import Exits, load_exits
 from ofa_bert.models.pretrained import locate
@@ -29,7 +29,7 @@ from ofa_bert.search.costs.base import Given
 from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.front import Budget
-from ofa_bert.search.run_modes import Ways, thresholds
+from ofa_bert.search.run_modes import RunModes, thresholds
 from ofa_bert.search.scorer import BATCH, Scorer
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
@@ -107,7 +107,7 @@ def _shuffled(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, count]).permutation(count)
 
 
-def ways_of(config: SearchConfig, supernet: Supernet) -> Ways:
+def ways_of(config: SearchConfig, supernet: Supernet) -> RunModes:
     """The latency tables by precision, and the thresholds to try. UserError when they do not belong together."""
     tables: dict[str, LatencyTable] = {}
     for path in config.latency_table or ():
@@ -120,15 +120,15 @@ def ways_of(config: SearchConfig, supernet: Supernet) -> Ways:
         _check_setting(path, table, next(iter(tables.values())))
         _check_exits(path, table, supernet.exits)
     if supernet.exits is None:
-        return Ways(tables)
+        return RunModes(tables)
     labels, count = supernet.task.num_labels, len(supernet.exits.layout.layers)
     tried = thresholds(config.exit_criterion or default_criterion(supernet.meta, labels), labels, count)
     for policy in tried:
         check_threshold(policy.criterion, policy.threshold, labels, count)
-    return Ways(tables, tuple(tried))
+    return RunModes(tables, tuple(tried))
 
 
-def engines_of(config: SearchConfig, supernet: Supernet, ways: Ways) -> dict[str, Engine]:
+def engines_of(config: SearchConfig, supernet: Supernet, ways: RunModes) -> dict[str, Engine]:
     """What answers in each precision but fp32, where the supernet's own answers are an export's.
 
     None on another kind of machine than the tables are of: there the supernet answers for all.
@@ -142,7 +142,7 @@ def engines_of(config: SearchConfig, supernet: Supernet, ways: Ways) -> dict[str
         if table.setting["processor"] != processor():
             logger.warning("the %s table is of %s: scores are fp32's", precision, table.setting["processor"])
             continue
-        device = Device.of(table.setting)
+        device = Measurer.of(table.setting)
         engines[precision] = Engine(device, supernet.model, supernet.exits, supernet.pad_id, calibration)
     return engines
 
@@ -164,9 +164,9 @@ def _check_exits(path: str, table: LatencyTable, exits: Exits | None) -> None:
         )
 
 
-def costs_of(ways: Ways, shape: ModelShape, precision: str | None = None) -> Costs:
+def costs_of(ways: RunModes, shape: ModelShape, precision: str | None = None) -> Costs:
     """precision: of the exported file, where no table says one."""
-    files = {name: Device.of(table.setting).file_precision for name, table in ways.tables.items()}
+    files = {name: Measurer.of(table.setting).file_precision for name, table in ways.tables.items()}
     return Costs(Given(shape, ways.tables, files, precision))
 
 

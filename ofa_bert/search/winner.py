@@ -20,7 +20,7 @@ from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
-from ofa_bert.latency.device import Device
+from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.exits import mean_ms
 from ofa_bert.models.directories import save_model
 from ofa_bert.models.exit_graphs import depths
@@ -32,7 +32,7 @@ from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.finetune import finetune
 from ofa_bert.search.front import Point
-from ofa_bert.search.run_modes import Way, Ways
+from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.machine import processor
@@ -49,7 +49,7 @@ DIRECTORY = "sub_model"  # the winner as a model that export_model.py and run_gl
 
 
 def affordable(
-    config: SearchConfig, supernet: Supernet, ranked: Sequence[Point], ways: Ways
+    config: SearchConfig, supernet: Supernet, ranked: Sequence[Point], ways: RunModes
 ) -> tuple[Point, list[dict[str, Any]]]:
     """The first of the points, best first, that keeps --max_latency_ms when it is measured; and all that were measured.
 
@@ -84,11 +84,11 @@ def _both(found: Mapping[str, float]) -> tuple[float, float]:
     return found["predicted_ms"], found["measured_ms"]
 
 
-def _way(point: Point) -> Way:
-    return Way.from_json(point.more["way"]) if "way" in point.more else Way("fp32")
+def _way(point: Point) -> RunMode:
+    return RunMode.from_json(point.more["way"]) if "way" in point.more else RunMode("fp32")
 
 
-def _measured(supernet: Supernet, point: Point, ways: Ways) -> dict[str, Any]:
+def _measured(supernet: Supernet, point: Point, ways: RunModes) -> dict[str, Any]:
     way, small = _way(point), extract(supernet.model, point.sub_model)
     small.eval()
     exits = exits_of_sub_model(supernet.exits, small, point.sub_model)
@@ -109,7 +109,7 @@ def finish(
     supernet: Supernet,
     winner: Point,
     results: dict[str, Any],
-    ways: Ways,
+    ways: RunModes,
     engines: Mapping[str, Engine],
 ) -> dict[str, Any]:
     """Finetune the winner when asked to, write it, score it on dev, write results.json."""
@@ -132,7 +132,7 @@ def finish(
     results["dev_of_grid"] = {name: found for name, found in supernet.meta.get("scores", {}).items() if name in names}
     kept = {key: supernet.meta[key] for key in ("task", "model_type", "max_seq_length", "seed", "shape")}
     own = {"format": FORMAT, **kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
-    if way == Way("fp32"):
+    if way == RunMode("fp32"):
         own.update(scores=dev, score=dev["score"])
     small = extract(supernet.model, sub_model)
     small.eval()
@@ -161,13 +161,13 @@ def _outputs(supernet: Supernet, sub_model: SubModelConfig, engine: Engine | Non
     return unpack(logits, supernet.task.num_labels, (sub_model.depth,))
 
 
-def _mean_layers(way: Way, outputs: Mapping[str, Outputs]) -> float:
+def _mean_layers(way: RunMode, outputs: Mapping[str, Outputs]) -> float:
     layers = [np.asarray(found.layers)[way.places(found)] for found in outputs.values()]
     return float(np.concatenate(layers).mean())
 
 
 def _write_policy(
-    path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: Way
+    path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: RunMode
 ) -> str:
     """The file that export_model.py --exit_policy takes, in its directory; returns the directory."""
     layers = depths(small, exits)
@@ -179,14 +179,14 @@ def _write_policy(
     return str(path)
 
 
-def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exits: Exits | None) -> list[str]:
+def _export(config: SearchConfig, supernet: Supernet, ways: RunModes, way: RunMode, exits: Exits | None) -> list[str]:
     """The arguments of export_model.py that make the winner's bundle."""
     output = Path(config.output_dir)
     words = ["--model_name_or_path", output / DIRECTORY, "--sub_model_output_dir", output / "dynamic"]
     words += ["--static_sub_model", output / "static", "--onnx", "--device", config.device]
     words += ["--model_type", config.model_type, "--max_seq_length", supernet.meta["max_seq_length"]]
     table = ways.tables.get(way.precision)
-    device = Device.of(table.setting) if table else None
+    device = Measurer.of(table.setting) if table else None
     precision = device.file_precision if device else config.asked_precision()
     if precision not in (None, "fp32"):
         words += ["--precision", precision]
@@ -201,7 +201,7 @@ def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exit
 
 
 def checked_latency(
-    table: LatencyTable, model: nn.Layer, exits: Exits | None, way: Way, predicted: float, shares: Sequence[float]
+    table: LatencyTable, model: nn.Layer, exits: Exits | None, way: RunMode, predicted: float, shares: Sequence[float]
 ) -> dict[str, Any]:
     """predicted_ms, and measured_ms of the model itself; None when the table was made on another kind of machine.
 
@@ -210,7 +210,7 @@ def checked_latency(
     if table.setting["processor"] != processor():
         logger.warning("the latency table is of %s, so the winner cannot be measured here", table.setting["processor"])
         return {"predicted_ms": predicted, "measured_ms": None}
-    device = Device.of(table.setting)
+    device = Measurer.of(table.setting)
     if exits is not None and way.policy is not None:
         measured = mean_ms(device, model, exits, way.ask, shares)
     else:

@@ -20,8 +20,8 @@ from ofa_bert.training import loop
 from ofa_bert.training.config import FinetuneConfig
 from ofa_bert.training.evaluation import score, stock_forward
 from ofa_bert.training.losses.task import task_loss
-from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
-from ofa_bert.training.setup import Prepared, prepare
+from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
+from ofa_bert.training.setup import TrainingSetup, prepare
 
 logger = logging.getLogger(__name__)
 
@@ -38,22 +38,22 @@ def finetune(
     """
     output = Path(config.output_dir)
     check_output_dir(output, to_json(config), config.resume, "finetune")
-    prepared = prepare(config, datasets, config.held_out_share, token_cache=token_cache)
-    task, model, pad_id = prepared.task, prepared.model, prepared.tokenizer.pad_token_id
-    batches = prepared.train_batches(config)
+    setup = prepare(config, datasets, config.held_out_share, token_cache=token_cache)
+    task, model, pad_id = setup.task, setup.model, setup.tokenizer.pad_token_id
+    batches = setup.train_batches(config)
     plan = loop.make_plan(config, batches.steps_per_epoch)
     optimizer = loop.make_optimizer(config, model, plan)
     state = restore(output, model, optimizer) if config.resume else {}
-    meta = describe(task, config, **what_it_is(prepared))
-    keeper = Keeper(output, model, prepared.tokenizer, meta, state)
+    meta = describe(task, config, **what_it_is(setup))
+    kept = RunDirectory(output, model, setup.tokenizer, meta, state)
 
     def checkpoint(step: int) -> None:
         model.eval()
-        scores = score(task, stock_forward(model), prepared.dev, pad_id, label="dev")
+        scores = score(task, stock_forward(model), setup.dev, pad_id, label="dev")
         model.train()
         logger.info("step %d  dev %s", step, as_text(scores))
-        keeper.consider("best", step, scores["score"], scores)
-        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
+        kept.consider("best", step, scores["score"], scores)
+        kept.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
         observe(step, scores["score"])
 
     model.train()
@@ -61,17 +61,17 @@ def finetune(
     loop.fit(config, model, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "finetune")
     own = {
         "task": task.name,
-        "best": keeper.best["best"],
-        "last": keeper.history[-1],
+        "best": kept.best["best"],
+        "last": kept.history[-1],
     }
-    return keeper.write_results(config, own)
+    return kept.write_results(config, own)
 
 
-def what_it_is(prepared: Prepared) -> dict[str, Any]:
+def what_it_is(setup: TrainingSetup) -> dict[str, Any]:
     """The full model's shape; of a sub-model that is finetuned further, what it was cut from and how."""
-    if prepared.meta.get("sub_model"):
-        return {"kind": "sub_model", "shape": prepared.meta["shape"], "sub_model": prepared.meta["sub_model"]}
-    return {"kind": "teacher", "shape": shape_of(prepared.model).to_json()}
+    if setup.meta.get("sub_model"):
+        return {"kind": "sub_model", "shape": setup.meta["shape"], "sub_model": setup.meta["sub_model"]}
+    return {"kind": "teacher", "shape": shape_of(setup.model).to_json()}
 
 
 def finetune_step(model: paddle.nn.Layer, regression: bool) -> loop.Step:

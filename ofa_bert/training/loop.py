@@ -60,7 +60,7 @@ def make_plan(config: TrainConfig, batches_per_epoch: int, stage_shares: Sequenc
     return Plan(total, warmup, (*ends, total))
 
 
-class Together(nn.Layer):
+class JointLayers(nn.Layer):
     """Several layers as one set of parameters, for an optimizer and a checkpoint of all of them; None is left out."""
 
     def __init__(self, **parts: nn.Layer | None) -> None:

@@ -39,7 +39,7 @@ RESULTS = "results.json"
 _AGES = 1e10  # seconds: three centuries
 
 
-class Keeper:
+class RunDirectory:
     """Keeps the best and the last weights of one run. Only the main process writes.
 
     `state` is what `restore` returned: empty for a new run. Layers in `beside` are saved beside the model.

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TrainingSetup:
     """A task's token ids beside the model that reads them. `held_out` is a part of train that nothing trains on."""
 
     task: Task
@@ -54,7 +54,7 @@ def prepare(
     held_out_share: float = 0.0,
     fresh_head: bool = True,
     token_cache: Path | None = None,
-) -> Prepared:
+) -> TrainingSetup:
     """Load the model and turn the data into ids; a share of train is held out when asked for.
 
     With `fresh_head`, a classifier or pooler that the source lacks starts at random; else that is a UserError.
@@ -89,4 +89,4 @@ def prepare(
     sizes = ", ".join(f"{name} {len(split)}" for name, split in dev.items())
     held_text = f", held out {len(held_out)}" if held_out is not None else ""
     logger.info("%s: train %d%s, dev %s examples", task.name, len(train), held_text, sizes)
-    return Prepared(task, train, held_out, dev, model, tokenizer, meta)
+    return TrainingSetup(task, train, held_out, dev, model, tokenizer, meta)

@@ -13,8 +13,8 @@ from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import calibration, paddle_int8, variants
 from ofa_bert.export.bundle import export_bundle
-from ofa_bert.export.calibration import Traffic, best_scale, choose_scales, observe
-from ofa_bert.export.checks import Data, Judge
+from ofa_bert.export.calibration import ActivationSample, best_scale, choose_scales, observe
+from ofa_bert.export.checks import Data, ExportCheck
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, write
@@ -271,7 +271,7 @@ def test_traffic_sees_every_token_once_and_no_padding(tmp_path, monkeypatch):
     model = tiny()
     write(model, tmp_path / "model.onnx")
     data = Data(TASK, encoded(48, 2), {})
-    judge = Judge(model, [(np.asarray([[5, 6]]), np.asarray([[0, 0]]))], 1e-4, data)
+    judge = ExportCheck(model, [(np.asarray([[5, 6]]), np.asarray([[0, 0]]))], 1e-4, data)
     tokens = sum(map(len, data.calibration.input_ids))
     few = observe(model, tmp_path / "model.onnx", judge.batches())
     assert all(len(rows) == min(tokens, calibration.ROWS) for rows in few.rows.values())
@@ -281,7 +281,7 @@ def test_traffic_sees_every_token_once_and_no_padding(tmp_path, monkeypatch):
     for name, rows in every.rows.items():
         assert len(rows) == tokens
         assert every.peaks[name] == few.peaks[name] == np.abs(rows).max()
-    scales = choose_scales(model, Traffic(every.rows, every.peaks))
+    scales = choose_scales(model, ActivationSample(every.rows, every.peaks))
     assert set(scales) == set(every.rows)
     assert min(scales.values()) > 0
 
@@ -358,7 +358,7 @@ def test_per_channel_weights_on_a_real_model(tmp_path):
     small = extract(model, uniform(encoder.shape_of(model), 2 / 3, range(6)))
     sentences = load_datasets("MRPC", directory).train[:32]
     data = Data(TASK, encode(sentences, tokenizer, 64, False), {})
-    batches = Judge(small, [(np.asarray([[5]]), np.asarray([[0]]))], 1e-4, data).batches()
+    batches = ExportCheck(small, [(np.asarray([[5]]), np.asarray([[0]]))], 1e-4, data).batches()
     write(small, tmp_path / "model.onnx")
     wanted = last_states(tmp_path / "model.onnx", batches, 6)
     scales = choose_scales(small, observe(small, tmp_path / "model.onnx", batches))

@@ -249,12 +249,12 @@ def read_checkpoint(path: Path) -> None:
     """Restored, and gone on from: a step, a better score, the next checkpoint's history."""
     import paddle
 
-    from ofa_bert.training.run_directory import Keeper, restore
+    from ofa_bert.training.run_directory import RunDirectory, restore
 
     model, optimizer = small_run()
     state = restore(path.parent.parent, model, optimizer)
     if state:
-        keeper = Keeper(path.parent.parent, model, None, {}, state)
+        keeper = RunDirectory(path.parent.parent, model, None, {}, state)
         keeper.best.get("best", {"score": 0.0})["score"] + 0.5
         keeper._seconds() + state["step"]
         json.dumps(keeper.history)

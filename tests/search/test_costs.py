@@ -15,7 +15,7 @@ from ofa_bert.search.costs import registry
 from ofa_bert.search.costs.base import Given
 from ofa_bert.search.costs.file_size import LAYOUTS, file_bytes
 from ofa_bert.search.front import Budget, Point, choose
-from ofa_bert.search.run_modes import Run, Way
+from ofa_bert.search.run_modes import Run, RunMode
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 
@@ -30,7 +30,7 @@ def table(scale):
 
 
 def run_in(precision, ms):
-    return Run(Way(precision), None, ms, (1.0,), (3,))
+    return Run(RunMode(precision), None, ms, (1.0,), (3,))
 
 
 def config(more):

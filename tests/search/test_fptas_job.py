@@ -111,7 +111,7 @@ def test_measured_times_are_linear_in_depth(supernet_dir, tmp_path, monkeypatch)
         assert set(builds) == set(sizes)
         return {name: 1.0 + int(name.split("_")[0][1:]) * 2.0 for name in builds}
 
-    monkeypatch.setattr(device.Device, "measure", measure)
+    monkeypatch.setattr(device.Measurer, "measure", measure)
     ranges = ["--from_scratch", "--depths", 1, 2, 3, "--heads", 4, "--hidden", 32, "--ffn", 32, "--max_steps", 1]
     assert command(supernet_dir, tmp_path, *ranges, "--measure_time") == 0
     times = {record["name"]: record["i"] for record in results_of(tmp_path)["records"]}

@@ -11,12 +11,12 @@ from ofa_bert.__main__ import main
 from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.exits.layout import ExitLayout
-from ofa_bert.latency.device import Device
+from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.search.run_modes import Way
+from ofa_bert.search.run_modes import RunMode
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 
@@ -49,7 +49,7 @@ def tables(tmp_path_factory, supernet_dir):
     meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
     shape = SearchSpace.from_json(meta["space"]).shape
     for precision, factor in (("fp32", 1.0), ("int8", 0.5)):
-        setting = Device("cpu", "onnx_runtime", precision, 1, 4, 12, 3).setting()
+        setting = Measurer("cpu", "onnx_runtime", precision, 1, 4, 12, 3).setting()
 
         def measure(models, factor=factor):
             return [factor * sum(1 + h / 8 + n / 128 for h, n in zip(m.heads, m.ffn)) for m in models]
@@ -73,7 +73,7 @@ def test_the_winner_is_the_bundle_that_its_command_exports(supernet_dir, tables,
     assert command(supernet_dir, tmp_path, *more) == 0
     printed = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
-    winner, way = results["winner"], Way.from_json(results["winner"]["way"])
+    winner, way = results["winner"], RunMode.from_json(results["winner"]["way"])
     assert winner["latency_ms"] <= 1.2
     assert results["latency"]["predicted_ms"] == winner["latency_ms"]
     assert 0 < results["latency"]["measured_ms"] < 20
@@ -193,8 +193,8 @@ def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkey
         ran.update({end: sorted(run()) for end, run in runs.items()})
         return {end: 10.0 * (end + 1) for end in runs}
 
-    monkeypatch.setattr(Device, "timed", timed)
-    device = Device("cpu", "onnx_runtime", "fp32", 1, 2, 8, 3)
+    monkeypatch.setattr(Measurer, "timed", timed)
+    device = Measurer("cpu", "onnx_runtime", "fp32", 1, 2, 8, 3)
     found = mean_ms(device, model, exits, (0, 2), (0.5, 0.0, 0.3, 0.2))
     assert found == pytest.approx(0.5 * 10 + 0.3 * 30 + 0.2 * 40)
     assert ran == {0: [0], 2: [0, 2], 3: [0, 2, 3]}  # the heads that were asked on the way

@@ -120,26 +120,27 @@ def test_hypervolume_counts_the_area_once():
 
 
 def additive_hurts():
-    hurts = []
+    loss_increases = []
     for layer in range(3):
         full = WORTH[layer][0] * 2 + WORTH[layer][1] * 2
         worth = {
             (h, f): WORTH[layer][0] * h**0.5 + WORTH[layer][1] * (f / 16) ** 0.5 for h in SMALL.heads for f in SMALL.ffn
         }
-        hurts.append({None: full, **{option: full - value for option, value in worth.items()}})
-    return hurts
+        loss_increases.append({None: full, **{option: full - value for option, value in worth.items()}})
+    return loss_increases
 
 
 def test_additive_front_is_the_convex_hull_of_brute_force():
-    hurts = additive_hurts()
+    loss_increases = additive_hurts()
 
     def total(sub_model):
         place = {layer: i for i, layer in enumerate(sub_model.layers)}
         return sum(
-            hurts[k][(sub_model.heads[place[k]], sub_model.ffn[place[k]]) if k in place else None] for k in range(3)
+            loss_increases[k][(sub_model.heads[place[k]], sub_model.ffn[place[k]]) if k in place else None]
+            for k in range(3)
         )
 
-    found = additive_front(SMALL, hurts, cost_of, count=400)
+    found = additive_front(SMALL, loss_increases, cost_of, count=400)
     every = [(total(s), cost_of(s)) for s in SMALL.every()]
     hull = set()
     for price in (10 ** (k / 100) for k in range(-400, 300)):

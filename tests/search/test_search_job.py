@@ -17,7 +17,7 @@ from ofa_bert.__main__ import main
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import Encoded
 from ofa_bert.errors import RunError
-from ofa_bert.latency.device import Device
+from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
@@ -27,7 +27,7 @@ from ofa_bert.options import arguments
 from ofa_bert.search import winner
 from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.front import Point
-from ofa_bert.search.run_modes import Way, Ways
+from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.scorer import Scorer
 from ofa_bert.search.winner import checked_latency
 from ofa_bert.submodels.counting import count_flops
@@ -86,12 +86,12 @@ def test_hurts_are_those_of_the_changed_sub_models(layers):
     scorer, _ = scorer_of(model)
     space = uneven_space(shape_of(model), 0.25, 0.5, steps=4)
     base = uniform(shape_of(model), 1.0, layers)
-    hurts = scorer.hurts(base, space, True, lambda places: places)
+    loss_increases = scorer.loss_increases(base, space, True, lambda places: places)
     before = scorer.score(base)["loss"]
     for place, layer in enumerate(layers):
         rest = [i for i in range(len(layers)) if i != place]
         dropped = SubModelConfig([layers[i] for i in rest], [4] * len(rest), [64] * len(rest))
-        assert hurts[layer][None] == pytest.approx(scorer.score(dropped)["loss"] - before, abs=1e-5)
+        assert loss_increases[layer][None] == pytest.approx(scorer.score(dropped)["loss"] - before, abs=1e-5)
         for heads, ffn in ((1, 64), (4, 16)):  # measured ones: the least of one part beside all of the other
             change = SubModelConfig(
                 layers,
@@ -99,10 +99,10 @@ def test_hurts_are_those_of_the_changed_sub_models(layers):
                 [ffn if i == place else 64 for i in range(len(layers))],
             )
             expected = max(0.0, scorer.score(change)["loss"] - before)
-            assert hurts[layer][(heads, ffn)] == pytest.approx(expected, abs=1e-5)
-        assert hurts[layer][(4, 64)] == 0.0
+            assert loss_increases[layer][(heads, ffn)] == pytest.approx(expected, abs=1e-5)
+        assert loss_increases[layer][(4, 64)] == 0.0
     for layer in set(range(4)) - set(layers):
-        assert hurts[layer] == {None: 0.0}
+        assert loss_increases[layer] == {None: 0.0}
 
 
 def test_search_writes_a_front_a_winner_and_a_model_that_exports(supernet_dir, tmp_path, capsys):
@@ -172,7 +172,7 @@ def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_
 def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
     shape = SearchSpace.from_json(meta["space"]).shape
-    setting = Device("cpu", "onnx_runtime", "fp32", 1, 2, 12, 3).setting()
+    setting = Measurer("cpu", "onnx_runtime", "fp32", 1, 2, 12, 3).setting()
     table = calibrate(shape, lambda models: [0.1 + sum(m.heads) + sum(m.ffn) / 64 for m in models], 0.25, setting)
     table.save(tmp_path / "t.json")
     limit = 12.5
@@ -186,7 +186,7 @@ def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     assert 0 < results["latency"]["measured_ms"] < 5  # really run: the table's milliseconds are made up
     assert results["finetune"]["steps"] == 6
     elsewhere = dataclasses.replace(table, setting={**setting, "processor": "another"})
-    assert checked_latency(elsewhere, None, None, Way("fp32"), 1.0, ())["measured_ms"] is None
+    assert checked_latency(elsewhere, None, None, RunMode("fp32"), 1.0, ())["measured_ms"] is None
     small, _, _ = load_model(tmp_path / "out" / "sub_model")
     model, _, _ = load_model(supernet_dir / "best")
     batch = batch_of(vocab_size=20)
@@ -221,7 +221,7 @@ def test_a_winner_that_measures_beyond_the_budget_is_passed_over(monkeypatch, pr
 
     monkeypatch.setattr(winner, "_measured", found)
     config = SearchConfig(max_latency_ms=limit)
-    points, ways = points_at(*predicted), Ways({"fp32": None})
+    points, ways = points_at(*predicted), RunModes({"fp32": None})
     if chosen is None:
         with pytest.raises(RunError, match=r"the fastest takes [23].* ms; make the table again"):
             winner.affordable(config, None, points, ways)

@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 _FEWEST_TIMED = 32
 
 
-class Way(NamedTuple):
+class ExitRoute(NamedTuple):
     """How samples are answered: by a policy at the exits `ask`, or with a table at the exits that it predicts."""
 
     policy: Policy
@@ -77,14 +77,14 @@ class Subject:
         sub_model = whole(self.model)
         return collect(Frozen(self.model, encoded, {label: sub_model}, self.pad_id), self.exits, sub_model, label)
 
-    def run(self, encoded: Encoded, way: Way, batch_size: int) -> Answers:
+    def run(self, encoded: Encoded, way: ExitRoute, batch_size: int) -> Answers:
         if way.table is not None:
             places = way.table.predict(encoded.input_ids)
             return answer_at(self.model, self.exits, places, encoded, batch_size, self.pad_id)
         pool = self.config.pool
         return answer(self.model, self.exits, way.policy, encoded, batch_size, self.pad_id, pool, way.ask)
 
-    def milliseconds(self, encoded: Encoded, ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
+    def milliseconds(self, encoded: Encoded, ways: Mapping[str, ExitRoute]) -> dict[str, dict[str, float]]:
         """Name -> batch size -> ms per sample: the fastest of several runs over the same samples, made in turn."""
         found: dict[str, dict[str, float]] = {name: {} for name in ways}
         for size in self.config.batch_sizes:
@@ -200,12 +200,14 @@ def _wanted(config: ExitChoiceConfig, criterion: str, task: Task, exits: int) ->
     return [Policy.never_leaves(exits, criterion, config.tolerance), Policy(criterion, threshold, config.tolerance)]
 
 
-def _ways(config: ExitChoiceConfig, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[Way]]:
+def _ways(
+    config: ExitChoiceConfig, tried: list[Policy], held_out: Outputs, subject: Subject
+) -> dict[str, list[ExitRoute]]:
     """Mode -> a way for each policy, that without early exits first.
 
     A table is learned from the exits that training samples take; its cuts are set on the held-out part.
     """
-    by_threshold = [Way(policy, worth_asking(policy, held_out)) for policy in tried]
+    by_threshold = [ExitRoute(policy, worth_asking(policy, held_out)) for policy in tried]
     if not config.table_samples:
         return {"threshold": by_threshold}
     outputs = subject.outputs(subject.train, "train")
@@ -218,7 +220,7 @@ def _ways(config: ExitChoiceConfig, tried: list[Policy], held_out: Outputs, subj
     return {"threshold": by_threshold, "predicted": predicted}
 
 
-def _sweep(ways: Mapping[str, list[Way]], held_out: Outputs, subject: Subject) -> dict[str, list[dict[str, Any]]]:
+def _sweep(ways: Mapping[str, list[ExitRoute]], held_out: Outputs, subject: Subject) -> dict[str, list[dict[str, Any]]]:
     """Mode -> a row for each way, on the held-out part: scores, layers and measured time."""
     named = {f"{mode} {i}": way for mode, each in ways.items() for i, way in enumerate(each)}
     times = subject.milliseconds(subject.held_out, named)
@@ -248,12 +250,12 @@ def _choose(config: ExitChoiceConfig, rows: list[dict[str, Any]]) -> int:
     return choose(rows, drop, config.target_speedup)
 
 
-def _report(subject: Subject, way: Way) -> dict[str, Any]:
+def _report(subject: Subject, way: ExitRoute) -> dict[str, Any]:
     """Dev, really run at the last of the batch sizes: with early exits and without."""
     size = subject.config.batch_sizes[-1]
     labels = {name: encoded.labels for name, encoded in subject.dev.items()}
     possible = depths(subject.model, subject.exits)
-    ways = {"full": Way(Policy.never_leaves(len(possible) - 1), ()), "exits": way}
+    ways = {"full": ExitRoute(Policy.never_leaves(len(possible) - 1), ()), "exits": way}
     report = {}
     for name, each in ways.items():
         answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}
@@ -267,7 +269,7 @@ def _report(subject: Subject, way: Way) -> dict[str, Any]:
     return report
 
 
-def _prediction_errors(subject: Subject, way: Way, table: TokenTable) -> dict[str, Any]:
+def _prediction_errors(subject: Subject, way: ExitRoute, table: TokenTable) -> dict[str, Any]:
     """How far predicted and needed exits lie apart on the first dev split, in layers; also with the mean as a guess."""
     encoded = next(iter(subject.dev.values()))
     outputs = subject.outputs(encoded, "dev")

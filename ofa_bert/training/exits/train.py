@@ -26,8 +26,8 @@ from ofa_bert.training.evaluation import score_logits
 from ofa_bert.training.exits.config import ExitTrainConfig
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
-from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
-from ofa_bert.training.setup import Prepared, prepare
+from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
+from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.sandwich import Choice
 
 logger = logging.getLogger(__name__)
@@ -42,58 +42,58 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
     output = Path(config.output_dir)
     check_output_dir(output, to_json(config), config.resume, "exits")
     alone = config.exits == "deebert"
-    prepared = prepare(config, datasets, config.held_out_share, fresh_head=not alone)
-    model = prepared.model
-    space = _space(prepared)
+    setup = prepare(config, datasets, config.held_out_share, fresh_head=not alone)
+    model = setup.model
+    space = _space(setup)
     sub_models = space.sub_models() if space else {MODEL: whole(model)}
     layout = choose_layout(config, sub_models)
     paddle.seed(config.seed)
     exits = Exits(model, layout)
     distributed.same_start(exits.parameters())
-    trained = exits if alone else loop.Together(model=model, exits=exits)
+    trained = exits if alone else loop.JointLayers(model=model, exits=exits)
     if alone:
         for parameter in model.parameters():
             parameter.stop_gradient = True
-    plan = loop.make_plan(config, prepared.train_batches(config).steps_per_epoch)
+    plan = loop.make_plan(config, setup.train_batches(config).steps_per_epoch)
     if not alone:
         for parameter in exits.parameters():  # as a multiple of the schedule's
             parameter.optimize_attr["learning_rate"] = config.exit_learning_rate / config.learning_rate
     optimizer = loop.make_optimizer(config, trained, plan)
     state = restore(output, trained, optimizer) if config.resume else {}
-    keeper = Keeper(
-        output, model, prepared.tokenizer, _meta(config, prepared, layout, sub_models), state, {EXITS: exits}, trained
+    kept = RunDirectory(
+        output, model, setup.tokenizer, _meta(config, setup, layout, sub_models), state, {EXITS: exits}, trained
     )
     model.eval()
-    frozen = _frozen(config, prepared, sub_models, layout)
+    frozen = _frozen(config, setup, sub_models, layout)
 
     def checkpoint(step: int) -> None:
         model.eval()
         exits.eval()
-        rows = evaluate_exits(prepared, frozen, exits, sub_models)
+        rows = evaluate_exits(setup, frozen, exits, sub_models)
         held_out = float(np.mean([row["held_out"] for row in rows]))
         logger.info("step %d  mean over exits, held out %.4f  %s", step, held_out, _text(rows))
         scores = {"held_out": held_out, "exits": rows}
-        keeper.meta.update(scores=_own_scores(rows, space), exit_scores=rows)
-        keeper.consider("best", step, held_out, scores)
-        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
+        kept.meta.update(scores=_own_scores(rows, space), exit_scores=rows)
+        kept.consider("best", step, held_out, scores)
+        kept.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
         trained.train()
 
     choose = _schedule(config, space, sub_models)
-    step = _step(config, model, exits, frozen["train"], prepared.task.is_regression, choose)
+    step = _step(config, model, exits, frozen["train"], setup.task.is_regression, choose)
     trained.train()
-    batches = prepared.train_batches(config)
+    batches = setup.train_batches(config)
     loop.fit(config, trained, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "exits")
     own = {
-        "task": prepared.task.name,
+        "task": setup.task.name,
         "exits": layout.to_json(),
-        "best": keeper.best["best"],
-        "last": keeper.history[-1],
+        "best": kept.best["best"],
+        "last": kept.history[-1],
     }
-    return keeper.write_results(config, own)
+    return kept.write_results(config, own)
 
 
-def _space(prepared: Prepared) -> SearchSpace | None:
-    return SearchSpace.from_json(prepared.meta["space"]) if prepared.meta.get("space") else None
+def _space(setup: TrainingSetup) -> SearchSpace | None:
+    return SearchSpace.from_json(setup.meta["space"]) if setup.meta.get("space") else None
 
 
 def choose_layout(config: ExitTrainConfig, sub_models: Mapping[str, SubModelConfig]) -> ExitLayout:
@@ -119,30 +119,30 @@ def choose_layout(config: ExitTrainConfig, sub_models: Mapping[str, SubModelConf
 
 
 def _meta(
-    config: ExitTrainConfig, prepared: Prepared, layout: ExitLayout, sub_models: Mapping[str, SubModelConfig]
+    config: ExitTrainConfig, setup: TrainingSetup, layout: ExitLayout, sub_models: Mapping[str, SubModelConfig]
 ) -> dict[str, Any]:
     """What the model was stays what it is; its exits are added."""
-    source = prepared.meta
+    source = setup.meta
     kept = {key: source[key] for key in ("shape", "space", "sub_model", "teacher") if source.get(key)}
-    kept.setdefault("shape", shape_of(prepared.model).to_json())
+    kept.setdefault("shape", shape_of(setup.model).to_json())
     about = {
         **layout.to_json(),
         "training": config.exits,
         "lambda": config.exit_lambda,
         "sub_models": list(sub_models),
-        HELD_OUT: {"count": len(prepared.held_out), "seed": config.seed},
+        HELD_OUT: {"count": len(setup.held_out), "seed": config.seed},
     }
-    return describe(prepared.task, config, kind=source.get("kind", "teacher"), **kept, **{EXITS: about})
+    return describe(setup.task, config, kind=source.get("kind", "teacher"), **kept, **{EXITS: about})
 
 
 def _frozen(
-    config: ExitTrainConfig, prepared: Prepared, sub_models: Mapping[str, SubModelConfig], layout: ExitLayout
+    config: ExitTrainConfig, setup: TrainingSetup, sub_models: Mapping[str, SubModelConfig], layout: ExitLayout
 ) -> dict[str, Frozen]:
     """States of train, of the held-out part and of each dev split; kept in memory when nothing changes them."""
-    splits = {"train": prepared.train, HELD_OUT: prepared.held_out, **prepared.dev}
+    splits = {"train": setup.train, HELD_OUT: setup.held_out, **setup.dev}
     keeps = config.exits == "deebert" and layout.head == "ramp"
     limit = config.exit_cache_mib if keeps else None
-    return freeze(prepared.model, splits, sub_models, prepared.tokenizer.pad_token_id, limit)
+    return freeze(setup.model, splits, sub_models, setup.tokenizer.pad_token_id, limit)
 
 
 def _schedule(
@@ -170,23 +170,23 @@ def _step(
 
 
 def evaluate_exits(
-    prepared: Prepared, frozen: Mapping[str, Frozen], exits: Exits, sub_models: Mapping[str, SubModelConfig]
+    setup: TrainingSetup, frozen: Mapping[str, Frozen], exits: Exits, sub_models: Mapping[str, SubModelConfig]
 ) -> list[dict[str, Any]]:
     """Per sub-model: each exit's score when it answers everything, on dev; under held_out their mean on that part."""
     rows = []
-    task = prepared.task
+    task = setup.task
     for name, sub_model in sub_models.items():
         if not exits.layout.points(sub_model):
             continue
-        dev = {split: collect(frozen[split], exits, sub_model, f"{name} {split}") for split in prepared.dev}
+        dev = {split: collect(frozen[split], exits, sub_model, f"{name} {split}") for split in setup.dev}
         held_out = collect(frozen[HELD_OUT], exits, sub_model, f"{name} held out")
-        labels = {split: encoded.labels for split, encoded in prepared.dev.items()}
+        labels = {split: encoded.labels for split, encoded in setup.dev.items()}
         each = [
             {"layers": layers, **score_logits(task, {split: dev[split].logits[i] for split in dev}, labels)}
             for i, layers in enumerate(held_out.layers)
         ]
         held_scores = [
-            score_logits(task, {HELD_OUT: logits}, {HELD_OUT: prepared.held_out.labels})["score"]
+            score_logits(task, {HELD_OUT: logits}, {HELD_OUT: setup.held_out.labels})["score"]
             for logits in held_out.logits
         ]
         rows.append(

@@ -30,7 +30,7 @@ from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.losses.masked_lm import kd_loss, masked_of, mlm_loss
 from ofa_bert.training.pretraining.config import PretrainConfig, shape_from
-from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
+from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +61,13 @@ def pretrain(config: PretrainConfig) -> dict[str, Any]:
     plan = loop.make_plan(config, corpus.steps_per_epoch)
     optimizer = loop.make_optimizer(config, student, plan)
     state = restore(output, student, optimizer) if config.resume else {}
-    keeper = Keeper(output, student, source.tokenizer, _meta(config, shape), state)
+    kept = RunDirectory(output, student, source.tokenizer, _meta(config, shape), state)
 
     def checkpoint(step: int) -> None:
         scores = evaluate(student, held_out)
         logger.info("step %d  held out %s", step, _text(scores))
-        keeper.consider("best", step, scores["score"], scores)
-        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
+        kept.consider("best", step, scores["score"], scores)
+        kept.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
     student.train()
     step = pretrain_step(student, teacher, config)
@@ -76,10 +76,10 @@ def pretrain(config: PretrainConfig) -> dict[str, Any]:
         "shape": shape.to_json(),
         "parameters": sum(parameter.size for parameter in student.parameters()),
         "teacher": teacher_scores,
-        "best": keeper.best["best"],
-        "last": keeper.history[-1],
+        "best": kept.best["best"],
+        "last": kept.history[-1],
     }
-    return keeper.write_results(config, own)
+    return kept.write_results(config, own)
 
 
 def pretrain_step(student: MaskedLM, teacher: MaskedLM | None, config: Any) -> loop.Step:

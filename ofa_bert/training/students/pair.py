@@ -18,7 +18,7 @@ from ofa_bert.models.supernet import whole
 from ofa_bert.submodels.values import even_layers
 from ofa_bert.tasks.task import Datasets, Example
 from ofa_bert.training.finetune import what_it_is
-from ofa_bert.training.setup import Prepared, prepare
+from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.students.config import CutShape, DistilConfig, as_training
 from ofa_bert.training.students.cut import check_size, cut
 from ofa_bert.training.supernet.importance import held_out_importance
@@ -29,9 +29,9 @@ COMPARED = 32  # sentences that both tokenizers must cut alike
 
 
 class Pair(NamedTuple):
-    """`prepared` holds the student's token ids; its model is the student, or for a cut one still the teacher."""
+    """`setup` holds the student's token ids; its model is the student, or for a cut one still the teacher."""
 
-    prepared: Prepared
+    setup: TrainingSetup
     teacher: nn.Layer  # in eval mode
     student: nn.Layer
     about: dict[str, Any]  # what the student is, for ofa_config.json
@@ -53,10 +53,10 @@ def load_pair(config: DistilConfig, datasets: Datasets, token_cache: Path | None
     if config.max_seq_length > longest_input(teacher):
         longest = longest_input(teacher)
         raise UserError(f"--max_seq_length {config.max_seq_length}: the teacher has positions for {longest} tokens")
-    prepared = prepare(as_training(config, config.student), datasets, config.held_out(), token_cache=token_cache)
-    check_vocabulary(config, tokenizer, prepared.tokenizer, datasets.train[:COMPARED])
+    setup = prepare(as_training(config, config.student), datasets, config.held_out(), token_cache=token_cache)
+    check_vocabulary(config, tokenizer, setup.tokenizer, datasets.train[:COMPARED])
     teacher.eval()
-    return Pair(prepared, teacher, prepared.model, what_it_is(prepared))
+    return Pair(setup, teacher, setup.model, what_it_is(setup))
 
 
 def check_vocabulary(config: DistilConfig, theirs: Any, own: Any, examples: Sequence[Example]) -> None:
@@ -80,8 +80,8 @@ def check_vocabulary(config: DistilConfig, theirs: Any, own: Any, examples: Sequ
 
 
 def _cut_out(config: DistilConfig, datasets: Datasets, shape: CutShape, token_cache: Path | None) -> Pair:
-    prepared = prepare(as_training(config, config.teacher), datasets, config.held_out(), False, token_cache)
-    teacher = prepared.model
+    setup = prepare(as_training(config, config.teacher), datasets, config.held_out(), False, token_cache)
+    teacher = setup.model
     if shape.hidden != teacher.config.hidden_size:
         raise UserError(
             f"--student {config.student}: hidden size {shape.hidden} cannot be cut from a teacher of"
@@ -91,10 +91,10 @@ def _cut_out(config: DistilConfig, datasets: Datasets, shape: CutShape, token_ca
     flag = f"--student {config.student}"
     wanted = {"layers": (shape.layers, flag), "heads": (shape.heads, flag), "ffn": (shape.ffn, flag)}
     check_size(teacher, "the teacher", wanted)
-    importance = held_out_importance(prepared, Path(config.output_dir))
+    importance = held_out_importance(setup, Path(config.output_dir))
     depth = whole(teacher).depth
     layers = even_layers(depth, shape.layers / depth)
-    student, about = cut(teacher, prepared.meta, importance, shape.heads, shape.ffn, layers)
+    student, about = cut(teacher, setup.meta, importance, shape.heads, shape.ffn, layers)
     logger.info("student: layers %s of the teacher", " ".join(map(str, layers)))
     teacher.eval()
-    return Pair(prepared, teacher, student, about)
+    return Pair(setup, teacher, student, about)

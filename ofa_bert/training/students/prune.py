@@ -39,24 +39,22 @@ def prune(config: PruneConfig, datasets: Datasets, token_cache: Path | None = No
     """Write best/, the pruned model, not trained again. Returns what results.json says."""
     output, started = Path(config.output_dir), time.monotonic()
     check_output_dir(output, settings(config), config.resume, KIND)
-    prepared = prepare(
-        as_training(config, config.model_name_or_path), datasets, config.held_out_share, False, token_cache
-    )
-    model, task, pad_id = prepared.model, prepared.task, prepared.tokenizer.pad_token_id
+    setup = prepare(as_training(config, config.model_name_or_path), datasets, config.held_out_share, False, token_cache)
+    model, task, pad_id = setup.model, setup.task, setup.tokenizer.pad_token_id
     flags = {
         "heads": (config.target_num_heads, f"--target_num_heads {config.target_num_heads}"),
         "ffn": (config.target_ffn_dim, f"--target_ffn_dim {config.target_ffn_dim}"),
     }
     check_size(model, config.model_name_or_path, flags)
     model.eval()
-    before = score(task, stock_forward(model), prepared.dev, pad_id, label="before")
-    importance = held_out_importance(prepared, output)
-    small, about = cut(model, prepared.meta, importance, config.target_num_heads, config.target_ffn_dim)
-    after = score(task, stock_forward(small), prepared.dev, pad_id, label="after")
+    before = score(task, stock_forward(model), setup.dev, pad_id, label="before")
+    importance = held_out_importance(setup, output)
+    small, about = cut(model, setup.meta, importance, config.target_num_heads, config.target_ffn_dim)
+    after = score(task, stock_forward(small), setup.dev, pad_id, label="after")
     logger.info("before  dev %s", as_text(before))
     logger.info("pruned  dev %s", as_text(after))
     meta = describe(task, config, **about, scores=after, score=after["score"], before=before)
-    save_model(output / "best", small, prepared.tokenizer, meta)
+    save_model(output / "best", small, setup.tokenizer, meta)
     shape, sub_model = ModelShape.from_json(about["shape"]), SubModelConfig.from_json(about["sub_model"])
     results = {
         "task": task.name,
@@ -65,7 +63,7 @@ def prune(config: PruneConfig, datasets: Datasets, token_cache: Path | None = No
         "parameters_before": sum(parameter.size for parameter in model.parameters()),
         "parameters": count_parameters(shape, sub_model),
         "sub_model": sub_model.to_json(),
-        "measured_on": len(prepared.held_out),
+        "measured_on": len(setup.held_out),
         "seconds": round(time.monotonic() - started, 1),
         "config": to_json(config),
         "versions": versions(),

@@ -19,7 +19,7 @@ from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score, stock_forward
-from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
+from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
 from ofa_bert.training.students.config import DistilConfig, as_training
 from ofa_bert.training.students.cut import fingerprint
 from ofa_bert.training.students.pair import Pair, load_pair
@@ -44,28 +44,28 @@ def distil(config: DistilConfig, datasets: Datasets, token_cache: Path | None = 
     output = Path(config.output_dir)
     check_output_dir(output, settings(config), config.resume, KIND)
     pair = _augmented(config, load_pair(config, datasets, token_cache))
-    prepared, task, student = pair.prepared, pair.prepared.task, pair.student
-    pad_id = prepared.tokenizer.pad_token_id
+    setup, task, student = pair.setup, pair.setup.task, pair.student
+    pad_id = setup.tokenizer.pad_token_id
     if config.student_dropout is not None:
         set_dropout(student, config.student_dropout)
-    trained = loop.Together(student=student, projection=_projection(config, pair))
+    trained = loop.JointLayers(student=student, projection=_projection(config, pair))
     distributed.same_start(trained.parameters())
-    batches = prepared.train_batches(as_training(config, config.student))
+    batches = setup.train_batches(as_training(config, config.student))
     plan = loop.make_plan(config, batches.steps_per_epoch)
     optimizer = loop.make_optimizer(config, trained, plan)
     state = restore(output, trained, optimizer) if config.resume else {}
-    teacher_scores = score(task, stock_forward(pair.teacher), prepared.dev, pad_id, label="teacher on dev")
+    teacher_scores = score(task, stock_forward(pair.teacher), setup.dev, pad_id, label="teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
     meta = describe(task, config, **pair.about, teacher=teacher_scores)
-    keeper = Keeper(output, student, prepared.tokenizer, meta, state, trained=trained)
+    kept = RunDirectory(output, student, setup.tokenizer, meta, state, trained=trained)
 
     def checkpoint(step: int) -> None:
         student.eval()
-        scores = score(task, stock_forward(student), prepared.dev, pad_id, label="dev")
+        scores = score(task, stock_forward(student), setup.dev, pad_id, label="dev")
         student.train()
         logger.info("step %d  dev %s", step, as_text(scores))
-        keeper.consider("best", step, scores["score"], scores)
-        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
+        kept.consider("best", step, scores["score"], scores)
+        kept.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
     trained.train()
     cache = token_cache or output / token_ids.DIRECTORY
@@ -74,23 +74,23 @@ def distil(config: DistilConfig, datasets: Datasets, token_cache: Path | None = 
     own = {
         "task": task.name,
         "teacher": teacher_scores,
-        "best": keeper.best["best"],
-        "last": keeper.history[-1],
+        "best": kept.best["best"],
+        "last": kept.history[-1],
         "parameters": sum(parameter.size for parameter in student.parameters()),
         "teacher_parameters": sum(parameter.size for parameter in pair.teacher.parameters()),
     }
-    return keeper.write_results(config, own)
+    return kept.write_results(config, own)
 
 
 def _augmented(config: DistilConfig, pair: Pair) -> Pair:
     """With the copies of --augment among the training texts."""
     if not config.augment:
         return pair
-    prepared = pair.prepared
+    setup = pair.setup
     embeddings = backbone(pair.teacher).embeddings.word_embeddings.weight.numpy()
-    more = augment(prepared.train, prepared.tokenizer, embeddings, config.augment, config.seed)
+    more = augment(setup.train, setup.tokenizer, embeddings, config.augment, config.seed)
     logger.info("train: %d texts with their copies", len(more))
-    return pair._replace(prepared=dataclasses.replace(prepared, train=more))
+    return pair._replace(setup=dataclasses.replace(setup, train=more))
 
 
 def _projection(config: DistilConfig, pair: Pair) -> nn.Linear | None:
@@ -103,13 +103,13 @@ def _projection(config: DistilConfig, pair: Pair) -> nn.Linear | None:
 
 
 def _step(config: DistilConfig, pair: Pair, projection: nn.Layer | None, cache: Path) -> loop.Step:
-    task = pair.prepared.task
+    task = pair.setup.task
     objective = StudentObjective(
         task.is_regression, config.logit_weight, config.state_weight, config.attention_weight, config.label_weight,
         projection,
     )  # fmt: skip
     known = None
     if not objective.needs_states:
-        pad_id = pair.prepared.tokenizer.pad_token_id
-        known = TeacherLogits(pair.teacher, pair.prepared.train, task.num_labels, pad_id, cache)
+        pad_id = pair.setup.tokenizer.pad_token_id
+        known = TeacherLogits(pair.teacher, pair.setup.train, task.num_labels, pad_id, cache)
     return student_step(pair.student, pair.teacher, objective, known)

@@ -18,7 +18,7 @@ from ofa_bert.models.operators import backward
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.losses.task import task_loss
-from ofa_bert.training.setup import Prepared
+from ofa_bert.training.setup import TrainingSetup
 from ofa_bert.training.supernet.importance_plot import importance_plot
 
 
@@ -105,12 +105,12 @@ def _permute(parameter: paddle.Tensor, order: np.ndarray, axis: int) -> None:
 IMPORTANCE_BATCH = 32
 
 
-def held_out_importance(prepared: Prepared, output: Path | None) -> Importance:
+def held_out_importance(setup: TrainingSetup, output: Path | None) -> Importance:
     """Measured on the held-out part of train by every process alike; saved with its picture by one."""
-    batches = eval_batches(prepared.held_out, IMPORTANCE_BATCH, prepared.tokenizer.pad_token_id)
-    importance = measure(prepared.model, map(to_tensors, batches), prepared.task.is_regression)
+    batches = eval_batches(setup.held_out, IMPORTANCE_BATCH, setup.tokenizer.pad_token_id)
+    importance = measure(setup.model, map(to_tensors, batches), setup.task.is_regression)
     if output is not None and distributed.is_main():
         write_json_atomic(output / "importance.json", importance.to_json())
-        title = f"{prepared.task.name}: importance on {len(prepared.held_out)} held-out training examples"
+        title = f"{setup.task.name}: importance on {len(setup.held_out)} held-out training examples"
         importance_plot(importance, output / "importance.png", title)
     return importance

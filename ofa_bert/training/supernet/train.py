@@ -26,8 +26,8 @@ from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import score, stock_forward
-from ofa_bert.training.run_directory import Keeper, check_output_dir, restore
-from ofa_bert.training.setup import Prepared, prepare
+from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
+from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.config import OfaConfig
 from ofa_bert.training.supernet.importance import held_out_importance, reorder
 from ofa_bert.training.supernet.layer_choice import layers_by_importance
@@ -41,60 +41,60 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
     """Importance, reorder, distil; best/ has the best mean score. Returns what results.json says."""
     output = Path(config.output_dir)
     check_output_dir(output, to_json(config), config.resume, "supernet")
-    prepared = prepare(config, datasets, config.held_out_share)
-    model = prepared.model
-    if prepared.meta.get("sub_model"):
+    setup = prepare(config, datasets, config.held_out_share)
+    model = setup.model
+    if setup.meta.get("sub_model"):
         raise UserError(f"{config.model_name_or_path}: is an exported sub-model; a supernet starts from a full model")
     teacher = copy.deepcopy(model)
     teacher.eval()
-    space = _search_space(config, prepared)
-    reorder(model, held_out_importance(prepared, output))
+    space = _search_space(config, setup)
+    reorder(model, held_out_importance(setup, output))
     if config.supernet_dropout is not None:
         set_dropout(model, config.supernet_dropout)
 
-    batches = prepared.train_batches(config)
+    batches = setup.train_batches(config)
     shares = (config.width_stage_share,) if config.stages != "joint" else ()
     plan = loop.make_plan(config, batches.steps_per_epoch, shares)
     optimizer = loop.make_optimizer(config, model, plan)
     state = restore(output, model, optimizer) if config.resume else {}
-    teacher_scores = _score(prepared, stock_forward(teacher), "teacher on dev")
+    teacher_scores = _score(setup, stock_forward(teacher), "teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
-    meta = describe(prepared.task, config, kind="supernet", shape=space.shape.to_json(), space=space.to_json())
-    keeper = Keeper(output, model, prepared.tokenizer, {**meta, "teacher": teacher_scores}, state)
+    meta = describe(setup.task, config, kind="supernet", shape=space.shape.to_json(), space=space.to_json())
+    kept = RunDirectory(output, model, setup.tokenizer, {**meta, "teacher": teacher_scores}, state)
 
     def checkpoint(step: int) -> None:
-        scores = evaluate_sub_models(prepared, model, space)
+        scores = evaluate_sub_models(setup, model, space)
         for name, values in scores.items():
             logger.info("step %d  %-16s dev %s", step, name, as_text(values))
-        keeper.consider("best", step, float(np.mean([values["score"] for values in scores.values()])), scores)
+        kept.consider("best", step, float(np.mean([values["score"] for values in scores.values()])), scores)
         if config.keep_best_sub_models:
             for name, values in scores.items():
-                keeper.consider(f"best_{name}", step, values["score"], scores)
-        keeper.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
+                kept.consider(f"best_{name}", step, values["score"], scores)
+        kept.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
-    objective = Objective(prepared.task.is_regression, config.lambda_logit, config.lambda_rep)
+    objective = Objective(setup.task.is_regression, config.lambda_logit, config.lambda_rep)
     step = supernet_step(model, teacher, objective, _schedule(config, space, plan))
     model.train()
     loop.fit(config, model, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "supernet")
     own = {
-        "task": prepared.task.name,
+        "task": setup.task.name,
         "teacher": teacher_scores,
-        "best": result_rows(space, teacher_scores, keeper.best["best"]["scores"]),
-        "last": result_rows(space, teacher_scores, keeper.history[-1]["scores"]),
-        "best_step": keeper.best["best"]["step"],
-        "best_of_each": {name: value for name, value in keeper.best.items() if name != "best"},
+        "best": result_rows(space, teacher_scores, kept.best["best"]["scores"]),
+        "last": result_rows(space, teacher_scores, kept.history[-1]["scores"]),
+        "best_step": kept.best["best"]["step"],
+        "best_of_each": {name: value for name, value in kept.best.items() if name != "best"},
     }
-    return keeper.write_results(config, own)
+    return kept.write_results(config, own)
 
 
-def _search_space(config: OfaConfig, prepared: Prepared) -> SearchSpace:
-    shape = shape_of(prepared.model)
+def _search_space(config: OfaConfig, setup: TrainingSetup) -> SearchSpace:
+    shape = shape_of(setup.model)
     depths = tuple(sorted(set(config.depth_mult_list), reverse=True))
     if config.layer_choice == "even":
         return SearchSpace(shape, config.width_mult_list, depths)
-    pad_id = prepared.tokenizer.pad_token_id
-    prepared.model.eval()
-    kept = layers_by_importance(prepared.model, prepared.held_out, pad_id, depths, prepared.task.is_regression)
+    pad_id = setup.tokenizer.pad_token_id
+    setup.model.eval()
+    kept = layers_by_importance(setup.model, setup.held_out, pad_id, depths, setup.task.is_regression)
     for depth, layers in zip(depths, kept):
         logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
     return SearchSpace(shape, config.width_mult_list, depths, kept)
@@ -110,13 +110,13 @@ def _schedule(config: OfaConfig, space: SearchSpace, plan: loop.Plan) -> Callabl
     return lambda step: widths.at(step) if step < plan.stage_ends[0] else everything.at(step)
 
 
-def evaluate_sub_models(prepared: Prepared, model: nn.Layer, space: SearchSpace) -> dict[str, dict[str, float]]:
+def evaluate_sub_models(setup: TrainingSetup, model: nn.Layer, space: SearchSpace) -> dict[str, dict[str, float]]:
     """Name -> scores on dev of every sub-model of the space."""
     was_training = model.training
     model.eval()
     scores = {}
     for name, sub_model in space.sub_models().items():
-        scores[name] = _score(prepared, _sub_model_forward(model, sub_model), name)
+        scores[name] = _score(setup, _sub_model_forward(model, sub_model), name)
     if was_training:
         model.train()
     return scores
@@ -126,8 +126,8 @@ def _sub_model_forward(model: nn.Layer, sub_model: SubModelConfig) -> Callable[[
     return lambda batch: forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits
 
 
-def _score(prepared: Prepared, run: Callable[[Batch], paddle.Tensor], label: str) -> dict[str, float]:
-    return score(prepared.task, run, prepared.dev, prepared.tokenizer.pad_token_id, label=label)
+def _score(setup: TrainingSetup, run: Callable[[Batch], paddle.Tensor], label: str) -> dict[str, float]:
+    return score(setup.task, run, setup.dev, setup.tokenizer.pad_token_id, label=label)
 
 
 def result_rows(
