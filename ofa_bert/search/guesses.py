@@ -30,7 +30,7 @@ LossIncreases = Sequence[Mapping["tuple[int, int] | None", float]]
 def additive_front(
     space: UnevenSpace, loss_increases: LossIncreases, cost: Cost, count: int = PRICES
 ) -> list[SubModelConfig]:
-    """The sub-models on the convex front when increases of the loss and costs of layers add up, dearest first, each once.
+    """The sub-models on the convex front when the losses and costs of layers add up, dearest first, each once.
 
     For every price a cost unit can have, each layer takes the option with the smallest hurt + price * cost; that is the
     exact optimum of the sum (Lagrange). Prices are spread over all that change the answer.

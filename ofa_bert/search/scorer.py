@@ -1,4 +1,4 @@
-"""Evaluates sub-models inside the supernet, without training or extracting them: scores, losses, and what each layer is worth."""
+"""Evaluates sub-models inside the supernet, untrained and unextracted: scores, losses, what each layer is worth."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Scorer:
     ) -> list[dict[tuple[int, int] | None, float]]:
         """For every layer of `base`, which is full width: what each option in its place alone adds to the loss.
 
-        Heads and neurons are measured at their least and in the middle and interpolated between, and their increases are
+        Heads and neurons are measured at their least and in the middle, interpolated between, and their increases are
         added. The layers before the changed one are not computed again. Layers that `base` lacks have the option None.
         """
         states = self._states(base)
