@@ -25,8 +25,9 @@ from ofa_bert.bundle.exits import FROM_POLICY, plan_of
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
-from ofa_bert.exits.policy import CRITERIA, MODES
+from ofa_bert.exits.policy import MODES
 from ofa_bert.runtime.arguments import path, seconds, shown, whole_number, word
 from ofa_bert.runtime.backends.base import CPU, Logits
 from ofa_bert.runtime.backends.tensorrt import Profile

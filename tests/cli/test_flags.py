@@ -16,6 +16,7 @@ from ofa_bert.cli.parser import parse
 from ofa_bert.data.config import DataConfig
 from ofa_bert.errors import UserError
 from ofa_bert.options import option, unused, whole
+from ofa_bert.search.costs import registry
 
 COMMANDS = {
     "bench": "bench.config.BenchConfig",
@@ -38,6 +39,8 @@ COMMANDS = {
 }
 # What `DataConfig.data_arguments` hands over, all of its fields by name.
 DATA = {field.name for field in dataclasses.fields(DataConfig)}
+# What `Budgets.limits` hands over, the limit of every cost.
+LIMITS = {cost.limit for cost in registry.every()}
 # What a configuration is called where it is used.
 NAMES = {"config", "job", "settings", "self", "elastic", "tuning", "cut"}
 
@@ -111,7 +114,9 @@ def unread(command):
     cls = class_of(COMMANDS[command])
     fields = {field.name for field in dataclasses.fields(cls)}
     read = set().union(*(reads(module) for module in closure(f"ofa_bert.cli.commands.{command}")))
-    return sorted(fields - read - (DATA if "data_arguments" in read else set()))
+    return sorted(
+        fields - read - (DATA if "data_arguments" in read else set()) - (LIMITS if "limits" in read else set())
+    )
 
 
 def test_every_command_is_listed():

@@ -14,6 +14,7 @@ from helpers import foreign_files
 from helpers.models import VOCABULARY
 from ofa_bert.errors import UserError
 from ofa_bert.models import config_checks
+from ofa_bert.models.families.registry import FAMILIES
 from ofa_bert.models.parameter_names import to_paddle
 from ofa_bert.submodels.values import SubModelConfig
 
@@ -22,13 +23,15 @@ GOOD = {
     "classifier_dropout": None,
 }  # fmt: skip
 
+BERT = FAMILIES["bert"]
+
 
 def config(**changes):
     return SimpleNamespace(**{**GOOD, **changes})
 
 
 def weights(**shape):
-    return to_paddle(foreign_files.hugging_face_weights(classifier=3, **shape), "bert")
+    return to_paddle(foreign_files.hugging_face_weights(classifier=3, **shape), BERT)
 
 
 def refused(check, *arguments):
@@ -42,7 +45,7 @@ def refused(check, *arguments):
 
 def test_what_fits_is_not_refused():
     config_checks.check_labels("there", GOOD)
-    config_checks.check_config("there", config())
+    config_checks.check_config("there", config(), BERT)
     config_checks.check_sizes("there", config(), weights(), "bert")
 
 
@@ -65,13 +68,13 @@ WRONG = [
 
 @pytest.mark.parametrize(("name", "value", "words"), WRONG)
 def test_wrong_values(name, value, words):
-    message = refused(config_checks.check_config, config(**{name: value}))
+    message = refused(config_checks.check_config, config(**{name: value}), BERT)
     assert words in message
     assert name in message or "heads" in message
 
 
 def test_every_problem_is_named_at_once():
-    message = refused(config_checks.check_config, config(hidden_act="x", layer_norm_eps=-1.0, vocab_size=0))
+    message = refused(config_checks.check_config, config(hidden_act="x", layer_norm_eps=-1.0, vocab_size=0), BERT)
     assert all(name in message for name in ("hidden_act", "layer_norm_eps", "vocab_size"))
 
 
@@ -115,7 +118,7 @@ def test_weights_without_the_sizes():
 
 def test_task_ids():
     about = config(use_task_id=True, task_type_vocab_size=3, task_id=3)
-    assert "task_id is 3, must be below 3" in refused(config_checks.check_config, about)
+    assert "task_id is 3, must be below 3" in refused(config_checks.check_config, about, BERT)
     assert "missing bert.embeddings.task_type" in refused(config_checks.check_sizes, about, weights(), "bert")
 
 

@@ -39,7 +39,9 @@ CASES = [(name, value) for name, values in WRONG.items() for value in values]
 CASES += [(name, None) for name in WRONG if name not in OPTIONAL]
 
 
-@pytest.mark.parametrize(("name", "value"), CASES, ids=lambda value: repr(value)[:30])
+@pytest.mark.parametrize(
+    ("name", "value"), CASES, ids=lambda value: "an object" if type(value) is object else repr(value)[:30]
+)
 def test_wrong_types_and_values_are_one_line(bundle, name, value):
     with pytest.raises(UserError) as caught:
         Predictor(**{"bundle": bundle, name: value})
