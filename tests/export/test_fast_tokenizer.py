@@ -127,10 +127,11 @@ def test_what_only_paddlenlp_knows_is_cut_by_paddlenlp_everywhere(tmp_path):
 
 
 def batch_of_texts(tokenizer, texts):
-    """input_ids and token_type_ids [B, T]."""
+    """input_ids and token_type_ids [B, T], in the order of the texts."""
     encoded = encode([Example(text, None, 0) for text in texts], tokenizer, 32, progress=False)
     batch = next(eval_batches(encoded, len(texts), tokenizer.pad_token_id))
-    return [batch.input_ids, batch.token_type_ids]
+    order = np.argsort(batch.index)
+    return [batch.input_ids[order], batch.token_type_ids[order]]
 
 
 def words(path, *tokens):
