@@ -76,7 +76,7 @@ def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):
 
 
 class DynamicQuantizeMatMul(OpRun):
-    """ONNX Runtime's operator, known by the name of its class, without its overflow of 16 bits on a CPU without VNNI."""
+    """ONNX Runtime's operator, by the name of its class, without its overflow of 16 bits on a CPU without VNNI."""
 
     op_domain = "com.microsoft"
 
