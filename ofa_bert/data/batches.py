@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from ofa_bert.data.text_tokenizer import Text, TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Example
 

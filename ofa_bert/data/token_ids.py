@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.data.batches import Encoded, encode
-from ofa_bert.data.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
 from ofa_bert.files.atomic import keep
 from ofa_bert.tasks.task import Example
 

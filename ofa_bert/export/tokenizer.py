@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.bundle.manifest import TOKENIZER
-from ofa_bert.data.text_tokenizer import Text, TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.models.paddlenlp_tokenizer import (
     as_text_tokenizer,

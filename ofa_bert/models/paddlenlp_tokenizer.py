@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.data.batches import encode
-from ofa_bert.data.text_tokenizer import PADDLENLP, Text, TextTokenizer
-from ofa_bert.data.tokenizer_files import read_tokenizer
+from ofa_bert.data.tokenization.families import PADDLENLP
+from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.models.families.registry import tokenizer_class
 from ofa_bert.reporting import shortened

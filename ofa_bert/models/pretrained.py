@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.text_tokenizer import TextTokenizer
-from ofa_bert.data.tokenizer_files import read_tokenizer
+from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.atomic import MODEL_META, finish_replacement
 from ofa_bert.files.reading import read_object, refuse_pointer, shown

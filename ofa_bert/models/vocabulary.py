@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.encoder import backbone, family_of

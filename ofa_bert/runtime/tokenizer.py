@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.bundle.manifest import TOKENIZER
-from ofa_bert.data.text_tokenizer import encode_texts
-from ofa_bert.data.tokenizer_json import load
+from ofa_bert.data.tokenization.text_tokenizer import encode_texts
+from ofa_bert.data.tokenization.tokenizer_json import load
 from ofa_bert.runtime.paddlenlp_tokenizer import paddlenlp_encoder
 from ofa_bert.runtime.texts import TextEncoder
 

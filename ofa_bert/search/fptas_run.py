@@ -32,6 +32,9 @@ from ofa_bert.reporting import millions
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.search import fptas
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.flops import COST as FLOPS
+from ofa_bert.search.costs.latency import COST as LATENCY
+from ofa_bert.search.costs.parameters import COST as PARAMETERS
 from ofa_bert.search.costs.registry import cost as cost_named
 from ofa_bert.search.costs.registry import default
 from ofa_bert.search.fptas import Problem, StepCounter
@@ -206,9 +209,10 @@ def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Proble
     )
     times = _measured(config, supernet, [*candidates, top]) if config.measure_time else None
     costs = {
-        "parameters": lambda shape: parameters(shape, around), "flops": lambda shape: operations(shape, around),
-        "latency_ms": lambda shape: times[shape],
-    }  # fmt: skip
+        PARAMETERS.name: lambda shape: parameters(shape, around),
+        FLOPS.name: lambda shape: operations(shape, around),
+        LATENCY.name: lambda shape: times[shape],
+    }
     candidates = within_limits(candidates, config.limits(), costs)
     trainer = Trainer.of(config, supernet, seed)
     return Problem(

@@ -29,6 +29,7 @@ from ofa_bert.models.record import FORMAT
 from ofa_bert.models.supernet import extract, forward
 from ofa_bert.options import arguments, shared
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.finetune import finetune
 from ofa_bert.search.front import Point
@@ -59,9 +60,9 @@ def affordable(
     tried: list[dict[str, Any]] = []
     if not ways.tables:
         return ranked[0], tried
-    limit, worst = config.limits().get("latency_ms", float("inf")), 1.0
+    limit, worst = config.limits().get(LATENCY.name, float("inf")), 1.0
     for point in ranked:
-        predicted = point.costs["latency_ms"]
+        predicted = point.costs[LATENCY.name]
         if len(tried) >= _NEXT_TRIES and predicted * worst > limit:
             continue
         found = _measured(supernet, point, ways)
@@ -92,7 +93,7 @@ def _measured(supernet: Supernet, point: Point, ways: RunModes) -> dict[str, Any
     way, small = _way(point), extract(supernet.model, point.sub_model)
     small.eval()
     exits = exits_of_sub_model(supernet.exits, small, point.sub_model)
-    table, predicted = ways.tables[way.precision], point.costs["latency_ms"]
+    table, predicted = ways.tables[way.precision], point.costs[LATENCY.name]
     return checked_latency(table, small, exits, way, predicted, point.more["shares"])
 
 

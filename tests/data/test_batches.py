@@ -3,7 +3,7 @@ import pytest
 
 from helpers.tokenizer_files import write_vocabulary
 from ofa_bert.data.batches import Encoded, TrainBatches, encode, eval_batches, split_holdout
-from ofa_bert.data.tokenizer_files import read_tokenizer
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Example
 

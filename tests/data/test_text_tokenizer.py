@@ -18,7 +18,7 @@ from helpers.tokenizer_files import (
     write_vocabulary,
 )
 from ofa_bert.data.batches import encode
-from ofa_bert.data.tokenizer_files import read_tokenizer
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.tasks.task import Example
@@ -373,7 +373,7 @@ def test_no_tokenizer_json_at_all(content, tmp_path):
 
 def test_a_panic_of_the_library_is_an_error(monkeypatch, tmp_path):
     """A panic in Rust reaches Python as a BaseException that is no Exception."""
-    from ofa_bert.data import tokenizer_json
+    from ofa_bert.data.tokenization import tokenizer_json
 
     class PanicError(BaseException):
         pass

@@ -8,7 +8,7 @@ from helpers.tokenizer_files import add_tokens, write_vocabulary
 from ofa_bert.data import token_ids
 from ofa_bert.data.batches import encode
 from ofa_bert.data.token_ids import encode_once
-from ofa_bert.data.tokenizer_files import read_tokenizer
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.tasks.task import Example
 
 EXAMPLES = (Example("a film", "is not good", 1), Example("the plot was dull", "they said", 0), Example("we", "it", 1))

@@ -11,7 +11,7 @@ from helpers.models import VOCABULARY, build
 from helpers.paths import SHARED
 from helpers.tokenizer_files import ADDED, SPELLINGS, add_tokens, write_byte_pairs, write_vocabulary
 from ofa_bert.data.batches import encode, eval_batches
-from ofa_bert.data.tokenizer_files import read_tokenizer
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.onnx.writer import Form, write

@@ -19,7 +19,7 @@ def write_vocabulary(directory, tokens=VOCABULARY, **config):
 
 def add_tokens(directory, spelling, family="bert"):
     """Put ADDED beside the vocabulary of a directory; with "tokenizer.json" nothing else is left there."""
-    from ofa_bert.data.tokenizer_files import read_tokenizer
+    from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 
     config = json.loads((directory / "tokenizer_config.json").read_text())
     if spelling == "added_tokens_decoder":

@@ -174,7 +174,7 @@ def test_joint_pre_training_as_paddlenlp_saves_it(tmp_path):
     [
         ({"embedding_size": 0}, "embedding_size is 0"),
         ({"embedding_size": "wide"}, "embedding_size is 'wide'"),
-        ({"embedding_size": 24}, "wrong shape: .*position_embeddings.weight is .24, 16., the model needs .24, 24."),
+        ({"embedding_size": 24}, "embedding_size is 24, the weights have 16"),
         ({"hidden_act": "elu"}, "hidden_act 'elu' is none of gelu, "),
         ({"hidden_act": "relu"}, "Hugging Face's classifier uses gelu all the same"),
         ({"model_type": "bert"}, "is a bert model, not electra; use --model_type bert"),

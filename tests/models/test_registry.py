@@ -12,6 +12,8 @@ from ofa_bert.errors import UserError
 from ofa_bert.models.families.registry import FAMILIES, MODEL_TYPES, family_named
 
 PACKAGE = ROOT / "ofa_bert"
+# Tables by family: what PaddleNLP cuts them with, which a run time knows without any model code.
+TABLES = ("ofa_bert/data/tokenization/families.py",)
 
 
 def compared_strings(tree):
@@ -43,7 +45,7 @@ def test_no_file_asks_for_a_family_by_its_name():
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         asked = names_of_families(path.read_text("utf-8"))
-        if asked:
+        if asked and str(path.relative_to(ROOT)) not in TABLES:
             found[str(path.relative_to(ROOT))] = asked
     assert found == {}
 

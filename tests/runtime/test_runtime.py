@@ -14,7 +14,7 @@ from helpers.handmade_bundle import LABELS, expected, make_bundle
 from helpers.models import WORDS
 from helpers.paths import ROOT
 from ofa_bert.data.batches import encode, plan_batches
-from ofa_bert.data.text_tokenizer import longest_first
+from ofa_bert.data.tokenization.text_tokenizer import longest_first
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.runtime import predictor as runtime_predictor
 from ofa_bert.runtime.predictor import Prediction, Predictor
@@ -296,9 +296,11 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
     assert len(labels.split()) == 2
     allowed = {
         "bundle": "exits manifest",
-        "data": "batches",
+        "data": "batches file_text",
+        "data.tokenization": "families text_tokenizer tokenizer_json",
         "exits": "loop policy token_table",
-        "files": "atomic pickles weights",
+        "exits.criteria": "base certainty entropy margin normalised patience registry",
+        "files": "atomic pickle_machine pickles reading weights",
         "runtime": "arguments exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor processes texts"
         " tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt",

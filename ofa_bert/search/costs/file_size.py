@@ -59,7 +59,7 @@ class FileBudget:
 def file_bytes(shape: ModelShape, sub_model: SubModelConfig, precision: str) -> int:
     """Size of the ONNX file; all but the nodes exact."""
     layout, hidden = LAYOUTS[precision], shape.hidden_size
-    words = shape.vocab_size * hidden
+    words = shape.vocab_size * (shape.embedding_size or hidden)
     matrices = columns = 0
     for heads, ffn in zip(sub_model.heads, sub_model.ffn):
         inner = heads * shape.head_dim

@@ -9,21 +9,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ofa_bert.data.tokenizer_json import BYTE_PAIRS, CONTINUES, SPLIT_SYMBOLS, WORDPIECE, parse
+from ofa_bert.data.tokenization.families import LETTER_CASE_ONLY, PADDLENLP
+from ofa_bert.data.tokenization.tokenizer_json import BYTE_PAIRS, CONTINUES, SPLIT_SYMBOLS, WORDPIECE, parse
 from ofa_bert.reporting import shortened
 
 VOCABULARY, PAIRS, MERGES = "vocab.txt", "vocab.json", "merges.txt"
 _LONGEST_WORD = 100
 
 
+def has_byte_pairs(directory: Path, family: str) -> bool:
+    return (family, BYTE_PAIRS) in PADDLENLP and (directory / PAIRS).is_file()
+
+
 def from_vocabulary(directory: Path, family: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    if family == "roberta" and (directory / PAIRS).is_file():
+    if has_byte_pairs(directory, family):
         return _byte_pairs(directory, config)
     vocabulary = read_vocabulary(directory / VOCABULARY)
     unknown = content_of(config.get("unk_token", "[UNK]"))
     if unknown not in vocabulary:
         raise ValueError(f"{VOCABULARY} has no line {unknown}")
-    stated = {} if family == "ernie" else config  # PaddleNLP's ERNIE knows letter case only
+    stated = {} if family in LETTER_CASE_ONLY else config
     return {
         "version": "1.0",
         "truncation": None,

@@ -11,21 +11,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ofa_bert.data.text_tokenizer import ADDITIONAL, FILE, PADDLENLP, TextTokenizer
-from ofa_bert.data.tokenizer_json import (
+from ofa_bert.data.tokenization.families import PADDLENLP
+from ofa_bert.data.tokenization.text_tokenizer import ADDITIONAL, FILE, TextTokenizer
+from ofa_bert.data.tokenization.tokenizer_json import (
     BYTE_PAIRS,
     WORDPIECE,
     build,
     check_added_token,
     read_state,
 )
-from ofa_bert.data.vocabulary_files import (
+from ofa_bert.data.tokenization.vocabulary_files import (
     MERGES,
     PAIRS,
     VOCABULARY,
     content_of,
     flag,
     from_vocabulary,
+    has_byte_pairs,
     json_object,
     read_vocabulary,
 )
@@ -84,7 +86,7 @@ def read_tokenizer(directory: Path, family: str) -> TextTokenizer | None:
 
 def _check_there(directory: Path, family: str) -> None:
     wanted = [VOCABULARY]
-    if family == "roberta" and (directory / PAIRS).is_file():
+    if has_byte_pairs(directory, family):
         wanted = [PAIRS, MERGES]
     absent = [name for name in wanted if not (directory / name).is_file()]
     if absent and not (directory / FILE).is_file():

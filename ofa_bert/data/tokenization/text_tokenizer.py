@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ofa_bert.data.tokenizer_json import BYTE_PAIRS, WORDPIECE, build
+from ofa_bert.data.tokenization.families import PADDLENLP
+from ofa_bert.data.tokenization.tokenizer_json import WORDPIECE, build
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.reporting import shortened
 
@@ -19,15 +20,6 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 FILE = "tokenizer.json"
-# What a family may be cut with, and PaddleNLP's class that does the same.
-PADDLENLP = {
-    ("bert", WORDPIECE): "BertTokenizer",
-    ("ernie", WORDPIECE): "ErnieTokenizer",
-    ("electra", WORDPIECE): "ElectraTokenizer",
-    ("roberta", WORDPIECE): "RobertaChineseTokenizer",
-    ("roberta", BYTE_PAIRS): "RobertaBPETokenizer",
-    ("tinybert", WORDPIECE): "TinyBertTokenizer",
-}
 ADDITIONAL = "additional_special_tokens"
 
 Text = str | tuple[str, str]
