@@ -14,9 +14,8 @@ def test_a_front_is_what_nothing_beats(seed):
     points = [(*pair, name) for name, pair in enumerate(rng.integers(0, 6, (20, 2)).tolist())]
 
     def beaten(cost, value, name):
-        return any(
-            c <= cost and v >= value and ((c, v) != (cost, value) or other < name) for c, v, other in points if other != name
-        )
+        others = [point for point in points if point[2] != name]
+        return any(c <= cost and v >= value and ((c, v) != (cost, value) or n < name) for c, v, n in others)
 
     wanted = sorted(point for point in points if not beaten(*point))
     assert undominated(points, itemgetter(0), itemgetter(1)) == wanted

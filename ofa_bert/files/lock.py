@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import errno
 import functools
+import itertools
 import json
 import os
 import stat
@@ -51,6 +52,7 @@ _NETWORK = (
 )
 
 _held: dict[Path, int] = {}  # lock file -> descriptor
+_made: dict[Path, list[Path]] = {}  # lock file -> the directories that were made for it, the innermost first
 
 
 @contextmanager
@@ -97,6 +99,7 @@ def hold(directory: str | Path, beside: bool = False) -> None:
     if file in _held:
         return
     try:
+        made = list(itertools.takewhile(lambda path: not path.exists(), file.parents))
         file.parent.mkdir(parents=True, exist_ok=True)
         if beside and os.path.lexists(directory) and not os.path.isdir(directory):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -104,10 +107,14 @@ def hold(directory: str | Path, beside: bool = False) -> None:
     except OSError as error:
         raise _unusable(directory, error) from error
     _held[file] = descriptor
+    _made[file] = made
 
 
 def release(directory: str | Path, beside: bool = False) -> None:
-    """Let others write `directory`; nothing happens when this process does not hold it."""
+    """Let others write `directory`, which goes again if it was made by `hold` and is empty.
+
+    Nothing happens when this process does not hold it.
+    """
     _release(_file_of(directory, beside))
 
 
@@ -192,6 +199,8 @@ def _release(file: Path) -> None:
     with suppress(OSError):  # what is left says of itself that it is stale
         if _same_file(file, descriptor):
             file.unlink()
+        for directory in _made.pop(file, ()):
+            directory.rmdir()  # a command that was refused leaves nothing
     os.close(descriptor)
 
 

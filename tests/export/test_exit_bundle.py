@@ -452,7 +452,7 @@ def test_a_policy_for_another_model_is_refused(case, tmp_path):
     assert read(tmp_path / "policy" / "exit_policy.json", meta).table is not None
     with pytest.raises(UserError, match="chosen for the sub-model"):
         read(tmp_path / "policy", {**meta, "sub_model": {}})
-    with pytest.raises(UserError, match="chosen for the task t, this model has u"):
+    with pytest.raises(UserError, match="chosen for the task 't', this model has 'u'"):
         read(tmp_path / "policy", {**meta, "task": {"name": "u"}})
     (tmp_path / "policy" / "exit_policy.json").write_text("[]")
     with pytest.raises(UserError, match="is no exit_policy.json"):

@@ -70,7 +70,7 @@ def test_a_holder_that_ends_leaves_no_file_and_one_that_is_killed_no_lock(tmp_pa
     with another(tmp_path / "a") as (process, _):
         process.stdin.close()
         assert process.wait(10) == 0
-        assert names(tmp_path / "a") == []
+        assert not (tmp_path / "a").exists()
     with another(tmp_path / "b") as (process, _):
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -220,3 +220,16 @@ def test_what_cannot_be_written_is_one_line(tmp_path, monkeypatch):
         with pytest.raises(kind, match="cannot be written"):
             lock.hold(tmp_path / "new")
         monkeypatch.undo()
+
+
+def test_a_directory_made_for_nothing_goes_again(tmp_path):
+    lock.hold(tmp_path / "a" / "b")
+    lock.release(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+    lock.hold(tmp_path / "a" / "b")
+    (tmp_path / "a" / "result").touch()
+    lock.release_all()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["result"]
+    lock.hold(tmp_path / "a")
+    lock.release(tmp_path / "a")
+    assert (tmp_path / "a").exists()  # it was there before

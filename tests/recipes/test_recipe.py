@@ -346,7 +346,7 @@ def test_mistakes_are_said_before_anything_is_trained(models, glue_dir, tmp_path
 
 
 def test_one_process_runs_the_recipe(models, glue_dir, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(fastformers.parallel, "world_size", lambda: 2)
+    monkeypatch.setattr(fastformers.distributed, "world_size", lambda: 2)
     config = parse(RecipeConfig, command(models, glue_dir, tmp_path / "out")[1:], "")
     with pytest.raises(fastformers.UserError, match="paddle.distributed.launch"):
         fastformers.recipe(config, load_datasets("SST-2", glue_dir))

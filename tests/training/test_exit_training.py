@@ -333,7 +333,9 @@ def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, c
         np.testing.assert_array_equal(found.layers, expected.layers)
         np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
     # A trimmed vocabulary has other ids, for the token table too.
-    (tmp_path / "kept.txt").write_text("\n".join({word for text in texts for word in tokenizer.tokenize(text)}) + "\n")
+    (tmp_path / "kept.txt").write_text(
+        "\n".join({word for text in texts for word in tokenizer.fast.encode(text).tokens}) + "\n"
+    )
     export[export.index(str(tmp_path / "static"))] = str(tmp_path / "trimmed")
     assert export_model.main([*export, *policy, *width, "--trim_vocab", str(tmp_path / "kept.txt")]) == 0
     with Predictor(tmp_path / "trimmed", threads=1, exit_threshold="policy") as predictor:

@@ -65,6 +65,15 @@ def test_every_layer_of_ours_remembers_what_its_backward_raises():
         assert layer.backward.__wrapped__, layer
 
 
+@pytest.fixture
+def _ctrl_c():
+    """As in a terminal: a shell's background jobs ignore SIGINT, and the commands then leave it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c")
 @pytest.mark.parametrize("number", interrupts.SIGNALS)
 def test_a_signal_waits_for_the_end_of_a_backward(number, monkeypatch, capsys):
     came = []
@@ -88,6 +97,7 @@ def test_a_signal_waits_for_the_end_of_a_backward(number, monkeypatch, capsys):
     assert f"error: {'terminated' if code == 143 else 'interrupted'}; --resume" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_ctrl_c")
 def test_a_swallowed_interrupt_is_found_again(capsys):
     def work(argv):
         try:
@@ -105,6 +115,7 @@ def test_a_swallowed_interrupt_is_found_again(capsys):
     assert "error: interrupted; --resume" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_ctrl_c")
 def test_a_second_signal_forces_and_an_echo_of_the_first_does_not(monkeypatch):
     with interrupts.handled():
         came = []
@@ -167,6 +178,7 @@ def test_a_training_that_is_interrupted_says_how_it_goes_on_and_does(tiny_bert_d
         code, said = interrupted([*words, *resume], number, rng)
         assert "Traceback" not in said, said
         left = {path.name for path in (tmp_path / "out").iterdir()}
+        print(code, said[-1500:])
         assert not {name for name in left if name.startswith(".") and not name.startswith(".token")}, left
         codes.append(code)
         resume = ["--resume"]

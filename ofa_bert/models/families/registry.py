@@ -12,6 +12,7 @@ from ofa_bert.models.families.electra import ELECTRA
 from ofa_bert.models.families.ernie import ERNIE
 from ofa_bert.models.families.roberta import ROBERTA
 from ofa_bert.models.families.tinybert import TINYBERT
+from ofa_bert.system import interrupts
 
 FAMILIES = {
     family.model_type: family
@@ -52,4 +53,5 @@ def _from_paddlenlp(name: str) -> Any:
     # Imported here: PaddleNLP costs seconds, and a wrong model_type is refused before that.
     import paddlenlp.transformers
 
+    interrupts.renew()  # the import puts SIGTERM back to what kills at once
     return getattr(paddlenlp.transformers, name)
