@@ -62,6 +62,7 @@ def check_code_points(directory, family, home, **how):
     return set(np.concatenate(trained).tolist()), len(trained)
 
 
+@pytest.mark.slow
 def test_every_code_point_is_cut_alike(tmp_path):
     directory = write_vocabulary(tmp_path / "m", [*VOCABULARY, "b", "##b", "e", "##e", "中", "😀", "##a"])
     seen, count = check_code_points(directory, "bert", tmp_path)

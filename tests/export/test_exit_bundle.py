@@ -78,6 +78,7 @@ def with_policy(case, policy, limits=(8, 10**9), ask=(0, 1, 2), **how):
     return ExitModel(parts, plan, case.manifest["num_labels"], 0, Limits(*limits))
 
 
+@pytest.mark.slow(but="onnx_runtime-attention")
 @pytest.mark.parametrize("which", ["case", "attention", "numbers", "electra"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_exit_answers_as_the_dynamic_model(which, backend, request):
@@ -119,6 +120,7 @@ def test_the_manifest_tells_of_the_exits(case):
     assert (case.bundle / entry["table"]).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_threshold_0_is_the_full_model(case, backend):
     found = answers(case, 0, backend=backend)
@@ -429,6 +431,7 @@ def test_damaged_files_are_refused(case, tmp_path):
         Predictor(bundle, exit_threshold=0.1)
 
 
+@pytest.mark.slow
 def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
     right = exit_parts.write_head
 
@@ -505,6 +508,7 @@ def test_the_benchmark_measures_what_it_says(case, tmp_path, capsys):
     assert (tmp_path / "out" / "table.md").is_file()
 
 
+@pytest.mark.slow
 def test_ways_are_compared_by_what_their_predictors_answer(case, tmp_path, capsys):
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import compare

@@ -65,6 +65,7 @@ def export(model, directory, *precisions, **more):
     return export_bundle(model, Words(), {}, directory, 24, precisions=precisions, **more)
 
 
+@pytest.mark.slow(but="uneven-bert")
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 @pytest.mark.parametrize(("heads", "ffn"), [((1, 4, 3), (10, 64, 33)), (None, None)], ids=["uneven", "square"])
 def test_all_precisions_at_once(model_type, heads, ffn, tmp_path):
@@ -151,6 +152,7 @@ def test_without_data_only_logits_are_compared(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_a_score_that_falls_fails_the_command(tmp_path, monkeypatch):
     model = tiny()
     data = data_for(model)
@@ -193,6 +195,7 @@ def test_random_answers_fail_without_data_too(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_fp16_keeps_large_sums_in_fp32_and_refuses_the_rest(tmp_path, monkeypatch):
     model = tiny()
     layer = encoder.encoder_layers(model)[1]
@@ -346,6 +349,7 @@ def last_states(path, batches, layers):
     return np.concatenate([session.run([last], feed)[0][feed["input_ids"] != 0] for feed in feeds])
 
 
+@pytest.mark.slow
 def test_per_channel_weights_on_a_real_model(tmp_path):
     """The negative control: one scale for a whole weight costs much of the accuracy."""
     from ofa_bert.data.sources import load_datasets

@@ -207,6 +207,7 @@ def test_trimming_keeps_added_tokens_reachable(spelling, tmp_path):
     assert differing(smaller, saved(smaller, tmp_path / "saved"), texts) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trim", [False, True], ids=["whole", "trimmed"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_added_tokens_from_training_to_prediction(spelling, trim, tmp_path):

@@ -50,6 +50,7 @@ def logits(path, batch):
     return session(path).run(["logits"], dict(zip(("input_ids", "token_type_ids"), batch)))[0]
 
 
+@pytest.mark.slow(but="bert-uneven")
 @pytest.mark.parametrize(("heads", "ffn"), [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):

@@ -166,6 +166,7 @@ def test_typical_leaves_out_the_slower_half():
     assert typical(np.asarray([7.0])) == 7.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "precision"),
     [("onnx_runtime", "fp32"), ("onnx_runtime", "int8"), ("openvino", "int8"), ("paddle_inference", "fp32")],

@@ -154,6 +154,7 @@ for line in open(sys.argv[1]).read().split():
 """
 
 
+@pytest.mark.slow
 def test_hostile_directories_cost_nothing(tmp_path):
     """The whole way, in a process with 256 MiB to spare."""
     from helpers.paths import ROOT

@@ -251,6 +251,7 @@ with Predictor(sys.argv[1], threads=1) as predictor:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("heads", [None, (1, 4, 3)], ids=["full", "uneven"])
 def test_a_bundle_answers_without_paddle_as_the_model_does(tmp_path, heads):
     model, tokenizer, _ = load_model(CLASSIFIER, "electra")

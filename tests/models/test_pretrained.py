@@ -266,6 +266,7 @@ def test_roberta_with_a_byte_pair_vocabulary(tmp_path):
 REAL = ["gte-small", "paraphrase-MiniLM-L3-v2", "ernie-3.0-nano-zh-uie"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_encoders(name):
     from safetensors.numpy import load_file

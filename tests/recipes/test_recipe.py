@@ -42,6 +42,9 @@ STAGES = [
 ]
 
 
+pytestmark = pytest.mark.slow  # one recipe of three trainings serves nearly all of them
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, tiny_bert_dir, glue_dir):
     root = tmp_path_factory.mktemp("recipe")

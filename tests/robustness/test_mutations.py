@@ -35,6 +35,7 @@ def results():
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300 * max(1, FACTOR))
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_damaged(results, kind):

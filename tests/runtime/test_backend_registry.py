@@ -71,6 +71,7 @@ def copy_without(folder, name):
     (backends / "registry.py").write_text("".join(kept))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", BACKENDS)
 def test_without_a_back_ends_file_and_line_the_others_work(missing, bundle, tmp_path):
     copy_without(tmp_path, missing)

@@ -171,6 +171,7 @@ def test_a_worker_that_goes_on_in_time_is_kept(patient):
     assert patient.pids == before
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_does_not_lock_up_who_sends_to_it(patient):
     """Batches that are larger than what the system holds between two processes."""
     large = [Batch(key, np.full((2, 200_000), key), np.zeros((2, 200_000), np.int64)) for key in range(6)]
@@ -183,6 +184,7 @@ def test_a_stopped_worker_does_not_lock_up_who_sends_to_it(patient):
     assert not set(before) & set(patient.pids)
 
 
+@pytest.mark.slow
 def test_half_an_answer_is_no_answer():
     """A worker that is stopped while it writes one, which nobody reads at that time."""
     made = WorkerPool(1, {"wide": 40}, 1, "helpers.worker_models:doubling", timeout=3.0)
@@ -216,6 +218,7 @@ def test_a_large_batch_may_take_longer(monkeypatch):
     made.close()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_stopped_while_it_loads(monkeypatch):
     monkeypatch.setattr(workers, "LOADING", 2)
     with pytest.raises(RunError, match="end while they load the model: was ended, for it gave no answer in 2 seconds"):

@@ -109,6 +109,7 @@ def test_what_can_be_searched_together_follows_from_the_cost():
 FORMS = [("fp32", False), ("fp32", True), ("fp16", False), ("fp16", True), ("int8", False), ("int8-static", False)]
 
 
+@pytest.mark.slow(but="bert")
 @pytest.mark.parametrize("model_type", ["bert", "electra", "ernie", "roberta", "tinybert"])
 def test_predicted_file_sizes_are_within_one_percent_of_what_is_written(model_type, tmp_path):
     from ofa_bert.export.onnx import writer

@@ -54,6 +54,7 @@ def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, cap
     assert results_of(tmp_path / "wide")["evaluated"] == math.ceil(12 / 5)
 
 
+@pytest.mark.slow
 def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, monkeypatch):
     from ofa_bert.search import fptas_run
 

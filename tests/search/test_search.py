@@ -165,6 +165,7 @@ def test_nsga_finds_the_front_of_brute_force_with_fewer_evaluations():
     assert hypervolume(pareto_front(found), 0.0, cost_of(uniform(SHAPE, 1.0)) * 1.01) > 0.995 * best
 
 
+@pytest.mark.slow
 def test_nsga_beats_random_draws_on_a_larger_space():
     shape = ModelShape(12, 384, 12, 32, 1536, 30522, 512, 2, 2)
     space, rng = uneven_space(shape, 0.25, 0.5), random.Random(0)
@@ -201,6 +202,7 @@ def test_resuming_gives_what_an_uninterrupted_search_gives(tmp_path):
     assert len(calls) == 23
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_dies_is_made_again(tmp_path):
     whole = nsga(tmp_path / "a", first=[uniform(SHAPE, 0.5)]).run(30)
     for deaths in (1, 12, 13):
@@ -241,6 +243,7 @@ def other_process(directory):
     return subprocess.Popen([sys.executable, "-c", script, str(directory)], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing(tmp_path):
     process = other_process(tmp_path / "b")
     for line in process.stdout:
@@ -252,6 +255,7 @@ def test_a_killed_process_loses_nothing(tmp_path):
     assert seen(nsga(tmp_path / "b", first=[uniform(SHAPE, 0.5)]).run(40)) == seen(whole)
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_search(tmp_path):
     calls = []
     nsga(tmp_path, [], first=[uniform(SHAPE, 0.5)]).run(1)  # makes the file

@@ -145,6 +145,7 @@ def test_winner_file_is_what_export_takes(supernet_dir, tmp_path):
     assert export_model.main([*again, "--device", "cpu", "--max_seq_length", "32"]) == 0
 
 
+@pytest.mark.slow
 def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_dir, tmp_path, monkeypatch):
     from ofa_bert.search import nsga2
 
@@ -169,6 +170,7 @@ def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_
     assert json.loads((tmp_path / "results.json").read_text())["trials"] >= 12
 
 
+@pytest.mark.slow
 def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
     shape = SearchSpace.from_json(meta["space"]).shape
@@ -236,6 +238,7 @@ def test_a_winner_that_measures_beyond_the_budget_is_passed_over(monkeypatch, pr
     assert left == []
 
 
+@pytest.mark.slow
 def test_min_score_gives_the_cheapest_that_keeps_it(supernet_dir, tmp_path):
     assert command(supernet_dir, tmp_path, "--min_score", "0.5", "--cost", "parameters") == 0
     results = json.loads((tmp_path / "results.json").read_text())
@@ -300,6 +303,7 @@ def test_a_command_line_survives_the_way_to_a_worker():
     assert parse(SearchConfig, arguments(config), "") == config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [None, "int8"])
 def test_a_file_size_is_kept_by_the_file_that_is_exported(supernet_dir, tmp_path, capsys, precision):
     import export_model

@@ -186,6 +186,7 @@ print("whole", paddle.__version__)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switch", ["on", "off"])
 def test_newest_scipy_and_zlib_work_after_paddle(switch):
     code = "from ofa_bert.system import environment; environment.prepare()" + PADDLE_THEN_SCIPY
@@ -205,6 +206,7 @@ def test_without_the_cure_paddle_2_breaks_zlib():
     assert status != 0
 
 
+@pytest.mark.slow
 def test_threads_reach_paddles_mkl():
     code = "from ofa_bert.system import environment; environment.prepare({}); import paddle" + MKL_THREADS
     code += "\npaddle.matmul(paddle.ones([8, 8]), paddle.ones([8, 8]))\nprint(mkl_threads)"
@@ -218,6 +220,7 @@ def test_threads_reach_paddles_mkl():
         assert "OMP_NUM_THREADS" not in stderr  # Paddle's warning about threads
 
 
+@pytest.mark.slow
 def test_launched_processes_share_the_cores(tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(
@@ -234,6 +237,7 @@ def test_launched_processes_share_the_cores(tmp_path):
     assert [(tmp_path / rank).read_text() for rank in "01"] == [expected, expected]
 
 
+@pytest.mark.slow
 def test_importing_everything_is_quiet():
     code = """
 from ofa_bert.system import environment, packages

@@ -207,6 +207,7 @@ def test_predicting_the_last_exit_is_the_full_model(subject):
     np.testing.assert_array_equal(found.logits, stock_logits(model, data, 8))
 
 
+@pytest.mark.slow
 def test_graphs_are_static(subject, tmp_path):
     """A graph per depth, and one per segment, exported by Paddle and run without the Python code."""
     model, exits, data, outputs = subject

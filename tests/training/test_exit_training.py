@@ -162,6 +162,7 @@ def test_best_is_chosen_on_the_held_out_part_which_nothing_trains_on(runs, glue_
     assert np.mean(scores) == pytest.approx(held[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "more"), [("deebert", "--exit_lambda 0.5"), ("geep", ""), ("alternate", "--sandwich 0")]
 )
@@ -216,6 +217,7 @@ def test_exits_are_chosen_by_margin(runs, data, glue_dir, tmp_path):
     assert results["dev"]["exits"]["mean_layers"] == pytest.approx(found.layers.mean())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["threshold", "predicted"])
 def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir, tmp_path, mode, capsys):
     more = ["--target_drop", "0.1", "--mode", mode]
@@ -308,6 +310,7 @@ def test_an_exported_sub_model_keeps_the_exits_of_its_layers(runs, data, glue_di
     choose_in(tmp_path, data, tmp_path, "more", "--exit_threshold", "0.3", "--table_samples", "0")
 
 
+@pytest.mark.slow
 def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, capsys):
     width = ["--width_mult", "0.5"]
     results = choose_in(runs, data, tmp_path, "deebert", *width, "--exit_threshold", "0.6", "--mode", "predicted")
@@ -345,6 +348,7 @@ def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, c
     np.testing.assert_allclose(found.logits, wanted[None].logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_regression_exits_by_certainty_and_patience(runs, tiny_bert_dir, tmp_path):
     rng = np.random.default_rng(0)
     for name, count in (("train", 120), ("dev", 40)):
@@ -583,6 +587,7 @@ def test_finetuning_can_leave_out_what_exits_are_chosen_on(tmp_path, tiny_bert_d
     assert seen == set(range(288))  # of 320
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["deebert", "joint"])
 def test_two_processes_train_exits_as_one_with_twice_the_batch(runs, glue_dir, tmp_path, kind):
     source = tmp_path / "teacher"

@@ -168,6 +168,7 @@ def interrupted(words, number, rng):
     return running.wait(timeout=60), "".join(lines)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900 + 300 * FUZZ)
 def test_a_training_that_is_interrupted_says_how_it_goes_on_and_does(tiny_bert_dir, glue_dir, tmp_path):
     """Each run goes on where the one before was stopped, so that every one proves that --resume works."""

@@ -283,6 +283,7 @@ def command(teacher, corpus_file, output, *more):
     return main([*base, *map(str, more)])
 
 
+@pytest.mark.slow
 def test_pretrained_shape_learns_resumes_and_finetunes(tiny_bert_dir, corpus_file, glue_dir, tmp_path, monkeypatch):
     run = [
         "--shape",

@@ -20,6 +20,7 @@ def results_of(output):
     return json.loads((output / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(tiny_bert_dir, glue_dir, tmp_path, monkeypatch):
     seen = []
 
@@ -62,6 +63,7 @@ def test_a_run_below_the_median_is_stopped(tiny_bert_dir, glue_dir, tmp_path, mo
     assert [row["steps"] for row in trials] == [12] * 4 + [4] * 4
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on(tiny_bert_dir, glue_dir, tmp_path, monkeypatch, capsys):
     real, runs = module.finetune, []
 
