@@ -78,7 +78,7 @@ def with_policy(case, policy, limits=(8, 10**9), ask=(0, 1, 2), **how):
     return ExitModel(parts, plan, case.manifest["num_labels"], 0, Limits(*limits))
 
 
-@pytest.mark.slow(but="onnx_runtime-attention")
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["case", "attention", "numbers", "electra"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_exit_answers_as_the_dynamic_model(which, backend, request):
@@ -196,6 +196,7 @@ def test_samples_leave_where_the_policy_says_and_earlier_when_the_threshold_rise
     assert len(used) > 1
 
 
+@pytest.mark.slow
 def test_numbers_leave_by_patience_and_certainty(numbers):
     ordered = np.sort(np.abs(np.diff(numbers.outputs.logits[:, :, 0], axis=0)).ravel())
     policy = Policy("patience", 1, float(ordered[len(ordered) // 3 : len(ordered) // 3 + 2].mean()))

@@ -11,6 +11,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.recipes import demo
 
 
+@pytest.mark.slow
 def test_demo_goes_from_encoder_to_bundles_and_continues(tmp_path, tiny_bert_dir, monkeypatch, capsys):
     generate = demo_task.generate
     monkeypatch.setattr(demo_task, "generate", lambda: generate(train=200, dev=60))

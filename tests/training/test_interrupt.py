@@ -79,7 +79,7 @@ def test_a_signal_waits_for_the_end_of_a_backward(number, monkeypatch, capsys):
     came = []
 
     def interrupted(gradient):
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         time.sleep(0.01)
         came.append(interrupts.pending())
         return gradient
@@ -89,6 +89,7 @@ def test_a_signal_waits_for_the_end_of_a_backward(number, monkeypatch, capsys):
         x.stop_gradient = False
         y = x * 3
         y.register_hook(interrupted)
+        interrupts.renew()
         operators.backward(y.sum())
         came.append("went on")
 
@@ -101,7 +102,7 @@ def test_a_signal_waits_for_the_end_of_a_backward(number, monkeypatch, capsys):
 def test_a_swallowed_interrupt_is_found_again(capsys):
     def work(argv):
         try:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             time.sleep(0.1)
         except KeyboardInterrupt:
             pass  # as the teardown of an object does
@@ -122,12 +123,12 @@ def test_a_second_signal_forces_and_an_echo_of_the_first_does_not(monkeypatch):
 
         def work():
             with interrupts.deferred():
-                os.kill(os.getpid(), signal.SIGINT)
-                os.kill(os.getpid(), signal.SIGTERM)  # a launcher forwards what the terminal sent
+                signal.raise_signal(signal.SIGINT)
+                signal.raise_signal(signal.SIGTERM)  # a launcher forwards what the terminal sent
                 time.sleep(0.01)
                 came.append("after the echo")
                 monkeypatch.setattr(interrupts, "_SAME", 0.0)
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
                 time.sleep(0.1)
                 came.append("after the second")
 
