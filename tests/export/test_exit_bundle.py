@@ -25,6 +25,9 @@ from ofa_bert.runtime.exits import ExitModel, Limits, open_exits
 from ofa_bert.runtime.opening import open_exit_parts
 from ofa_bert.runtime.predictor import Predictor
 
+# Every back end with every kind of exits; models/test_families.py is a quick way through them.
+pytestmark = pytest.mark.slow
+
 COUNT = 45
 BACKENDS = ("onnx_runtime", "paddle_inference", "openvino")
 
@@ -78,7 +81,6 @@ def with_policy(case, policy, limits=(8, 10**9), ask=(0, 1, 2), **how):
     return ExitModel(parts, plan, case.manifest["num_labels"], 0, Limits(*limits))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("which", ["case", "attention", "numbers", "electra"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_exit_answers_as_the_dynamic_model(which, backend, request):
@@ -120,7 +122,6 @@ def test_the_manifest_tells_of_the_exits(case):
     assert (case.bundle / entry["table"]).is_file()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_threshold_0_is_the_full_model(case, backend):
     found = answers(case, 0, backend=backend)
@@ -196,7 +197,6 @@ def test_samples_leave_where_the_policy_says_and_earlier_when_the_threshold_rise
     assert len(used) > 1
 
 
-@pytest.mark.slow
 def test_numbers_leave_by_patience_and_certainty(numbers):
     ordered = np.sort(np.abs(np.diff(numbers.outputs.logits[:, :, 0], axis=0)).ravel())
     policy = Policy("patience", 1, float(ordered[len(ordered) // 3 : len(ordered) // 3 + 2].mean()))
@@ -432,7 +432,6 @@ def test_damaged_files_are_refused(case, tmp_path):
         Predictor(bundle, exit_threshold=0.1)
 
 
-@pytest.mark.slow
 def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
     right = exit_parts.write_head
 
@@ -509,7 +508,6 @@ def test_the_benchmark_measures_what_it_says(case, tmp_path, capsys):
     assert (tmp_path / "out" / "table.md").is_file()
 
 
-@pytest.mark.slow
 def test_ways_are_compared_by_what_their_predictors_answer(case, tmp_path, capsys):
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import compare

@@ -12,7 +12,7 @@ from ofa_bert.models.directories import load_model
 from ofa_bert.models.families.registry import MODEL_TYPES, tokenizer_class
 
 
-@pytest.mark.slow
+@pytest.mark.slow(but="ernie")
 @pytest.mark.parametrize("model_type", [name for name in MODEL_TYPES if name != "bert"])
 def test_every_family_goes_from_encoder_to_bundle(model_type, tmp_path, glue_dir):
     encoder = tmp_path / "encoder"

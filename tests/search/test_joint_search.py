@@ -20,6 +20,8 @@ from ofa_bert.search.run_modes import RunMode
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 
+pytestmark = pytest.mark.slow  # supernets with exits, tables of two precisions
+
 
 @pytest.fixture(scope="module")
 def supernet_dir(tmp_path_factory, tiny_bert_dir, glue_dir):
@@ -65,7 +67,6 @@ def command(supernet_dir, output, *more):
     return main(list(map(str, [*base, "--population", 8, "--examples", 40, *more])))
 
 
-@pytest.mark.slow
 def test_the_winner_is_the_bundle_that_its_command_exports(supernet_dir, tables, tmp_path, capsys, glue_dir):
     import export_model
     from ofa_bert.runtime.predictor import Predictor
@@ -97,7 +98,6 @@ def test_the_winner_is_the_bundle_that_its_command_exports(supernet_dir, tables,
     assert right == pytest.approx(results["dev"]["accuracy"], abs=0.1)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnx_runtime", "openvino"])
 def test_the_printed_export_has_the_precision_of_the_back_end(supernet_dir, tables, tmp_path, backend):
     import export_model
@@ -118,7 +118,6 @@ def test_the_printed_export_has_the_precision_of_the_back_end(supernet_dir, tabl
     assert wanted in {model["precision"] for model in manifest["models"]}
 
 
-@pytest.mark.slow
 def test_a_score_is_kept_with_exits_and_the_same_command_goes_on(supernet_dir, tables, tmp_path):
     more = ["--exits", "--latency_table", tables[0], "--min_score", 0.4]
     assert command(supernet_dir, tmp_path, *more) == 0
@@ -219,7 +218,6 @@ def test_the_points_that_are_exported_are_those_next_to_what_was_asked():
     assert len(heads) <= 9
 
 
-@pytest.mark.slow
 def test_exits_are_searched_by_margin_and_their_policy_exported(supernet_dir, tables, tmp_path, capsys):
     more = ["--exits", "--exit_criterion", "margin", "--latency_table", tables[0], "--min_score", 0.4]
     assert command(supernet_dir, tmp_path, *more) == 0
@@ -234,7 +232,6 @@ def test_exits_are_searched_by_margin_and_their_policy_exported(supernet_dir, ta
     assert "exit_criterion was margin" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_file_size_is_that_of_each_precision(supernet_dir, tables, tmp_path):
     from ofa_bert.search.costs.file_size import file_bytes
 

@@ -18,6 +18,8 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.submodels.values import uniform
 from ofa_bert.system.owner import Owner
 
+pytestmark = pytest.mark.slow  # many searches, killed and gone on with
+
 FUZZ = bool(os.environ.get("OFA_BERT_FUZZ"))
 TRIALS = 12
 # Only first guesses run out, a generation ends, children have parents: each happens within the trials.
@@ -111,7 +113,6 @@ def driven(directory, seed, places):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(3000 if FUZZ else 900)
 @pytest.mark.parametrize("seed", range(3, 13) if FUZZ else (3,))
 def test_a_kill_between_asking_and_recording_changes_nothing(tmp_path, seed):
@@ -121,7 +122,6 @@ def test_a_kill_between_asking_and_recording_changes_nothing(tmp_path, seed):
     assert found["different"] == []
 
 
-@pytest.mark.slow
 def test_what_an_unknown_process_left_running_changes_no_draw(tmp_path):
     import optuna
 
@@ -138,7 +138,6 @@ def test_what_an_unknown_process_left_running_changes_no_draw(tmp_path):
     assert states[reused.number] == "FAIL"
 
 
-@pytest.mark.slow
 def test_what_a_living_process_has_taken_is_not_taken_again(tmp_path):
     import optuna
 
@@ -199,14 +198,12 @@ def test_a_directory_in_the_place_of_a_study_or_a_file_above_it(tmp_path):
         nsga(tmp_path / ("x" * 3600)).run(2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["what?", "100%20", "a#b", "a b;c", "ü"])
 def test_a_directory_of_any_name_holds_its_study(tmp_path, name):
     nsga(tmp_path / name).run(2)
     assert (tmp_path / name / "study.db").stat().st_size > 0
 
 
-@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_search_goes_on_afterwards(tmp_path):
     whole = seen(nsga(tmp_path / "a", **SEARCH).run(12))
     nsga(tmp_path / "b", **SEARCH).run(4)

@@ -34,6 +34,8 @@ from ofa_bert.training.exits.answering import answer, answer_at
 from ofa_bert.training.exits.config import ExitChoiceConfig, ExitTrainConfig
 from ofa_bert.training.exits.train import choose_layout
 
+pytestmark = pytest.mark.slow  # each way to train exits
+
 COMMON = "--task_name SST-2 --device cpu --batch_size 16 --max_seq_length 32 --logging_steps 20".split()
 EXIT_STEPS = "--max_steps 40 --save_steps 20 --learning_rate 3e-3".split()
 
@@ -162,7 +164,6 @@ def test_best_is_chosen_on_the_held_out_part_which_nothing_trains_on(runs, glue_
     assert np.mean(scores) == pytest.approx(held[-1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "more"), [("deebert", "--exit_lambda 0.5"), ("geep", ""), ("alternate", "--sandwich 0")]
 )
@@ -217,7 +218,6 @@ def test_exits_are_chosen_by_margin(runs, data, glue_dir, tmp_path):
     assert results["dev"]["exits"]["mean_layers"] == pytest.approx(found.layers.mean())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["threshold", "predicted"])
 def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir, tmp_path, mode, capsys):
     more = ["--target_drop", "0.1", "--mode", mode]
@@ -310,7 +310,6 @@ def test_an_exported_sub_model_keeps_the_exits_of_its_layers(runs, data, glue_di
     choose_in(tmp_path, data, tmp_path, "more", "--exit_threshold", "0.3", "--table_samples", "0")
 
 
-@pytest.mark.slow
 def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, capsys):
     width = ["--width_mult", "0.5"]
     results = choose_in(runs, data, tmp_path, "deebert", *width, "--exit_threshold", "0.6", "--mode", "predicted")
@@ -348,7 +347,6 @@ def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, c
     np.testing.assert_allclose(found.logits, wanted[None].logits, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_regression_exits_by_certainty_and_patience(runs, tiny_bert_dir, tmp_path):
     rng = np.random.default_rng(0)
     for name, count in (("train", 120), ("dev", 40)):
@@ -587,7 +585,6 @@ def test_finetuning_can_leave_out_what_exits_are_chosen_on(tmp_path, tiny_bert_d
     assert seen == set(range(288))  # of 320
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["deebert", "joint"])
 def test_two_processes_train_exits_as_one_with_twice_the_batch(runs, glue_dir, tmp_path, kind):
     source = tmp_path / "teacher"

@@ -18,6 +18,8 @@ from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.training.students.cut import cut
 from ofa_bert.training.supernet.importance import Importance, measure
 
+pytestmark = pytest.mark.slow  # trains what it prunes
+
 DATA = "--task_name SST-2 --device cpu --max_seq_length 32".split()
 
 
