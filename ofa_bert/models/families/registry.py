@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ofa_bert.errors import UserError
+from ofa_bert.system import interrupts
 
 # model_type -> (classification model, tokenizer), both names in paddlenlp.transformers.
 _FAMILIES = {
@@ -32,6 +33,7 @@ def _from_paddlenlp(model_type: str, which: int) -> Any:
     # Imported here: PaddleNLP costs seconds, and a wrong model_type is refused before that.
     import paddlenlp.transformers
 
+    interrupts.check()
     return getattr(paddlenlp.transformers, _FAMILIES[model_type][which])
 
 
