@@ -175,7 +175,7 @@ def test_a_zombie_holds_nothing():
 
 
 def test_only_one_of_many_that_start_at_once_gets_it(tmp_path):
-    script = HOLDER.replace("try:", "while time.time() < float(sys.argv.pop()):\n    pass\ntry:", 1)
+    script = HOLDER.replace("try:", "begin = float(sys.argv.pop())\nwhile time.time() < begin:\n    pass\ntry:", 1)
     for turn in range(3):
         begin = str(time.time() + 2.0)
         words = [sys.executable, "-c", script, str(tmp_path / str(turn)), begin]
