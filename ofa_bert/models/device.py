@@ -19,8 +19,7 @@ def select_device(device: str) -> str:
     if device not in DEVICES:
         raise UserError(f"--device {device}: unknown; allowed: {', '.join(DEVICES)}")
     paddle = require("paddle")
-    interrupts.renew()
-    interrupts.check()  # an import swallows what is raised inside it now and then
+    interrupts.check()  # an import takes the handlers away, and swallows what is raised inside it now and then
     if importlib.util.find_spec("paddlenlp") is None:
         raise missing("paddlenlp")
     present = _present_devices(paddle)

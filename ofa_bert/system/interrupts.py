@@ -68,7 +68,10 @@ def deferred() -> Iterator[None]:
 
 
 def renew() -> None:
-    """Set the handlers again that `handled` set: Paddle puts one of its own for SIGTERM over them when it loads."""
+    """Set the handlers again that `handled` set: Paddle replaces SIGTERM's when it loads, PaddleNLP removes it then.
+
+    Neither does it by Python's means, so that Python goes on naming ours.
+    """
     if threading.current_thread() is threading.main_thread():
         for number in SIGNALS:
             if signal.getsignal(number) is _handle:
@@ -76,7 +79,8 @@ def renew() -> None:
 
 
 def check() -> None:
-    """Raise what was held back or swallowed."""
+    """Raise what was held back or swallowed; and `renew`."""
+    renew()
     if _state.pending is not None and not _state.held_back:
         raise _state.pending
 

@@ -115,6 +115,7 @@ def test_a_training_that_is_interrupted_says_how_it_goes_on_and_does(tiny_bert_d
         number = (signal.SIGINT, signal.SIGTERM)[turn % 2]
         code, said = interrupted([*words, *resume], number, rng)
         assert "Traceback" not in said, said
+        assert code in (0, 130, 143), said
         left = {path.name for path in (tmp_path / "out").iterdir()}
         print(code, said[-1500:])
         assert not {name for name in left if name.startswith(".") and not name.startswith(".token")}, left

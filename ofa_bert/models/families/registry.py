@@ -53,5 +53,5 @@ def _from_paddlenlp(name: str) -> Any:
     # Imported here: PaddleNLP costs seconds, and a wrong model_type is refused before that.
     import paddlenlp.transformers
 
-    interrupts.renew()  # the import puts SIGTERM back to what kills at once
+    interrupts.check()  # the import takes SIGTERM's handler away
     return getattr(paddlenlp.transformers, name)
