@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass  # it brings Paddle, which a runtime need not have
+from typing import Any
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
