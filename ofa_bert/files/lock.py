@@ -100,7 +100,6 @@ def hold(directory: str | Path, beside: bool = False) -> None:
         return
     try:
         made = list(itertools.takewhile(lambda path: not path.exists(), file.parents))
-        file.parent.mkdir(parents=True, exist_ok=True)
         if beside and os.path.lexists(directory) and not os.path.isdir(directory):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         descriptor = _locked(directory, file)
@@ -133,7 +132,11 @@ def _locked(directory: str | Path, file: Path) -> int:
     """The descriptor of the lock file, locked and with this process's record in it."""
     while True:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-        descriptor = os.open(file, flags, 0o666)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(file, flags, 0o666)
+        except FileNotFoundError:  # whoever made the directory let go of it and removed it just now
+            continue
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise UserError(f"{file}: is no plain file; remove it")

@@ -233,3 +233,18 @@ def test_a_directory_made_for_nothing_goes_again(tmp_path):
     lock.hold(tmp_path / "a")
     lock.release(tmp_path / "a")
     assert (tmp_path / "a").exists()  # it was there before
+
+
+def test_a_directory_that_its_holder_removes_in_that_moment_is_made_again(tmp_path, monkeypatch):
+    real, left = os.open, [2]
+
+    def opened(path, *arguments):
+        if path == tmp_path / "a" / ".ofa-lock" and left[0]:
+            left[0] -= 1
+            (tmp_path / "a").rmdir()
+        return real(path, *arguments)
+
+    monkeypatch.setattr(lock.os, "open", opened)
+    lock.hold(tmp_path / "a")
+    assert (tmp_path / "a" / ".ofa-lock").is_file()
+    assert left == [0]
