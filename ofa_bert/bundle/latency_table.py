@@ -12,7 +12,7 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import read_json, write_json_atomic
-from ofa_bert.files.reading import shown
+from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 FORMAT = 1

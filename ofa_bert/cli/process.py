@@ -14,6 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.models import device
+from ofa_bert.reporting import shown_path
 from ofa_bert.system import environment, interrupts
 
 logger = logging.getLogger(__name__)
@@ -66,13 +67,8 @@ def _told(error: BaseException, hint: str) -> tuple[str, int] | None:
     if isinstance(error, MemoryError):
         return "out of memory; try a smaller --batch_size or --max_seq_length", 1
     if isinstance(error, OSError) and error.errno in _DISK:
-        return f"{_shortened(error.filename or 'a file')}: {error.strerror}", 1
+        return f"{shown_path(error.filename or 'a file')}: {error.strerror}", 1
     return None
-
-
-def _shortened(name: Any, most: int = 200) -> str:
-    text = os.fsdecode(name) if isinstance(name, (str, bytes)) else str(name)
-    return text if len(text) <= most else f"{text[:80]}… ({len(text)} characters)"
 
 
 def leave(code: int) -> NoReturn:

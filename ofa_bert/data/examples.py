@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from ofa_bert.data.label_kind import Labels, readable_number, twin_of, whole_number
 from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 from ofa_bert.tasks.task import Example, Task
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def label_values(table: Table, column: str) -> Labels:
             value = str(value)
         if not isinstance(value, str) or not value.strip():
             cure = "; a row has one label, a text or a number" if isinstance(value, (list, dict)) else ""
-            raise UserError(f"{table.path}:{line}: no label in column {column!r}: {shortened(row[position])}{cure}")
+            raise UserError(f"{table.path}:{line}: no label in column {column!r}: {shown(row[position])}{cure}")
         values.append((line, value.strip()))
     return values
 
@@ -59,17 +59,17 @@ def label_reader(task: Task) -> Callable[[str], int | float]:
             return place
         number = readable_number(value)
         if number is None:
-            raise ValueError(f"label {shortened(value)} is not a finite number, as task {task.name} needs")
+            raise ValueError(f"label {shown(value)} is not a finite number, as task {task.name} needs")
         return number
 
     return read
 
 
 def _unknown(value: str, task: Task) -> str:
-    shown = ", ".join(task.labels[:20]) + (", ..." if len(task.labels) > 20 else "")
+    known = ", ".join(task.labels[:20]) + (", ..." if len(task.labels) > 20 else "")
     twin = twin_of(value, task.labels)
     near = f"; {twin!r} is one, write it so" if twin else ""
-    return f"unknown label {shortened(value)}; task {task.name} has {shown}{near}"
+    return f"unknown label {shown(value)}; task {task.name} has {known}{near}"
 
 
 def read_examples(table: Table, text_columns: Sequence[str], label_column: str, read_label) -> tuple[Example, ...]:
@@ -79,8 +79,7 @@ def read_examples(table: Table, text_columns: Sequence[str], label_column: str, 
         texts = []
         for name, position in positions:
             if not isinstance(row[position], str):
-                shown = shortened(row[position])
-                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown}")
+                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown(row[position])}")
             texts.append(row[position].strip())
         empty += not all(texts)
         try:

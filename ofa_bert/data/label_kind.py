@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def _are_numbers(table: Table, column: str, values: Labels) -> bool:
     if numbers and odd and (missing or (measured and len(numbers) >= 0.9 * len(values))):
         line, value = odd[0]
         raise UserError(
-            f"{table.path}:{line}: label {shortened(value)} is not a finite number, though {len(numbers)} of "
+            f"{table.path}:{line}: label {shown(value)} is not a finite number, though {len(numbers)} of "
             f"{len(values)} labels are numbers; correct it, or take all for names with --label_kind classes"
         )
     if odd or not measured:
@@ -124,7 +124,7 @@ def _refuse_decimal_commas(table: Table, values: Labels) -> None:
     if commas and all(_DECIMAL_COMMA.fullmatch(value) for _, value in values):
         line, value = commas[0]
         raise UserError(
-            f"{table.path}:{line}: label {shortened(value)} looks like a number with a decimal comma; write "
+            f"{table.path}:{line}: label {shown(value)} looks like a number with a decimal comma; write "
             f"{value.replace(',', '.')}, or take all for names with --label_kind classes"
         )
 
@@ -159,7 +159,7 @@ def _check_twins(table: Table, values: Labels, kept: bool) -> None:
         first_line, first = seen.setdefault(folded(label), (line, label))
         if first != label:
             told = (
-                f"{table.path}:{line}: label {shortened(label)} and label {shortened(first)} of line {first_line} "
+                f"{table.path}:{line}: label {shown(label)} and label {shown(first)} of line {first_line} "
                 "differ by no more than case, blanks or what cannot be seen"
             )
             if not kept:

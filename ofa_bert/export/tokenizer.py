@@ -17,7 +17,7 @@ from ofa_bert.models.paddlenlp_tokenizer import (
     compare_with_paddlenlp,
     differing,
 )
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def write_tokenizer(
         return _none(str(error))
     others = differing(fast, tokenizer, checked)
     if others and not by_unicode_alone(fast, tokenizer, [text for text, *_ in others]):
-        return _none(f"{shortened(others[0][0])} has other tokens in the package tokenizers")
+        return _none(f"{shown(others[0][0])} has other tokens in the package tokenizers")
     fast.save_pretrained(bundle)
     return {"file": TOKENIZER, "checked_texts": len(checked), "other_in_paddlenlp": len(others)}
 

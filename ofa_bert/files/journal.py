@@ -11,8 +11,9 @@ from typing import Any
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import cannot_write
-from ofa_bert.files.reading import one_line, open_regular, parse_json
+from ofa_bert.files.reading import open_regular, parse_json
 from ofa_bert.options import changes
+from ofa_bert.reporting import one_line
 
 logger = logging.getLogger(__name__)
 

@@ -22,6 +22,7 @@ from typing import ParamSpec, TypeVar
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import cannot_write
+from ofa_bert.reporting import shown_path
 from ofa_bert.system.owner import Owner
 
 try:
@@ -223,11 +224,10 @@ def _unusable(directory: str | Path, error: OSError) -> RunError | UserError:
     """A disk that is full is nobody's mistake; every other refusal is about the name that was given."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
         return cannot_write(directory, error)
-    shown = str(directory)
-    shown = shown if len(shown) <= 200 else f"{shown[:80]}… ({len(shown)} characters)"
+    name = shown_path(directory)
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return UserError(f"{shown}: is a file, or lies below one; name a directory")
-    return UserError(f"{shown}: cannot be written: {error.strerror or error}; name another directory")
+        return UserError(f"{name}: is a file, or lies below one; name a directory")
+    return UserError(f"{name}: cannot be written: {error.strerror or error}; name another directory")
 
 
 def _forget() -> None:

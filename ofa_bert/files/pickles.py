@@ -20,7 +20,7 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.pickle_machine import Budget, Machine, MalformedError, Name, Stub, checked_items
-from ofa_bert.files.reading import shown
+from ofa_bert.reporting import shown
 
 # Half precision becomes float32 (2 times), and a matrix may have several names (tied embeddings).
 ARRAY_BYTES = 8

@@ -12,7 +12,6 @@ import functools
 import json
 import math
 import os
-import reprlib
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -27,21 +26,6 @@ JSON_DEPTH = 100
 JSON_DIGITS = 300
 
 _LFS = b"version https://git-lfs.github.com/spec/v1"
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
-_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
-_SHORT.maxlevel = 3
-
-
-def shown(value: Any) -> str:
-    """A value out of a file, for a message: one line, short however large or nested it is, nothing unprintable."""
-    text = _SHORT.repr(value)
-    return text if len(text) <= 300 else text[:297] + "..."
-
-
-def one_line(text: str, most: int = 500) -> str:
-    """A text that quotes files, for a message: cut, and nothing unprintable."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:most])
 
 
 def open_regular(path: str | Path) -> BinaryIO:

@@ -17,7 +17,8 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import pickles
 from ofa_bert.files.atomic import create
 from ofa_bert.files.pickle_machine import MalformedError
-from ofa_bert.files.reading import JSON_BYTES, open_regular, parse_json, read_json, refuse_pointer, shown
+from ofa_bert.files.reading import JSON_BYTES, open_regular, parse_json, read_json, refuse_pointer
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.reading import shown
 from ofa_bert.models.families.base import Family
+from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 
 # The element-wise functions of paddle.nn.functional that need no argument.

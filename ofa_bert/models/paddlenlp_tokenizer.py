@@ -14,7 +14,7 @@ from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.models.families.registry import tokenizer_class
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 from ofa_bert.tasks.task import Example
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ def compare_with_paddlenlp(tokenizer: TextTokenizer | Any, texts: Sequence[Text]
         logger.warning(
             "PaddleNLP's %s cuts %d of %d texts otherwise (%s), for example %s; the model is trained and deployed with"
             " the same tokenizer.json",
-            type(theirs).__name__, len(different), len(some), about, shortened(different[0]),
+            type(theirs).__name__, len(different), len(some), about, shown(different[0]),
         )  # fmt: skip
     return len(different)
 

@@ -17,13 +17,14 @@ from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.atomic import MODEL_META, finish_replacement
-from ofa_bert.files.reading import read_object, refuse_pointer, shown
+from ofa_bert.files.reading import read_object, refuse_pointer
 from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.config_checks import check_config, check_labels
 from ofa_bert.models.encoder import family_of
 from ofa_bert.models.families.registry import MODEL_TYPES, family_named, model_class
 from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ import os
 from collections.abc import Sequence
 from numbers import Integral, Real
 
+from ofa_bert import reporting
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shortened
 
 
 def shown(value: object) -> str:
     """A value of any type in one line; text as it is, unless it is long or would look like something else."""
     if isinstance(value, str) and len(value) <= 60 and value.isprintable() and value == value.strip() != "":
         return value
-    return " ".join(shortened(value).split())
+    return reporting.shown(value)
 
 
 def word(name: str, value: object, allowed: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.data.table_writers import BREAKS_TSV, table_text
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 from ofa_bert.runtime.backends.tensorrt import Profile, trtexec_command
 from ofa_bert.runtime.config import PredictConfig, TrtexecConfig
 from ofa_bert.runtime.predictor import Prediction, Predictor
@@ -53,8 +53,7 @@ def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
     for line, row in table.rows:
         for name, position in positions:
             if not isinstance(row[position], str):
-                shown = shortened(row[position])
-                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown}")
+                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown(row[position])}")
         # Stripped, as the texts were that the model was trained on.
         parts = tuple(row[position].strip() for _, position in positions)
         texts.append(parts if len(parts) == 2 else parts[0])
@@ -64,7 +63,7 @@ def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
 def _check_writable(path: Path) -> None:
     """Before the work, not after it."""
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        raise UserError(f"--output {shortened(path.name)}: the name is too long; at most {_LONGEST_NAME} bytes")
+        raise UserError(f"--output {shown(path.name)}: the name is too long; at most {_LONGEST_NAME} bytes")
     try:
         if path.is_dir():
             raise UserError(f"--output {path}: is a directory; name a file")
@@ -73,7 +72,7 @@ def _check_writable(path: Path) -> None:
         existing = next(folder for folder in path.absolute().parents if folder.exists())
         writable = existing.is_dir() and os.access(existing, os.W_OK)
     except OSError as error:
-        raise UserError(f"--output {shortened(str(path))}: {error.strerror}; name another file") from error
+        raise UserError(f"--output {shown(str(path))}: {error.strerror}; name another file") from error
     if not writable:
         raise RunError(f"--output {path}: {existing} cannot be written to")
 
@@ -94,7 +93,7 @@ def _check_new_columns(table: Table, predictor: Predictor, config: PredictConfig
     broken = [label for label in labels if BREAKS_TSV.search(label)]
     if table.path.suffix.lower() == ".tsv" and broken:
         raise UserError(
-            f"{table.path}: label {shortened(broken[0])} holds a tab or a line break, which .tsv cannot hold; "
+            f"{table.path}: label {shown(broken[0])} holds a tab or a line break, which .tsv cannot hold; "
             "use .csv or .jsonl"
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.reading import shown
+from ofa_bert.reporting import shown
 
 CLASS_METRICS = ("accuracy",)
 REGRESSION_METRICS = ("pearson", "spearman")

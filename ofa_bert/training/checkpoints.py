@@ -22,7 +22,6 @@ from ofa_bert.files.atomic import (
     remove,
     write_json_atomic,
 )
-from ofa_bert.files.reading import shown
 from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.models.directories import WEIGHTS, arrays_of, bare
 from ofa_bert.models.operators import backward
@@ -30,6 +29,7 @@ from ofa_bert.models.pretrained import (
     check_shapes,
     put_weights,
 )
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 _OPTIMIZER = "optimizer.safetensors"

@@ -19,9 +19,9 @@ from ofa_bert.files.atomic import (
     recover,
     write_json_atomic,
 )
-from ofa_bert.files.reading import one_line, shown
 from ofa_bert.models.directories import save_model
 from ofa_bert.options import changes, to_json
+from ofa_bert.reporting import one_line, shown
 from ofa_bert.system.machine import host_peak_mib
 from ofa_bert.system.provenance import versions
 from ofa_bert.training import distributed

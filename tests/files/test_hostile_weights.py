@@ -13,6 +13,7 @@ import pytest
 from helpers import foreign_files
 from helpers.foreign_files import number, tensor, text, torch_zip
 from helpers.limits import in_process
+from ofa_bert import reporting
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import reading
 from ofa_bert.files.weights import read_weights, write_weights
@@ -277,5 +278,5 @@ def test_shown_is_one_short_line():
     for _ in range(200):
         deep = [deep, deep]
     for value in (deep, "a\nb" * 10**6, 10**300, {"k": "\ud800" * 1000}, number(3)):
-        assert len(reading.shown(value)) < 1000
-        assert reading.shown(value).isprintable()
+        assert len(reporting.shown(value)) < 1000
+        assert reporting.shown(value).isprintable()

@@ -14,7 +14,7 @@ import numpy as np
 from ofa_bert.data.tokenization.families import PADDLENLP
 from ofa_bert.data.tokenization.tokenizer_json import WORDPIECE, build
 from ofa_bert.errors import UserError, first_line
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -206,7 +206,7 @@ def _check_unicode(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"the text {shortened(text)} holds half of a surrogate pair, no character") from error
+        raise UserError(f"the text {shown(text)} holds half of a surrogate pair, no character") from error
 
 
 def _cut(fast: Tokenizer, text: Text, limit: int) -> Encoding:

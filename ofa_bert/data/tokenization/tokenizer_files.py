@@ -32,7 +32,7 @@ from ofa_bert.data.tokenization.vocabulary_files import (
     read_vocabulary,
 )
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def _check_there(directory: Path, family: str) -> None:
 
 def _only_paddlenlp(config: Mapping[str, Any]) -> str:
     if config.get("never_split"):
-        return f"never_split {shortened(config['never_split'])}"
+        return f"never_split {shown(config['never_split'])}"
     return "" if config.get("do_basic_tokenize", True) else "do_basic_tokenize false"
 
 
@@ -105,7 +105,7 @@ def _check_not_lost(directory: Path, config: Mapping[str, Any], reason: str) -> 
     lost = [token["content"] for token in _stated(directory, config, []) if token["content"] not in known]
     if lost:
         raise ValueError(
-            f"{reason} and the added token {shortened(lost[0])} cannot be had together; take the former out of"
+            f"{reason} and the added token {shown(lost[0])} cannot be had together; take the former out of"
             " tokenizer_config.json"
         )
 
@@ -118,7 +118,7 @@ def _from_json(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         for token, number in read_vocabulary(directory / VOCABULARY).items():
             if known.get(token) != number:
                 raise ValueError(
-                    f"{shortened(token)} is number {number} in {VOCABULARY} and {known.get(token, 'none')} in {FILE};"
+                    f"{shown(token)} is number {number} in {VOCABULARY} and {known.get(token, 'none')} in {FILE};"
                     " remove the file that does not belong to the model"
                 )
     normalizer = state.get("normalizer") or {}
@@ -142,7 +142,7 @@ def _roles(kind: str, config: Mapping[str, Any], special: Mapping[str, Any]) -> 
     roles = {role: content_of(stated.get(role) or default) for role, default in _ROLES[kind].items()}
     additional = stated.get(ADDITIONAL) or []
     if not isinstance(additional, list):
-        raise ValueError(f"{ADDITIONAL} is {shortened(additional)}, no list")
+        raise ValueError(f"{ADDITIONAL} is {shown(additional)}, no list")
     return roles, [content_of(token) for token in additional]
 
 
@@ -157,7 +157,7 @@ def _added(
         content, number = token["content"], token["id"]
         known = vocabulary.get(content, found.get(content, token)["id"])
         if known != number:
-            raise ValueError(f"the added token {shortened(content)} is number {number} here and {known} elsewhere")
+            raise ValueError(f"the added token {shown(content)} is number {number} here and {known} elsewhere")
         found.setdefault(content, token)
     end = max([*vocabulary.values(), *(token["id"] for token in found.values())]) + 1
     absent = [token for token in special if token not in found and token not in vocabulary]
@@ -178,17 +178,17 @@ def _check_numbers(vocabulary: Mapping[str, int], added: Iterable[Mapping[str, A
     for token in added:
         owner = owners.setdefault(token["id"], token["content"])
         if owner != token["content"]:
-            raise ValueError(f"{shortened(owner)} and the added token {shortened(token['content'])} share a number")
+            raise ValueError(f"{shown(owner)} and the added token {shown(token['content'])} share a number")
 
 
 def _stated(directory: Path, config: Mapping[str, Any], special: list[str]) -> Iterator[dict[str, Any]]:
     """The added tokens that tokenizer_config.json and added_tokens.json name."""
     decoder = config.get("added_tokens_decoder") or {}
     if not isinstance(decoder, dict):
-        raise ValueError(f"added_tokens_decoder is {shortened(decoder)}, no object")
+        raise ValueError(f"added_tokens_decoder is {shown(decoder)}, no object")
     for number, about in decoder.items():
         if not number.isdecimal() or not isinstance(about, dict):
-            raise ValueError(f"added_tokens_decoder: {shortened(number)} is {shortened(about)}")
+            raise ValueError(f"added_tokens_decoder: {shown(number)} is {shown(about)}")
         token = {key: about[key] for key in about if not key.startswith("__")} | {"id": int(number)}
         check_added_token(token)
         yield token

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bert.errors import UserError, first_line
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -46,7 +46,7 @@ def read_state(path: Path) -> dict[str, Any]:
     # Files of 2020 and before do not name it.
     kind = model.setdefault("type", BYTE_PAIRS if "merges" in model else WORDPIECE)
     if kind not in (WORDPIECE, BYTE_PAIRS):
-        raise ValueError(f"its model is {shortened(kind)}, supported are {WORDPIECE} and {BYTE_PAIRS}")
+        raise ValueError(f"its model is {shown(kind)}, supported are {WORDPIECE} and {BYTE_PAIRS}")
     _check_vocabulary(model.get("vocab"))
     (_check_wordpiece if kind == WORDPIECE else _check_byte_pairs)(model)
     _check_part("normalizer", state.get("normalizer"), _NORMALIZERS, "normalizers")
@@ -85,12 +85,12 @@ def build(state: Mapping[str, Any]) -> Tokenizer:
         content, found = token["content"], tokenizer.token_to_id(token["content"])
         if found != token["id"]:
             raise ValueError(
-                f"the added token {shortened(content)} has number {token['id']} where only {found} is free;"
+                f"the added token {shown(content)} has number {token['id']} where only {found} is free;"
                 " number added tokens from the end of the vocabulary on, without gaps"
             )
         normalizer = tokenizer.normalizer if token["normalized"] else None
         if normalizer is not None and not normalizer.normalize_str(content).strip():
-            raise ValueError(f"nothing is left of the added token {shortened(content)} when it is normalized")
+            raise ValueError(f"nothing is left of the added token {shown(content)} when it is normalized")
     return tokenizer
 
 
@@ -117,7 +117,7 @@ def _check_vocabulary(vocabulary: object) -> None:
         raise ValueError("its vocabulary is no object of tokens and their numbers")
     for token, number in vocabulary.items():
         if type(number) is not int or not 0 <= number <= _LARGEST_ID:
-            raise ValueError(f"its token {shortened(token)} has the number {shortened(number)}")
+            raise ValueError(f"its token {shown(token)} has the number {shown(number)}")
     if len(set(vocabulary.values())) < len(vocabulary):
         raise ValueError("two tokens of its vocabulary share a number")
 
@@ -125,20 +125,20 @@ def _check_vocabulary(vocabulary: object) -> None:
 def _check_wordpiece(model: Mapping[str, Any]) -> None:
     unknown, prefix = model.get("unk_token"), model.get("continuing_subword_prefix")
     if not isinstance(unknown, str) or unknown not in model["vocab"]:
-        raise ValueError(f"its unk_token {shortened(unknown)} is not in the vocabulary")
+        raise ValueError(f"its unk_token {shown(unknown)} is not in the vocabulary")
     if prefix != CONTINUES:
-        raise ValueError(f"its continuing_subword_prefix is {shortened(prefix)}, not {CONTINUES!r}")
+        raise ValueError(f"its continuing_subword_prefix is {shown(prefix)}, not {CONTINUES!r}")
     if any("\n" in token or "\r" in token for token in model["vocab"]):
         raise ValueError("a token of its vocabulary holds a line break")
     longest = model.get("max_input_chars_per_word")
     if type(longest) is not int or not 1 <= longest <= _LONGEST_WORD:
-        raise ValueError(f"its max_input_chars_per_word is {shortened(longest)}, not 1 to {_LONGEST_WORD}")
+        raise ValueError(f"its max_input_chars_per_word is {shown(longest)}, not 1 to {_LONGEST_WORD}")
 
 
 def _check_byte_pairs(model: Mapping[str, Any]) -> None:
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(key):
-            raise ValueError(f"its model has {key} {shortened(model[key])}, which no model here is trained with")
+            raise ValueError(f"its model has {key} {shown(model[key])}, which no model here is trained with")
     if not isinstance(model.get("merges"), list):
         raise ValueError("its merges are no list")
 
@@ -147,10 +147,10 @@ def _check_part(name: str, part: object, allowed: set[str], members: str, depth:
     if (part is None and depth == 0) or part == SPLIT_SYMBOLS:
         return
     if not isinstance(part, dict):
-        raise ValueError(f"its {name} is {shortened(part)}")
+        raise ValueError(f"its {name} is {shown(part)}")
     kind = part.get("type")
     if not isinstance(kind, str) or kind not in allowed or depth > _NESTED:
-        raise ValueError(f"its {name} {shortened(kind)} is not supported; known are {', '.join(sorted(allowed))}")
+        raise ValueError(f"its {name} {shown(kind)} is not supported; known are {', '.join(sorted(allowed))}")
     if kind == "Sequence":
         if not isinstance(part.get(members), list):
             raise ValueError(f"its {name} is a Sequence without {members}")
@@ -163,7 +163,7 @@ def _check_added(added: object) -> None:
         raise ValueError("its added_tokens are no list")
     for token in added:
         if not isinstance(token, dict):
-            raise ValueError(f"its added token {shortened(token)} is no object")
+            raise ValueError(f"its added token {shown(token)} is no object")
         check_added_token(token)
 
 
@@ -171,11 +171,11 @@ def check_added_token(token: dict[str, Any]) -> None:
     """Fill in what an added token leaves open; ValueError for what it may not be."""
     content, number = token.get("content"), token.get("id")
     if not isinstance(content, str) or not content.strip():
-        raise ValueError(f"an added token is {shortened(content)}")
+        raise ValueError(f"an added token is {shown(content)}")
     if type(number) is not int or not 0 <= number <= _LARGEST_ID:
-        raise ValueError(f"the added token {shortened(content)} has the number {shortened(number)}")
+        raise ValueError(f"the added token {shown(content)} has the number {shown(number)}")
     token.setdefault("special", False)
     token.setdefault("normalized", not token["special"])
     for flag in _FLAGS:
         if not isinstance(token.setdefault(flag, False), bool):
-            raise ValueError(f"the added token {shortened(content)} has {flag} {shortened(token[flag])}")
+            raise ValueError(f"the added token {shown(content)} has {flag} {shown(token[flag])}")

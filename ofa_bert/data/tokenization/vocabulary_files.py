@@ -11,7 +11,7 @@ from typing import Any
 
 from ofa_bert.data.tokenization.families import LETTER_CASE_ONLY, PADDLENLP
 from ofa_bert.data.tokenization.tokenizer_json import BYTE_PAIRS, CONTINUES, SPLIT_SYMBOLS, WORDPIECE, parse
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 
 VOCABULARY, PAIRS, MERGES = "vocab.txt", "vocab.json", "merges.txt"
 _LONGEST_WORD = 100
@@ -104,14 +104,14 @@ def _text(path: Path) -> str:
 def flag(config: Mapping[str, Any], key: str, default: bool | None) -> bool | None:
     value = config.get(key, default)
     if not isinstance(value, bool) and not (value is None and default is None):
-        raise ValueError(f"tokenizer_config.json: {key} is {shortened(value)}, not true or false")
+        raise ValueError(f"tokenizer_config.json: {key} is {shown(value)}, not true or false")
     return value
 
 
 def content_of(token: object) -> str:
     content = token.get("content") if isinstance(token, dict) else token
     if not isinstance(content, str) or not content.strip():
-        raise ValueError(f"a special token is {shortened(token)}")
+        raise ValueError(f"a special token is {shown(token)}")
     return content
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 
 WORKSPACE = 1 << 30  # bytes that TensorRT may use while it compiles
 MISSING = (
@@ -38,8 +38,8 @@ class Profile:
         for name, values in (("batch", self.batch), ("length", self.length)):
             whole = isinstance(values, (tuple, list)) and all(type(value) is int for value in values)
             if not whole or len(values) != 3 or not 1 <= values[0] <= values[1] <= values[2]:
-                shown = " ".join(map(str, values)) if whole else shortened(values)
-                raise UserError(f"--{name} {shown}: give least, best and most, in this order, for example 1 16 64")
+                given = " ".join(map(str, values)) if whole else shown(values)
+                raise UserError(f"--{name} {given}: give least, best and most, in this order, for example 1 16 64")
 
     @classmethod
     def up_to(cls, max_seq_length: int) -> Profile:
