@@ -11,6 +11,7 @@ import io
 import math
 import os
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -60,15 +61,16 @@ class _Dtype(Stub):
         self.dtype = self.dtype.newbyteorder(order)
 
 
-class _Tensor(Stub):
+class _Tensor(Stub, ABC):
     """Something that an array is made of, when it is asked for."""
 
+    @abstractmethod
     def nbytes(self) -> int:
         """What the array takes as it is handed on: half precision as float32."""
-        raise NotImplementedError
 
+    @abstractmethod
     def array(self) -> np.ndarray:
-        raise NotImplementedError
+        """The array itself."""
 
 
 class _PaddleTensor(_Tensor):

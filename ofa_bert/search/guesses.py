@@ -22,6 +22,7 @@ BEYOND = 4  # times the largest price that changes the answer, for the ends of t
 NEAR = 0.5  # of a limit: what costs less is dominated by what comes nearer to it
 # One trial in so many may go to guesses of a kind, fewer than half to both: the search has to have something to do.
 SHAPED, BETWEEN = 3, 8
+_GUESS_EXAMPLES = 128  # increases are sums over examples, so fewer of them do
 
 # What making one layer smaller adds to the loss: increases[layer][(heads, ffn)]; increases[layer][None]: dropping it.
 LossIncreases = Sequence[Mapping["tuple[int, int] | None", float]]
@@ -32,12 +33,14 @@ def additive_front(
 ) -> list[SubModelConfig]:
     """The sub-models on the convex front when the losses and costs of layers add up, dearest first, each once.
 
-    For every price a cost unit can have, each layer takes the option with the smallest hurt + price * cost; that is the
-    exact optimum of the sum (Lagrange). Prices are spread over all that change the answer.
+    For every price a cost unit can have, each layer takes the option with the smallest increase + price * cost; that
+    is the exact optimum of the sum (Lagrange). Prices are spread over all that change the answer.
     """
     options, prices = [], []
     for layer in range(space.shape.num_layers):
-        priced = [(option, hurt, _layer_cost(space, cost, option)) for option, hurt in loss_increases[layer].items()]
+        priced = [
+            (option, increase, _layer_cost(space, cost, option)) for option, increase in loss_increases[layer].items()
+        ]
         dearest = max(priced, key=lambda o: o[2])
         # The price at which an option is worth as much as the dearest one.
         prices += [(o[1] - dearest[1]) / (dearest[2] - o[2]) for o in priced if o[1] > dearest[1] and o[2] < dearest[2]]
@@ -63,9 +66,6 @@ def _layer_cost(space: UnevenSpace, cost: Cost, option: tuple[int, int] | None) 
     return cost(SubModelConfig((0, 1), (heads, option[0]), (ffn, option[1]))) - cost(
         SubModelConfig((0,), (heads,), (ffn,))
     )
-
-
-_GUESS_EXAMPLES = 128  # increases are sums over examples, so fewer of them do
 
 
 def first_guesses(

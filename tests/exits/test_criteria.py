@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import ofa_bert
+from helpers.source import asked
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.criteria.base import CLASSES, NUMBERS
@@ -123,29 +124,13 @@ def test_samples_leave_by_margin_as_counted_one_by_one(classes):
 ASKING = ("Policy", "criterion", "default_criterion")
 
 
-def compared_names(tree, names):
-    """Lines where a name is compared, looked up, matched or handed to a call."""
-    for node in ast.walk(tree):
-        within = []
-        if isinstance(node, ast.Compare):
-            within = [node.left, *node.comparators]
-        elif isinstance(node, (ast.Subscript, ast.MatchValue)):
-            within = [node.slice if isinstance(node, ast.Subscript) else node.value]
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ASKING:
-            within = [*node.args, *(word.value for word in node.keywords)]
-        for part in within:
-            for leaf in ast.walk(part):
-                if isinstance(leaf, ast.Constant) and leaf.value in names:
-                    yield node.lineno, leaf.value
-
-
 def test_no_other_file_asks_for_a_criterion_by_name():
     tree = ast.parse('x = y == "margin" or z in ("a", "patience")\nPolicy("entropy", 0.0)\n{}["certainty"]')
-    assert len(list(compared_names(tree, registry.CRITERIA))) == 4
+    assert len(list(asked(tree, registry.CRITERIA, ASKING, keys=False))) == 4
     found = [
         f"{path.relative_to(PACKAGE)}:{line} {name}"
         for path in sorted(PACKAGE.rglob("*.py"))
         if path.parent != PACKAGE / "exits" / "criteria"
-        for line, name in compared_names(ast.parse(path.read_text()), registry.CRITERIA)
+        for line, name in asked(ast.parse(path.read_text()), registry.CRITERIA, ASKING, keys=False)
     ]
     assert not found

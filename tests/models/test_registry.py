@@ -8,6 +8,7 @@ import pytest
 
 from helpers.models import build
 from helpers.paths import ROOT
+from helpers.source import asked
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.registry import FAMILIES, MODEL_TYPES, family_named
 
@@ -16,37 +17,17 @@ PACKAGE = ROOT / "ofa_bert"
 TABLES = ("ofa_bert/data/tokenization/families.py",)
 
 
-def compared_strings(tree):
-    """String constants that a file decides by: in comparisons, `case` patterns, keys of dictionaries and subscripts."""
-    for node in ast.walk(tree):
-        parts = []
-        if isinstance(node, ast.Compare):
-            parts = [node.left, *node.comparators]
-        elif isinstance(node, ast.Dict):
-            parts = [key for key in node.keys if key is not None]
-        elif isinstance(node, ast.Subscript):
-            parts = [node.slice]
-        elif isinstance(node, ast.MatchValue):
-            parts = [node.value]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            parts = node.args if node.func.attr in ("get", "startswith", "endswith") else []
-        for part in parts:
-            for leaf in ast.walk(part):
-                if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str):
-                    yield leaf.value, leaf.lineno
-
-
 def names_of_families(source):
     names = {f"{name}{end}" for name in MODEL_TYPES for end in ("", ".")}
-    return [(text, line) for text, line in compared_strings(ast.parse(source)) if text in names]
+    return list(asked(ast.parse(source), names, ("get", "startswith", "endswith")))
 
 
 def test_no_file_asks_for_a_family_by_its_name():
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        asked = names_of_families(path.read_text("utf-8"))
-        if asked and str(path.relative_to(ROOT)) not in TABLES:
-            found[str(path.relative_to(ROOT))] = asked
+        questions = names_of_families(path.read_text("utf-8"))
+        if questions and str(path.relative_to(ROOT)) not in TABLES:
+            found[str(path.relative_to(ROOT))] = questions
     assert found == {}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 import ofa_bert
 from helpers.models import build
+from helpers.source import asked
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import RunError, UserError
@@ -141,29 +142,12 @@ def test_predicted_file_sizes_are_within_one_percent_of_what_is_written(model_ty
 
 
 def test_no_other_file_asks_for_a_cost_by_name():
-    def asked(tree):
-        for node in ast.walk(tree):
-            within = []
-            if isinstance(node, ast.Compare):
-                within = [node.left, *node.comparators]
-            elif isinstance(node, ast.Dict):
-                within = [key for key in node.keys if key is not None]
-            elif isinstance(node, ast.Subscript):
-                within = [node.slice]
-            for part in within:
-                yield from (
-                    (leaf.lineno, leaf.value)
-                    for leaf in ast.walk(part)
-                    if isinstance(leaf, ast.Constant) and leaf.value in registry.COSTS
-                )
-
-    assert (
-        len(list(asked(ast.parse('a = {"flops": 1}["parameters"] if b == "latency_ms" else ("file_mib" in c)')))) == 4
-    )
+    tree = ast.parse('a = {"flops": 1}["parameters"] if b == "latency_ms" else ("file_mib" in c)')
+    assert len(list(asked(tree, registry.COSTS))) == 4
     found = [
         f"{path.relative_to(PACKAGE)}:{line} {name}"
         for path in sorted((PACKAGE / "search").rglob("*.py"))
         if path.parent != PACKAGE / "search" / "costs"
-        for line, name in asked(ast.parse(path.read_text()))
+        for line, name in asked(ast.parse(path.read_text()), registry.COSTS)
     ]
     assert not found
