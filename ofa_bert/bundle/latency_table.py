@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import read_json, write_json_atomic
+from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.files.reading import read_json
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 

@@ -12,7 +12,8 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import MODES, Policy
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
-from ofa_bert.files.atomic import EXIT_POLICY, read_json
+from ofa_bert.files.atomic import EXIT_POLICY
+from ofa_bert.files.reading import read_json
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task

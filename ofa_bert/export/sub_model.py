@@ -21,7 +21,7 @@ from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.checks import Data
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.files import lock
-from ofa_bert.files.atomic import read_json
+from ofa_bert.files.reading import read_json
 from ofa_bert.models.directories import best_of, load_model, save_model
 from ofa_bert.models.encoder import backbone
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model, load_exits

@@ -16,7 +16,6 @@ from typing import Any, BinaryIO
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.reading import open_regular
-from ofa_bert.files.reading import read_json as read_json  # whoever writes JSON here reads it from here
 
 logger = logging.getLogger(__name__)
 

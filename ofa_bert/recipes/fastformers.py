@@ -21,8 +21,8 @@ from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import converter
 from ofa_bert.export.sub_model import deploy
 from ofa_bert.files import lock
-from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
-from ofa_bert.files.reading import read_object
+from ofa_bert.files.atomic import MODEL_META, write_json_atomic
+from ofa_bert.files.reading import read_json, read_object
 from ofa_bert.models.directories import best_of
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.models.record import check_task

@@ -14,14 +14,8 @@ from paddle import nn
 from paddle.optimizer import Optimizer
 
 from ofa_bert.errors import UserError, first_line
-from ofa_bert.files.atomic import (
-    CHECKPOINT_MANIFEST,
-    atomic_directory,
-    file_sha256,
-    read_json,
-    remove,
-    write_json_atomic,
-)
+from ofa_bert.files.atomic import CHECKPOINT_MANIFEST, atomic_directory, file_sha256, remove, write_json_atomic
+from ofa_bert.files.reading import read_json
 from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.models.directories import WEIGHTS, arrays_of, bare
 from ofa_bert.models.operators import backward

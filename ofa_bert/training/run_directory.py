@@ -14,11 +14,8 @@ from paddle import nn
 
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
-from ofa_bert.files.atomic import (
-    read_json,
-    recover,
-    write_json_atomic,
-)
+from ofa_bert.files.atomic import recover, write_json_atomic
+from ofa_bert.files.reading import read_json
 from ofa_bert.models.directories import save_model
 from ofa_bert.options import changes, to_json
 from ofa_bert.reporting import one_line, shown

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.files import atomic
+from ofa_bert.files import atomic, reading
 from ofa_bert.files.journal import Journal
 from ofa_bert.files.weights import read_weights, write_weights
 
@@ -33,7 +33,7 @@ def no_hang():
 
 def write_json(path):
     atomic.write_json_atomic(path, {"a": 1})
-    assert atomic.read_json(path) == {"a": 1}
+    assert reading.read_json(path) == {"a": 1}
 
 
 def write_text(path):

@@ -16,7 +16,7 @@ from helpers.foreign_files import fingerprint, tokenizer_for
 from helpers.models import batch_of, build, randomise
 from helpers.paths import ROOT
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.files import atomic
+from ofa_bert.files import reading
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models import directories
 from ofa_bert.models.directories import load_model, save_model
@@ -274,4 +274,4 @@ def test_checkpoint_files_hold_no_pickle(tmp_path, trained):
     assert names(path) == ["checkpoint.json", "model.safetensors", "optimizer.safetensors", "state.json"]
     moments = read_weights(path / "optimizer.safetensors")
     assert "bert.encoder.layers.0.linear1.weight/moment1" in moments
-    assert directories.WEIGHTS in atomic.read_json(path / "checkpoint.json")["files"]
+    assert directories.WEIGHTS in reading.read_json(path / "checkpoint.json")["files"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.reading import read_json
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import not_negative, number, option, positive, unused, whole
 from ofa_bert.submodels.shape import Shape
@@ -67,8 +68,6 @@ class PretrainConfig(LoopConfig, DistilPretraining):
 
 def shape_from(text: str) -> Shape:
     """The shape that --shape names: four numbers, or a file with them."""
-    from ofa_bert.files.atomic import read_json
-
     try:
         if text.endswith(".json"):
             return Shape(**{name: int(value) for name, value in read_json(text).items()})
