@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-paddle3 lint lock clean
+.PHONY: help demo test test-fast test-slow test-paddle3 test-all fuzz lint lock clean
 
 UV_VERSION := 0.13.9
 RUFF_VERSION := 0.17.6
@@ -21,12 +21,18 @@ CHECK_PYTHON = @"$(PYTHON)" -c "$(FITS)" 2>/dev/null || \
 # Test processes. Each multiplies matrices on one thread: two that want all cores only wait for each other.
 JOBS ?= 2
 PYTEST := -m pytest -n $(JOBS) --dist worksteal
+FAST := $(addprefix tests/,bundle cli exits files submodels tasks test_layers.py)
+FACTOR ?= 10
 
 help:
 	@echo "make demo          the whole main job on an embedded model and generated data (Paddle 2.6, CPU)"
-	@echo "make test          all tests on Paddle 2.6                        JOBS=2 processes"
+	@echo "make test          the tests on Paddle 2.6: minutes               JOBS=2 processes"
+	@echo "make test-fast     those of them that take no training: one minute"
+	@echo "make test-slow     the tests that make test leaves out"
 	@echo "make test-paddle3  the end-to-end test on Paddle 3.3"
-	@echo "make lint          ruff"
+	@echo "make test-all      all of these, and lint: what CI runs"
+	@echo "make fuzz          damaged files and texts of any kind, many more of them   FACTOR=10 times"
+	@echo "make lint          ruff, and the direction of imports"
 	@echo "make lock          resolve requirements/*.lock anew from setup.py"
 	@echo "make clean         remove the environments and caches"
 	@echo "Each makes its environment when it is missing or its lock has changed. Python: make ... PYTHON=python3.11"
@@ -35,10 +41,22 @@ demo: .venv/installed
 	.venv/bin/python -m ofa_bert demo
 
 test: .venv/installed
-	MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST)
+	MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST) -m "not slow"
+
+test-fast: .venv/installed
+	MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST) -m "not slow" $(FAST)
+
+test-slow: .venv/installed
+	MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST) -m slow
 
 test-paddle3: .venv-paddle3/installed
 	MKL_NUM_THREADS=1 .venv-paddle3/bin/python $(PYTEST) tests/test_end_to_end.py
+
+test-all: lint test test-slow test-paddle3
+
+fuzz: .venv/installed
+	OFA_BERT_FUZZ=$(FACTOR) MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST) --timeout 3600 tests/robustness \
+		tests/data/test_round_trip.py tests/data/test_text_tokenizer.py
 
 # Installs exactly what the lock says, without resolving: some declared dependencies are left out on purpose.
 .venv/installed: requirements/paddle2.lock
@@ -63,9 +81,11 @@ lock: $(UV)
 	$(COMPILE) setup.py --extra cpu --output-file requirements/paddle2.lock
 	$(COMPILE) setup.py --extra paddle3 --output-file requirements/paddle3.lock
 
-lint: $(UV)
+lint: $(UV) .venv/installed
+	$(UV) tool run ruff@$(RUFF_VERSION) format --check .
 	$(UV) tool run ruff@$(RUFF_VERSION) check .
+	.venv/bin/lint-imports
 
 clean:
-	rm -rf .uv .venv .venv-paddle3 .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .uv .venv .venv-paddle3 .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

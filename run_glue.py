@@ -1,8 +1,7 @@
 """Finetune BERT on a GLUE task or on your own data; the code is in ofa_bert/cli/commands/finetune.py."""
 
-import sys
-
 from ofa_bert.cli.commands.finetune import main
+from ofa_bert.cli.process import leave
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

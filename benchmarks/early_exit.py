@@ -29,11 +29,14 @@ from ofa_bert.bundle.exits import FROM_POLICY, ExitPlan, exits_of, plan_of
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.cli.process import run_command
 from ofa_bert.errors import UserError
+from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
-from ofa_bert.exits.policy import CRITERIA, Policy, saving
+from ofa_bert.exits.policy import Policy, saving
 from ofa_bert.reporting import table
+from ofa_bert.runtime.backends.base import PRECISIONS
+from ofa_bert.runtime.backends.registry import BACKENDS
 from ofa_bert.runtime.exits import ExitModel, Limits
-from ofa_bert.runtime.opening import BACKENDS, DEVICES, PRECISIONS, open_exit_parts, open_model
+from ofa_bert.runtime.opening import DEVICES, open_exit_parts, open_model
 from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.system import environment
 from ofa_bert.system.provenance import versions
@@ -103,13 +106,15 @@ class Way:
 
     def run(self, data, rows, size):
         together = 1 if size == 1 else size * (self.pool or len(rows))
-        model, outputs = self.open(size), np.zeros([len(rows), self.num_labels + 1], dtype=np.float32)
+        model, answers = self.open(size), Answers.empty(len(rows), self.num_labels)
         done = 0
         for group, ids, types in data.groups(rows, together):
             found = model.run(ids, types)
-            outputs[done : done + len(group), : found.shape[1]] = found
+            logits, layers = found if isinstance(found, Answers) else (found, 0)
+            mine = slice(done, done + len(group))
+            answers.logits[mine], answers.layers[mine] = logits, layers
             done += len(group)
-        return Answers(outputs[:, :-1], outputs[:, -1].astype(int))
+        return answers
 
 
 def ways_of(chosen, bundle, manifest):

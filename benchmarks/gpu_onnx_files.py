@@ -96,11 +96,13 @@ def peers(
     shape: ModelShape, sub_model: SubModelConfig, precisions: list[str], scratch: Path
 ) -> Iterator[tuple[str, str, Path]]:
     """The same shape as Hugging Face and ONNX Runtime's own optimiser export it."""
-    from ofa_bert.bench.peers import Job, export_hugging_face
+    from ofa_bert.bench.peers import hugging_face
+    from ofa_bert.bench.peers.base import Job
 
-    (answer,) = export_hugging_face([Job(shape, sub_model, str(scratch / "peer"), tuple(precisions), gpu=True)])
-    for precision, file in answer["files"].items():
-        yield "hugging_face", precision, Path(file)
+    job = Job(hugging_face.PLAIN, shape, sub_model, str(scratch / "peer"), tuple(precisions), gpu=True)
+    (written,) = hugging_face.write([job])
+    for precision, file in written.files.items():
+        yield job.peer, precision, Path(file)
 
 
 def without_weights(source: Path, target: Path) -> list[dict[str, Any]]:

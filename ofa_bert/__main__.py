@@ -25,7 +25,7 @@ if not __package__:
     # first, and would give PaddleNLP ours for another of that name.
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-from ofa_bert.cli.process import run_command, show
+from ofa_bert.cli.process import RESUME, leave, run_command, show
 from ofa_bert.errors import UserError
 
 COMMANDS = (
@@ -44,6 +44,13 @@ COMMANDS = (
     "tune",
 )
 
+_SAME_COMMAND = "the same command goes on where it stopped"
+# What an interrupted command is told; the others are short.
+_GOES_ON = {
+    **dict.fromkeys(("distil", "pretrain"), RESUME),
+    **dict.fromkeys(("demo", "recipe", "search", "tune"), _SAME_COMMAND),
+}
+
 
 def work(argv):
     if argv and argv[0] in ("-h", "--help"):
@@ -56,8 +63,9 @@ def work(argv):
 
 
 def main(argv=None):
-    return run_command(work, sys.argv[1:] if argv is None else argv, resumable=False)
+    argv = sys.argv[1:] if argv is None else argv
+    return run_command(work, argv, hint=_GOES_ON.get(argv[0] if argv else "", ""))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -35,10 +35,8 @@ _RANGES = {
 def option(
     help: str,
     default: Any = dataclasses.MISSING,
-    kind: Any = None,
-    many: bool = False,
-    choices: Sequence[str] = (),
     *,
+    choices: Sequence[str] = (),
     above: float | None = None,
     least: float | None = None,
     most: float | None = None,
@@ -53,48 +51,23 @@ def option(
     bounds = {"above": above, "least": least, "most": most, "below": below}
     ranges = {name: bound for name, bound in bounds.items() if bound is not None}
     metadata = {"help": help, "choices": tuple(choices), "ranges": ranges, "example": example}
-    metadata.update(kind=kind, many=many, required=default is dataclasses.MISSING)
-    return dataclasses.field(default=None if default is dataclasses.MISSING else default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
-def whole(text: str) -> int:
-    return int(text)
+def unused(config: Any, names: Sequence[str], why: str) -> list[str]:
+    """A problem for every flag of these that is not at its default, though nothing would read it."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    return [f"--{name}: {why}" for name in names if getattr(config, name) != defaults[name]]
 
 
-def number(text: str) -> float:
-    return float(text)
-
-
-def positive(config: Any, *names: str) -> list[str]:
+def unused(value: Any, names: Sequence[str], why: str) -> list[str]:
+    """A problem for every option of these that is not at its default, though nothing would read it."""
+    given = values_of(value)
     return [
-        f"`{name}` {getattr(config, name)}: must be above 0"
-        for name in names
-        if getattr(config, name) is not None and not getattr(config, name) > 0
+        f"`{item.name}`: {why}"
+        for item in options_of(type(value))
+        if item.name in names and given[item.name] != (None if item.required else item.default)
     ]
-
-
-def not_negative(config: Any, *names: str) -> list[str]:
-    return [f"`{name}` {getattr(config, name)}: must not be negative" for name in names if getattr(config, name) < 0]
-
-
-def multipliers(config: Any, *names: str) -> list[str]:
-    problems = []
-    for name in names:
-        value = getattr(config, name)
-        for item in value if isinstance(value, tuple) else (value,):
-            if item is not None and not 0 < item <= 1:
-                problems.append(f"`{name}` {item}: must be above 0 and at most 1, for example 0.6666666666666666")
-    return problems
-
-
-def twice(name: str, values: Sequence[Any]) -> list[str]:
-    return repeated(name, values)
-
-
-def shared(cls: Any, config: Any) -> dict[str, Any]:
-    """The values of `config` for the options that another dataclass has too."""
-    names = {item.name for item in options_of(cls)}
-    return {name: value for name, value in values_of(config).items() if name in names}
 
 
 class Option(NamedTuple):
@@ -160,27 +133,11 @@ def _options(cls: type, path: tuple[str, ...], defaults: Any) -> Iterator[Option
             )
         elif "help" in field.metadata:
             meta = field.metadata
-            if meta["kind"] is not None or hint is tuple:
-                kind, many, literal = (
-                    {whole: int, number: float, None: str}.get(meta["kind"], meta["kind"]),
-                    meta["many"],
-                    (),
-                )
-            else:
-                kind, many, literal = _kind(hint)
-            if meta["required"]:
-                own = dataclasses.MISSING
+            kind, many, literal = _kind(hint)
+            words = meta["choices"] or literal
             yield Option(
-                field.name,
-                path,
-                kind,
-                many,
-                meta["choices"] or literal,
-                own,
-                meta["help"],
-                meta["ranges"],
-                meta["example"],
-            )
+                field.name, path, kind, many, words, own, meta["help"], meta["ranges"], meta["example"]
+            )  # fmt: skip
 
 
 def _kind(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
@@ -192,8 +149,6 @@ def _kind(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
         return kind, True, literal
     if typing.get_origin(hint) is typing.Literal:
         return str, False, tuple(typing.get_args(hint))
-    if hint is tuple:
-        return str, True, ()
     if hint not in (int, float, str, bool):
         raise TypeError(f"an option cannot be a {hint}")
     return hint, False, ()

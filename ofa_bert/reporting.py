@@ -1,12 +1,16 @@
-"""Tables and pictures: what people read."""
+"""What people read: tables, pictures, and how a message shows a value."""
 
 from __future__ import annotations
 
+import os
+import reprlib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass  # it brings Paddle, which a runtime need not have
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
+_SHORT.maxlevel = 3
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -43,7 +47,19 @@ def pyplot() -> Any:
     return pyplot
 
 
-def shortened(value: Any) -> str:
-    """How a message shows a value that may be long."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def shown(value: Any) -> str:
+    """A value, for a message: one line, short however large or nested it is, nothing unprintable."""
+    text = _SHORT.repr(value)
+    text = " ".join(text.split()) if "\n" in text else text  # as arrays write themselves
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def one_line(text: str, most: int = 500) -> str:
+    """A text that quotes files, for a message: cut, and nothing unprintable."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:most])
+
+
+def shown_path(path: Any, most: int = 200) -> str:
+    """The name of a file, for a message: as it is, unless nobody would read it to its end."""
+    text = os.fsdecode(path)
+    return text if len(text) <= most else f"{text[:80]}… ({len(text)} characters)"

@@ -11,6 +11,15 @@ from ofa_bert.system import environment
 environment.prepare()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """`slow(but=ID)`: of a test with parameters the case of that id stays among the quick ones."""
+    for item in items:
+        kept = [mark.kwargs["but"] for mark in item.iter_markers("slow") if "but" in mark.kwargs]
+        if kept and item.callspec.id in kept:
+            item.own_markers[:] = [mark for mark in item.own_markers if mark.name != "slow"]
+
+
 @pytest.fixture(scope="session")
 def glue_dir(tmp_path_factory):
     """A directory in SST-2's layout with a task that a tiny model learns in seconds."""

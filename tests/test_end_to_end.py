@@ -139,6 +139,7 @@ def test_dynamic_static_and_onnx_sub_model_agree_with_the_supernet(runs, glue_di
     assert manifest["parameters"] == count_parameters(ModelShape.from_json(meta["shape"]), sub_model)
 
 
+@pytest.mark.slow
 def test_precisions_and_a_trimmed_vocabulary_from_the_command_line(runs, glue_dir, tmp_path, capsys):
     kept = tmp_path / "kept.txt"
     words = {word for name in ("train.tsv", "dev.tsv") for word in (glue_dir / name).read_text().split()}

@@ -17,6 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ofa_bert.bench.config import BenchConfig
+from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
 from ofa_bert.bench.plots import LATENCY, TRADE_OFF, latency_plot, trade_off_plot
 from ofa_bert.bench.probe import Candidate, open_candidate, tokens
@@ -36,8 +37,10 @@ from ofa_bert.bench.rows import (
 from ofa_bert.bundle.manifest import models
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
-from ofa_bert.runtime.opening import Backend, format_of
+from ofa_bert.runtime.backends.registry import REGISTRY, format_of
+from ofa_bert.runtime.opening import Backend
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import timing as system_timing
 from ofa_bert.system.machine import machine
@@ -48,9 +51,11 @@ from ofa_bert.tasks.task import Datasets, Task
 logger = logging.getLogger(__name__)
 
 Key = tuple[int, int]  # threads, index of the model
-SPINNING = ("paddle_inference", "paddle_dynamic")  # back ends whose threads do not sleep at once
+# Back ends and peers whose threads do not sleep at once.
+SPINNING = {item.name for item in REGISTRY.values() if item.spins} | {p.name for p in PEERS.values() if p.spins}
 
 
+@lock.writer("output_dir")
 def bench(config: BenchConfig, argv: Sequence[str] = (), download: Callable[[Task], Datasets] | None = None) -> str:
     """Measure, write rows, table and plots into the output directory, and return the text to print."""
     bundles = open_bundles(config.bundles)
@@ -164,7 +169,7 @@ def measured(
 
 
 def settler(opened: Mapping[Key, Backend], runs: Mapping[Key, Callable[[], object]]) -> Callable[[Key, Key], None]:
-    """What goes before each timed run: an untimed one, and after Paddle a pause until its threads sleep."""
+    """What goes before each timed run: an untimed one, and a pause until the threads of the one before sleep."""
 
     def settle(previous: Key, following: Key) -> None:
         if opened[previous].name in SPINNING and opened[following].name not in SPINNING:
@@ -188,9 +193,11 @@ def size_mib(candidate: Candidate, manifest: Mapping[str, Any]) -> float | None:
     """The model's files on disk; of bf16, and of what TensorRT makes of it, the fp32 files it is computed from."""
     if candidate.file:
         return Path(candidate.file).stat().st_size / 2**20
+    if candidate.is_peer:
+        return None
     held = {m["precision"]: m for m in _files_of(candidate.backend, manifest)}
     model = held.get(candidate.precision) or held.get("fp32")
-    if candidate.is_peer or model is None:
+    if model is None:
         return None
     return sum(manifest["files"][name] for name in model["files"]) / 2**20
 

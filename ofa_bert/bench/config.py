@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
+from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.data.config import DataConfig
 from ofa_bert.options import number, option, positive, twice, whole
-from ofa_bert.runtime.opening import BACKENDS, PRECISIONS, PROVIDERS
-
-PEERS = ("hugging_face", "hugging_face_tuned", "paddle_dynamic")
+from ofa_bert.runtime.backends.base import CPU, PRECISIONS
+from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS, format_of
+from ofa_bert.runtime.opening import DEVICES
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class BenchConfig(DataConfig):
     output_dir: str = option("where rows.json, rows.csv, table.md and the plots go")
     backends: tuple = option(
         "back ends; speed-ups are against the first bundle in the first one, in the first precision",
-        ("paddle_inference", "onnx_runtime", "openvino"),
+        tuple(sorted(BACKENDS, key=lambda name: format_of(name) != "paddle")),  # first what the model was trained with
         many=True,
         choices=BACKENDS,
     )
@@ -30,15 +31,14 @@ class BenchConfig(DataConfig):
     batch: tuple = option("batch sizes", (1, 16, 40), whole, many=True)
     length: tuple = option("input lengths in tokens; no input is padded", (128,), whole, many=True)
     threads: tuple | None = option("CPU threads of a model; default: all cores", None, whole, many=True)
-    device: str = option("where to run", "cpu", choices=("cpu", "gpu"))
+    device: str = option("where to run", "cpu", choices=DEVICES)
     provider: str | None = option("how the back ends use a GPU; default there: cuda", None, choices=PROVIDERS)
     peers: tuple = option(
-        "also measure, with random weights of the same shapes: hugging_face, its PyTorch model exported and"
-        " optimised by ONNX Runtime's own tool; hugging_face_tuned, without the one fusion of it that slows CPUs"
-        " down; paddle_dynamic, PaddleNLP's model without export",
+        "also measure, with random weights of the same shapes: "
+        + "; ".join(f"{peer.name}, {peer.about}" for peer in PEERS.values()),
         (),
         many=True,
-        choices=PEERS,
+        choices=tuple(PEERS),
     )
     repeats: int = option("timed runs of every model at every setting, in turn", 20, whole)
     warmup: int = option("untimed rounds before", 3, whole)
@@ -59,7 +59,7 @@ class BenchConfig(DataConfig):
         found += positive(self, "repeats", "seconds")
         if self.warmup < 0 or self.seed < 0:
             found.append("--warmup and --seed must not be negative")
-        if self.provider in ("cuda", "tensorrt") and self.device == "cpu":
+        if self.provider not in (None, CPU) and self.device == "cpu":
             found.append(f"--provider {self.provider}: needs --device gpu")
         return found
 

@@ -11,24 +11,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ofa_bert.bench import peers
 from ofa_bert.bench.config import BenchConfig
-from ofa_bert.bench.peers import Job, described, export_hugging_face
+from ofa_bert.bench.peers.base import Job, described
+from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.probe import Candidate, Setup, probe
 from ofa_bert.bundle.manifest import models, read_manifest
 from ofa_bert.errors import UserError
-from ofa_bert.runtime.opening import PRECISIONS, format_of
+from ofa_bert.runtime.backends.base import PRECISIONS
+from ofa_bert.runtime.backends.registry import files_for, format_of
 from ofa_bert.system import environment
 
 logger = logging.getLogger(__name__)
 
 Bundles = dict[str, tuple[Path, dict[str, Any]]]  # short name -> (path, manifest)
-
-PEER_PRECISIONS = {
-    "hugging_face": peers.PRECISIONS,
-    "hugging_face_tuned": peers.PRECISIONS,
-    "paddle_dynamic": ("fp32",),
-}
 
 
 @dataclass(frozen=True)
@@ -80,7 +75,7 @@ def candidates(config: BenchConfig, bundles: Bundles) -> Iterator[Candidate]:
 def offered(manifest: Mapping[str, Any], backend: str) -> set[str]:
     """The precisions of the files that a back end could open, and bf16, which is no file: some compute fp32's in it."""
     held = {model["precision"] for model in models(manifest) if model["format"] == format_of(backend)} - {"bf16"}
-    return held | ({"bf16"} if "fp32" in held and backend != "onnx_runtime" else set())
+    return held | ({"bf16"} if held & {*files_for(backend, "bf16")} else set())
 
 
 def runnable(config: BenchConfig, bundles: Bundles, scratch: Path) -> tuple[list[Model], list[dict[str, str]]]:
@@ -104,45 +99,45 @@ def _skip(candidate: Candidate, reason: str) -> dict[str, str]:
     return {**{key: getattr(candidate, key) for key in ("bundle", "path", "backend", "precision")}, "reason": reason}
 
 
-def _peers(config: BenchConfig, bundles: Bundles, scratch: Path, skipped: list) -> Iterator[Candidate]:
-    """A peer for every bundle's shape; PaddleNLP's dynamic model for the first bundle's only."""
-    exports: list[tuple[Candidate, Job]] = []
-    for peer in config.peers:
-        precisions = [name for name in config.precisions or ("fp32",) if name in PEER_PRECISIONS[peer]] or ["fp32"]
-        for number, (name, (path, manifest)) in enumerate(bundles.items()):
-            if peer == "paddle_dynamic" and number:
+def _peers(config: BenchConfig, bundles: Bundles, scratch: Path, skipped: list[dict[str, str]]) -> Iterator[Candidate]:
+    """Every peer of every bundle's shape, or of the first bundle's only."""
+    jobs: list[tuple[Candidate, Job]] = []
+    for name in config.peers:
+        peer = PEERS[name]
+        precisions = tuple(wanted for wanted in config.precisions or () if wanted in peer.precisions) or ("fp32",)
+        for number, (bundle, (path, manifest)) in enumerate(bundles.items()):
+            if peer.first_only and number:
                 continue
-            mine = [Candidate(name, str(path), peer, precision) for precision in precisions]
+            mine = [Candidate(bundle, str(path), name, precision) for precision in precisions]
             try:
                 shape, sub_model = described(manifest, str(path))
             except UserError as error:
                 skipped += [_skip(candidate, str(error)) for candidate in mine]
                 continue
-            if peer == "paddle_dynamic":
+            if peer.write is None:
                 yield from mine
                 continue
-            prefix, tuned = str(scratch / f"{peer}-{number}"), peer == "hugging_face_tuned"
-            job = Job(shape, sub_model, prefix, tuple(precisions), config.device == "gpu", tuned)
-            exports += [(candidate, job) for candidate in mine]
-    yield from _exported(exports, skipped)
+            job = Job(name, shape, sub_model, str(scratch / f"{name}-{number}"), precisions, config.device == "gpu")
+            jobs += [(candidate, job) for candidate in mine]
+    for write in dict.fromkeys(PEERS[job.peer].write for _, job in jobs):
+        yield from _written([(candidate, job) for candidate, job in jobs if PEERS[job.peer].write == write], skipped)
 
 
-def _exported(exports: Sequence[tuple[Candidate, Job]], skipped: list) -> Iterator[Candidate]:
-    if not exports:
-        return
-    jobs = list({job.prefix: job for _, job in exports}.values())
-    logger.info("exporting %d peer(s) from PyTorch", len(jobs))
+def _written(wanted: Sequence[tuple[Candidate, Job]], skipped: list[dict[str, str]]) -> Iterator[Candidate]:
+    """The candidates with the files that their peers' one `write` makes."""
+    jobs = list({job.prefix: job for _, job in wanted}.values())
+    write = PEERS[jobs[0].peer].write
+    assert write is not None  # or there were no job
+    logger.info("exporting %d peer(s)", len(jobs))
     try:
-        answers = dict(zip((job.prefix for job in jobs), export_hugging_face(jobs)))
+        answers = dict(zip((job.prefix for job in jobs), write(jobs)))
     except UserError as error:
-        skipped += [_skip(candidate, str(error)) for candidate, _ in exports]
+        skipped += [_skip(candidate, str(error)) for candidate, _ in wanted]
         return
-    for candidate, job in exports:
+    for candidate, job in wanted:
         answer = answers[job.prefix]
-        logger.info(
-            "%s of %s in %s: fused %s", candidate.backend, candidate.bundle, candidate.precision, answer["fused"]
-        )
-        yield replace(candidate, file=answer["files"][candidate.precision])
+        logger.info("%s of %s in %s: fused %s", candidate.backend, candidate.bundle, candidate.precision, answer.fused)
+        yield replace(candidate, file=answer.files[candidate.precision])
 
 
 def thread_counts(config: BenchConfig) -> tuple[int, ...]:

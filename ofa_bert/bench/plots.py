@@ -73,12 +73,12 @@ def trade_off_plot(rows: Sequence[Row], path: Path) -> bool:
         axis.set(title=f"batch {batch} x {length} tokens, {_count(threads, 'thread')}", xlabel="median milliseconds")
         _log_scale(axis)
     axes[0].set_ylabel(scored[0]["score_name"] or "score")
-    handles = [pyplot.Rectangle((0, 0), 1, 1, color=f"C{number}", label=name) for number, name in enumerate(bundles)]
+    handles = [plt.Rectangle((0, 0), 1, 1, color=f"C{number}", label=name) for number, name in enumerate(bundles)]
     handles += [
-        pyplot.Line2D([], [], marker=MARKERS[i % len(MARKERS)], linestyle="", color="0.3", label=" ".join(engine))
+        plt.Line2D([], [], marker=MARKERS[i % len(MARKERS)], linestyle="", color="0.3", label=" ".join(engine))
         for i, engine in enumerate(engines)
     ]
-    handles.append(pyplot.Line2D([], [], color="0.6", linewidth=1, label="best score within a time"))
+    handles.append(plt.Line2D([], [], color="0.6", linewidth=1, label="best score within a time"))
     figure.legend(handles=handles, loc="outside right center", fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from ofa_bert.bench.peers.base import Opening
+from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.errors import RunError
+from ofa_bert.runtime.backends.base import Ids
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.opening import Backend, open_model
 from ofa_bert.system import child_process
@@ -29,13 +32,13 @@ class Candidate:
 
     bundle: str  # its short name
     path: str
-    backend: str  # of opening.BACKENDS, or of config.PEERS
+    backend: str  # of opening.BACKENDS, or a peer of peers.registry
     precision: str
     file: str = ""  # a peer's ONNX model
 
     @property
     def is_peer(self) -> bool:
-        return self.backend in _PEERS
+        return self.backend in PEERS
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,10 @@ class Setup:
 def open_candidate(candidate: Candidate, setup: Setup) -> Backend:
     """UserError with the cure when it cannot be opened here."""
     if candidate.is_peer:
-        return _PEERS[candidate.backend](candidate, setup)
+        file = Path(candidate.file) if candidate.file else None
+        manifest = read_manifest(candidate.path)
+        how = Opening(manifest, file, candidate.precision, setup.device, setup.threads)
+        return PEERS[candidate.backend].open(how)
     batches, lengths = sorted(setup.batches), sorted(setup.lengths)
     profile = Profile(
         (1, batches[len(batches) // 2], batches[-1]),
@@ -63,27 +69,7 @@ def open_candidate(candidate: Candidate, setup: Setup) -> Backend:
     )
 
 
-def _open_hugging_face(candidate: Candidate, setup: Setup) -> Backend:
-    from ofa_bert.bench.peers import open_hugging_face
-
-    tuned = candidate.backend == "hugging_face_tuned"
-    return open_hugging_face(Path(candidate.file), candidate.precision, setup.device, setup.threads, tuned)
-
-
-def _open_paddle_dynamic(candidate: Candidate, setup: Setup) -> Backend:
-    from ofa_bert.bench.peers import open_paddle_dynamic
-
-    return open_paddle_dynamic(read_manifest(candidate.path), setup.device, setup.threads)
-
-
-_PEERS = {
-    "hugging_face": _open_hugging_face,
-    "hugging_face_tuned": _open_hugging_face,
-    "paddle_dynamic": _open_paddle_dynamic,
-}
-
-
-def tokens(batch: int, length: int, pad_token_id: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def tokens(batch: int, length: int, pad_token_id: int, seed: int = 0) -> tuple[Ids, Ids]:
     """input_ids and token_type_ids, int64 [B, T], without padding. Small ids are in every vocabulary."""
     ids = np.setdiff1d(np.arange(20), [pad_token_id])
     input_ids = np.random.default_rng(seed).choice(ids, (batch, length)).astype(np.int64)  # [B, T]

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ofa_bert.errors import UserError
-from ofa_bert.exits.policy import CRITERIA, MODES, Policy, check_threshold
+from ofa_bert.exits.criteria.registry import CRITERIA
+from ofa_bert.exits.policy import MODES, Policy, check_threshold
 from ofa_bert.exits.token_table import TokenTable, read_table
 
 FOLDER = "exits"  # inside the bundle; also the key in its manifest
@@ -137,7 +138,8 @@ def plan_of(
 def _given(
     entry: Mapping[str, Any], chosen: Any, num_labels: int, threshold: float | str, criterion: str | None
 ) -> Policy:
-    own = Policy.from_json(chosen["policy"]) if chosen else Policy(entry["criterion"], 0.0)
+    exits = len(entry["layers"]) - 1
+    own = Policy.from_json(chosen["policy"]) if chosen else Policy.never_leaves(exits, entry["criterion"])
     criterion = criterion or own.criterion
     if criterion not in CRITERIA:
         raise UserError(f"exit_criterion {criterion}: must be one of {', '.join(CRITERIA)}")
@@ -147,7 +149,7 @@ def _given(
         raise UserError(f"exit threshold {threshold!r}: must be a number or {FROM_POLICY}") from None
     if not number == number:
         raise UserError(f"exit threshold {threshold}: must be a number or {FROM_POLICY}")
-    check_threshold(criterion, number, num_labels, len(entry["layers"]) - 1)
+    check_threshold(criterion, number, num_labels, exits)
     return Policy(criterion, number, own.tolerance)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import read_json, write_json_atomic
+from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.files.reading import read_json
+from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 FORMAT = 1
+_MOST_MS = 1e9  # eleven days
 
 
 @dataclass(frozen=True)
@@ -85,16 +89,19 @@ class LatencyTable:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> LatencyTable:
-        tables = [
-            {int(count): float(ms) for count, ms in sorted(value[name].items(), key=lambda item: int(item[0]))}
-            for name in ("heads_ms", "ffn_ms")
-        ]
-        shape = ModelShape.from_json(value["shape"])
-        base, layer = float(value["base_ms"]), float(value["layer_ms"])
-        exits = ExitCost(**value["exits"]) if value.get("exits") else None
-        outgrown = {float(share): float(ms) for share, ms in value.get("outgrown_ms", {}).items()}
-        measured = tuple(value["measured"])
-        return cls(shape, base, layer, *tables, value["setting"], value["error"], measured, exits, outgrown)
+        tables = [_costs(value[name], _count) for name in ("heads_ms", "ffn_ms")]
+        if not all(tables):
+            raise ValueError("no heads or no neurons were measured")
+        shape = ModelShape.from_json({name: _count(size) for name, size in value["shape"].items()})
+        base, layer = _ms(value["base_ms"]), _ms(value["layer_ms"])
+        exits = value.get("exits")
+        if exits:
+            numbers = {name: _ms(number) for name, number in exits.items() if name != "head"}
+            exits = ExitCost(head=str(exits["head"]), **numbers)
+        outgrown = _costs(value.get("outgrown_ms", {}), _ms)
+        measured = tuple(dict(row) for row in value["measured"])
+        setting, error = ({**value[name]} for name in ("setting", "error"))
+        return cls(shape, base, layer, *tables, setting, error, measured, exits or None, outgrown)
 
     def save(self, path: str | Path) -> None:
         write_json_atomic(path, self.to_json())
@@ -102,13 +109,14 @@ class LatencyTable:
     @classmethod
     def load(cls, path: str | Path) -> LatencyTable:
         """UserError when the file is no latency table."""
-        value = read_json(path)
+        value = read_json(path)  # the error of a table from one model is NaN
         try:
             if value["format"] != FORMAT:
-                raise UserError(f"{path}: latency table of format {value['format']}; measure it again")
+                raise UserError(f"{path}: latency table of format {shown(value['format'])}; measure it again")
             return cls.from_json(value)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UserError(f"{path}: is no latency table ({error!r}); python -m ofa_bert latency makes one") from error
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {shown(str(error))}"
+            raise UserError(f"{path}: is no latency table ({reason}); python -m ofa_bert latency makes one") from error
 
     def check_shape(self, shape: ModelShape, path: str) -> None:
         """UserError when the table was measured for models of other sizes."""
@@ -117,6 +125,27 @@ class LatencyTable:
         other = [f"{name} {own[name]}, not {wanted[name]}" for name in names if own[name] != wanted[name]]
         if other:
             raise UserError(f"{path}: was measured for a model with {'; '.join(other)}; measure one for this model")
+
+
+def _costs(value: Mapping[str, Any], key: Any) -> dict[Any, float]:
+    """What JSON keeps as {"12": ms}, in the order of its numbers."""
+    return dict(sorted((key(_number(name)), _ms(ms)) for name, ms in value.items()))
+
+
+def _number(text: str) -> int | float:
+    return float(text) if "." in text or "e" in text else int(text)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 1 << 31:
+        raise ValueError(f"{shown(value)} is no number of heads, neurons or layers")
+    return value
+
+
+def _ms(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > _MOST_MS:
+        raise ValueError(f"{shown(value)} is no number of milliseconds")
+    return float(value)
 
 
 def weights_beyond(shape: ModelShape, model: SubModelConfig, shares: Sequence[float]) -> np.ndarray:

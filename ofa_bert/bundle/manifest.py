@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import finish_replacement, read_json
+from ofa_bert.files.atomic import finish_replacement
+from ofa_bert.files.reading import read_json
 
 FORMAT = 2
 MANIFEST = "manifest.json"

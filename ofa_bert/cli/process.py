@@ -7,45 +7,75 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ofa_bert.cli.parser import as_flags
 from ofa_bert.errors import UserError
+from ofa_bert.files import lock
 from ofa_bert.models import device
-from ofa_bert.system import environment
+from ofa_bert.reporting import shown_path
+from ofa_bert.system import environment, interrupts
 
 logger = logging.getLogger(__name__)
 
-INTERRUPTED = 130
+INTERRUPTED, TERMINATED = 130, 143
+RESUME = "--resume continues from the newest checkpoint"
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM, errno.ENAMETOOLONG, errno.EIO)
 
 
 def run_command(
-    work: Callable[[Sequence[str] | None], None], argv: Sequence[str] | None = None, resumable: bool = True
+    work: Callable[[Sequence[str] | None], None],
+    argv: Sequence[str] | None = None,
+    resumable: bool = True,
+    hint: str | None = None,
 ) -> int:
     """Call `work(argv)` and return the exit code: 0; 2 for a user's mistake; 1 for a run that failed; 130 for Ctrl-C.
 
+    SIGTERM gives 143. `hint` says how an interrupted command goes on; default: by --resume when it is `resumable`.
     Errors of the program itself keep their stack trace: they are ours to mend.
     """
     _log_to_stderr()
-    done = environment.prepare()
-    logger.info("environment: %s", "; ".join(done))
-    try:
-        with logging_redirect_tqdm([logging.getLogger("ofa_bert")]):
-            work(argv)
-    except UserError as error:
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        hint = "; --resume continues from the newest checkpoint" if resumable else ""
-        return _fail(f"interrupted{hint}", INTERRUPTED)
-    except MemoryError:
-        return _fail("out of memory; try a smaller --batch_size or --max_seq_length", 1)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-            return _fail(f"{error.filename or 'a file'}: {error.strerror}", 1)
-        raise
-    return _done()
+    hint = (RESUME if resumable else "") if hint is None else hint
+    with interrupts.handled():
+        try:
+            done = environment.prepare()
+            logger.info("environment: %s", "; ".join(done))
+            with logging_redirect_tqdm([logging.getLogger("ofa_bert")]):
+                work(argv)
+            return _done()
+        except BaseException as error:
+            told = _told(error, hint)
+            if told is None:
+                raise
+            return _fail(*told)
+        finally:
+            lock.release_all()
+
+
+def _told(error: BaseException, hint: str) -> tuple[str, int] | None:
+    """(line, exit code) of an error that needs no stack trace; None for one of ours."""
+    # What other code made of an interrupt, or what went wrong because of it, is still the interrupt.
+    kind = type(error) if isinstance(error, KeyboardInterrupt) else interrupts.pending()
+    if kind is not None:
+        interrupts.ignore()
+        by_term = issubclass(kind, interrupts.Terminated)
+        word, code = ("terminated", TERMINATED) if by_term else ("interrupted", INTERRUPTED)
+        return f"{word}; {hint}" if hint else word, code
+    if isinstance(error, UserError):
+        return str(error), error.exit_code
+    if isinstance(error, MemoryError):
+        return "out of memory; try a smaller --batch_size or --max_seq_length", 1
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return f"{shown_path(error.filename or 'a file')}: {error.strerror}", 1
+    return None
+
+
+def leave(code: int) -> NoReturn:
+    """End the process of a script; a signal while Python takes itself down no longer matters."""
+    interrupts.ignore()
+    sys.exit(code)
 
 
 def begin(config: Any) -> Any:
@@ -59,6 +89,7 @@ def begin(config: Any) -> Any:
     from ofa_bert.training import distributed
 
     distributed.start(config.device)
+    interrupts.renew()
     return datasets
 
 
@@ -68,6 +99,7 @@ def _done() -> int:
         # Everything is written, and Paddle's threads for gloo now and then abort the process while it is taken down.
         sys.stdout.flush()
         sys.stderr.flush()
+        lock.release_all()
         os._exit(0)
     return 0
 

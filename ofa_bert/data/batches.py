@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Example
 
@@ -47,31 +50,45 @@ class Batch:
     index: np.ndarray  # [B] int64, positions in the data set
 
 
-def encode(examples: Sequence[Example], tokenizer, max_seq_length: int, progress: bool = True) -> Encoded:
-    """Tokenize with a PaddleNLP tokenizer; of a pair, the longer text is cut first."""
+def encode(
+    examples: Sequence[Example], tokenizer: TextTokenizer | Any, max_seq_length: int, progress: bool = True
+) -> Encoded:
+    """Tokenize, by PaddleNLP where it has to be its tokenizer; of a pair, the longer text is cut first."""
     input_ids: list[np.ndarray] = []
     token_type_ids: list[np.ndarray] = []
-    bar = tqdm(total=len(examples), desc="tokenize", unit="ex", disable=not progress)
-    with bar, warnings.catch_warnings():
-        # PaddleNLP's warning at every pair that is cut, as was asked for.
-        warnings.filterwarnings("ignore", "Be aware, overflowing tokens")
+    cut = tokenizer.encode if isinstance(tokenizer, TextTokenizer) else partial(_by_paddlenlp, tokenizer)
+    with tqdm(total=len(examples), desc="tokenize", unit="ex", disable=not progress) as bar:
         for start in range(0, len(examples), _CHUNK):
-            chunk = examples[start : start + _CHUNK]
-            pairs = [example.text_pair for example in chunk]
-            tokens = tokenizer(
-                [example.text for example in chunk],
-                text_pair=None if pairs[0] is None else pairs,
-                max_length=max_seq_length,
-                truncation="longest_first",
-                return_token_type_ids=True,  # RoBERTa's tokenizer leaves them out by default
-                return_attention_mask=False,
-            )
-            input_ids += [np.asarray(ids, dtype=np.int64) for ids in tokens["input_ids"]]
-            token_type_ids += [np.asarray(ids, dtype=np.int64) for ids in tokens["token_type_ids"]]
-            bar.update(len(chunk))
+            ids, types = cut(texts_of(examples[start : start + _CHUNK]), max_seq_length)
+            input_ids += ids
+            token_type_ids += types
+            bar.update(len(ids))
     regression = any(isinstance(example.label, float) for example in examples)
     labels = np.asarray([example.label for example in examples], dtype=np.float32 if regression else np.int64)
     return Encoded(input_ids, token_type_ids, labels)
+
+
+def texts_of(examples: Iterable[Example]) -> list[Text]:
+    """What is cut: a text, or a pair of them."""
+    return [example.text if example.text_pair is None else (example.text, example.text_pair) for example in examples]
+
+
+def _by_paddlenlp(tokenizer: Any, texts: Sequence[Text], limit: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    pair = not isinstance(texts[0], str)
+    with warnings.catch_warnings():
+        # PaddleNLP's warning at every pair that is cut, as was asked for.
+        warnings.filterwarnings("ignore", "Be aware, overflowing tokens")
+        tokens = tokenizer(
+            [text[0] for text in texts] if pair else list(texts),
+            text_pair=[text[1] for text in texts] if pair else None,
+            max_length=limit,
+            truncation="longest_first",
+            return_token_type_ids=True,  # RoBERTa's tokenizer leaves them out by default
+            return_attention_mask=False,
+        )
+    keys = ("input_ids", "token_type_ids")
+    ids, types = ([np.asarray(row, dtype=np.int64) for row in tokens[key]] for key in keys)
+    return ids, types
 
 
 def held_out_count(n: int, share: float) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ofa_bert.data.examples import check_labels, label_reader, label_values, number_in, read_examples
+from ofa_bert.data.examples import check_labels, label_reader, label_values, read_examples
+from ofa_bert.data.label_kind import find_classes
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shortened
 from ofa_bert.tasks.glue import glue_task, is_glue
 from ofa_bert.tasks.task import CLASS_METRICS, REGRESSION_METRICS, Datasets, Task
 
@@ -28,7 +28,7 @@ def read_own_files(task_name, files, text_columns, label_column, labels, regress
     if len(text_columns) not in (1, 2):
         raise UserError(f"text_columns {list(text_columns)}: give one column, or two for sentence pairs")
     if labels is None:
-        labels = _find_labels(train, label_column, regression)
+        labels = find_classes(train, label_column, label_values(train, label_column), regression)
     metrics = glue.metrics if glue else CLASS_METRICS if labels else REGRESSION_METRICS
     name = glue.name if glue else task_name or "custom"
     task = Task(name, tuple(labels), metrics, text_columns)
@@ -45,39 +45,6 @@ def _default_text(table: Table) -> tuple[str, ...]:
         if set(names) <= set(table.header):
             return names
     raise UserError(
-        f"{table.path}: which of the columns {list(table.header)} hold the text? Name them with --text_columns;"
-        " if there is no header, count columns from 0: --text_columns 0 --label_column 1"
+        f"{table.path}: which of the columns {list(table.header)} hold the text{table.other_separator()}? "
+        "Name them with --text_columns; if there is no header, count columns from 0: --text_columns 0 --label_column 1"
     )
-
-
-def _find_labels(table: Table, label_column: str, regression: bool | None) -> tuple[str, ...]:
-    """The sorted classes of the training data, or () for regression."""
-    values = label_values(table, label_column)
-    if _is_regression(table, values) if regression is None else regression:
-        return ()
-    classes = {value for _, value in values}
-    too_many = regression is None and len(classes) > max(20, len(values) // 2)
-    if len(classes) < 2 or too_many:
-        raise UserError(
-            f"{table.path}: column {label_column!r} holds {len(classes)} different label(s) in {len(values)} "
-            "rows; is it the label column?"
-        )
-    if all(value.isdecimal() for value in classes):
-        return tuple(sorted(classes, key=lambda value: (int(value), value)))
-    return tuple(sorted(classes))
-
-
-def _is_regression(table: Table, values: list[tuple[int, str]]) -> bool:
-    """All labels are numbers, and there are more than 20 different ones or one that is not whole.
-
-    When nine of ten are such numbers, the odd one is an error and not a class.
-    """
-    numbers = [number for _, value in values for number in [number_in(value)] if number is not None]
-    measured = len(set(numbers)) > 20 or any(not number.is_integer() for number in numbers)
-    if measured and len(values) > len(numbers) >= 0.9 * len(values):
-        line, value = next((line, value) for line, value in values if number_in(value) is None)
-        raise UserError(
-            f"{table.path}:{line}: label {shortened(value)} is not a number, though {len(numbers)} of "
-            f"{len(values)} labels are; correct it"
-        )
-    return measured and len(numbers) == len(values)

@@ -1,11 +1,14 @@
-"""Token ids kept beside a run's output, so that a sentence is tokenized once for all runs that write there."""
+"""Token ids kept beside a run's output, so that a sentence is tokenized once for all runs that write there.
+
+A file is the SHA-256 of what follows, and the arrays: one changed byte is found, and costs time only.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +16,14 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.data.batches import Encoded, encode
+from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
 from ofa_bert.files.atomic import keep
 from ofa_bert.tasks.task import Example
 
 logger = logging.getLogger(__name__)
 
 DIRECTORY = "token_cache"  # in the output directory of a run
+_DIGEST = hashlib.sha256().digest_size
 
 
 def encode_once(
@@ -28,7 +33,7 @@ def encode_once(
 
     A cache in `directory` that cannot be read or written costs time, never the run.
     """
-    path = directory / f"{_key(examples, tokenizer, max_seq_length)}.npz"
+    path = directory / f"{_key(examples, tokenizer, max_seq_length)}.ids"
     found = _read(path, len(examples))
     if found is None:
         found = encode(examples, tokenizer, max_seq_length, progress)
@@ -38,8 +43,11 @@ def encode_once(
 
 def _key(examples: Sequence[Example], tokenizer: Any, max_seq_length: int) -> str:
     """SHA-256 over everything that decides the ids. Paths are left out: a moved vocabulary is the same vocabulary."""
-    settings = {name: str(value) for name, value in tokenizer.init_kwargs.items() if not name.endswith("_file")}
-    about = [type(tokenizer).__name__, max_seq_length, settings, sorted(tokenizer.get_vocab().items())]
+    if isinstance(tokenizer, TextTokenizer):
+        about = [max_seq_length, tokenizer.digest]
+    else:
+        settings = {name: str(value) for name, value in tokenizer.init_kwargs.items() if not name.endswith("_file")}
+        about = [type(tokenizer).__name__, max_seq_length, settings, sorted(tokenizer.get_vocab().items())]
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     for example in examples:
         digest.update(json.dumps([example.text, example.text_pair, example.label]).encode())
@@ -48,15 +56,21 @@ def _key(examples: Sequence[Example], tokenizer: Any, max_seq_length: int) -> st
 
 def _read(path: Path, count: int) -> Encoded | None:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            ends = np.cumsum(arrays["lengths"])[:-1]
-            ids, types = np.split(arrays["input_ids"], ends), np.split(arrays["token_type_ids"], ends)
-            found = Encoded(ids, types, arrays["labels"])
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        logger.warning("%s: unusable (%s); tokenizing again", path, error)
+    except OSError as error:
+        logger.warning("%s: cannot be read (%s); tokenizing again", path, error)
         return None
+    digest, arrays_file = content[:_DIGEST], content[_DIGEST:]
+    if hashlib.sha256(arrays_file).digest() != digest:
+        logger.warning("%s: damaged; tokenizing again", path)
+        return None
+    # It is what was written, so it needs no further look.
+    with np.load(io.BytesIO(arrays_file), allow_pickle=False) as arrays:
+        ends = np.cumsum(arrays["lengths"])[:-1]
+        ids, types = np.split(arrays["input_ids"], ends), np.split(arrays["token_type_ids"], ends)
+        found = Encoded(ids, types, arrays["labels"])
     if not len(found.input_ids) == len(found.labels) == count:
         logger.warning("%s: holds other sentences; tokenizing again", path)
         return None
@@ -64,10 +78,13 @@ def _read(path: Path, count: int) -> Encoded | None:
 
 
 def _write(path: Path, encoded: Encoded) -> None:
-    arrays = {
-        "input_ids": np.concatenate(encoded.input_ids),
-        "token_type_ids": np.concatenate(encoded.token_type_ids),
-        "lengths": np.asarray([len(row) for row in encoded.input_ids]),
-        "labels": encoded.labels,
-    }
-    keep(path, lambda file: np.savez(file, **arrays))
+    content = io.BytesIO()
+    np.savez(
+        content,
+        input_ids=np.concatenate(encoded.input_ids),
+        token_type_ids=np.concatenate(encoded.token_type_ids),
+        lengths=np.asarray([len(row) for row in encoded.input_ids]),
+        labels=encoded.labels,
+    )
+    digest = hashlib.sha256(content.getvalue()).digest()
+    keep(path, lambda file: file.write(digest + content.getvalue()) and None)

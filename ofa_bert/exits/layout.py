@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ofa_bert.exits.policy import FOR_REGRESSION
+from ofa_bert.exits.criteria import registry
 from ofa_bert.submodels.values import SubModelConfig
 
 EXITS = "exits"  # the key in ofa_config.json, and exits.safetensors
@@ -35,6 +35,4 @@ class ExitLayout:
 
 def default_criterion(training: str, num_labels: int) -> str:
     """What a threshold is compared with unless the user says: by how the exits were trained, and for what."""
-    if num_labels == 1:
-        return FOR_REGRESSION[0]
-    return "normalised" if training == "geep" else "entropy"
+    return registry.default(training, num_labels == 1).name

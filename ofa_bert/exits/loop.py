@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ofa_bert.exits.policy import Policy, State, fresh
+from ofa_bert.exits.criteria.base import State, fresh
+from ofa_bert.exits.policy import Policy
 
 POOL_BATCHES = 8
 Item = TypeVar("Item")

@@ -12,7 +12,9 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import MODES, Policy
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
-from ofa_bert.files.atomic import EXIT_POLICY, read_json
+from ofa_bert.files.atomic import EXIT_POLICY
+from ofa_bert.files.reading import read_json
+from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
 
@@ -61,18 +63,19 @@ def read_policy(
     about = read_json(path)
     layers = list(layers)
     try:
-        Policy.from_json(about["policy"])
+        if not np.isfinite(Policy.from_json(about["policy"]).threshold):
+            raise ValueError
         own = about["layers"], about["exits"], about["sub_model"], about["task"]["name"]
         if about["mode"] not in MODES or not set(about["ask"]) <= set(range(len(layers) - 1)):
             raise ValueError
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"`exit_policy` {path}: is no {EXIT_POLICY} of python -m ofa_bert exits") from None
     wanted = layers, layout.to_json(), sub_model.to_json(), task.name
     for what, has, needs in zip(("layers", "exits", "sub-model", "task"), own, wanted):
         if has != needs:
             raise UserError(
-                f"`exit_policy` {path}: was chosen for the {what} {has}, this model has {needs}; choose one for this"
-                " model with python -m ofa_bert exits and the same `width_mult` and `depth_mult`"
+                f"`exit_policy` {path}: was chosen for the {what} {shown(has)}, this model has {shown(needs)}; choose"
+                " one for this model with python -m ofa_bert exits and the same `width_mult` and `depth_mult`"
             )
     table = path.with_name(TABLE)
     found = _table(table, layers, vocab_size, kept_tokens) if table.is_file() else None

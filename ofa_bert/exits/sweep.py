@@ -10,28 +10,21 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.outputs import Outputs
-from ofa_bert.exits.policy import Policy, first_exits, saving, uncertainty
+from ofa_bert.exits.policy import Policy, first_exits, saving
 from ofa_bert.reporting import pyplot
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 
-_CANDIDATES = 400
 _WORTH = 0.01  # of the samples; a head costs about so much of a layer's time, more when batches are small
 
 
 def policies(criterion: str, tolerance: float, outputs: Outputs, count: int) -> list[Policy]:
     """About `count` policies from no early exit on, spread evenly over the layers that they save on these outputs."""
-    exits = len(outputs.layers) - 1
-    if criterion == "patience":
-        return [Policy(criterion, float(patience), tolerance) for patience in range(exits, 0, -1)]
-    never = Policy(criterion, 0.0, tolerance)
-    values = uncertainty(criterion, outputs.logits[:-1], outputs.certainty)
-    # Midway between two samples that were seen: the next sample's rounding does not decide.
-    quantiles = np.unique(np.quantile(values, np.linspace(0, 1, _CANDIDATES)))
-    between = (quantiles[1:] + quantiles[:-1]) / 2
-    candidates = [Policy(criterion, float(value), tolerance) for value in between if value > 0]
-    if criterion != "entropy":
-        candidates.append(Policy(criterion, 1.0, tolerance))
+    never = Policy.never_leaves(len(outputs.layers) - 1, criterion, tolerance)
+    found = never.rule.seen(outputs.logits[:-1], outputs.certainty)
+    candidates = [Policy(criterion, value, tolerance) for value in found]
+    if never.rule.counts:
+        return [never, *candidates]
     means = [_mean_layers(policy, outputs) for policy in candidates]
     chosen = [never]
     for wanted in np.linspace(outputs.layers[-1], min(means, default=0), count)[1:]:
@@ -49,10 +42,10 @@ def _mean_layers(policy: Policy, outputs: Outputs) -> float:
 def worth_asking(policy: Policy, outputs: Outputs) -> tuple[int, ...]:
     """The places of exits that enough samples leave at to pay for asking all who pass; whoever else left goes on.
 
-    Patience counts every exit, so it asks all of them.
+    A criterion that counts exits asks all of them.
     """
     exits = len(outputs.layers) - 1
-    if policy.criterion == "patience":
+    if policy.rule.counts:
         return () if policy.never(exits) else tuple(range(exits))
     left = np.bincount(first_exits(policy, outputs.logits, outputs.certainty), minlength=exits + 1)
     return tuple(np.flatnonzero(left[:-1] >= _WORTH * left.sum()).tolist())

@@ -22,10 +22,10 @@ from ofa_bert.data.batches import eval_batches
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.policy_file import read_policy
-from ofa_bert.export.checks import BATCH, Data, Judge, Probe
+from ofa_bert.export.checks import BATCH, Data, ExportCheck, Probe
 from ofa_bert.export.exits import add_exits
 from ofa_bert.export.static import save_static
-from ofa_bert.export.tokenizer import write_fast_tokenizer
+from ofa_bert.export.tokenizer import write_tokenizer
 from ofa_bert.export.variants import Exporter, check_plan, plan
 from ofa_bert.files.atomic import atomic_directory, write_json_atomic
 from ofa_bert.models.encoder import backbone, longest_input, model_type_of
@@ -76,7 +76,7 @@ def export_bundle(
         policy = read_policy(exit_policy, record.sub_model, record.task, exits.layout, layers, vocab_size, kept_tokens)
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
         probes = _probes(model, max_seq_length) + _sentences(model, data)
-        judge = Judge(model, probes, tolerance, data, max_drop)
+        judge = ExportCheck(model, probes, tolerance, data, max_drop)
         exporter = Exporter(model, bundle, judge)
         save_static(model, bundle)
         reports = []
@@ -84,7 +84,6 @@ def export_bundle(
             reports.append(exporter.add(name))
             logger.info("%s", _line(reports[-1]))
         written = {} if exits is None else {EXITS: add_exits(exporter, exits, names, record, policy)}
-        tokenizer.save_pretrained(str(bundle))
         manifest = {
             "format": FORMAT,
             "kind": "bundle",
@@ -97,7 +96,7 @@ def export_bundle(
             # Precisions that are computed from another model's files.
             "computed": [report for report in reports if report["precision"] == "bf16"],
             **written,
-            "tokenizer": write_fast_tokenizer(tokenizer, bundle, data.texts if data else ()),
+            "tokenizer": write_tokenizer(tokenizer, bundle, data.texts if data else ()),
             "versions": versions(),
         }
         sizes = {path: path.stat().st_size for path in sorted(bundle.rglob("*")) if path.is_file()}

@@ -16,7 +16,7 @@ from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.data.batches import Batch
-from ofa_bert.export.onnx.writer import linear_inputs, quantize, residual_sums
+from ofa_bert.export.onnx.writer import FACTOR_LIMIT, linear_inputs, quantize, residual_sums
 from ofa_bert.models.encoder import backbone, encoder_layers
 from ofa_bert.system import environment
 
@@ -25,14 +25,14 @@ _CLIPS = 0.87 ** np.arange(20)  # shares of the largest value: 1 down to 0.07
 
 
 @dataclass(frozen=True)
-class Traffic:
+class ActivationSample:
     """`rows`: a sample [ROWS, H] of what enters each linear layer; `peaks`: the largest magnitude in each tensor."""
 
     rows: Mapping[str, np.ndarray]
     peaks: Mapping[str, float]
 
 
-def observe(model: nn.Layer, onnx_model: Path, batches: Iterable[Batch]) -> Traffic:
+def observe(model: nn.Layer, onnx_model: Path, batches: Iterable[Batch]) -> ActivationSample:
     """Run the portable float32 graph of `model` over batches and note what flows; padding is left out."""
     import onnx
     import onnxruntime
@@ -59,7 +59,7 @@ def observe(model: nn.Layer, onnx_model: Path, batches: Iterable[Batch]) -> Traf
             peaks[name] = max(peaks[name], float(np.abs(tokens).max(initial=0.0)))
             if name in kept or name in entering:
                 _keep(kept, name, tokens, places)
-    return Traffic({name: rows[: min(seen, ROWS)] for name, rows in kept.items()}, peaks)
+    return ActivationSample({name: rows[: min(seen, ROWS)] for name, rows in kept.items()}, peaks)
 
 
 def _places(rng: np.random.Generator, seen: int, count: int) -> np.ndarray:
@@ -74,7 +74,7 @@ def _keep(kept: dict[str, np.ndarray], name: str, tokens: np.ndarray, places: np
     rows[places[taken]] = tokens[taken]
 
 
-def choose_scales(model: nn.Layer, traffic: Traffic) -> dict[str, float]:
+def choose_scales(model: nn.Layer, traffic: ActivationSample) -> dict[str, float]:
     """The INT8 scale of each tensor that enters a linear layer, by the error in that layer's output."""
     scales = {}
     for index, layer in enumerate(encoder_layers(model)):
@@ -94,7 +94,7 @@ def choose_scales(model: nn.Layer, traffic: Traffic) -> dict[str, float]:
 
 def best_scale(rows: np.ndarray, peak: float, weight: np.ndarray, clips: Sequence[float] = _CLIPS) -> float:
     """The scale for `rows` [N, in] that leaves the least relative error in tokens of rows @ weight, both in INT8."""
-    values, steps = quantize(weight, axis=0)
+    values, steps = quantize(weight, axis=0, most=FACTOR_LIMIT)
     rounded = values * steps  # [in, out]
     wanted = rows @ weight  # [N, out]
     norms = np.maximum((wanted**2).sum(axis=1), 1e-12)  # [N]

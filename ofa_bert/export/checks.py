@@ -40,7 +40,7 @@ class Data:
 
 
 @dataclass
-class Judge:
+class ExportCheck:
     """Compares models with `model`, whose logits on all probes are computed once."""
 
     model: nn.Layer

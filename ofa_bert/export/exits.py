@@ -18,7 +18,7 @@ from ofa_bert.exits.layout import default_criterion
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.policy_file import Chosen
 from ofa_bert.exits.token_table import TABLE
-from ofa_bert.export.checks import Judge
+from ofa_bert.export.checks import ExportCheck
 from ofa_bert.export.exit_parts import write_onnx_parts, write_paddle_parts
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.variants import Exporter
@@ -27,6 +27,7 @@ from ofa_bert.files.weights import write_weights
 from ofa_bert.models.exit_graphs import UpTo, depths
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.models.record import ModelRecord
+from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import Backend, ExitParts, open_part_files
 
 logger = logging.getLogger(__name__)
@@ -97,16 +98,17 @@ def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> 
 class _Reference:
     """What every exit of the dynamic model says of the probes."""
 
-    def __init__(self, judge: Judge, exits: Exits):
+    def __init__(self, judge: ExportCheck, exits: Exits):
         self.judge = judge
         self.ends = depths(judge.model, exits)
-        self._each = [Judge(UpTo(judge.model, exits, end), judge.probes, judge.tolerance) for end in self.ends]
+        self._each = [ExportCheck(UpTo(judge.model, exits, end), judge.probes, judge.tolerance) for end in self.ends]
         self._certainty = [_certainties(judge, exits, end) for end in self.ends[:-1]]
 
     def verdict(self, name: str, kind: Kind, files: Parts) -> dict[str, Any]:
         """How far each exit's logits are off; RunError when too far, as for the whole model."""
-        backend = "paddle_inference" if kind.format == "paddle" else "onnx_runtime"
-        every = ExitPlan(self.ends, Policy("entropy", 0.0), tuple(range(len(self.ends) - 1)))
+        backend = first_for(kind.format, kind.precision, kind.fused, parts=True)
+        early = len(self.ends) - 1
+        every = ExitPlan(self.ends, Policy.never_leaves(early), tuple(range(early)))
         parts = open_part_files(files, backend, every)
         reports = []
         for place, (end, judge) in enumerate(zip(self.ends, self._each)):
@@ -134,7 +136,7 @@ class _Reference:
         return check
 
 
-def _certainties(judge: Judge, exits: Exits, end: int) -> list[np.ndarray]:
+def _certainties(judge: ExportCheck, exits: Exits, end: int) -> list[np.ndarray]:
     graph = UpTo(judge.model, exits, end)
     with paddle.no_grad():
         return [graph.step(*map(paddle.to_tensor, probe)).certainty.numpy() for probe in judge.probes]

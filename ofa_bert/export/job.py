@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ofa_bert.bundle.manifest import PRECISIONS
 from ofa_bert.data.source import DataSource
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import option
+from ofa_bert.options import option, unused
 from ofa_bert.training.settings import Device
 from ofa_bert.training.supernet.job import MULTIPLIER
 
@@ -60,6 +60,11 @@ class ExportJob:
 
     def problems(self) -> list[str]:
         found = []
+        if not self.data.given:
+            own = ("text_columns", "label_column", "label_kind")
+            found += unused(self, own, "describes `train_file`; give that too")
+        if "int8-static" not in self.precision:
+            found += unused(self, ("calibration_sentences",), "is about `precision` int8-static; ask for that too")
         if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):
             found.append("`sub_model` and `width_mult`/`depth_mult` exclude each other")
         given = {"onnx": self.onnx, "fused": self.fused, "precision": set(self.precision) != {"fp32"}}

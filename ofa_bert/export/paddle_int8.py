@@ -25,21 +25,24 @@ from paddle import nn
 from ofa_bert.bundle.manifest import PARAMETERS, STATIC_PREFIX, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError
-from ofa_bert.export.calibration import Traffic
+from ofa_bert.export.calibration import ActivationSample
 from ofa_bert.export.static import save_static
 from ofa_bert.models.encoder import encoder_layers
+from ofa_bert.system.machine import has_vnni
 
 PRODUCTS = ("matmul_v2", "matmul", "mul")
 
 
 def obstacle() -> str | None:
-    """Why this Paddle cannot make the model; None when it can."""
+    """Why the model cannot be made here; None when it can."""
     if not paddle.__version__.startswith("2."):
         return f"PaddleSlim 2.6 quantizes static models of Paddle 2, this is Paddle {paddle.__version__}"
+    if not has_vnni():
+        return "this processor has no VNNI instructions, so oneDNN's INT8 sums overflow and nothing can be checked here"
     return None
 
 
-def write(model: nn.Layer, target: Path, scales: Mapping[str, float], traffic: Traffic, batch: Batch) -> None:
+def write(model: nn.Layer, target: Path, scales: Mapping[str, float], traffic: ActivationSample, batch: Batch) -> None:
     """Write the quantized static model into the directory `target`.
 
     `scales` are those of `calibration.choose_scales` for `traffic`; `batch` is what PaddleSlim looks at while it

@@ -19,7 +19,8 @@ from ofa_bert.exits.layout import EXITS
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.checks import Data
 from ofa_bert.export.job import ExportJob
-from ofa_bert.files.atomic import read_json
+from ofa_bert.files import lock
+from ofa_bert.files.reading import read_json
 from ofa_bert.models.directories import best_of, load_model, save_model
 from ofa_bert.models.encoder import backbone
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model, load_exits
@@ -36,6 +37,7 @@ from ofa_bert.training.glue_download import download_glue
 logger = logging.getLogger(__name__)
 
 
+@lock.writer("sub_model_output_dir", "static_sub_model", beside=True)
 def deploy(job: ExportJob) -> dict[str, Any]:
     """Write the dynamic sub-model and, on request, its bundle. Returns a summary of what was written."""
     with tempfile.TemporaryDirectory(prefix="ofa-vocabulary-") as home:

@@ -15,10 +15,11 @@ from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import paddle_int8
-from ofa_bert.export.calibration import Traffic, choose_scales, observe
-from ofa_bert.export.checks import Judge
+from ofa_bert.export.calibration import ActivationSample, choose_scales, observe
+from ofa_bert.export.checks import ExportCheck
 from ofa_bert.export.onnx import converter, writer
 from ofa_bert.export.onnx.writer import Form
+from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_files
 
 logger = logging.getLogger(__name__)
@@ -71,7 +72,7 @@ class Forms:
 
     def __init__(self, model: nn.Layer, batches: Callable[[], Sequence[Batch]], folder: Path | None = None):
         self.model, self.batches, self.folder = model, batches, folder
-        self._traffic: Traffic | None = None
+        self._traffic: ActivationSample | None = None
         self._scales: dict[str, float] | None = None
 
     def form(self, name: str) -> Form:
@@ -98,7 +99,7 @@ class Forms:
             )
         return frozenset(beyond)
 
-    def traffic(self) -> Traffic:
+    def traffic(self) -> ActivationSample:
         """What the calibration sentences, or else the probes, send through the model in fp32."""
         if self._traffic is None:
             with tempfile.TemporaryDirectory(dir=self.folder) as name:
@@ -116,7 +117,7 @@ class Forms:
 class Exporter:
     """Writes the models of one bundle, the static one in fp32 being there already."""
 
-    def __init__(self, model: nn.Layer, bundle: Path, judge: Judge):
+    def __init__(self, model: nn.Layer, bundle: Path, judge: ExportCheck):
         self.model, self.bundle, self.judge = model, bundle, judge
         self.forms = Forms(model, judge.batches, bundle.parent)
 
@@ -126,8 +127,7 @@ class Exporter:
         self._write(name, kind)
         place = self.bundle / kind.place
         files = [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
-        backend = {"paddle": "paddle_inference", "onnx": "onnx_runtime"}[kind.format]
-        backend = "openvino" if kind.precision == "bf16" else backend
+        backend = first_for(kind.format, kind.precision, kind.fused)
         report = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
         return {
             "name": name,
@@ -143,7 +143,7 @@ class Exporter:
     def _loader(self, files: list[Path], backend: str, kind: Kind) -> Callable[[], Any]:
         import paddle
 
-        on_gpu = backend == "paddle_inference" and kind.precision == "fp32" and paddle.get_device() != "cpu"
+        on_gpu = kind.format == "paddle" and kind.precision == "fp32" and paddle.get_device() != "cpu"
         return lambda: open_files(files, backend, kind.precision, device="gpu" if on_gpu else "cpu")
 
     def _write(self, name: str, kind: Kind) -> None:

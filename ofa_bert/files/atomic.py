@@ -10,11 +10,12 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files.reading import open_regular
 
 logger = logging.getLogger(__name__)
 
@@ -29,20 +30,10 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def read_json(path: str | Path) -> Any:
-    """The content of a JSON file. UserError when it is missing, not UTF-8 or not JSON."""
-    try:
-        return json.loads(Path(path).read_text("utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:  # UnicodeDecodeError and JSONDecodeError among them
-        raise UserError(f"{path}: not a JSON file ({error})") from error
-
-
 def file_sha256(path: str | Path) -> str:
     """The digest of a file's content, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
@@ -53,13 +44,23 @@ def keep(path: Path, write: Callable[[BinaryIO], None]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
+        with create(temporary) as file:
             write(file)
         os.replace(temporary, path)
     except OSError as error:
         logger.warning("%s: not kept (%s)", path, error)
-        if temporary.exists():
-            temporary.unlink()
+        _discard(temporary)
+
+
+def create(path: str | Path) -> BinaryIO:
+    """A new file of that name, open for writing. OSError when that fails.
+
+    A file, link or pipe that waits there is removed: never written through, never waited for.
+    """
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
 def write_json_atomic(path: str | Path, value: Any) -> None:
@@ -70,19 +71,24 @@ def write_json_atomic(path: str | Path, value: Any) -> None:
 
 def write_text_atomic(path: str | Path, text: str) -> None:
     """The same for any text; it becomes UTF-8, and its line ends stay as they are."""
-    path = Path(path)
+    path, data = Path(path), text.encode("utf-8")
     temporary = path.with_name(f".{path.name}.ofa-new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with create(temporary) as file:
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
         _sync(path.parent)
     except OSError as error:
-        remove(temporary)
+        _discard(temporary)
         raise cannot_write(path, error) from error
+
+
+def _discard(temporary: Path) -> None:
+    with suppress(OSError):  # a directory that has the name is not ours
+        os.unlink(temporary)
 
 
 def cannot_write(path: str | Path, error: OSError) -> RunError:
@@ -126,11 +132,11 @@ def finish_replacement(path: str | Path) -> None:
     """Give `path` its directory when a kill struck between the two renames; readers may call this too."""
     target = _real(path)
     new, old = _new(target), _old(target)
-    if target.exists() or not old.exists():
+    if target.exists() or not _is_directory(old):
         return
     try:
         # `new` was complete and synced before `old` got its name.
-        os.rename(new if new.exists() else old, target)
+        os.rename(new if _is_directory(new) else old, target)
         logger.warning("%s: finished a replacement that was interrupted", target)
     except OSError as error:
         raise cannot_write(target, error) from error
@@ -147,6 +153,10 @@ def _new(target: Path) -> Path:
 
 def _old(target: Path) -> Path:
     return target.with_name(f".{target.name}.ofa-old")
+
+
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()  # a link under one of these names is not ours
 
 
 def _refuse_foreign(target: Path) -> None:
@@ -198,9 +208,9 @@ def _sync(path: Path) -> None:
 def remove(path: Path) -> None:
     """Remove a file or directory that nothing depends on; what cannot be removed is only logged."""
     try:
-        if path.is_dir():
+        if _is_directory(path):
             shutil.rmtree(path)
-        elif path.exists():
+        elif os.path.lexists(path):
             path.unlink()
     except OSError as error:
         logger.warning("%s: left behind: %s", path, error)

@@ -11,7 +11,9 @@ from typing import Any
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import cannot_write
+from ofa_bert.files.reading import open_regular, parse_json
 from ofa_bert.options import changes
+from ofa_bert.reporting import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -45,18 +47,22 @@ class Journal:
         """Every line that was written to its end; the file is cut behind the last of them."""
         if not self.path.exists():
             return []
-        raw = self.path.read_bytes()
+        with open_regular(self.path) as file:
+            raw = file.read()
         end = raw.rfind(b"\n") + 1
         if end < len(raw):
             logger.warning("%s: dropped a last line that was cut short", self.path)
             with open(self.path, "rb+") as file:
                 file.truncate(end)
         try:
-            lines = [json.loads(line) for line in raw[:end].splitlines()]
-            if all("key" in line for line in lines[1:]) and all("settings" in line for line in lines[:1]):
-                return lines
-            raise ValueError("a line without its key")
-        except (ValueError, TypeError) as error:
+            lines = [parse_json(line.decode("utf-8")) for line in raw[:end].splitlines()]
+            if not all(isinstance(line, dict) for line in lines):
+                raise ValueError("a line that is no object")
+            settings = all(isinstance(line.get("settings"), dict) for line in lines[:1])
+            if not settings or not all(isinstance(line.get("key"), str) for line in lines[1:]):
+                raise ValueError("a line without its key")
+            return lines
+        except ValueError as error:
             raise UserError(
                 f"{self.path}: is no log of evaluations ({error}); move it away or name another directory"
             ) from error
@@ -64,7 +70,7 @@ class Journal:
     def _check(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
         text = changes(found["settings"], wanted["settings"])
         if text:
-            raise UserError(f"{self.path}: holds evaluations made otherwise: {text}. Name another directory")
+            raise UserError(f"{self.path}: holds evaluations made otherwise: {one_line(text)}. Name another directory")
 
     def add(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """Keep a record, on the disk before this returns."""

@@ -1,30 +1,35 @@
 """Reads the arrays out of Paddle and PyTorch pickles without running what the pickles ask for.
 
-A pickle is a program: it names callables and calls them. Here every name resolves to one of the few objects
-of this file, which only record shapes and bytes, or to an error. NumPy's own classes are not handed out
-either: a crafted state can make `numpy.dtype` take raw bytes for object pointers.
+Every name in a pickle resolves to one of the few objects of this file, which only record shapes and bytes, or to an
+error. NumPy's own classes are not handed out either: a crafted state can make `numpy.dtype` take raw bytes for object
+pointers. What all tensors of a file take together is bounded by ARRAY_BYTES times the file's size.
 """
 
 from __future__ import annotations
 
 import io
-import pickle
+import math
+import os
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.pickle_machine import Budget, Machine, MalformedError, Name, Stub, checked_items
+from ofa_bert.reporting import shown
 
+# Half precision becomes float32 (2 times), and a matrix may have several names (tied embeddings).
+ARRAY_BYTES = 8
 _BFLOAT16 = "bfloat16"
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_PROTOCOL = 1001
-
-
-class MalformedError(ValueError):
-    """The bytes are not what their format says; the caller adds the file's name."""
+_RANK = 32  # NumPy's limit of dimensions
+_DTYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 
 def bfloat16_to_float32(words: np.ndarray) -> np.ndarray:
@@ -32,38 +37,23 @@ def bfloat16_to_float32(words: np.ndarray) -> np.ndarray:
     return (words.astype(np.uint32) << 16).view(np.float32)
 
 
-class _Callable:
-    """What an allowed name resolves to: it can be called, and offers a pickle nothing else to change."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
-
-    def __call__(self, *args: Any) -> Any:
-        return self.function(*args)
-
-    def __setstate__(self, state: Any) -> None:
-        raise MalformedError("it sets the state of a function")
+def size_of(shape: Any) -> int:
+    """The number of elements of a shape out of a file; MalformedError when it is none."""
+    if not isinstance(shape, (list, tuple)) or len(shape) > _RANK or any(type(n) is not int or n < 0 for n in shape):
+        raise MalformedError(f"a tensor of the shape {shown(shape)}")
+    return math.prod(shape)
 
 
-class _Dict(dict):
-    """Stands for OrderedDict; attributes such as the `_metadata` of a torch state dict are dropped."""
-
-    def __setstate__(self, state: Any) -> None:
-        del state
-
-
-class _Dtype:
+class _Dtype(Stub):
     """Stands for numpy.dtype; only plain booleans, integers and floats."""
 
     def __init__(self, spec: Any, *_: Any) -> None:
         spec = spec.decode("ascii") if isinstance(spec, bytes) else spec
-        if not isinstance(spec, str) or spec[:1] not in "biuf" or not spec[1:].isdigit():
-            raise MalformedError(f"array of type {spec!r}")
+        if spec not in _DTYPES:
+            raise MalformedError(f"array of type {shown(spec)}")
         self.dtype = np.dtype(spec)
 
-    def __setstate__(self, state: Any) -> None:
+    def set_state(self, state: Any) -> None:
         order = state[1]  # (version, byte order, subdtype, names, fields, itemsize, alignment, flags)
         order = order.decode("ascii") if isinstance(order, bytes) else order
         if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
@@ -71,17 +61,39 @@ class _Dtype:
         self.dtype = self.dtype.newbyteorder(order)
 
 
-class _Array:
+class _Tensor(Stub, ABC):
+    """Something that an array is made of, when it is asked for."""
+
+    @abstractmethod
+    def nbytes(self) -> int:
+        """What the array takes as it is handed on: half precision as float32."""
+
+    @abstractmethod
+    def array(self) -> np.ndarray:
+        """The array itself."""
+
+
+class _PaddleTensor(_Tensor):
     """Stands for numpy.ndarray until its state arrives."""
 
     value: np.ndarray | None = None
 
-    def __setstate__(self, state: Any) -> None:
+    def set_state(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
         if not isinstance(data, bytes):
             raise MalformedError("array without raw bytes")
+        size_of(shape)
         flat = np.frombuffer(data, _dtype_of(dtype))
         self.value = flat.reshape(shape, order="F" if fortran else "C")
+
+    def nbytes(self) -> int:
+        if self.value is None:
+            raise MalformedError("array without content")
+        return self.value.size * (4 if self.value.itemsize == 2 else self.value.itemsize)
+
+    def array(self) -> np.ndarray:
+        # Paddle has no unsigned 16-bit tensors: it writes bfloat16 as the words that hold it.
+        return bfloat16_to_float32(self.value) if self.value.dtype == np.uint16 else self.value
 
 
 def _dtype_of(stub: Any) -> np.dtype:
@@ -90,18 +102,11 @@ def _dtype_of(stub: Any) -> np.dtype:
     return stub.dtype
 
 
-def _latin1(text: Any, encoding: Any = "latin1") -> bytes:
-    """Stands for _codecs.encode, by which pickle protocol 2 writes bytes."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise MalformedError(f"bytes encoded as {encoding!r}")
-    return text.encode("latin1")
-
-
 def _scalar(dtype: Any, data: Any) -> Any:
     return np.frombuffer(data, _dtype_of(dtype), count=1)[0]
 
 
-@dataclass
+@dataclass(eq=False)
 class _Storage:
     """A torch storage: `count` elements, whose bytes arrive later in the legacy format."""
 
@@ -109,22 +114,26 @@ class _Storage:
     key: str
     count: int
     data: bytes | None = None
+    _elements: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def bits(self) -> np.dtype:
         return np.dtype("<u2" if self.kind == _BFLOAT16 else self.kind)
 
     def elements(self) -> np.ndarray:
-        if self.data is None:
-            raise MalformedError(f"tensor data {self.key!r} is missing")
-        if len(self.data) < self.count * self.bits.itemsize:
-            raise MalformedError(f"tensor data {self.key!r} is cut off")
-        flat = np.frombuffer(self.data, self.bits, count=self.count)
-        return bfloat16_to_float32(flat) if self.kind == _BFLOAT16 else flat
+        """All elements, read and converted once however many tensors share them."""
+        if self._elements is None:
+            if self.data is None:
+                raise MalformedError(f"tensor data {shown(self.key)} is missing")
+            if len(self.data) < self.count * self.bits.itemsize:
+                raise MalformedError(f"tensor data {shown(self.key)} is cut off")
+            flat = np.frombuffer(self.data, self.bits, count=self.count)
+            self._elements = bfloat16_to_float32(flat) if self.kind == _BFLOAT16 else flat
+        return self._elements
 
 
-@dataclass
-class _Tensor:
+@dataclass(eq=False)
+class _TorchTensor(_Tensor):
     """A torch tensor: a strided view of a storage, in elements."""
 
     storage: _Storage
@@ -132,49 +141,46 @@ class _Tensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    def nbytes(self) -> int:
+        size = size_of(self.shape)
+        last = self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides))
+        # The first condition also refuses a few bytes that are expanded, by stride 0, to fill the memory.
+        if size > self.storage.count or len(self.shape) != len(self.strides) or (size and last >= self.storage.count):
+            raise MalformedError("tensor that reaches beyond its data")
+        return size * max(self.storage.bits.itemsize, 4 if self.storage.bits.itemsize == 2 else 1)
+
     def array(self) -> np.ndarray:
         flat = self.storage.elements()
-        if min((self.offset, *self.shape, *self.strides)) < 0:
-            raise MalformedError("tensor with a negative size")
-        count = int(np.prod(self.shape, dtype=object)) if self.shape else 1
-        last = self.offset + sum((size - 1) * stride for size, stride in zip(self.shape, self.strides))
-        # The first condition also refuses a few bytes that are expanded, by stride 0, to fill the memory.
-        if count > flat.size or len(self.shape) != len(self.strides) or (count and last >= flat.size):
-            raise MalformedError("tensor that reaches beyond its data")
         strides = [stride * flat.itemsize for stride in self.strides]
         return np.array(np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides))
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
+def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _TorchTensor:
     if not isinstance(storage, _Storage):
         raise MalformedError("tensor without a storage")
-    return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+    if type(offset) is not int or offset < 0:
+        raise MalformedError("tensor with a negative size")
+    size_of(shape), size_of(strides)
+    return _TorchTensor(storage, offset, tuple(shape), tuple(strides))
 
 
 def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
     return tensor
 
 
-_PLAIN = {
-    ("collections", "OrderedDict"): _Dict,
-    ("builtins", "tuple"): tuple,
-    ("builtins", "list"): list,
-    ("builtins", "dict"): _Dict,
-    ("__builtin__", "tuple"): tuple,
-    ("__builtin__", "list"): list,
-    ("__builtin__", "dict"): _Dict,
-    ("_codecs", "encode"): _latin1,
+_BUILTINS = ("builtins", "__builtin__")
+_NAMES: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): _Array,
-}
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _PLAIN[_module, "_reconstruct"] = lambda *_: _Array()
-    _PLAIN[_module, "scalar"] = _scalar
-_TORCH = {
+    ("numpy", "ndarray"): _PaddleTensor,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
 }
+for _module in _BUILTINS:
+    _NAMES[_module, "bytes"] = lambda: b""  # by which pickle protocol 2 writes no bytes
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _NAMES[_module, "_reconstruct"] = lambda *_: _PaddleTensor()
+    _NAMES[_module, "scalar"] = _scalar
 _STORAGES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",
@@ -189,98 +195,124 @@ _STORAGES = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Resolves the names above and nothing else; collects the torch storages that the pickle mentions."""
+class _Reader:
+    """Reads the pickles of one file: what their names mean, on one budget; collects the torch storages they mention."""
 
-    def __init__(self, file: BinaryIO, read_storage: Callable[[str], bytes] | None = None) -> None:
-        super().__init__(file, encoding="latin1")
+    def __init__(self, size: int, read_storage: Callable[[str], bytes] | None = None) -> None:
+        self.budget = Budget(size)
         self.storages: dict[str, _Storage] = {}
         self._read_storage = read_storage
 
-    def find_class(self, module: str, name: str) -> Any:
-        found = _PLAIN.get((module, name)) or _TORCH.get((module, name))
-        if found is not None:
-            return _Callable(found)
+    def load(self, file: BinaryIO, size: int) -> Any:
+        return Machine(file, size, self.budget, self._find, self._persistent).load()
+
+    def _find(self, module: str, name: str) -> Any:
+        if (module, name) in _NAMES:
+            return Name(_NAMES[module, name])
+        if (module, name) == ("_codecs", "encode"):
+            return Name(self._latin1)
+        if (module, name) == ("collections", "OrderedDict") or (module in _BUILTINS and name == "dict"):
+            return Name(partial(self._container, checked_items))
+        if module in _BUILTINS and name in ("list", "tuple"):
+            return Name(partial(self._container, {"list": list, "tuple": tuple}[name]))
         if module == "torch" and name in _STORAGES:
             return _STORAGES[name]
         wanted = ascii(f"{module}.{name}")[:100]
         raise UserError(f"it asks to run {wanted}, which reading weights never needs")
 
-    def persistent_load(self, pid: Any) -> Any:
-        tag, kind, key, _, count = pid[:5]
-        if tag != "storage" or kind not in _STORAGES.values() or not isinstance(key, str):
+    def _latin1(self, text: Any, encoding: Any = "latin1") -> bytes:
+        """Stands for _codecs.encode, by which pickle protocol 2 writes bytes."""
+        if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+            raise MalformedError(f"bytes encoded as {shown(encoding)}")
+        self.budget.copy(len(text))
+        return text.encode("latin1")
+
+    def _container(self, make: Callable[[Any], Any], items: Any = ()) -> Any:
+        if not isinstance(items, (list, tuple, dict)):
+            raise MalformedError(f"a container of a {type(items).__name__}")
+        self.budget.operate(len(items))
+        return make(items.items() if isinstance(items, dict) else items)
+
+    def _persistent(self, pid: Any) -> _Storage:
+        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or pid[1] not in _STORAGES.values():
+            raise MalformedError("unknown persistent object")
+        _, kind, key, _, count = pid[:5]
+        if not isinstance(key, str) or type(count) is not int or count < 0:
             raise MalformedError("unknown persistent object")
         if len(pid) > 5 and pid[5] is not None:
             raise MalformedError("view of a storage, as PyTorch wrote it before 0.4")
         if key not in self.storages:
             data = self._read_storage(key) if self._read_storage else None
-            self.storages[key] = _Storage(kind, key, int(count), data)
+            self.storages[key] = _Storage(kind, key, count, data)
         return self.storages[key]
 
 
 def load_paddle(file: BinaryIO) -> Any:
-    """The object in a `.pdparams` or `.pdopt` file: arrays in plain containers."""
-    return _resolve(_Unpickler(file).load(), _from_paddle)
+    """The object in a `.pdparams` or `.pdopt` file; in a dictionary arrays stand for tensors, the rest is raw."""
+    size = _size(file)
+    return _with_arrays(_Reader(size).load(file, size), size)
 
 
 def load_torch(file: BinaryIO) -> Any:
-    """The object in a torch `.bin` or `.pt` file, zip or the older stream: arrays in plain containers."""
+    """The same for a torch `.bin` or `.pt` file, zip or the older stream."""
+    size = _size(file)
     is_zip = file.read(4) == b"PK\x03\x04"
     file.seek(0)
-    return _resolve(_load_torch_zip(file) if is_zip else _load_torch_stream(file), lambda array: array)
+    return _with_arrays(_load_torch_zip(file, size) if is_zip else _load_torch_stream(file, size), size)
 
 
-def _load_torch_zip(file: BinaryIO) -> Any:
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _load_torch_zip(file: BinaryIO, size: int) -> Any:
     with zipfile.ZipFile(file) as archive:
-        roots = [name[: -len("data.pkl")] for name in archive.namelist() if name.endswith("/data.pkl")]
+        members = archive.infolist()
+        roots = [info.filename[: -len("data.pkl")] for info in members if info.filename.endswith("/data.pkl")]
         if len(roots) != 1:
             raise MalformedError("zip archive without a single data.pkl")
-        if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        if any(info.compress_type != zipfile.ZIP_STORED for info in members):
             raise MalformedError("compressed zip archive; PyTorch stores tensors as they are")
-
-        def read_storage(key: str) -> bytes:
-            return archive.read(f"{roots[0]}data/{key}")
-
+        # Members that lie over each other ask for more than there is.
+        if any(m.file_size != m.compress_size for m in members) or sum(m.file_size for m in members) > size:
+            raise MalformedError("zip archive whose members are larger than the file")
         byte_order = roots[0] + "byteorder"
-        if byte_order in archive.namelist() and archive.read(byte_order) != b"little":
+        if byte_order in archive.NameToInfo and archive.read(byte_order) != b"little":
             raise MalformedError("big-endian tensors")
-        return _Unpickler(io.BytesIO(archive.read(roots[0] + "data.pkl")), read_storage).load()
+        program = archive.read(roots[0] + "data.pkl")
+        reader = _Reader(size, lambda key: archive.read(f"{roots[0]}data/{key}"))
+        return reader.load(io.BytesIO(program), len(program))
 
 
-def _load_torch_stream(file: BinaryIO) -> Any:
+def _load_torch_stream(file: BinaryIO, size: int) -> Any:
     """Magic, protocol, system, object and storage keys as pickles, then per storage a count and its bytes."""
-    if _Unpickler(file).load() != _TORCH_MAGIC or _Unpickler(file).load() != _TORCH_PROTOCOL:
+    reader = _Reader(size)
+    if reader.load(file, size) != _TORCH_MAGIC or reader.load(file, size) != _TORCH_PROTOCOL:
         raise MalformedError("not a file that torch.save wrote")
-    _Unpickler(file).load()  # byte order and type sizes of the writer; every machine in use agrees
-    unpickler = _Unpickler(file)
-    value = unpickler.load()
-    for key in _Unpickler(file).load():
-        storage = unpickler.storages[key]
-        if file.read(8) != storage.count.to_bytes(8, "little"):
-            raise MalformedError(f"tensor data {key!r} is cut off")
-        storage.data = file.read(storage.count * storage.bits.itemsize)
+    reader.load(file, size)  # byte order and type sizes of the writer; every machine in use agrees
+    value = reader.load(file, size)
+    keys = reader.load(file, size)
+    if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
+        raise MalformedError("a list of tensor data that is none")
+    for key in keys:
+        storage = reader.storages[key]
+        wanted = storage.count * storage.bits.itemsize
+        if file.read(8) != storage.count.to_bytes(8, "little") or wanted > size - file.tell():
+            raise MalformedError(f"tensor data {shown(key)} is cut off")
+        storage.data = file.read(wanted)
     return value
 
 
-def _from_paddle(array: np.ndarray) -> np.ndarray:
-    # Paddle has no unsigned 16-bit tensors: it writes bfloat16 as the words that hold it.
-    return bfloat16_to_float32(array) if array.dtype == np.uint16 else array
-
-
-def _resolve(value: Any, convert: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """`value` with the stand-ins replaced by arrays, all containers new."""
-    if isinstance(value, _Array):
-        if value.value is None:
-            raise MalformedError("array without content")
-        return convert(value.value)
-    if isinstance(value, _Tensor):
-        return convert(value.array())
-    if isinstance(value, dict):
-        return {key: _resolve(item, convert) for key, item in value.items()}
-    if isinstance(value, tuple) and [type(item) for item in value] == [str, _Array]:
-        return _resolve(value[1], convert)  # a lone Paddle tensor is written as (name, array)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_resolve(item, convert) for item in value)
-    if value is None or isinstance(value, (bool, int, float, str, bytes, np.generic)):
+def _with_arrays(value: Any, size: int) -> Any:
+    """A dictionary with arrays in place of stubs; what is no tensor is left as it is, and never walked."""
+    if not isinstance(value, dict):
         return value
-    raise MalformedError(f"unexpected object of type {type(value).__name__}")
+    # A lone Paddle tensor is written as (name, array).
+    tensors = {
+        key: item[1] if isinstance(item, tuple) and [*map(type, item)] == [str, _PaddleTensor] else item
+        for key, item in value.items()
+    }
+    asked = sum(item.nbytes() for item in tensors.values() if isinstance(item, _Tensor))
+    if asked > ARRAY_BYTES * size:
+        raise MalformedError(f"its tensors ask for {asked} bytes, more than {ARRAY_BYTES} times the file's {size}")
+    return {key: item.array() if isinstance(item, _Tensor) else item for key, item in tensors.items()}

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ofa_bert.errors import UserError
+from ofa_bert.errors import RunError, UserError, first_line
+from ofa_bert.files.atomic import cannot_write
+
+# What SQLite says, and whose it is to mend.
+_NO_STUDY = ("not a database", "malformed", "no such table", "no such column", "has no column", "file is encrypted")
+_NOT_WRITABLE = ("readonly database", "unable to open database file", "attempt to write")
+_WAITED = 60  # seconds for another process that is writing
 
 
 def require_optuna() -> Any:
@@ -19,16 +28,70 @@ def require_optuna() -> Any:
 
 
 def sqlite_storage(optuna: Any, path: Path) -> Any:
-    """Optuna's storage with a write-ahead log: safe against kills, and a tenth of the time per trial."""
+    """Optuna's storage with a write-ahead log: safe against kills, and a tenth of the time per trial.
+
+    Processes of one machine may share it; SQLite's write-ahead log works on no network file system.
+    """
     from sqlalchemy import event
+    from sqlalchemy.engine import URL
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    storage = optuna.storages.RDBStorage(f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no study, which is a file; name another directory")
+    # Not a text put together: a ? or a % in a directory's name would be read as part of an address.
+    url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+    with plain_errors(path):
+        try:
+            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _WAITED}})
+        except RuntimeError as error:  # of another version of Optuna
+            raise UserError(f"{path}: {first_line(error)}; move it away or name another directory") from error
 
-    @event.listens_for(storage.engine, "connect")
-    def settings(connection: Any, _: Any) -> None:
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        @event.listens_for(storage.engine, "connect")
+        def settings(connection: Any, _: Any) -> None:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
 
-    storage.engine.dispose()  # so that the next connection is made with these settings
+        storage.engine.dispose()  # so that the next connection is made with these settings
     return storage
+
+
+@contextmanager
+def plain_errors(path: Path | None) -> Iterator[None]:
+    """What a database at `path` does wrong becomes one line: UserError for a wrong file, RunError for a full disk."""
+    try:
+        yield
+    except Exception as error:
+        cause = _of_sqlite(error)
+        if cause is None:
+            raise
+        raise _told(path, first_line(cause)) from error
+
+
+def _of_sqlite(error: BaseException | None) -> BaseException | None:
+    """SQLite's own error among those that led to this one; SQLAlchemy's when there is none; None for any other."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    found = None
+    while error is not None:
+        inner = getattr(error, "orig", None)
+        for each in (error, inner):
+            if isinstance(each, sqlite3.Error):
+                return each
+        found = error if isinstance(error, SQLAlchemyError) else found
+        error = error.__cause__ or error.__context__
+    return found
+
+
+def _told(path: Path | None, said: str) -> UserError:
+    if any(words in said for words in _NO_STUDY):
+        return UserError(f"{path}: is no study of a search ({said}); move it away or name another directory")
+    if any(words in said for words in _NOT_WRITABLE):
+        return UserError(f"{path}: cannot be written ({said}); name another directory")
+    if "is full" in said or "disk I/O error" in said:
+        return RunError(f"{path}: cannot be written ({said}); free some space and run again")
+    if "locked" in said:
+        return RunError(f"{path}: another process has been writing it for {_WAITED} s; run again when it has ended")
+    return RunError(f"{path}: the study fails: {said}")

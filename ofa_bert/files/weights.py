@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import pickle
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,8 +13,12 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ofa_bert.errors import UserError
+from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import pickles
+from ofa_bert.files.atomic import create
+from ofa_bert.files.pickle_machine import MalformedError
+from ofa_bert.files.reading import JSON_BYTES, open_regular, parse_json, read_json, refuse_pointer
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 
@@ -39,19 +42,16 @@ _SAFETENSORS_DTYPES = {
     "U8": "|u1",
     "BOOL": "|b1",
 }
-# Everything that unpickling damaged bytes is known to raise; a MemoryError comes from a damaged length.
+_BFLOAT16 = "BF16"
+# Everything that damaged bytes are known to make the readers raise; MalformedError is a ValueError.
 _DAMAGE = (
-    pickles.MalformedError,
-    pickle.UnpicklingError,
     zipfile.BadZipFile,
     EOFError,
     ValueError,
     TypeError,
-    KeyError,
-    IndexError,
+    LookupError,
     AttributeError,
     OverflowError,
-    MemoryError,
     RuntimeError,
     struct.error,
 )
@@ -78,22 +78,30 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     reader = _READERS.get(path.suffix)
     if reader is None:
         raise UserError(f"{path}: not a kind of weight file; known are {', '.join(_READERS)} and .index.json")
+    value = _read(path, reader)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: holds a {type(value).__name__}, not weights by name")
+    return _arrays(path, value)
+
+
+def _read(path: Path, reader: Callable[[BinaryIO], Any]) -> Any:
     try:
-        with open(path, "rb") as file:
-            value = reader(file)
+        with open_regular(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            return reader(file)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UserError as error:
         raise UserError(f"{path}: refused: {error}") from error
+    except MemoryError as error:
+        raise RunError(f"{path}: its weights do not fit into the memory of this machine") from error
     except _DAMAGE as error:
-        if path.stat().st_size == 0:
+        refuse_pointer(path)
+        if size == 0:
             raise UserError(f"{path}: the file is empty; fetch or save it again") from error
         # Escaped and cut, because the library's words can quote the file.
         detail = f"damaged, cut off or not a weight file ({ascii(str(error))[1:121]})"
         raise UserError(f"{path}: {detail}; fetch or save it again") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: holds a {type(value).__name__}, not weights by name")
-    return _arrays(path, value)
 
 
 def _arrays(path: Path, value: Mapping[Any, Any]) -> dict[str, np.ndarray]:
@@ -104,26 +112,28 @@ def _arrays(path: Path, value: Mapping[Any, Any]) -> dict[str, np.ndarray]:
         else:
             logger.debug("%s: %r is not an array; left out", path, name)
     if not arrays:
-        raise UserError(f"{path}: holds no weights (found {', '.join(map(repr, list(value)[:5])) or 'nothing'})")
+        raise UserError(f"{path}: holds no weights (found {', '.join(map(shown, list(value)[:5])) or 'nothing'})")
     return arrays
 
 
 def _read_parts(index: Path) -> dict[str, np.ndarray]:
     """All parts of a split model, checked: every name of the index present, no part outside its directory."""
-    try:
-        weight_map = json.loads(index.read_text("utf-8"))["weight_map"]
-        parts = sorted(set(weight_map.values()))
-        outside = [part for part in parts if Path(part).name != part]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{index}: not an index of weight files ({error})") from error
-    if outside:
-        raise UserError(f"{index}: names {outside[0]!r}; parts must lie beside the index")
+    content = read_json(index, finite=True)
+    weight_map = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(weight_map, dict) or not all(isinstance(part, str) for part in weight_map.values()):
+        raise UserError(f"{index}: not an index of weight files; it has no weight_map of names to files")
+    parts = sorted(set(weight_map.values()))
+    for part in parts:
+        if Path(part).name != part or not part.isprintable():
+            raise UserError(f"{index}: names {shown(part)}; parts must lie beside the index")
+        if Path(part).suffix not in _READERS:  # another index, or this one again, among them
+            raise UserError(f"{index}: names {shown(part)}, which is no weight file ({', '.join(_READERS)})")
     weights: dict[str, np.ndarray] = {}
     for part in parts:
         weights.update(read_weights(index.parent / part))
     missing = sorted(set(weight_map) - set(weights))
     if missing:
-        raise UserError(f"{index}: its parts lack {len(missing)} of the weights it names, first {missing[0]}")
+        raise UserError(f"{index}: its parts lack {len(missing)} of the weights it names, first {shown(missing[0])}")
     return weights
 
 
@@ -131,28 +141,42 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     """Parsed here because the library's NumPy reader has no bfloat16; it is a JSON header and raw bytes."""
     size = os.fstat(file.fileno()).st_size
     (length,) = struct.unpack("<Q", file.read(8))
-    if length > size - 8:
-        raise pickles.MalformedError("its header is longer than the file")
-    header = json.loads(file.read(length).decode("utf-8"))
+    if length > min(size - 8, JSON_BYTES):
+        raise MalformedError(f"its header would have {length} bytes")
+    header = parse_json(file.read(length).decode("utf-8"), finite=True)
     header.pop("__metadata__", None)
+    for name, entry in header.items():
+        _check_entry(name, entry)
     data = memoryview(file.read())
     arrays, position = {}, 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
-        if begin != position or end < begin or end > len(data):
-            raise pickles.MalformedError(f"tensor {name} lies outside the data")
-        arrays[name] = _tensor(name, entry, data[begin:end])
+        if begin != position or end > len(data):
+            raise MalformedError(f"tensor {shown(name)} lies outside the data or over another one")
+        arrays[name] = _tensor(entry, data[begin:end])
         position = end
     if position != len(data):
-        raise pickles.MalformedError(f"{len(data) - position} bytes belong to no tensor")
+        raise MalformedError(f"{len(data) - position} bytes belong to no tensor")
     return arrays
 
 
-def _tensor(name: str, entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
-    if entry["dtype"] == "BF16":
+def _check_entry(name: str, entry: Any) -> None:
+    """MalformedError unless type, shape and offsets of a tensor are what they must be and agree."""
+    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise MalformedError(f"tensor {shown(name)} is not described by dtype, shape and data_offsets")
+    offsets, dtype = entry["data_offsets"], entry["dtype"]
+    if not isinstance(dtype, str) or (dtype != _BFLOAT16 and dtype not in _SAFETENSORS_DTYPES):
+        raise MalformedError(f"tensor {shown(name)} has the unknown type {shown(dtype)}")
+    if not isinstance(offsets, list) or len(offsets) != 2 or any(type(place) is not int for place in offsets):
+        raise MalformedError(f"tensor {shown(name)} lies at {shown(offsets)}")
+    itemsize = 2 if dtype == _BFLOAT16 else np.dtype(_SAFETENSORS_DTYPES[dtype]).itemsize
+    if offsets[0] < 0 or pickles.size_of(entry["shape"]) * itemsize != offsets[1] - offsets[0]:
+        raise MalformedError(f"tensor {shown(name)} has another size than its shape says")
+
+
+def _tensor(entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
+    if entry["dtype"] == _BFLOAT16:
         return pickles.bfloat16_to_float32(np.frombuffer(data, "<u2").reshape(entry["shape"]))
-    if entry["dtype"] not in _SAFETENSORS_DTYPES:
-        raise pickles.MalformedError(f"tensor {name} has the unknown type {entry['dtype']}")
     return np.frombuffer(data, _SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
 
 
@@ -169,7 +193,7 @@ _READERS: dict[str, Callable[[BinaryIO], Any]] = {
 def write_weights(
     path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write safetensors and sync them to the disk. OSError, and a partial file, when that fails.
+    """Write safetensors into a new file and sync it to the disk. OSError, and a partial file, when that fails.
 
     The default metadata say format "np": PaddleNLP 2.8 loads that and refuses "pd". Written here rather than
     by the library, which needs a second copy of everything in memory and hides the errno of a full disk.
@@ -187,7 +211,7 @@ def write_weights(
         position += array.nbytes
     text = json.dumps(header, ensure_ascii=False).encode("utf-8")
     text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
+    with create(path) as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name in order:
             file.write(arrays[name].reshape(-1).view(np.uint8).data)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import multipliers, number, option, positive, whole
-from ofa_bert.runtime.opening import BACKENDS
+from ofa_bert.runtime.backends.registry import BACKENDS, files_for, format_of
 from ofa_bert.runtime.opening import DEVICES as ENGINE_DEVICES
 
 
@@ -18,7 +18,7 @@ class LatencyConfig:
     output: str = option("file for the table, JSON")
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     device: str = option("where the models run", "cpu", choices=ENGINE_DEVICES)
-    backend: str = option("library that runs them", "onnx_runtime", choices=BACKENDS)
+    backend: str = option("library that runs them", BACKENDS[0], choices=BACKENDS)
     precision: str = option("what to compute in", "fp32", choices=("fp32", "bf16", "fp16", "int8"))
     threads: int | None = option("threads; default: all cores", None, whole)
     batch: int = option("sentences per call", 1, whole)
@@ -30,10 +30,21 @@ class LatencyConfig:
 
     def problems(self) -> list[str]:
         found = positive(self, "threads", "batch", "length", "repeats", "models") + multipliers(self, "min_width")
-        if self.precision == "fp16" and (self.backend != "onnx_runtime" or self.device != "gpu"):
-            found.append("--precision fp16: needs --backend onnx_runtime --device gpu; on a CPU take bf16 or int8")
-        if self.precision == "int8" and (self.backend == "paddle_inference" or self.device == "gpu"):
-            found.append("--precision int8: needs --backend onnx_runtime or openvino on --device cpu")
+        half, int8 = _measured("fp16", "cuda"), _measured("int8", "cpu")
+        if self.precision == "fp16" and (self.backend not in half or self.device != "gpu"):
+            found.append(f"--precision fp16: needs --backend {_any(half)} --device gpu; on a CPU take bf16 or int8")
+        if self.precision == "int8" and (self.backend not in int8 or self.device == "gpu"):
+            found.append(f"--precision int8: needs --backend {_any(int8)} on --device cpu")
         if self.check < 3:
             found.append(f"--check {self.check}: must be at least 3, or the error that is reported means nothing")
         return found
+
+
+def _measured(precision: str, provider: str) -> list[str]:
+    """The back ends that run ONNX files in this precision there; static Paddle models are measured in fp32 and bf16."""
+    wanted = {precision, f"{precision}-static"}
+    return [name for name in BACKENDS if format_of(name) == "onnx" and wanted & {*files_for(name, precision, provider)}]
+
+
+def _any(names: list[str]) -> str:
+    return " or ".join(names) or "(none is here)"

@@ -17,7 +17,8 @@ from ofa_bert.export.onnx.writer import Form, linear_inputs
 from ofa_bert.export.static import save_static
 from ofa_bert.models.encoder import resize
 from ofa_bert.models.families.registry import model_class
-from ofa_bert.runtime.opening import Backend, format_of, open_files
+from ofa_bert.runtime.backends.registry import best_form, format_of, wants_fused
+from ofa_bert.runtime.opening import Backend, open_files
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.system import environment
@@ -40,7 +41,7 @@ def typical(times: np.ndarray) -> float:
     return float(np.median(np.sort(times)[: max(1, (len(times) + 1) // 2)]))
 
 
-class Device:
+class Measurer:
     """How to measure: back end, precision, threads, batch size and length. `setting()` is what a result must say."""
 
     def __init__(
@@ -51,7 +52,7 @@ class Device:
         self.batch, self.length, self.repeats = batch, length, repeats
 
     @classmethod
-    def of(cls, setting: Mapping[str, Any]) -> Device:
+    def of(cls, setting: Mapping[str, Any]) -> Measurer:
         """The device that a latency table's setting describes."""
         return cls(*(setting[name] for name in _SETTING))
 
@@ -60,8 +61,8 @@ class Device:
 
     @property
     def file_precision(self) -> str:
-        """OpenVINO runs the static form of int8 fast."""
-        return "int8-static" if (self.backend, self.precision) == ("openvino", "int8") else self.precision
+        """Of int8 the form that the back end runs fast."""
+        return best_form(self.backend, self.precision)
 
     def open(self, files: Sequence[Path]) -> Backend:
         return open_files(files, self.backend, self.file_precision, self.device, self.threads)
@@ -74,9 +75,9 @@ class Device:
     def form(self, model: nn.Layer) -> Form:
         """How the ONNX graph is written. Scales of int8 change what a model answers, not how fast."""
         if self.precision == "int8":
-            static = self.backend == "openvino"
+            static = self.file_precision == "int8-static"
             return Form("static", scales=dict.fromkeys(linear_inputs(model), 0.05)) if static else Form("dynamic")
-        return Form(half=self.precision == "fp16", fused=self.device == "gpu")
+        return Form(half=self.precision == "fp16", fused=wants_fused(self.backend, self.device))
 
     def measure(
         self, builds: Mapping[str, Build], sizes: Mapping[str, int], reference: str, vocabulary: int | None = None
@@ -121,7 +122,7 @@ class Device:
         return {name: typical(times[name]) for name in runs}
 
 
-def write_model(model: nn.Layer, directory: Path, how: Device, form: Form | None = None) -> list[Path]:
+def write_model(model: nn.Layer, directory: Path, how: Measurer, form: Form | None = None) -> list[Path]:
     """The files that an export of the model has for this back end and precision, without the checks of a bundle."""
     if format_of(how.backend) == "paddle":
         return save_static(model, directory)
@@ -151,7 +152,7 @@ def _groups(sizes: Mapping[str, int], reference: str) -> list[list[str]]:
 
 
 def measure_sub_models(
-    device: Device, model_type: str, config: Any, shape: ModelShape, models: Sequence[SubModelConfig]
+    device: Measurer, model_type: str, config: Any, shape: ModelShape, models: Sequence[SubModelConfig]
 ) -> list[float]:
     """Milliseconds of sub-models of a full model with this PaddleNLP configuration; the weights are fresh ones."""
     small = ModelShape(**{**shape.to_json(), "vocab_size": VOCABULARY})

@@ -16,23 +16,24 @@ from ofa_bert.exits.policy import Policy
 from ofa_bert.export.exit_parts import write_onnx_parts, write_paddle_parts
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form
-from ofa_bert.latency.device import Device
+from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.fit import ExitRun, with_exits
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits
 from ofa_bert.models.supernet import extract
-from ofa_bert.runtime.opening import ExitParts, format_of, open_part_files
+from ofa_bert.runtime.backends.registry import format_of
+from ofa_bert.runtime.opening import ExitParts, open_part_files
 from ofa_bert.submodels.values import uniform
 
 
-def measure_exits(device: Device, model: nn.Layer, exits: Exits, table: LatencyTable) -> LatencyTable:
+def measure_exits(device: Measurer, model: nn.Layer, exits: Exits, table: LatencyTable) -> LatencyTable:
     """The table with what exits cost: fitted to models of full and half width, checked on one of two thirds."""
     full, half, between = (_exit_runs(device, model, exits, width) for width in (1.0, 0.5, 2 / 3))
     return with_exits(table, exits.layout.head, [*full, *half], between)
 
 
-def _exit_runs(device: Device, model: nn.Layer, exits: Exits, width: float) -> list[ExitRun]:
+def _exit_runs(device: Measurer, model: nn.Layer, exits: Exits, width: float) -> list[ExitRun]:
     """Calls that end at several exits, of which only that one is asked, or all before it too."""
     sub_model = uniform(shape_of(model), width)
     small = extract(model, sub_model)
@@ -47,7 +48,7 @@ def _exit_runs(device: Device, model: nn.Layer, exits: Exits, width: float) -> l
     return [ExitRun(sub_model, layers, ask, ms) for ask, ms in times.items()]
 
 
-def mean_ms(device: Device, model: nn.Layer, exits: Exits, ask: Sequence[int], shares: Sequence[float]) -> float:
+def mean_ms(device: Measurer, model: nn.Layer, exits: Exits, ask: Sequence[int], shares: Sequence[float]) -> float:
     """Milliseconds of a call when the exits at places `ask` are asked and `shares` [E + 1] leave at each exit."""
     parts = _opened(device, model, exits)
     ids, types = device.inputs(model.config.vocab_size)
@@ -57,7 +58,7 @@ def mean_ms(device: Device, model: nn.Layer, exits: Exits, ask: Sequence[int], s
     return float(sum(shares[end] * times[end] for end in every))
 
 
-def _opened(device: Device, model: nn.Layer, exits: Exits) -> ExitParts:
+def _opened(device: Measurer, model: nn.Layer, exits: Exits) -> ExitParts:
     with tempfile.TemporaryDirectory(prefix="ofa-exits-") as folder:
         return open_parts(device, write_parts(model, exits, Path(folder), device), depths(model, exits))
 
@@ -72,11 +73,11 @@ def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[
     return answers
 
 
-def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, form: Form | None = None) -> Parts:
+def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Measurer, form: Form | None = None) -> Parts:
     """As write_model, for the parts of a model with exits. UserError when this back end has none in this precision."""
     if format_of(how.backend) == "paddle":
         if how.precision != "fp32":
-            raise UserError(f"--precision {how.precision}: paddle_inference runs exits in fp32 alone")
+            raise UserError(f"--precision {how.precision}: {how.backend} has exits measured in fp32 alone")
         return write_paddle_parts(model, exits, directory)
     reason = writer.obstacle(model)
     if reason:
@@ -84,9 +85,9 @@ def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Device, for
     return write_onnx_parts(model, exits, form or how.form(model), directory, how.precision)
 
 
-def open_parts(device: Device, parts: Parts, layers: Sequence[int]) -> ExitParts:
+def open_parts(device: Measurer, parts: Parts, layers: Sequence[int]) -> ExitParts:
     """All parts of a model with exits, every head among them. `layers` run until each exit."""
-    plan = ExitPlan(tuple(layers), Policy("entropy", 0.0), tuple(range(len(layers) - 1)))
+    plan = ExitPlan(tuple(layers), Policy.never_leaves(len(layers) - 1), tuple(range(len(layers) - 1)))
     provider = "cuda" if device.device == "gpu" else "cpu"
     return open_part_files(
         parts._replace(precision=device.file_precision), device.backend, plan, provider, device.threads

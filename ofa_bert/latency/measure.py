@@ -9,7 +9,7 @@ from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.latency.config import LatencyConfig
-from ofa_bert.latency.device import Device, measure_sub_models
+from ofa_bert.latency.device import Measurer, measure_sub_models
 from ofa_bert.latency.exits import measure_exits
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import best_of, load_model
@@ -32,7 +32,7 @@ def measure_table(config: LatencyConfig) -> LatencyTable:
         raise UserError(f"--model {config.model}: is an exported sub-model; a table is made for a full model")
     if config.length > longest_input(model):
         raise UserError(f"--length {config.length}: the model has positions for {longest_input(model)} tokens")
-    device = Device(
+    device = Measurer(
         config.device, config.backend, config.precision, config.threads, config.batch, config.length, config.repeats
     )
     shape = shape_of(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from ofa_bert.errors import UserError
+from ofa_bert.system import interrupts
 from ofa_bert.system.packages import missing, require
 
 DEVICES = ("cpu", "gpu", "xpu")
@@ -18,6 +19,7 @@ def select_device(device: str) -> str:
     if device not in DEVICES:
         raise UserError(f"--device {device}: unknown; allowed: {', '.join(DEVICES)}")
     paddle = require("paddle")
+    interrupts.check()  # an import takes the handlers away, and swallows what is raised inside it now and then
     if importlib.util.find_spec("paddlenlp") is None:
         raise missing("paddlenlp")
     present = _present_devices(paddle)

@@ -17,6 +17,7 @@ from ofa_bert.files.atomic import (
     write_json_atomic,
 )
 from ofa_bert.files.weights import write_weights
+from ofa_bert.models.config_checks import check_sizes
 from ofa_bert.models.encoder import encoder_layers, resize
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.record import ModelRecord
@@ -25,6 +26,7 @@ from ofa_bert.models.pretrained import (
     fill,
     load_tokenizer,
     locate,
+    named_weights,
     set_epsilon,
 )
 
@@ -52,11 +54,13 @@ def load_model(
     sub_model = source.record.sub_model
     if sub_model is not None:
         config.num_hidden_layers = sub_model.depth
+    weights = named_weights(source, model_type)
+    check_sizes(source.where, config, weights.arrays, model_class(model_type).base_model_prefix, sub_model)
     model = model_class(model_type)(config)
     if sub_model is not None:
         resize(model, sub_model.heads, sub_model.ffn)
     set_epsilon(model)
-    fill(model, source, fresh_heads=num_labels is not None)
+    fill(model, source, weights, fresh_heads=num_labels is not None)
     if tokenizer_name_or_path is not None:
         source = replace(source, tokenizer_from=tokenizer_name_or_path)
     return model, load_tokenizer(source, model_type, config.vocab_size), source.record

@@ -1,13 +1,17 @@
-"""What differs between the PaddleNLP model families that have an `nn.TransformerEncoder`, in one place."""
+"""The parts of a PaddleNLP classifier that has an `nn.TransformerEncoder`, found and run as its family says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from operator import attrgetter
 
 import paddle
+import paddle.nn.functional as F
 from paddle import nn
 
 from ofa_bert.errors import UserError
+from ofa_bert.models.families.base import ClassifierHead, Family
+from ofa_bert.models.families.registry import family_named
 from ofa_bert.numerics import MASKED
 from ofa_bert.submodels.values import ModelShape
 
@@ -16,8 +20,12 @@ def model_type_of(model: nn.Layer) -> str:
     return str(model.base_model_prefix)
 
 
+def family_of(model: nn.Layer) -> Family:
+    return family_named(model_type_of(model))
+
+
 def backbone(model: nn.Layer) -> nn.Layer:
-    """The model without its classifier: has `embeddings`, `encoder` and (but for RoBERTa) `pooler`."""
+    """The model without its classifier: has `embeddings` and `encoder`, in some families `pooler`."""
     return getattr(model, model.base_model_prefix)
 
 
@@ -29,7 +37,6 @@ def shape_of(model: nn.Layer) -> ModelShape:
     """The shape of a full model. For an extracted sub-model use the shape stored beside it."""
     config = model.config
     first = encoder_layers(model)[0]
-    uses_task_id = getattr(config, "use_task_id", False)
     return ModelShape(
         num_layers=len(encoder_layers(model)),
         hidden_size=config.hidden_size,
@@ -40,16 +47,15 @@ def shape_of(model: nn.Layer) -> ModelShape:
         max_positions=config.max_position_embeddings,
         type_vocab_size=config.type_vocab_size,
         num_labels=config.num_labels,
-        task_type_vocab_size=config.task_type_vocab_size if uses_task_id else 0,
-        fit_size=config.fit_size if hasattr(backbone(model), "fit_denses") else 0,
+        **family_of(model).more_shape(config),
     )
 
 
 def longest_input(model: nn.Layer) -> int:
     """Tokens that the model has positions for."""
     config = model.config
-    if model_type_of(model) == "roberta":
-        return config.max_position_embeddings - config.pad_token_id - 1  # counted from after the padding token's
+    if family_of(model).positions_after_padding:
+        return config.max_position_embeddings - config.pad_token_id - 1
     return config.max_position_embeddings
 
 
@@ -59,28 +65,40 @@ def attention_mask(model: nn.Layer, input_ids: paddle.Tensor) -> paddle.Tensor:
     return padding.unsqueeze([1, 2])  # [B, 1, 1, T]
 
 
+def projection_of(model: nn.Layer) -> nn.Linear | None:
+    """The layer that brings the embeddings to the hidden size; None in a model whose embeddings have it."""
+    name = family_of(model).projection
+    return getattr(backbone(model), name, None) if name else None
+
+
+def embed(model: nn.Layer, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> paddle.Tensor:
+    """What enters the first layer [B, T, H]; the same for every sub-model, so it is computed once per batch."""
+    embedded = backbone(model).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+    projection = projection_of(model)
+    return embedded if projection is None else projection(embedded)  # [B, T, H]
+
+
+def classifier_head(model: nn.Layer) -> ClassifierHead:
+    return family_of(model).head(model.config)
+
+
+def module_at(model: nn.Layer, path: str) -> nn.Layer:
+    """The module that such a path as "classifier.dense" names."""
+    return attrgetter(path)(model)
+
+
 def classify(model: nn.Layer, hidden: paddle.Tensor) -> paddle.Tensor:
     """Logits [B, C] from the last hidden states [B, T, H], by the model's own head."""
-    head = _HEADS.get(model_type_of(model), _pooled_head)
-    return head(model, hidden)
-
-
-def _pooled_head(model: nn.Layer, hidden: paddle.Tensor) -> paddle.Tensor:
-    return model.classifier(model.dropout(backbone(model).pooler(hidden)))
-
-
-def _tinybert_head(model: nn.Layer, hidden: paddle.Tensor) -> paddle.Tensor:
-    return model.classifier(model.activation(backbone(model).pooler(hidden)))
-
-
-def _roberta_head(model: nn.Layer, hidden: paddle.Tensor) -> paddle.Tensor:
-    return model.classifier(hidden)
-
-
-_HEADS: dict[str, Callable[[nn.Layer, paddle.Tensor], paddle.Tensor]] = {
-    "tinybert": _tinybert_head,
-    "roberta": _roberta_head,
-}
+    head = classifier_head(model)
+    x = hidden[:, 0]  # [B, H]
+    if head.dropout_first:
+        x = module_at(model, head.dropout)(x)
+    x = module_at(model, head.dense)(x)
+    for name in head.activations:
+        x = getattr(F, name)(x)
+    if head.dropout is not None:
+        x = module_at(model, head.dropout)(x)
+    return module_at(model, head.output)(x)
 
 
 def set_dropout(model: nn.Layer, probability: float) -> None:

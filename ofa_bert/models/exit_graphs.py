@@ -12,7 +12,7 @@ from typing import NamedTuple
 import paddle
 from paddle import nn
 
-from ofa_bert.models.encoder import attention_mask, backbone, classify, encoder_layers
+from ofa_bert.models.encoder import attention_mask, classify, embed, encoder_layers
 from ofa_bert.models.exit_heads import Exits
 
 
@@ -25,16 +25,15 @@ class Step(NamedTuple):
 
 
 class Entry(nn.Layer):
-    """Token ids to embeddings and mask."""
+    """Token ids to what enters the first layer, and the mask."""
 
     def __init__(self, model: nn.Layer):
         super().__init__()
         self.model = model
 
     def forward(self, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> tuple[paddle.Tensor, paddle.Tensor]:
-        """Embeddings [B, T, H] and the additive mask [B, 1, 1, T] of int64 ids [B, T]."""
-        embedded = backbone(self.model).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
-        return embedded, attention_mask(self.model, input_ids)
+        """States [B, T, H] and the additive mask [B, 1, 1, T] of int64 ids [B, T]."""
+        return embed(self.model, input_ids, token_type_ids), attention_mask(self.model, input_ids)
 
 
 class Segment(nn.Layer):

@@ -13,7 +13,7 @@ from paddle import nn
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, HEAD_PARTS, HEAD_WIDTH, HEADS, ExitLayout
 from ofa_bert.files.weights import read_weights
-from ofa_bert.models.encoder import backbone, encoder_layers, model_type_of
+from ofa_bert.models.encoder import classifier_head, encoder_layers, module_at
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.pretrained import check_shapes, put_weights
 from ofa_bert.submodels.values import SubModelConfig
@@ -37,9 +37,10 @@ class Ramp(nn.Layer):
         return self.classifier(self.dropout(pooled))
 
     def start_from(self, model: nn.Layer, with_classifier: bool = False) -> None:
-        dense, classifier, _ = _own_head(model)
-        pairs = [(self.dense, dense), (self.classifier, classifier)]
-        for own, source in pairs if with_classifier else pairs[:1]:
+        head = classifier_head(model)
+        pairs = [(self.dense, head.dense), (self.classifier, head.output)]
+        for own, path in pairs if with_classifier else pairs[:1]:
+            source = module_at(model, path)
             own.weight.set_value(source.weight.numpy())
             own.bias.set_value(source.bias.numpy())
 
@@ -82,7 +83,7 @@ class Exits(nn.Layer):
         self.heads, self.certain = nn.LayerDict(), nn.LayerDict()
         for layer in layout.layers:
             if layout.head == "ramp":
-                head = Ramp(hidden, config.num_labels, dropout, _own_head(model)[2])
+                head = Ramp(hidden, config.num_labels, dropout, classifier_head(model).activations)
                 head.start_from(model)
             else:
                 head = AttentionHead(hidden, config.num_labels, dropout)
@@ -106,17 +107,6 @@ def _check(layout: ExitLayout, depth: int) -> None:
             f" {', '.join(HEADS)}, and hangs after some of the layers 0 to {depth - 2}; after the last one the model"
             " answers itself"
         )
-
-
-def _own_head(model: nn.Layer) -> tuple[nn.Linear, nn.Linear, tuple[str, ...]]:
-    """The model's pooling layer, its classifier, and the activations between them."""
-    if model_type_of(model) == "roberta":
-        return model.classifier.dense, model.classifier.out_proj, ("tanh",)
-    pooler = backbone(model).pooler
-    activations = ("tanh",) if getattr(pooler, "pool_act", "tanh") == "tanh" else ()
-    if model_type_of(model) == "tinybert":
-        activations += ("relu",)
-    return pooler.dense, model.classifier, activations
 
 
 def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> Exits:

@@ -13,22 +13,16 @@ from paddle import nn
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
-from ofa_bert.models.encoder import attention_mask, backbone, encoder_layers
-from ofa_bert.models.families.registry import model_class
-from ofa_bert.models.parameter_names import is_hugging_face, to_paddle
+from ofa_bert.models.config_checks import check_sizes
+from ofa_bert.models.encoder import attention_mask, backbone, embed, encoder_layers
+from ofa_bert.models.families.base import Family
+from ofa_bert.models.families.registry import family_named, model_class
+from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 from ofa_bert.models.pretrained import Source, build_config, load_tokenizer, locate, put_weights, set_epsilon
-from ofa_bert.models.supernet import embed
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.submodels.values import even_layers
 
-# PaddleNLP's class of the family, as config.json names it.
-_ARCHITECTURES = {
-    "bert": "BertForMaskedLM",
-    "ernie": "ErnieForMaskedLM",
-    "roberta": "RobertaForMaskedLM",
-    "tinybert": "TinyBertForPretraining",
-}
-# Every name that a checkpoint gives a tensor of the head -> ours. Dense matrices of Hugging Face are transposed.
+# A module of the head in a checkpoint -> ours; a family may have more. Dense matrices of Hugging Face are transposed.
 _HEAD = {
     "cls.predictions.transform.dense": "transform",
     "cls.predictions.transform": "transform",
@@ -44,15 +38,15 @@ _LEAVES = {"gamma": "weight", "beta": "bias"}
 class Head(nn.Layer):
     """Dense, GELU, LayerNorm, and the product with the word embeddings: PaddleNLP's names and layout for BERT."""
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: Any, width: int) -> None:
         super().__init__()
-        self.transform = nn.Linear(config.hidden_size, config.hidden_size)
-        self.layer_norm = nn.LayerNorm(config.hidden_size)
+        self.transform = nn.Linear(config.hidden_size, width)
+        self.layer_norm = nn.LayerNorm(width)
         self.decoder_bias = self.create_parameter([config.vocab_size], is_bias=True)
 
     def forward(self, hidden: paddle.Tensor, embeddings: paddle.Tensor) -> paddle.Tensor:
-        """Logits [M, V] of hidden states [M, H]; `embeddings` [V, H] are the encoder's."""
-        x = self.layer_norm(F.gelu(self.transform(hidden)))  # [M, H]
+        """Logits [M, V] of hidden states [M, H]; `embeddings` [V, E] are the encoder's, E is `width`."""
+        x = self.layer_norm(F.gelu(self.transform(hidden)))  # [M, E]
         return paddle.matmul(x, embeddings, transpose_y=True) + self.decoder_bias  # [M, V]
 
 
@@ -66,7 +60,7 @@ class MaskedLM(nn.Layer):
         self.config = config
         setattr(self, self.base_model_prefix, backbone(classifier))
         self.cls = nn.Layer()
-        self.cls.predictions = Head(config)
+        self.cls.predictions = Head(config, backbone(classifier).embeddings.word_embeddings.weight.shape[1])
         set_epsilon(self)
 
     def forward(self, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor, places: paddle.Tensor) -> paddle.Tensor:
@@ -79,7 +73,7 @@ class MaskedLM(nn.Layer):
 
 def build(model_type: str, config: Any) -> MaskedLM:
     """A model with fresh weights; its class has PaddleNLP's name, which save_model writes into config.json."""
-    return type(_ARCHITECTURES[model_type], (MaskedLM,), {})(model_type, config)
+    return type(family_named(model_type).masked_lm, (MaskedLM,), {})(model_type, config)
 
 
 class Loaded(NamedTuple):
@@ -94,34 +88,33 @@ def load(name_or_path: str, model_type: str) -> Loaded:
     if source.record.is_sub_model:
         raise UserError(f"{name_or_path}: is an exported sub-model; pre-training knows only equal layers")
     config = build_config(source, model_type, 2, {})
+    family = family_named(model_type)
+    weights = part_of(read_weights(source.weights), family.masked_lm_part)
+    encoder = to_paddle(weights, family)
+    check_sizes(source.where, config, encoder, family.model_type)
     model = build(model_type, config)
-    weights = read_weights(source.weights)
-    head = _head_weights(source, weights)
-    encoder = {
-        name: array for name, array in to_paddle(weights, model.base_model_prefix).items() if name in model.state_dict()
-    }
-    missing = [
-        name
-        for name in model.state_dict()
-        if name not in encoder and not name.startswith("cls.") and ".pooler." not in name and ".fit_dense" not in name
-    ]
+    head = _head_weights(source, weights, family)
+    encoder = {name: array for name, array in encoder.items() if name in model.state_dict()}
+    not_needed = ("cls.", *(f"{family.model_type}.{name}" for name in ("pooler.", *family.unread)))
+    missing = [name for name in model.state_dict() if name not in encoder and not name.startswith(not_needed)]
     if missing:
         raise UserError(f"{source.where}: its weights lack {missing[0]}; they are not those of its config.json")
     put_weights(model, {**encoder, **head})
     return Loaded(model, load_tokenizer(source, model_type, config.vocab_size), bool(head))
 
 
-def _head_weights(source: Source, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _head_weights(source: Source, weights: Mapping[str, np.ndarray], family: Family) -> dict[str, np.ndarray]:
     """The head's tensors under our names; {} when the source has no head."""
+    modules, biases = {**_HEAD, **family.masked_lm_modules}, (*_BIASES, *family.masked_lm_biases)
     convert, found = is_hugging_face(weights), {}
     for name, array in weights.items():
         module, _, leaf = name.rpartition(".")
         leaf = _LEAVES.get(leaf, leaf)
-        if name in _BIASES:
+        if name in biases:
             found["decoder_bias"] = array
-        elif module in _HEAD:
-            transposed = convert and _HEAD[module] == "transform" and leaf == "weight"
-            found[f"{_HEAD[module]}.{leaf}"] = array.T if transposed else array
+        elif module in modules:
+            transposed = convert and modules[module] == "transform" and leaf == "weight"
+            found[f"{modules[module]}.{leaf}"] = array.T if transposed else array
     wanted = {"transform.weight", "transform.bias", "layer_norm.weight", "layer_norm.bias", "decoder_bias"}
     if found and set(found) != wanted:
         raise UserError(f"{source.where}: its masked-LM head lacks {', '.join(sorted(wanted - set(found)))}")

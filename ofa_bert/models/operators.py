@@ -8,10 +8,16 @@ Everywhere but on a CPU, or in half precision, Paddle's own operators run.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle.autograd import PyLayer
+
+from ofa_bert.system import interrupts
 
 _RESOLUTION = 1 << 16  # a random number has 16 bits: dropout keeps an element with probability k / 65536
 
@@ -47,6 +53,40 @@ def _by_hand(x: paddle.Tensor) -> bool:
     return x.place.is_cpu_place() and x.dtype == paddle.float32
 
 
+_raised: list[BaseException] = []  # by the backward of a PyLayer, in the pass that is going on
+
+
+def backward(loss: paddle.Tensor) -> None:
+    """`loss.backward()` whose errors are those that were raised: Paddle makes an OSError of every one in a PyLayer.
+
+    Ctrl-C waits for the end of the pass.
+    """
+    _raised.clear()
+    try:
+        with interrupts.deferred():
+            loss.backward()
+    except Exception:
+        if not _raised:
+            raise
+        raise _raised[0] from None
+    finally:
+        _raised.clear()  # with its frames, which hold tensors
+
+
+def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A PyLayer's backward whose error `backward` finds again. Every PyLayer's has to be one."""
+
+    @functools.wraps(function)
+    def remembering(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except BaseException as error:
+            _raised.append(error)
+            raise
+
+    return remembering
+
+
 class _Linear(PyLayer):
     @staticmethod
     def forward(ctx, x, weight, bias):
@@ -56,6 +96,7 @@ class _Linear(PyLayer):
         return paddle.addmm(bias, rows, weight).reshape([*x.shape[:-1], weight.shape[1]])  # [..., O]
 
     @staticmethod
+    @_remembered
     def backward(ctx, gradient):
         rows, weight = ctx.saved_tensor()
         gradient = gradient.reshape([-1, gradient.shape[-1]])  # [N, O]
@@ -75,6 +116,7 @@ class _LayerNorm(PyLayer):
         return (normal * weight + bias).reshape(x.shape)
 
     @staticmethod
+    @_remembered
     def backward(ctx, gradient):
         normal, scale, weight = ctx.saved_tensor()
         shape = gradient.shape
@@ -96,6 +138,7 @@ class _Softmax(PyLayer):
         return result.reshape(x.shape)
 
     @staticmethod
+    @_remembered
     def backward(ctx, gradient):
         (result,) = ctx.saved_tensor()
         weighted = gradient.reshape(result.shape) * result  # [N, T]
@@ -112,6 +155,7 @@ class _Dropout(PyLayer):
         return x * (ctx.kept.astype(x.dtype) * ctx.scale)
 
     @staticmethod
+    @_remembered
     def backward(ctx, gradient):
         return gradient * (ctx.kept.astype(gradient.dtype) * ctx.scale)
 

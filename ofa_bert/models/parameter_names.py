@@ -9,13 +9,20 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-_PREFIXES = ("bert.", "ernie.", "roberta.", "tinybert.")
+from ofa_bert.models.families.base import Family
+from ofa_bert.models.families.registry import FAMILIES
+
+# Of all families, because many a checkpoint was published under another one's names.
+_PREFIXES = tuple(f"{family.model_type}." for family in FAMILIES.values())
+_UNREAD = tuple(name for family in FAMILIES.values() for name in family.unread)
 # Heads of pre-training and other tasks, and buffers that older PyTorch stored: a classifier needs none.
-_LEFT_OUT = ("cls.", "lm_head.", "qa_outputs.", "embeddings.position_ids", "embeddings.token_type_ids")
-_PROJECTIONS = "fit_dense"  # TinyBERT's, to its teacher's width: no part of a classifier's forward
+_LEFT_OUT = (
+    *("cls.", "lm_head.", "qa_outputs.", "embeddings.position_ids", "embeddings.token_type_ids"),
+    *(name for family in FAMILIES.values() for name in family.other_heads),
+)
 _CLASSIFIER = "classifier."
 
-# Hugging Face module -> Paddle module, inside a layer and outside of the layers.
+# Hugging Face module -> Paddle module, inside a layer and outside of the layers; a family may have more of those.
 _LAYER_MODULES = {
     "attention.self.query": "self_attn.q_proj",
     "attention.self.key": "self_attn.k_proj",
@@ -30,12 +37,9 @@ _OTHER_MODULES = {
     "embeddings.word_embeddings": "embeddings.word_embeddings",
     "embeddings.position_embeddings": "embeddings.position_embeddings",
     "embeddings.token_type_embeddings": "embeddings.token_type_embeddings",
-    "embeddings.task_type_embeddings": "embeddings.task_type_embeddings",
     "embeddings.LayerNorm": "embeddings.layer_norm",
     "pooler.dense": "pooler.dense",
     "classifier": "classifier",
-    "classifier.dense": "classifier.dense",
-    "classifier.out_proj": "classifier.out_proj",
 }
 # The first checkpoints of BERT call the parameters of a LayerNorm as TensorFlow does.
 _LEAVES = {"gamma": "weight", "beta": "bias"}
@@ -45,22 +49,30 @@ def is_hugging_face(names: Iterable[str]) -> bool:
     return any("encoder.layer." in name for name in names)
 
 
-def to_paddle(weights: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """Weights in either layout under the names of a PaddleNLP classifier whose encoder is called `prefix`.
+def part_of(weights: Mapping[str, np.ndarray], part: str | None) -> Mapping[str, np.ndarray]:
+    """Of several models in one checkpoint the one whose names begin with `part`; any other checkpoint as it is."""
+    if not part or not any(name.startswith(part) for name in weights):
+        return weights
+    return {name[len(part) :]: array for name, array in weights.items() if name.startswith(part)}
+
+
+def to_paddle(weights: Mapping[str, np.ndarray], family: Family) -> dict[str, np.ndarray]:
+    """Weights in either layout under the names of PaddleNLP's classifier of that family.
 
     Hugging Face's Linear weights [out, in] are transposed to Paddle's [in, out]. Names that no rule knows
     stay as they are, so that the comparison with the model shows them.
     """
     convert = is_hugging_face(weights)
+    modules = {**_OTHER_MODULES, **family.modules}
     converted = {}
     for name, array in weights.items():
         bare = _without_prefix(name)
-        if bare.startswith(_LEFT_OUT) or (convert and bare.startswith(_PROJECTIONS)):
+        if bare.startswith(_LEFT_OUT) or (convert and bare.startswith(_UNREAD)):
             continue
         if convert:
-            bare, transpose = _paddle_name(bare)
+            bare, transpose = _paddle_name(bare, modules)
             array = np.ascontiguousarray(array.T) if transpose else array
-        converted[bare if bare.startswith(_CLASSIFIER) else f"{prefix}.{bare}"] = array
+        converted[bare if bare.startswith(_CLASSIFIER) else f"{family.model_type}.{bare}"] = array
     return converted
 
 
@@ -71,7 +83,7 @@ def _without_prefix(name: str) -> str:
     return name
 
 
-def _paddle_name(name: str) -> tuple[str, bool]:
+def _paddle_name(name: str, modules: Mapping[str, str]) -> tuple[str, bool]:
     """Paddle's name for a Hugging Face name without prefix, and whether the array is a Linear weight."""
     module, _, leaf = name.rpartition(".")
     leaf = _LEAVES.get(leaf, leaf)
@@ -79,6 +91,6 @@ def _paddle_name(name: str) -> tuple[str, bool]:
     if parts[:2] == ["encoder", "layer"] and len(parts) == 4 and parts[3] in _LAYER_MODULES:
         inner = _LAYER_MODULES[parts[3]]
         return f"encoder.layers.{parts[2]}.{inner}.{leaf}", leaf == "weight" and "norm" not in inner
-    if module in _OTHER_MODULES:
-        return f"{_OTHER_MODULES[module]}.{leaf}", leaf == "weight" and not module.startswith("embeddings.")
+    if module in modules:
+        return f"{modules[module]}.{leaf}", leaf == "weight" and not module.startswith("embeddings.")
     return name, False

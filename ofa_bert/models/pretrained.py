@@ -8,34 +8,35 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from paddle import nn
-from paddle.nn import functional
 
-from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import MODEL_META, finish_replacement, read_json
+from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
+from ofa_bert.errors import UserError, first_line
+from ofa_bert.files.atomic import MODEL_META, finish_replacement
+from ofa_bert.files.reading import read_object, refuse_pointer
 from ofa_bert.files.weights import find_weights, read_weights
-from ofa_bert.models.families.registry import MODEL_TYPES, model_class, tokenizer_class
+from ofa_bert.models.config_checks import check_config, check_labels
+from ofa_bert.models.encoder import family_of
+from ofa_bert.models.families.registry import MODEL_TYPES, family_named, model_class
+from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
+from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 from ofa_bert.models.record import ModelRecord
-from ofa_bert.models.parameter_names import to_paddle
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 
 _CONFIG_FILES = ("config.json", "model_config.json")  # the second is PaddleNLP's name up to 2.4
-_SIZES = (
-    "vocab_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-    "type_vocab_size",
-    "num_labels",
-)
-# float16 on the disk is float32 here; the others would make a classifier return more than its logits.
-_NOT_TAKEN = ("torch_dtype", "dtype", "use_cache", "output_hidden_states", "output_attentions", "return_dict")
+# float16 on the disk is float32 here; the next would make a classifier return more than its logits; the last ones
+# split the model over devices, or put other layers into it.
+_NOT_TAKEN = (
+    "torch_dtype", "dtype", "use_cache", "output_hidden_states", "output_attentions", "return_dict",
+    "tensor_parallel_degree", "tensor_parallel_rank", "sep_parallel_degree", "tensor_parallel_output", "fuse",
+    "quantization_config",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,8 @@ def _local(directory: Path) -> Source:
         hint = f"; did you mean {directory / 'best'}?" if (directory / "best").is_dir() else ""
         raise UserError(f"{directory}: is no model directory; it has no config.json{hint}")
     meta_file = directory / MODEL_META
-    record = ModelRecord.from_json(read_json(meta_file), str(meta_file)) if meta_file.exists() else ModelRecord()
-    config = read_json(found[0])
-    if not isinstance(config, dict):
-        raise UserError(f"{found[0]}: must hold a JSON object, not {type(config).__name__}")
+    record = ModelRecord.from_json(read_object(meta_file), str(meta_file)) if meta_file.exists() else ModelRecord()
+    config = read_object(found[0], finite=True)
     return Source(str(directory), config, find_weights(directory), str(directory), record)
 
 
@@ -94,53 +93,63 @@ def build_config(source: Source, model_type: str, num_labels: int | None, overri
     if stated is not None and stated != model_type:
         supported = stated in MODEL_TYPES
         cure = f"use --model_type {stated}" if supported else f"supported are {', '.join(MODEL_TYPES)}"
-        raise UserError(f"{source.where}: is a {stated} model, not {model_type}; {cure}")
-    for key in _NOT_TAKEN:
-        values.pop(key, None)
+        named = stated if isinstance(stated, str) and stated.isprintable() else shown(stated)
+        raise UserError(f"{source.where}: is a {named[:80]} model, not {model_type}; {cure}")
+    check_labels(source.where, values)
+    config_class = model_class(model_type).config_class
+    for key in list(values):
+        # A key with the name of a method would take its place.
+        method = key != "num_labels" and (key.startswith("_") or hasattr(config_class, key))
+        if method or key in _NOT_TAKEN:
+            del values[key]
     if num_labels is not None:
         overrides = {**overrides, "num_labels": num_labels}
     try:
-        config, unknown = model_class(model_type).config_class.from_dict(values, return_unused_kwargs=True, **overrides)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        raise UserError(f"{source.where}: its config.json does not describe a model ({error})") from error
+        config, unknown = config_class.from_dict(values, return_unused_kwargs=True, **overrides)
+    except Exception as error:  # whatever values of the wrong kind make PaddleNLP raise
+        reason = first_line(error)[:120]
+        raise UserError(f"{source.where}: its config.json does not describe a model ({reason})") from error
     if unknown:
         raise TypeError(f"a {model_type} configuration has no {', '.join(unknown)}")
-    _check_config(source.where, config)
+    check_config(source.where, config, family_named(model_type))
     return config
 
 
-def _check_config(where: str, config: Any) -> None:
-    sizes = {name: getattr(config, name, None) for name in _SIZES}
-    problems = [f"{name} is {value!r}" for name, value in sizes.items() if type(value) is not int or value < 1]
-    if not problems and config.hidden_size % config.num_attention_heads:
-        problems.append(f"{config.num_attention_heads} heads do not divide hidden_size {config.hidden_size}")
-    if not hasattr(functional, str(config.hidden_act)):
-        problems.append(f"hidden_act {config.hidden_act!r} is no activation of Paddle")
-    if getattr(config, "position_embedding_type", "absolute") != "absolute":
-        problems.append(f"position_embedding_type {config.position_embedding_type!r} is not supported")
-    if not isinstance(config.layer_norm_eps, (int, float)):
-        problems.append(f"layer_norm_eps is {config.layer_norm_eps!r}")
-    if problems:
-        raise UserError(f"{where}: its config.json cannot be used: {'; '.join(problems)}")
+class NamedWeights(NamedTuple):
+    """Weights under Paddle's names, and whether they came in Hugging Face's layout."""
+
+    arrays: dict[str, np.ndarray]
+    from_hugging_face: bool
 
 
-def fill(model: nn.Layer, source: Source, fresh_heads: bool) -> None:
+def named_weights(source: Source, model_type: str) -> NamedWeights:
+    """The source's weights under Paddle's names."""
+    family = family_named(model_type)
+    stored = part_of(read_weights(source.weights), family.classifier_part)
+    return NamedWeights(to_paddle(stored, family), is_hugging_face(stored))
+
+
+def fill(model: nn.Layer, source: Source, named: NamedWeights, fresh_heads: bool) -> None:
     """Put the source's weights into `model`. With `fresh_heads`, a missing classifier or pooler stays random.
 
     Every other difference is a UserError that names the parameters: nothing is dropped or random in silence.
     """
-    weights = to_paddle(read_weights(source.weights), model.base_model_prefix)
-    expected = model.state_dict()
-    if not any(".pooler." in name for name in expected):  # RoBERTa's classifier reads the first token itself
+    family, weights, expected = family_of(model), named.arrays, model.state_dict()
+    if not any(".pooler." in name for name in expected):  # a classifier that reads the first token itself
         weights = {name: array for name, array in weights.items() if ".pooler." not in name}
     missing = set(expected) - set(weights)
-    # TinyBERT's projections to its teacher's width take part in no forward of a classifier.
-    fresh = {name for name in missing if ".fit_dense" in name}
+    fresh = {name for name in missing if name.startswith(tuple(f"{family.model_type}.{own}" for own in family.unread))}
     if fresh_heads:
         for head in ("classifier.", f"{model.base_model_prefix}.pooler."):
             members = {name for name in expected if name.startswith(head)}
             fresh |= members if members <= missing else set()
     _check_names(source, missing - fresh, set(weights) - set(expected), fresh_heads)
+    act = family.hugging_face_activation
+    if act not in (None, model.config.hidden_act) and named.from_hugging_face and "classifier.dense.weight" in weights:
+        raise UserError(
+            f"{source.where}: its hidden_act is {model.config.hidden_act}, but Hugging Face's classifier uses {act} all"
+            " the same and PaddleNLP's does not; take away the classifier's weights and finetune again"
+        )
     check_shapes(model, weights, source.where)
     put_weights(model, weights)
     if fresh:
@@ -188,26 +197,30 @@ def put_weights(model: nn.Layer, weights: Mapping[str, np.ndarray]) -> None:
 
 
 def set_epsilon(model: nn.Layer) -> None:
-    """Give every LayerNorm the epsilon of the configuration, which PaddleNLP's ERNIE ignores."""
+    """Give every LayerNorm the epsilon of the configuration, which PaddleNLP's models of some families ignore."""
     for layer in model.sublayers():
         if isinstance(layer, nn.LayerNorm):
             layer._epsilon = float(model.config.layer_norm_eps)
 
 
-def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Any:
-    """PaddleNLP's tokenizer for the source; its `tokenizer_config.json` (lower case or not) is respected."""
-    cls, files = tokenizer_class(model_type), {}
+def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> TextTokenizer | Any:
+    """The tokenizer that the model is trained and deployed with: the source's tokenizer.json, or one that does what its
+    vocabulary and settings say. PaddleNLP's own only for settings that tokenizer.json does not know.
+
+    UserError for a tokenizer that is missing, damaged, of another family or larger than the model.
+    """
     directory = Path(source.tokenizer_from)
     if directory.is_dir():
-        if model_type == "roberta":
-            cls = _roberta_tokenizer(directory)
-        # Named explicitly: a path stored in tokenizer_config.json by whoever saved it would win otherwise.
-        files = {key: str(directory / name) for key, name in cls.resource_files_names.items()}
-        absent = [path for path in files.values() if not Path(path).is_file()]
-        if absent:
-            raise UserError(f"{directory}: has no tokenizer; {Path(absent[0]).name} is missing")
+        for pattern in ("*token*.json", "vocab.*", "merges.txt"):
+            for path in sorted(directory.glob(pattern)):
+                refuse_pointer(path)
     try:
-        tokenizer = cls.from_pretrained(source.tokenizer_from, **files)
+        if directory.is_dir():
+            tokenizer = read_tokenizer(directory, model_type) or from_directory(directory, model_type)
+        else:
+            tokenizer = from_name(source.tokenizer_from, model_type)
+    except UserError:
+        raise
     except Exception as error:  # whatever a damaged vocabulary or configuration makes PaddleNLP raise
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         raise UserError(f"{source.where}: its tokenizer cannot be loaded ({reason})") from error
@@ -217,12 +230,3 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Any:
             " they do not belong together"
         )
     return tokenizer
-
-
-def _roberta_tokenizer(directory: Path) -> Any:
-    """By the files, not by tokenizer_config.json: Hugging Face writes no `init_class` there."""
-    import paddlenlp.transformers as transformers
-
-    if (directory / "vocab.json").is_file():
-        return transformers.RobertaBPETokenizer
-    return transformers.RobertaChineseTokenizer

@@ -12,7 +12,16 @@ from typing import NamedTuple
 import paddle
 from paddle import nn
 
-from ofa_bert.models.encoder import attention_mask, backbone, classify, encoder_layers, model_type_of, resize
+from ofa_bert.models.encoder import (
+    attention_mask,
+    backbone,
+    classify,
+    embed,
+    encoder_layers,
+    family_of,
+    model_type_of,
+    resize,
+)
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import dropout, layer_norm, linear, softmax
 from ofa_bert.submodels.values import SubModelConfig
@@ -33,11 +42,6 @@ def whole(model: nn.Layer) -> SubModelConfig:
         tuple(layer.self_attn.num_heads for layer in layers),
         tuple(layer.linear1.weight.shape[1] for layer in layers),
     )
-
-
-def embed(model: nn.Layer, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> paddle.Tensor:
-    """Embedding output [B, T, H]; the same for every sub-model, so it is computed once per batch."""
-    return backbone(model).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
 
 
 def forward(
@@ -125,7 +129,8 @@ def extract(model: nn.Layer, sub_model: SubModelConfig) -> nn.Layer:
 def extracted_state(model: nn.Layer, sub_model: SubModelConfig) -> dict[str, paddle.Tensor]:
     """The sub-model's weights under the names of the smaller model."""
     prefix = f"{model.base_model_prefix}.encoder.layers."
-    fit = f"{model.base_model_prefix}.fit_denses."  # TinyBERT: one projection per hidden state
+    per_state = family_of(model).per_hidden_state
+    fit = f"{model.base_model_prefix}.{per_state}." if per_state else None  # one module per hidden state
     position = {index: place for place, index in enumerate(sub_model.layers)}
     state = {}
     for name, tensor in model.state_dict().items():
@@ -136,7 +141,7 @@ def extracted_state(model: nn.Layer, sub_model: SubModelConfig) -> dict[str, pad
                 head_dim = encoder_layers(model)[int(index)].self_attn.head_dim
                 sliced = _slice(rest, tensor, sub_model.heads[place] * head_dim, sub_model.ffn[place])
                 state[f"{prefix}{place}.{rest}"] = sliced
-        elif name.startswith(fit):
+        elif fit and name.startswith(fit):
             index, rest = name[len(fit) :].split(".", 1)
             if int(index) == 0 or int(index) - 1 in position:
                 place = 0 if int(index) == 0 else position[int(index) - 1] + 1

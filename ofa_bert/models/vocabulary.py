@@ -10,24 +10,28 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
 from ofa_bert.errors import UserError
-from ofa_bert.models.encoder import backbone
+from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.models.encoder import backbone, family_of
 
 logger = logging.getLogger(__name__)
 
 
 def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path, home: str | Path) -> tuple[Any, np.ndarray]:
-    """Keep the embedding rows of the tokens in the file `path`, one a line, and of the special tokens.
+    """Keep the embedding rows of the tokens in the file `path`, one a line, and of special and added tokens.
 
     Changes `model`; returns (the tokenizer over what was kept, the ids that its tokens had). The kept tokens stay in
-    their order. PaddleNLP copies vocab.txt from where it read it when a tokenizer is saved, so the smaller one lies in
-    the directory `home` for as long as it is used. UserError for a file that cannot be read or knows none of the
-    model's tokens, and for a tokenizer without a vocab.txt.
+    their order. PaddleNLP's own tokenizer copies vocab.txt from where it read it when it is saved, so the smaller one
+    lies in the directory `home` for as long as it is used. UserError for a file that cannot be read or knows none of
+    the model's tokens, and for a tokenizer without a vocab.txt.
     """
     wanted = _read(path)
     vocabulary = tokenizer.get_vocab()
-    if getattr(tokenizer, "wordpiece_tokenizer", None) is None:
-        raise UserError(f"--trim_vocab {path}: {type(tokenizer).__name__} is no WordPiece tokenizer; leave it out")
+    ours = isinstance(tokenizer, TextTokenizer)
+    if not (tokenizer.is_wordpiece if ours else getattr(tokenizer, "wordpiece_tokenizer", None)):
+        kind = "byte-pair tokenizer" if ours else type(tokenizer).__name__
+        raise UserError(f"--trim_vocab {path}: {kind} is no WordPiece tokenizer; leave it out")
     known = wanted & set(vocabulary)
     if not known:
         raise UserError(f"--trim_vocab {path}: holds none of the model's tokens; one token a line, as in vocab.txt")
@@ -35,11 +39,12 @@ def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path, home: str
         logger.warning(
             "--trim_vocab %s: %d of %d tokens are unknown to the model", path, len(wanted) - len(known), len(wanted)
         )
-    kept = sorted(known | set(tokenizer.all_special_tokens), key=vocabulary.get)
+    found_whole = set(tokenizer.added_tokens if ours else tokenizer.get_added_vocab())
+    kept = sorted(known | found_whole | set(tokenizer.all_special_tokens), key=vocabulary.get)
     rows = np.asarray([vocabulary[token] for token in kept])
     if rows.max() >= model.config.vocab_size:
         raise UserError(f"--trim_vocab {path}: {kept[-1]!r} has no row in the model's embeddings")
-    smaller = _smaller_tokenizer(tokenizer, kept, Path(home))
+    smaller = tokenizer.trimmed(kept) if ours else _smaller_tokenizer(tokenizer, kept, Path(home))
     _keep_rows(model, rows, smaller.pad_token_id)
     logger.info("vocabulary trimmed from %d to %d tokens", len(vocabulary), len(kept))
     return smaller, rows
@@ -55,10 +60,12 @@ def _read(path: str | Path) -> set[str]:
 
 
 def _smaller_tokenizer(tokenizer: Any, kept: list[str], home: Path) -> Any:
-    """A tokenizer of the same kind and settings over these tokens."""
+    """A PaddleNLP tokenizer of the same kind and settings over these tokens."""
     tokenizer.save_pretrained(str(home))
-    (home / "vocab.txt").write_text("\n".join(kept) + "\n", encoding="utf-8")
-    (home / "added_tokens.json").unlink(missing_ok=True)
+    added = tokenizer.get_added_vocab()  # they have the largest numbers
+    (home / "vocab.txt").write_text("".join(f"{token}\n" for token in kept if token not in added), encoding="utf-8")
+    if added:
+        write_json_atomic(home / "added_tokens.json", {token: kept.index(token) for token in kept if token in added})
     return type(tokenizer).from_pretrained(str(home))
 
 
@@ -69,14 +76,14 @@ def _keep_rows(model: nn.Layer, rows: np.ndarray, pad_token_id: int) -> None:
     table = nn.Embedding(len(rows), old.weight.shape[1], padding_idx=padding)
     table.weight.set_value(paddle.to_tensor(old.weight.numpy()[rows]))
     body.embeddings.word_embeddings = table
-    if hasattr(body.embeddings, "padding_idx"):  # RoBERTa counts positions from it
+    if family_of(model).positions_after_padding:
         _move_positions(body.embeddings, pad_token_id)
     body.pad_token_id = pad_token_id
     model.config.vocab_size, model.config.pad_token_id = len(rows), pad_token_id
 
 
 def _move_positions(embeddings: nn.Layer, pad_token_id: int) -> None:
-    """RoBERTa's position of the first token is pad_token_id + 1: keep its row there."""
+    """The position of the first token is pad_token_id + 1: keep its row there."""
     shift = embeddings.padding_idx - pad_token_id
     if shift:
         table = embeddings.position_embeddings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofa_bert.export.config import PRECISIONS
-from ofa_bert.options import not_negative, number, option, positive, whole
-from ofa_bert.runtime.opening import BACKENDS
+from ofa_bert.options import not_negative, number, option, positive, unused, whole
+from ofa_bert.runtime.backends.registry import BACKENDS
 from ofa_bert.training.config import DEVICES, LoopConfig
 from ofa_bert.training.students.config import DistilWeights, PairConfig, shape_in, student_problems
 
@@ -52,7 +52,7 @@ class RecipeConfig(LoopConfig, DistilWeights, PairConfig):
         "of the last models; default: int8 on a CPU, fp16 on a GPU", None, choices=PRECISIONS
     )
     max_drop: float = option("points of dev score that this precision may lose; more ends the command", 1.0, number)
-    backend: str = option("what runs exported models", "onnx_runtime", choices=BACKENDS)
+    backend: str = option("what runs exported models", BACKENDS[0], choices=BACKENDS)
     workers: int | None = option(
         "instances in the last row, one thread each; default: one per core, on a GPU none", None, whole
     )
@@ -77,6 +77,10 @@ class RecipeConfig(LoopConfig, DistilWeights, PairConfig):
             found.append("--resume: the same recipe command resumes by itself; leave it out")
         if self.skip and (self.target_num_heads or self.target_ffn_dim):
             found.append("--skip prune leaves --target_num_heads and --target_ffn_dim without a use; drop them")
+        if "prune" in self.skip:
+            found += unused(self, ("again_epochs", "again_learning_rate"), "has no use with --skip prune; drop it")
+        if self.corpus is None:
+            found += unused(self, ("pretrain_epochs",), "needs --corpus")
         if self.corpus is None and (self.pretrain_teacher or self.pretrain_teacher_steps):
             found.append("--pretrain_teacher and --pretrain_teacher_steps need --corpus")
         if self.corpus is not None and not found and shape_in(self.student) is None:

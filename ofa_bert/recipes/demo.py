@@ -15,9 +15,11 @@ from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.sub_model import deploy
+from ofa_bert.files import lock
 from ofa_bert.options import arguments
 from ofa_bert.recipes.config import DemoConfig
 from ofa_bert.reporting import millions, table
+from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.system import timing
 from ofa_bert.training.config import FinetuneConfig
@@ -45,6 +47,7 @@ def embedded_encoder() -> Path:
     raise UserError(f"{WHEEL} is installed but holds no model.safetensors; install it again")
 
 
+@lock.writer("output_dir")
 def demo(config: DemoConfig) -> list[dict[str, Any]]:
     """finetune -> supernet -> export -> comparison; one row per sub-model. A second call continues the first."""
     output = Path(config.output_dir)
@@ -98,7 +101,7 @@ def _latency(bundles: dict[str, Path], batch: int, device: str) -> dict[str, flo
     types = np.zeros_like(input_ids)
     runs: dict[str, Callable[[], Any]] = {}
     for name, bundle in bundles.items():
-        backend = open_model(bundle, "paddle_inference", device="gpu" if device == "gpu" else "cpu")
+        backend = open_model(bundle, first_for("paddle"), device="gpu" if device == "gpu" else "cpu")
         runs[name] = lambda backend=backend: backend.run(input_ids, types)
     return {name: float(np.median(times)) for name, times in timing.in_turn(runs).items()}
 

@@ -20,7 +20,9 @@ from ofa_bert.errors import UserError
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import converter
 from ofa_bert.export.sub_model import deploy
-from ofa_bert.files.atomic import MODEL_META, read_json, write_json_atomic
+from ofa_bert.files import lock
+from ofa_bert.files.atomic import MODEL_META, write_json_atomic
+from ofa_bert.files.reading import read_json, read_object
 from ofa_bert.models.directories import best_of
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.models.record import check_task
@@ -28,6 +30,7 @@ from ofa_bert.options import arguments, shared, to_json
 from ofa_bert.recipes.config import RecipeConfig
 from ofa_bert.recipes.report import write_report
 from ofa_bert.recipes.timing import EAGER, Contender, measure
+from ofa_bert.runtime.backends.registry import best_form, wants_fused
 from ofa_bert.runtime.opening import check_choice
 from ofa_bert.submodels.values import scaled
 from ofa_bert.system import environment
@@ -58,6 +61,7 @@ class Stages(NamedTuple):
     again: Path | None
 
 
+@lock.writer("output_dir")
 def recipe(config: RecipeConfig, datasets: Datasets, argv: Sequence[str] = ()) -> str:
     """Run what is missing, measure everything, write the report and return it as text."""
     output = Path(config.output_dir)
@@ -79,7 +83,7 @@ def _check(config: RecipeConfig, datasets: Datasets) -> None:
     teacher = best_of(config.teacher)
     if not Path(teacher).is_dir():
         raise UserError(f"--teacher {config.teacher}: no such directory; give an output directory of run_glue.py")
-    meta = read_json(Path(teacher, MODEL_META)) if Path(teacher, MODEL_META).is_file() else {}
+    meta = read_object(Path(teacher, MODEL_META)) if Path(teacher, MODEL_META).is_file() else {}
     if not meta.get("task") or not meta.get("shape"):
         raise UserError(f"--teacher {config.teacher}: was not made by run_glue.py; finetune it with that first")
     check_task(config.teacher, meta, datasets.task)
@@ -206,15 +210,12 @@ def _stage(
 def _bundles(config: RecipeConfig, stages: Stages, output: Path) -> dict[str, Path]:
     """Name -> bundle of the teacher and of every stage; the last one also holds the last precision."""
     sources = {"teacher": Path(config.teacher), **{k: v for k, v in stages._asdict().items() if v is not None}}
-    last = last_precision(config)
-    if last == "int8" and config.backend != "onnx_runtime":
-        last = "int8-static"  # the form that the others are fast with
+    last = best_form(config.backend, last_precision(config))
     names = list(sources)
     bundles = {}
     for name, source in sources.items():
         bundles[name] = output / "bundles" / name
-        # Its operators are what ONNX Runtime is fast with on a GPU.
-        fused = config.device == "gpu" and config.backend == "onnx_runtime"
+        fused = wants_fused(config.backend, config.device)
         own: dict[str, Any] = {"precision": ("fp32",), "fused": fused}
         if name == names[-1] and last != "fp32":
             own["precision"] = ("fp32", last)

@@ -22,7 +22,8 @@ from ofa_bert.bundle.manifest import models, read_manifest
 from ofa_bert.data.batches import Encoded, encode, eval_batches
 from ofa_bert.models.directories import WEIGHTS, load_model
 from ofa_bert.recipes.config import RecipeConfig
-from ofa_bert.runtime.opening import format_of, open_model
+from ofa_bert.runtime.backends.registry import format_of
+from ofa_bert.runtime.opening import open_model
 from ofa_bert.runtime.workers import Batch as Request
 from ofa_bert.runtime.workers import WorkerPool
 from ofa_bert.system.timing import SPIN_SECONDS, in_turn

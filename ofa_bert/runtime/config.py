@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.data.table_files import SUFFIXES
-from ofa_bert.exits.policy import CRITERIA, MODES
+from ofa_bert.exits.criteria.registry import CRITERIA, thresholds_described
+from ofa_bert.exits.policy import MODES
 from ofa_bert.options import not_negative, option, positive, whole
-from ofa_bert.runtime.opening import BACKENDS, DEVICES, PRECISIONS, PROVIDERS
+from ofa_bert.runtime.backends.base import PRECISIONS
+from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS
+from ofa_bert.runtime.opening import DEVICES
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class PredictConfig:
 
     exit_threshold: str | None = option(
         "answer at the first exit that is sure enough: policy takes the threshold that was exported with the bundle; a"
-        " number is compared with entropy in nats, normalised entropy or 1 - certainty, or is a patience: 0 lets nobody"
-        " leave early; default: every text runs through the whole model",
+        f" number means what --exit_criterion says ({thresholds_described()}), and 0 that nobody leaves early;"
+        " default: every text runs through the whole model",
         None,
     )
     exit_mode: str | None = option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ofa_bert.bundle.exits import HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
@@ -20,7 +21,9 @@ def merge(parts: Sequence[Path], target: Path) -> None:
     except ImportError:
         raise UserError("predicted exits on a GPU: the package onnx is not installed: pip install onnx") from None
     models = [onnx.load(str(part)) for part in parts]
-    nodes, tensors, opsets = [], [], {}
+    nodes: list[Any] = []
+    tensors: list[Any] = []
+    opsets: dict[str, Any] = {}
     hidden = ""
     for number, model in enumerate(models):
         names = {**{name: name for name in INPUTS}, HIDDEN: hidden, "": ""}  # "" is an optional input that is left out

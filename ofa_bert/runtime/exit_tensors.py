@@ -10,6 +10,7 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_bert.exits.loop import Library
 
@@ -19,15 +20,16 @@ class OnDevice:
 
     def __init__(self, value: Any):
         self.value = value  # an onnxruntime.OrtValue
-        self.shape = tuple(value.shape())
+        self.shape: tuple[int, ...] = tuple(value.shape())
 
     def __len__(self) -> int:
         return self.shape[0]
 
 
-Array = np.ndarray | OnDevice
+Host = NDArray[np.generic]
+Array = Host | OnDevice
 # Part of a model: its inputs in the order that it was exported with, to its outputs.
-Part = Callable[..., "list[Array]"]
+Part = Callable[..., list[Array]]
 
 
 def on_host() -> Library:
@@ -40,22 +42,23 @@ def on_device(select: Part, join: Part) -> Library:
     Token ids are small and stay NumPy's.
     """
 
-    def take(array: Array, rows: np.ndarray) -> Array:
+    def take(array: Array, rows: NDArray[np.int64]) -> Array:
         return _take(array, rows) if isinstance(array, np.ndarray) else select(array, rows)[0]
 
     def together(arrays: Sequence[Array], axis: int, value: float) -> Array:
         if isinstance(arrays[0], np.ndarray):
-            return _join(arrays, axis, value)
+            return _join([array for array in arrays if isinstance(array, np.ndarray)], axis, value)
         return reduce(lambda first, second: join(first, second)[0], arrays)
 
     return Library(take, together)
 
 
-def _take(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    return array[rows]
+def _take(array: Host, rows: NDArray[np.int64]) -> Host:
+    taken: Host = array[rows]
+    return taken
 
 
-def _join(arrays: Sequence[np.ndarray], axis: int, value: float) -> np.ndarray:
+def _join(arrays: Sequence[Host], axis: int, value: float) -> Host:
     assert axis == 1  # of both kinds of array that travel here
     longest = max(array.shape[1] for array in arrays)
     joined = np.full([sum(map(len, arrays)), longest, *arrays[0].shape[2:]], value, arrays[0].dtype)

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.exits.loop import Answer, Answers, Kind, Stage, Work, advance
-from ofa_bert.runtime.exit_tensors import Array
+from ofa_bert.exits.token_table import TokenTable
+from ofa_bert.runtime.backends.base import Ids
+from ofa_bert.runtime.exit_tensors import Array, Host, Part
 from ofa_bert.runtime.opening import ExitParts, open_exit_parts
+
+Numbers = NDArray[np.int64]  # [N], of the samples
 
 
 class Limits(NamedTuple):
@@ -43,25 +48,20 @@ class ExitModel:
         ends = range(last + 1) if plan.table is not None else (*plan.ask, last)
         self.stages = [self._stage(begin, end) for begin, end in zip([0, *(end + 1 for end in ends)], ends)]
 
-    def answers(self, input_ids: np.ndarray, token_type_ids: np.ndarray) -> Answers:
+    def run(self, input_ids: Ids, token_type_ids: Ids) -> Answers:
         """Logits [N, C] and layers [N] of int64 ids [N, T], padded at their ends; all of them are one pool."""
         answers = Answers.empty(len(input_ids), self._num_labels)
         lengths = np.maximum(1, _lengths(input_ids, self._pad))
         if self.plan.table is not None:
-            self._predicted(input_ids, token_type_ids, lengths, answers)
+            self._predicted(self.plan.table, input_ids, token_type_ids, lengths, answers)
             return answers
         batches = plan_batches(lengths, *self.limits)
         work = [self._begin(input_ids, token_type_ids, rows, lengths) for rows in batches]
         advance(work, self.stages, self.plan.policy, self.limits.room, answers)
         return answers
 
-    def run(self, input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
-        """The same as one array [N, C + 1]: logits, then layers."""
-        answers = self.answers(input_ids, token_type_ids)
-        return np.concatenate([answers.logits, answers.layers[:, None].astype(np.float32)], axis=1)
-
-    def _predicted(self, ids: np.ndarray, types: np.ndarray, lengths: np.ndarray, answers: Answers) -> None:
-        places = self.plan.table.predict([row[:length] for row, length in zip(ids, lengths)])
+    def _predicted(self, table: TokenTable, ids: Ids, types: Ids, lengths: Numbers, answers: Answers) -> None:
+        places = table.predict([row[:length] for row, length in zip(ids, lengths)])
         for place in np.unique(places):
             group = np.flatnonzero(places == place)
             for rows in plan_batches(lengths[group], *self.limits):
@@ -69,37 +69,38 @@ class ExitModel:
                 answers.logits[work.index] = self._complete(place, *work.tensors)
                 answers.layers[work.index] = self.plan.layers[place]
 
-    def _complete(self, place: int, token_type_ids: np.ndarray, input_ids: np.ndarray) -> np.ndarray:
+    def _complete(self, place: int, token_type_ids: Ids, input_ids: Ids) -> Array:
         if place in self.parts.complete:
             return self._run(self.parts.complete[place], input_ids, token_type_ids)[0]
         return self._ask(place, self._layers(0, place, token_type_ids, input_ids), input_ids)[0]
 
-    def _begin(self, ids: np.ndarray, types: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> Work:
+    def _begin(self, ids: Ids, types: Ids, rows: Numbers, lengths: Numbers) -> Work:
         """A batch of rows cut to their longest. Until its first layers ran, its token types travel as hidden states."""
         longest = int(lengths[rows].max())
         return Work.begin(self._kind, (types[rows, :longest], ids[rows, :longest]), rows)
 
     def _stage(self, begin: int, end: int) -> Stage:
-        certain = self.plan.policy.criterion == "certainty"
+        certain = self.plan.policy.rule.needs_certainty
 
-        def run(hidden: Array, input_ids: np.ndarray) -> Answer:
+        def run(hidden: Array, input_ids: Ids) -> Answer:
             hidden = self._layers(begin, end, hidden, input_ids)
             logits, *certainty = self._ask(end, hidden, input_ids)
             return Answer((hidden, input_ids), logits, certainty[0] if certain and certainty else None)
 
         return Stage(run, self.plan.layers[end])
 
-    def _layers(self, begin: int, end: int, hidden: Array, input_ids: np.ndarray) -> Array:
+    def _layers(self, begin: int, end: int, hidden: Array, input_ids: Ids) -> Array:
         """Hidden states after segment `end`, from those before segment `begin`; before the first, from token types."""
         for place in range(begin, end + 1):
             inputs = (input_ids, hidden) if place == 0 else (hidden, input_ids)
             (hidden,) = self._run(self.parts.segments[place], *inputs)  # [B, T, H]
         return hidden
 
-    def _ask(self, place: int, hidden: Array, input_ids: np.ndarray) -> list[np.ndarray]:
-        return self._run(self.parts.heads[place], hidden, input_ids)
+    def _ask(self, place: int, hidden: Array, input_ids: Ids) -> list[Host]:
+        """Logits [B, C], and certainty [B] if the head has one; what heads answer is on the host."""
+        return cast("list[Host]", self._run(self.parts.heads[place], hidden, input_ids))
 
-    def _run(self, part, *arrays: Array) -> list:
+    def _run(self, part: Part, *arrays: Array) -> list[Array]:
         try:
             return part(*arrays)
         except (RunError, MemoryError):
@@ -116,15 +117,20 @@ def open_exits(
     mode: str | None = None,
     criterion: str | None = None,
     limits: Sequence[int] = (64, 512),
-    **how,
+    backend: str = "auto",
+    precision: str = "fp32",
+    device: str = "cpu",
+    threads: int | None = None,
+    provider: str | None = None,
 ) -> ExitModel:
-    """The bundle's exits, ready to run; `how` as in opening.open_model. In a worker process too."""
+    """The bundle's exits, ready to run; the last five as in opening.open_model. In a worker process too."""
     manifest = read_manifest(bundle)
     plan = plan_of(bundle, manifest, threshold, mode, criterion)
-    parts = open_exit_parts(bundle, plan, **how)
+    parts = open_exit_parts(bundle, plan, backend, precision, device, threads, provider)
     return ExitModel(parts, plan, manifest["num_labels"], manifest["pad_token_id"], Limits(*limits))
 
 
-def _lengths(input_ids: np.ndarray, pad: int) -> np.ndarray:
+def _lengths(input_ids: Ids, pad: int) -> Numbers:
     """Tokens [N] of each row until the last that is no padding."""
-    return input_ids.shape[1] - np.argmax(input_ids[:, ::-1] != pad, axis=1)
+    lengths: Numbers = input_ids.shape[1] - np.argmax(input_ids[:, ::-1] != pad, axis=1)
+    return lengths

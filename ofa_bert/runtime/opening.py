@@ -1,8 +1,7 @@
 """Chooses the library, the file and the device for a model of a bundle, and opens it. No Paddle is imported for that.
 
-int8 takes whichever form of it the library runs fast: ONNX Runtime the dynamic one, OpenVINO and Paddle Inference the
-static one. bf16 needs no file of its own, the fp32 model is computed in it; so is fp16 by TensorRT, and by Paddle on a
-GPU.
+What a library can do is what its file in backends/ declares. A precision need not have files of its own: int8 takes
+whichever form of it the library runs fast, and some compute the fp32 model in bf16 or fp16.
 """
 
 from __future__ import annotations
@@ -13,66 +12,26 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any, NamedTuple, TypeVar
 
 from ofa_bert.bundle.exits import ExitPlan, Parts, exits_of, pick_parts
 from ofa_bert.bundle.manifest import models, read_manifest
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.exits.loop import Library
-from ofa_bert.runtime.backends.base import Settings
-from ofa_bert.runtime.backends.registry import ENGINES, PARTS
+from ofa_bert.runtime.arguments import whole_number, word
+from ofa_bert.runtime.backends.base import CPU, PRECISIONS, Ids, Logits, Settings
+from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS, REGISTRY, computed_in, files_for
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exit_parts import merge
 from ofa_bert.runtime.exit_tensors import Part, on_device, on_host
 from ofa_bert.system import environment
 
-BACKENDS = ("onnx_runtime", "openvino", "paddle_inference")  # in the order in which "auto" tries them
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
-PROVIDERS = ("cpu", "cuda", "tensorrt")
 DEVICES = ("cpu", "gpu")
-_PACKAGES = {  # what is imported, and what brings it
-    "onnx_runtime": ("onnxruntime", 'pip install "ofa_bert[runtime]"'),
-    "openvino": ("openvino", 'pip install "ofa_bert[openvino]"'),
-    "paddle_inference": ("paddle", 'pip install "ofa_bert[cpu]", or [gpu]'),
-}
-# (back end, provider) -> precision -> precisions of the files that serve it, best first.
-_SERVED_BY: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
-    ("onnx_runtime", "cpu"): {
-        "fp32": ("fp32",),
-        "fp16": ("fp16",),
-        "int8": ("int8", "int8-static"),
-        "int8-static": ("int8-static",),
-    },
-    ("onnx_runtime", "cuda"): {"fp32": ("fp32",), "fp16": ("fp16",)},
-    ("onnx_runtime", "tensorrt"): {
-        "fp32": ("fp32",),
-        "fp16": ("fp32",),
-        "int8": ("int8-static",),
-        "int8-static": ("int8-static",),
-    },
-    ("openvino", "cpu"): {
-        "fp32": ("fp32",),
-        "fp16": ("fp16",),
-        "bf16": ("fp32",),
-        "int8": ("int8-static", "int8"),
-        "int8-static": ("int8-static",),
-    },
-    ("paddle_inference", "cpu"): {
-        "fp32": ("fp32",),
-        "bf16": ("fp32",),
-        "int8": ("int8-static",),
-        "int8-static": ("int8-static",),
-    },
-    ("paddle_inference", "cuda"): {"fp32": ("fp32",), "fp16": ("fp32",)},
-    ("paddle_inference", "tensorrt"): {
-        "fp32": ("fp32",),
-        "fp16": ("fp32",),
-        "int8": ("int8-static",),
-        "int8-static": ("int8-static",),
-    },
-}
+# Threads, of all its processes together, that a model is refused: more than four to a core only wait for one another,
+# and the libraries end the process, without a message, when the system has no more. 256 is a large machine's command
+# line tried on a small one.
+MOST_THREADS = max(256, 4 * environment.cores())
+Loaded = TypeVar("Loaded")
 
 
 class _DamagedError(UserError):
@@ -82,14 +41,14 @@ class _DamagedError(UserError):
 class Backend(NamedTuple):
     """A loaded model. `run` maps input_ids and token_type_ids, int64 [B, T], to logits, float32 [B, C]."""
 
-    run: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    run: Callable[[Ids, Ids], Logits]
     output: str  # what the model itself calls the logits; Paddle generates this name
     device: str  # "cpu" or "gpu:0"
     name: str
     precision: str  # what it computes in: fp32, fp16, bf16, int8 or int8-static
     provider: str
     # Puts one batch onto the device; what it returns runs it there and returns when it is done. For measuring.
-    bind: Callable[[np.ndarray, np.ndarray], Callable[[], object]]
+    bind: Callable[[Ids, Ids], Callable[[], object]]
 
 
 class ExitParts(NamedTuple):
@@ -124,7 +83,9 @@ def open_model(
     threads: all usable cores unless given. provider: how a GPU is used; "cuda" when device is "gpu".
     profile: the shapes that TensorRT compiles for.
     """
-    provider = _resolve(backend, precision, device, provider)
+    provider = resolve(backend, precision, device, provider)
+    if threads is not None:
+        whole_number("threads", threads, 1, MOST_THREADS)
     manifest = read_manifest(bundle)
     profile = profile or Profile.up_to(manifest["max_seq_length"])
     names = BACKENDS if backend == "auto" else (backend,)
@@ -133,7 +94,7 @@ def open_model(
         try:
             check_choice(name, precision, provider)
             files, held = _pick(Path(bundle), models(manifest), name, precision, provider)
-            return _open(files, name, _computed(precision, held), provider, threads, profile)
+            return _open(files, name, computed_in(precision, held), provider, threads, profile)
         except _DamagedError:
             raise  # another file of the same bundle may be no better
         except UserError as error:
@@ -156,7 +117,7 @@ def open_files(
 
     precision: the files' own, or bf16 for files in fp32.
     """
-    provider = _resolve(backend, precision, device, provider)
+    provider = resolve(backend, precision, device, provider)
     if backend == "auto":
         raise UserError(f"backend auto: name one for files without a manifest: {', '.join(BACKENDS)}")
     check_choice(backend, precision, provider)
@@ -173,21 +134,22 @@ def open_exit_parts(
     provider: str | None = None,
 ) -> ExitParts:
     """The layers between a bundle's exits and the heads that the plan may ask; arguments as of open_model."""
-    provider = _resolve(backend, precision, device, provider)
-    if provider == "tensorrt":
-        raise UserError("provider tensorrt: has no profiles for the parts of a model with exits; take cuda")
+    provider = resolve(backend, precision, device, provider)
+    if threads is not None:
+        whole_number("threads", threads, 1, MOST_THREADS)
     manifest = read_manifest(bundle)
     entry = exits_of(bundle, manifest)
     problems = []
     for name in BACKENDS if backend == "auto" else (backend,):
         try:
             check_choice(name, precision, provider)
-            wanted = _SERVED_BY[name, provider][precision]
-            files = pick_parts(Path(bundle), entry, format_of(name), wanted, _forms(name, provider))
+            _check_parts(name, precision, provider)
+            wanted = files_for(name, precision, provider)
+            files = pick_parts(Path(bundle), entry, REGISTRY[name].format, wanted, _forms(name, provider))
         except UserError as error:
             problems.append(str(error))
             continue
-        computed = _computed(precision, files.precision)
+        computed = computed_in(precision, files.precision)
         return open_part_files(files._replace(precision=computed), name, plan, provider, threads)
     if backend != "auto":
         raise UserError(problems[0])
@@ -195,80 +157,86 @@ def open_exit_parts(
 
 
 def open_part_files(
-    files: Parts, backend: str, plan: ExitPlan, provider: str = "cpu", threads: int | None = None
+    files: Parts, backend: str, plan: ExitPlan, provider: str = CPU, threads: int | None = None
 ) -> ExitParts:
     """As open_exit_parts, for files that no manifest describes yet."""
     settings = Settings(files.precision, provider, threads or environment.cores(), Profile())
     last = len(files.heads) - 1
     places = range(len(files.heads)) if plan.table is not None else (*plan.ask, last)
-    device = "cpu" if provider == "cpu" else "gpu:0"
-    on_cuda = (backend, provider) == ("onnx_runtime", "cuda")
-    if on_cuda and plan.table is not None:
-        complete = {place: _open_complete(files, place, settings) for place in places}
+    device, stay = _device(provider), REGISTRY[backend].providers[provider].states_stay
+    if stay and plan.table is not None:
+        complete = {place: _open_complete(files, place, backend, settings) for place in places}
         return ExitParts([], {}, complete, on_host(), backend, files.precision, device)
-    segments = [_load(PARTS, part, backend, settings) for part in files.segments]
-    heads = {place: _load(PARTS, files.heads[place], backend, settings) for place in places}
+    segments = [_open_part(part, backend, settings) for part in files.segments]
+    heads = {place: _open_part(files.heads[place], backend, settings) for place in places}
     library = on_host()
-    if on_cuda:
-        library = on_device(*(_load(PARTS, part, backend, settings) for part in files.moves))
+    if stay:
+        library = on_device(*(_open_part(part, backend, settings) for part in files.moves))
     return ExitParts(segments, heads, {}, library, backend, files.precision, device)
 
 
-def _open_complete(files: Parts, place: int, settings: Settings) -> Part:
-    """One graph up to an exit: on a GPU a call costs more than a layer, and memory for copies of the weights less."""
+def _open_complete(files: Parts, place: int, backend: str, settings: Settings) -> Part:
+    """One graph up to an exit: where states stay on a GPU, its memory for copies of the weights is worth the calls."""
     parts = [*files.segments[: place + 1], files.heads[place]]
     with tempfile.TemporaryDirectory(prefix="ofa_bert-") as folder:
         target = Path(folder, "complete.onnx")
         merge([path for (path,) in parts], target)
-        return _load(PARTS, [target], "onnx_runtime", settings)
+        return _open_part([target], backend, settings)
 
 
-def format_of(backend: str) -> str:
-    """The format of the models that a back end opens: "paddle" or "onnx"."""
-    return "paddle" if backend == "paddle_inference" else "onnx"
+def _open_part(files: Sequence[Path], backend: str, settings: Settings) -> Part:
+    return _load(REGISTRY[backend].load_part, files, backend, settings)
 
 
-def _resolve(backend: str, precision: str, device: str, provider: str | None) -> str:
+def resolve(backend: str, precision: str, device: str, provider: str | None) -> str:
     """The provider; UserError for a word that means nothing here and for words that contradict each other."""
-    _known("backend", backend, ("auto", *BACKENDS))
-    _known("precision", precision, PRECISIONS)
-    _known("device", device, DEVICES)
+    word("backend", backend, ("auto", *BACKENDS))
+    word("precision", precision, PRECISIONS)
+    word("device", device, DEVICES)
     if provider is None:
-        return "cuda" if device == "gpu" else "cpu"
-    _known("provider", provider, PROVIDERS)
-    if provider == "cpu" and device == "gpu":
+        return "cuda" if device == "gpu" else CPU
+    word("provider", provider, PROVIDERS)
+    if provider == CPU and device == "gpu":
         raise UserError("provider cpu contradicts device gpu; leave one of them out")
     return provider
 
 
-def _known(what: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise UserError(f"{what} {value}: must be one of {', '.join(allowed)}")
-
-
 def check_choice(backend: str, precision: str, provider: str) -> None:
     """The back end is installed, knows the provider and computes in the precision there."""
-    if (backend, provider) not in _SERVED_BY:
-        raise UserError(
-            f"backend {backend} computes on the CPU only; for provider {provider} take onnx_runtime or paddle_inference"
-        )
-    package, cure = _PACKAGES[backend]
-    if not _installed(package):
-        raise UserError(f"backend {backend}: the package {package} is not installed: {cure}")
-    served = _SERVED_BY[backend, provider]
+    chosen = REGISTRY[backend]
+    if provider not in chosen.providers:
+        where = "on the CPU" if tuple(chosen.providers) == (CPU,) else f"on {', '.join(chosen.providers)}"
+        others = [name for name, item in REGISTRY.items() if provider in item.providers]
+        cure = f"take {' or '.join(others)}" if others else "there is no back end here"
+        raise UserError(f"backend {backend} computes {where} only; for provider {provider} {cure}")
+    if not _installed(chosen.package):
+        raise UserError(f"backend {backend}: the package {chosen.package} is not installed: {chosen.cure}")
+    served = chosen.providers[provider].files
     if precision not in served:
-        others = [name for name in BACKENDS if precision in _SERVED_BY.get((name, provider), {})]
+        others = [name for name in BACKENDS if files_for(name, precision, provider)]
         cure = f"precisions there: {', '.join(served)}" + (f"; or take {' or '.join(others)}" if others else "")
         raise UserError(f"backend {backend} does not compute in {precision} on provider {provider}; {cure}")
+
+
+def _check_parts(backend: str, precision: str, provider: str) -> None:
+    providers = REGISTRY[backend].providers
+    if precision not in providers[provider].parts:
+        others = [name for name, how in providers.items() if precision in how.parts]
+        there = f"; take {' or '.join(sorted(others, key=CPU.__eq__))}" if others else ""
+        raise UserError(
+            f"provider {provider}: {backend} does not run the parts of a model with exits in {precision} there{there}"
+        )
 
 
 def _installed(package: str) -> bool:
     return sys.modules.get(package) is not None or importlib.util.find_spec(package) is not None
 
 
-def _pick(bundle: Path, held: list[dict], backend: str, precision: str, provider: str) -> tuple[list[Path], str]:
+def _pick(
+    bundle: Path, held: Sequence[Mapping[str, Any]], backend: str, precision: str, provider: str
+) -> tuple[list[Path], str]:
     """(files, their precision) of the first model in the bundle that serves `precision`."""
-    kind, wanted = format_of(backend), _SERVED_BY[backend, provider][precision]
+    kind, wanted = REGISTRY[backend].format, files_for(backend, precision, provider)
     for file_precision in wanted:
         for fused in _forms(backend, provider):
             for model in held:
@@ -283,31 +251,32 @@ def _pick(bundle: Path, held: list[dict], backend: str, precision: str, provider
 
 
 def _forms(backend: str, provider: str) -> tuple[bool, ...]:
-    """Whether fused models are wanted, best first: their operators only ONNX Runtime knows, fast on a GPU alone."""
-    return (True, False) if (backend, provider) == ("onnx_runtime", "cuda") else (False,)
+    """Whether fused models are wanted, best first."""
+    return (True, False) if REGISTRY[backend].providers[provider].fused else (False,)
 
 
-def _computed(precision: str, held: str) -> str:
-    return held if precision == "int8" else precision
+def _device(provider: str) -> str:
+    return "cpu" if provider == CPU else "gpu:0"
 
 
 def _open(
     files: Sequence[Path], backend: str, precision: str, provider: str, threads: int | None, profile: Profile
 ) -> Backend:
     settings = Settings(precision, provider, threads or environment.cores(), profile)
-    engine = _load(ENGINES, files, backend, settings)
+    engine = _load(REGISTRY[backend].load, files, backend, settings)
     bind = engine.bind or (lambda input_ids, token_type_ids: partial(engine.run, input_ids, token_type_ids))
-    device = "cpu" if provider == "cpu" else "gpu:0"
-    return Backend(engine.run, engine.output, device, backend, precision, provider, bind)
+    return Backend(engine.run, engine.output, _device(provider), backend, precision, provider, bind)
 
 
-def _load(loaders: Mapping[str, Callable[..., Any]], files: Sequence[Path], backend: str, settings: Settings) -> Any:
+def _load(
+    load: Callable[[Sequence[Path], Settings], Loaded], files: Sequence[Path], backend: str, settings: Settings
+) -> Loaded:
     try:
-        return loaders[backend](files, settings)
+        return load(files, settings)
     except (UserError, MemoryError):
         raise
     except ImportError as error:
-        raise UserError(f"backend {backend}: {error}; install it again: {_PACKAGES[backend][1]}") from error
+        raise UserError(f"backend {backend}: {error}; install it again: {REGISTRY[backend].cure}") from error
     except Exception as error:  # each library has its own types; what they say matters, not which it is
         reason = first_line(error)
         raise _DamagedError(

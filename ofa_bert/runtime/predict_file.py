@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -12,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.bundle.manifest import model_files, read_manifest
+from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.table_files import Table, read_table
+from ofa_bert.data.table_writers import BREAKS_TSV, table_text
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
+from ofa_bert.reporting import shown
 from ofa_bert.runtime.backends.tensorrt import Profile, trtexec_command
 from ofa_bert.runtime.config import PredictConfig, TrtexecConfig
 from ofa_bert.runtime.predictor import Prediction, Predictor
@@ -22,6 +22,7 @@ from ofa_bert.runtime.texts import Text
 
 LABEL, PROBABILITY, VALUE, EXIT_LAYER = "predicted_label", "probability", "predicted_value", "exit_layer"
 _DIGITS = 6
+_LONGEST_NAME = 200  # of 255 bytes: the file has a longer name until it is complete
 
 
 def predict_file(config: PredictConfig) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def predict_file(config: PredictConfig) -> dict[str, Any]:
         _check_new_columns(table, predictor, config)
         predictions = predictor.predict(texts, progress=True)
         rows = [_described(prediction, predictor.labels, config.all_probabilities) for prediction in predictions]
-    write_text_atomic(config.output, _FORMATS[table.path.suffix.lower()](table, rows, has_header))
+    write_text_atomic(config.output, table_text(table, rows))
     return {"rows": len(rows), "labels": dict(Counter(row[LABEL] for row in rows if LABEL in row).most_common())}
 
 
@@ -52,8 +53,7 @@ def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
     for line, row in table.rows:
         for name, position in positions:
             if not isinstance(row[position], str):
-                shown = json.dumps(row[position])[:60]
-                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown}")
+                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown(row[position])}")
         # Stripped, as the texts were that the model was trained on.
         parts = tuple(row[position].strip() for _, position in positions)
         texts.append(parts if len(parts) == 2 else parts[0])
@@ -62,24 +62,40 @@ def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
 
 def _check_writable(path: Path) -> None:
     """Before the work, not after it."""
-    if path.is_dir():
-        raise UserError(f"--output {path}: is a directory; name a file")
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise UserError(f"--output {shown(path.name)}: the name is too long; at most {_LONGEST_NAME} bytes")
+    try:
+        if path.is_dir():
+            raise UserError(f"--output {path}: is a directory; name a file")
+        if path.exists() and not path.is_file():
+            raise UserError(f"--output {path}: is no ordinary file; name another one")
+        existing = next(folder for folder in path.absolute().parents if folder.exists())
+        writable = existing.is_dir() and os.access(existing, os.W_OK)
+    except OSError as error:
+        raise UserError(f"--output {shown(str(path))}: {error.strerror}; name another file") from error
+    if not writable:
         raise RunError(f"--output {path}: {existing} cannot be written to")
 
 
 def _check_new_columns(table: Table, predictor: Predictor, config: PredictConfig) -> None:
-    new = [LABEL, PROBABILITY] if predictor.labels else [VALUE]
+    labels = [whole_characters(label) for label in predictor.labels]
+    new = [LABEL, PROBABILITY] if labels else [VALUE]
     if config.all_probabilities:
-        new += [f"{PROBABILITY}_{label}" for label in predictor.labels]
+        new += [f"{PROBABILITY}_{label}" for label in labels]
     if config.exit_threshold is not None:
         new.append(EXIT_LAYER)
-    taken = sorted(set(new) & set(table.header))
+    taken = sorted(set(new) & {*table.header, *table.keys})
     if taken:
-        raise UserError(f"{table.path}: has a column {taken[0]!r} already, which would be written; rename it")
-    if table.path.suffix.lower() == ".tsv" and any(len(label.split("\t")) > 1 for label in predictor.labels):
-        raise UserError(f"{table.path}: a label holds a tab, which .tsv cannot; use .csv or .jsonl")
+        line = f":{table.keys[taken[0]]}" if taken[0] in table.keys else ""
+        raise UserError(f"{table.path}{line}: has a column {taken[0]!r} already, which would be written; rename it")
+    if len(set(new)) < len(new):
+        raise UserError(f"{config.bundle}: two of its labels are alike, {', '.join(map(repr, labels))}")
+    broken = [label for label in labels if BREAKS_TSV.search(label)]
+    if table.path.suffix.lower() == ".tsv" and broken:
+        raise UserError(
+            f"{table.path}: label {shown(broken[0])} holds a tab or a line break, which .tsv cannot hold; "
+            "use .csv or .jsonl"
+        )
 
 
 def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> dict[str, Any]:
@@ -87,36 +103,11 @@ def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> di
     layer = {} if prediction.exit_layer is None else {EXIT_LAYER: prediction.exit_layer}
     if prediction.label is None:
         return {VALUE: round(prediction.value, _DIGITS), **layer}
-    row = {LABEL: prediction.label, PROBABILITY: round(prediction.probability, _DIGITS)}
+    row = {LABEL: whole_characters(prediction.label), PROBABILITY: round(prediction.probability, _DIGITS)}
     if every:
         pairs = zip(labels, prediction.probabilities)
-        row.update({f"{PROBABILITY}_{label}": round(value, _DIGITS) for label, value in pairs})
+        row.update({f"{PROBABILITY}_{whole_characters(label)}": round(value, _DIGITS) for label, value in pairs})
     return {**row, **layer}
-
-
-def _lines(table: Table, rows: Sequence[dict[str, Any]], has_header: bool) -> list[list[str]]:
-    header = [[*table.header, *rows[0]]] if has_header else []
-    return header + [[*values, *map(str, new.values())] for (_, values), new in zip(table.rows, rows)]
-
-
-def _as_tsv(table: Table, rows: Sequence[dict[str, Any]], has_header: bool) -> str:
-    return "".join("\t".join(line) + "\n" for line in _lines(table, rows, has_header))
-
-
-def _as_csv(table: Table, rows: Sequence[dict[str, Any]], has_header: bool) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(_lines(table, rows, has_header))
-    return text.getvalue()
-
-
-def _as_jsonl(table: Table, rows: Sequence[dict[str, Any]], _: bool) -> str:
-    # From the file's own lines: the table has only the keys that its first line has.
-    lines = table.path.read_text(encoding="utf-8-sig").split("\n")
-    records = ({**json.loads(lines[number - 1]), **new} for (number, _), new in zip(table.rows, rows))
-    return "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-
-
-_FORMATS = {".tsv": _as_tsv, ".csv": _as_csv, ".jsonl": _as_jsonl}
 
 
 def trtexec_for(config: TrtexecConfig) -> str:

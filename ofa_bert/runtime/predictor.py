@@ -9,26 +9,34 @@ with Predictor("SST-2-small-static", precision="int8", workers=4) as predictor:
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ofa_bert.bundle.exits import plan_of
+from ofa_bert.bundle.exits import FROM_POLICY, plan_of
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
+from ofa_bert.exits.policy import MODES
+from ofa_bert.runtime.arguments import path, seconds, shown, whole_number, word
+from ofa_bert.runtime.backends.base import CPU, Logits
 from ofa_bert.runtime.backends.tensorrt import Profile
-from ofa_bert.runtime.exits import open_exits
-from ofa_bert.runtime.opening import open_model
+from ofa_bert.runtime.exits import ExitModel, open_exits
+from ofa_bert.runtime.opening import MOST_THREADS, Backend, open_model, resolve
+from ofa_bert.runtime.processes import check_process
 from ofa_bert.runtime.texts import Text, check_texts
 from ofa_bert.runtime.tokenizer import load_text_encoder
-from ofa_bert.runtime.workers import Batch, WorkerPool
+from ofa_bert.runtime.workers import TIMEOUT, Answered, Batch, WorkerPool
 from ofa_bert.system import environment
 
 CHUNK = 4096  # texts that are tokenized and sorted by length together
@@ -67,6 +75,7 @@ class Predictor:
         exit_threshold: float | str | None = None,
         exit_mode: str | None = None,
         exit_criterion: str | None = None,
+        timeout: float = TIMEOUT,
     ):
         """backend, precision, device, provider, profile: see opening.open_model.
 
@@ -76,45 +85,50 @@ class Predictor:
         unless given, as many tokens as compute fastest: few on a CPU, many on a GPU.
         exit_threshold, exit_mode, exit_criterion: early exits, see exits.plan_of; without a threshold the whole
         model runs for every text.
+        timeout: seconds that a worker may take for a batch, see workers.WorkerPool; then another one does it.
         """
-        numbers = {"threads": threads, "batch_size": batch_size, "max_tokens_per_batch": max_tokens_per_batch}
-        for name, value in numbers.items():
-            if value is not None and value < 1:
-                raise UserError(f"{name} {value}: must be above 0")
-        if workers < 0:
-            raise UserError(f"workers {workers}: must not be negative; 0 computes in this process")
+        bundle = path("bundle", bundle)
+        workers = whole_number("workers", workers, 0, MOST_THREADS)
+        self._parts = workers or 1
+        if threads is not None:
+            threads = whole_number("threads", threads, 1, MOST_THREADS // self._parts)
+        batch_size = whole_number("batch_size", batch_size, 1)
+        if max_tokens_per_batch is not None:
+            max_tokens_per_batch = whole_number("max_tokens_per_batch", max_tokens_per_batch, 1)
+        timeout = seconds("timeout", timeout)
+        if profile is not None and not isinstance(profile, Profile):
+            raise UserError(f"profile {shown(profile)}: must be a Profile of ofa_bert.runtime.backends.tensorrt")
+        provider = resolve(backend, precision, device, provider)
+        _check_exits(exit_threshold, exit_mode, exit_criterion)
         self.manifest = read_manifest(bundle)
         count = self.manifest["num_labels"]
         regression = count == 1 and not self.manifest["labels"]
         self.labels = () if regression else tuple(self.manifest["labels"] or map(str, range(count)))
         self._encode = load_text_encoder(bundle, self.manifest)
         self._precision = precision
+        self._owner = os.getpid()
         self._lock = threading.Lock()  # a Paddle predictor and the workers answer one caller at a time
-        self._parts = workers or 1
-        on_cpu = device == "cpu" and provider in (None, "cpu")
         used = threads or max(1, environment.cores() // self._parts)
-        self._limits = batch_size, max_tokens_per_batch or (CPU_TOKENS * used if on_cpu else GPU_TOKENS)
-        how = {"bundle": str(bundle), "backend": backend, "precision": precision, "device": device}
+        tokens = max_tokens_per_batch or (CPU_TOKENS * used if provider == CPU else GPU_TOKENS)
+        how: dict[str, Any] = {"bundle": bundle, "backend": backend, "precision": precision, "device": device}
         how["provider"] = provider
         self._exits = exit_threshold is not None
-        opener = open_model
-        if self._exits:
-            plan = plan_of(bundle, self.manifest, exit_threshold, exit_mode, exit_criterion)
-            how.update(threshold=exit_threshold, mode=exit_mode, criterion=exit_criterion, limits=self._limits)
+        opener: Callable[..., Backend | ExitModel] = open_model
+        if exit_threshold is not None:
             opener = open_exits
+            plan = plan_of(bundle, self.manifest, exit_threshold, exit_mode, exit_criterion)
+            how.update(threshold=exit_threshold, mode=exit_mode, criterion=exit_criterion, limits=(batch_size, tokens))
             # What runs is given many batches at once and makes full ones of the samples that stay.
-            rows, tokens = self._limits
-            together = (
-                (CHUNK, CHUNK * tokens) if plan.table is not None else (rows * POOL_BATCHES, tokens * POOL_BATCHES)
-            )
-            self._limits = together
-        elif exit_mode or exit_criterion:
-            raise UserError("exit_mode and exit_criterion are for early exits; give an exit_threshold with them")
+            together = CHUNK if plan.table is not None else batch_size * POOL_BATCHES
+            self._limits = together, tokens * (CHUNK if plan.table is not None else POOL_BATCHES)
         else:
             how["profile"] = profile
-        self._model = self._pool = None
+            self._limits = batch_size, tokens
+        self._model: Backend | ExitModel | None = None
+        self._pool: WorkerPool | None = None
         if workers:
-            self._pool = WorkerPool(workers, how, threads, f"{opener.__module__}:{opener.__name__}")
+            where = f"{opener.__module__}:{opener.__name__}"
+            self._pool = WorkerPool(workers, how, threads, where, timeout)
         else:
             self._model = opener(threads=threads, **how)
 
@@ -134,7 +148,7 @@ class Predictor:
         """One prediction per text, or per pair of texts (a tuple of two), in their order."""
         answers = self.answers(texts, progress)
         logits = answers.logits.astype(np.float64)  # [N, C]
-        layers = answers.layers.tolist() if self._exits else [None] * len(logits)
+        layers: list[int | None] = answers.layers.tolist() if self._exits else [None] * len(logits)
         if not self.labels:
             return [Prediction(None, None, float(value), (), layer) for (value,), layer in zip(logits, layers)]
         powers = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
@@ -144,35 +158,37 @@ class Predictor:
             for row, best, layer in zip(probabilities, probabilities.argmax(axis=-1), layers)
         ]
 
-    def logits(self, texts: Sequence[Text], progress: bool = False) -> np.ndarray:
+    def logits(self, texts: Sequence[Text], progress: bool = False) -> Logits:
         """[N, C] float32 in the order of the texts."""
-        return self.answers(texts, progress).logits
+        logits: Logits = self.answers(texts, progress).logits
+        return logits
 
     def answers(self, texts: Sequence[Text], progress: bool = False) -> Answers:
         """Logits [N, C] float32 and the layers [N] that ran, in the order of the texts; layers 0: all, no exits."""
+        check_process(self._owner)  # before the lock, which a fork may have copied while a thread held it
         if self._model is None and self._pool is None:
             raise UserError("this Predictor is closed; make another one")
         texts = check_texts(texts, self.manifest)
         answers = Answers.empty(len(texts), self.manifest["num_labels"])
         with self._lock, tqdm(total=len(texts), desc="predict", unit="text", disable=not progress) as bar:
-            members: dict[int, np.ndarray] = {}
+            members: dict[int, NDArray[np.int64]] = {}
             for key, found in self._run(self._batches(texts, members)):
-                if not np.isfinite(found).all():
+                logits, layers = found if isinstance(found, Answers) else (found, 0)
+                if not np.isfinite(logits).all():
                     raise RunError(f"the model answers with numbers that are not finite in {self._precision}; try fp32")
                 rows = members.pop(key)
-                answers.logits[rows] = found[:, : answers.logits.shape[1]]
-                if self._exits:
-                    answers.layers[rows] = found[:, -1]
+                answers.logits[rows], answers.layers[rows] = logits, layers
                 bar.update(len(rows))
         return answers
 
-    def _run(self, batches: Iterable[Batch]) -> Iterator[tuple[int, np.ndarray]]:
+    def _run(self, batches: Iterable[Batch]) -> Iterator[Answered]:
         if self._pool is not None:
             return self._pool.run(batches)
-        model = self._model
-        return ((batch.key, model.run(batch.input_ids, batch.token_type_ids)) for batch in batches)
+        assert self._model is not None  # as `answers` has seen
+        run = self._model.run
+        return ((batch.key, run(batch.input_ids, batch.token_type_ids)) for batch in batches)
 
-    def _batches(self, texts: Sequence[Text], members: dict[int, np.ndarray]) -> Iterator[Batch]:
+    def _batches(self, texts: Sequence[Text], members: dict[int, NDArray[np.int64]]) -> Iterator[Batch]:
         """Padded batches of texts of about one length; `members` remembers which texts are in the batch of a key."""
         rows, tokens = self._limits
         for start in range(0, len(texts), CHUNK):
@@ -188,3 +204,15 @@ class Predictor:
                     batch.input_ids[row, : lengths[text]] = input_ids[text]
                     batch.token_type_ids[row, : lengths[text]] = token_type_ids[text]
                 yield batch
+
+
+def _check_exits(threshold: object, mode: object, criterion: object) -> None:
+    """UserError for words and types that mean nothing; what they mean to a bundle is exits.plan_of's."""
+    if mode is not None:
+        word("exit_mode", mode, MODES)
+    if criterion is not None:
+        word("exit_criterion", criterion, CRITERIA)
+    if threshold is None and (mode or criterion):
+        raise UserError("exit_mode and exit_criterion are for early exits; give an exit_threshold with them")
+    if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (str, Real))):
+        raise UserError(f"exit_threshold {shown(threshold)}: must be a number or {FROM_POLICY}")

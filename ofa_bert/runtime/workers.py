@@ -1,19 +1,23 @@
 """Worker processes, each on cores of its own. A batch whose worker was killed is done again by another one.
 
+What answers nothing for longer than it may is killed too: a worker that somebody stopped, or that hangs.
+
 A worker is a fresh interpreter: the main module of the program is not imported again, and cores and thread counts are
 set before any library loads. It ends when its connection does, so it cannot outlive the process that started it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-import itertools
 import json
 import logging
+import math
 import os
 import queue
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -22,12 +26,12 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from ofa_bert.errors import RunError, UserError, first_line
+from ofa_bert.exits.loop import Answers
+from ofa_bert.runtime.backends.base import Ids, Logits
+from ofa_bert.runtime.processes import check_process, core_groups
 from ofa_bert.system import environment
 
 logger = logging.getLogger(__name__)
@@ -35,6 +39,12 @@ logger = logging.getLogger(__name__)
 AHEAD = 2  # batches that a worker has: the one it computes, and the next so that it need not wait
 ATTEMPTS = 3  # workers that one batch may end, and that may end while they load the model
 PATIENCE = 2.0  # seconds that a worker has for ending by itself
+# Seconds that a worker may take for a batch, and for each further TOKENS of a larger one. The largest BERTs on one slow
+# core that others use too do 40 tokens in a second, three times what this asks for.
+TIMEOUT = 300.0
+TOKENS = 4096
+_LONGEST_WAIT = 3600.0  # seconds at a time: the system's call takes no more than some weeks
+LOADING = 10  # times as long for loading a model: TensorRT compiles it
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _BOOT = """
 import json, os, signal, sys
@@ -50,8 +60,13 @@ serve(job)
 
 class Batch(NamedTuple):
     key: int
-    input_ids: np.ndarray  # [B, T] int64
-    token_type_ids: np.ndarray  # [B, T] int64
+    input_ids: Ids  # [B, T]
+    token_type_ids: Ids  # [B, T]
+
+
+Key = tuple[int, int]  # number of the run, key of the batch
+Found = Logits | Answers  # what `run` of a model gives: logits, or with the layers that ran for them
+Answered = tuple[int, Found]  # with the batch's key
 
 
 class WorkerPool:
@@ -63,8 +78,15 @@ class WorkerPool:
         arguments: Mapping[str, Any],
         threads: int | None = None,
         opener: str = "ofa_bert.runtime.opening:open_model",
+        timeout: float = TIMEOUT,
     ):
-        """Returns when all are ready. UserError or RunError when one cannot load the model."""
+        """Returns when all are ready. UserError or RunError when one cannot load the model.
+
+        timeout: seconds that a worker may take for a batch of up to TOKENS tokens, in proportion for a larger one and
+        LOADING times as long for the model; then it is killed, and another one does the batch.
+        """
+        self._owner = os.getpid()
+        self._timeout = timeout
         self.threads = threads or max(1, environment.cores() // count)
         self._job = {"arguments": {**arguments, "threads": self.threads}, "opener": opener}
         self._workers: list[_Worker] = []
@@ -73,7 +95,7 @@ class WorkerPool:
         self._failed_starts = 0
         try:
             for cores in core_groups(count, self.threads):
-                self._workers.append(_Worker(self._job, cores))
+                self._workers.append(_Worker(self._job, cores, timeout))
             while not all(worker.ready for worker in self._workers):
                 self._receive(Counter(), deque())
         except BaseException:
@@ -84,8 +106,9 @@ class WorkerPool:
     def pids(self) -> list[int]:
         return [worker.process.pid for worker in self._workers]
 
-    def run(self, batches: Iterable[Batch]) -> Iterator[tuple[int, np.ndarray]]:
-        """(key, logits [B, C]) of every batch, as they are done, each exactly once. `batches` is read as needed."""
+    def run(self, batches: Iterable[Batch]) -> Iterator[Answered]:
+        """(key, what the model says) of every batch, as they are done, each exactly once; reads `batches` as needed."""
+        check_process(self._owner)
         if not self._workers:
             raise RuntimeError("the pool is closed")
         self._run_number += 1  # answers to a run that was abandoned are told by their number
@@ -99,7 +122,7 @@ class WorkerPool:
                 return
             yield from self._receive(ended_by, again)
 
-    def _hand_out(self, run: int, source: Iterator[Batch], again: deque[Batch], ended_by: Counter) -> bool:
+    def _hand_out(self, run: int, source: Iterator[Batch], again: deque[Batch], ended_by: Counter[int]) -> bool:
         """Give batches to the workers that have the fewest; True when there are none left to give."""
         while True:
             ready = [worker for worker in self._workers if worker.ready and len(worker.pending) < AHEAD]
@@ -109,19 +132,20 @@ class WorkerPool:
             if batch is None:
                 return True
             worker = min(ready, key=lambda worker: len(worker.pending))
-            worker.pending[run, batch.key] = batch
+            worker.take((run, batch.key), batch)
             try:
                 worker.connection.send(((run, batch.key), batch.input_ids, batch.token_type_ids))
             except OSError:
                 self._replace(worker, ended_by, again)
 
-    def _receive(self, ended_by: Counter, again: deque[Batch]) -> Iterator[tuple[int, np.ndarray]]:
-        """Wait for answers; a list of (key, logits) of the present run."""
-        answers = []
-        for connection in wait([worker.connection for worker in self._workers]):
-            worker = next(worker for worker in self._workers if worker.connection is connection)
+    def _receive(self, ended_by: Counter[int], again: deque[Batch]) -> list[Answered]:
+        """Wait for answers to the present run, until a worker that owes one is overdue; it is replaced."""
+        answers: list[Answered] = []
+        soonest = min(worker.deadline for worker in self._workers) - time.monotonic()
+        ready = wait([worker.connection for worker in self._workers], min(max(0.0, soonest), _LONGEST_WAIT))
+        for worker in [worker for worker in self._workers if worker.connection in ready]:
             try:
-                what, key, value = connection.recv()
+                what, key, value = worker.connection.recv()
             except (EOFError, OSError):
                 self._replace(worker, ended_by, again)
                 continue
@@ -130,22 +154,27 @@ class WorkerPool:
             if what == "ready":
                 worker.ready, self._failed_starts = True, 0
                 continue
-            batch = worker.pending.pop(key)
+            batch = worker.answered(key)
             if key[0] != self._run_number:
                 continue
             if what == "failed":
                 shape = "batch {}, length {}".format(*batch.input_ids.shape)
                 raise RunError(f"the model failed on {shape}: {value}")
             answers.append((batch.key, value))
-        return iter(answers)
+        for worker in list(self._workers):
+            if worker.connection not in ready and worker.deadline <= time.monotonic():
+                self._replace(worker, ended_by, again, overdue=True)
+        return answers
 
-    def _replace(self, worker: _Worker, ended_by: Counter, again: deque[Batch]) -> None:
-        """Start another worker in place of one that has ended; what it had left is to be done again."""
-        how = worker.end()
+    def _replace(self, worker: _Worker, ended_by: Counter[int], again: deque[Batch], overdue: bool = False) -> None:
+        """Start another worker in place of one that has ended or is overdue; what it had left is to be done again."""
+        how = worker.end(0.0 if overdue else PATIENCE)
+        if overdue:
+            how = f"was ended, for it gave no answer in {worker.allowed:g} seconds (timeout {self._timeout:g})"
         left = [batch for (run, _), batch in worker.pending.items() if run == self._run_number]
         logger.warning("worker %d %s; %d batch(es) are done again", worker.process.pid, how, len(left))
         again.extend(left)
-        self._workers[self._workers.index(worker)] = _Worker(self._job, worker.cores)
+        self._workers[self._workers.index(worker)] = _Worker(self._job, worker.cores, self._timeout)
         if not worker.ready:
             self._failed_starts += 1
             if self._failed_starts >= ATTEMPTS:
@@ -161,26 +190,28 @@ class WorkerPool:
                 )
 
     def close(self) -> None:
-        """End the processes. What they were computing is lost."""
-        self._end()
+        """End the processes. What they were computing is lost. A forked process only forgets them: it has no right."""
+        if os.getpid() == self._owner:
+            self._end()
         self._workers.clear()
 
 
 class _Worker:
     """One process, its end of the connection, and the batches that it has not answered, oldest first."""
 
-    def __init__(self, job: Mapping[str, Any], cores: Sequence[int]):
+    def __init__(self, job: Mapping[str, Any], cores: Sequence[int], timeout: float):
         self.cores = cores
         self.ready = False
-        self.pending: dict[tuple[int, int], Batch] = {}
+        self.pending: dict[Key, Batch] = {}
+        self._timeout, self._since = timeout, time.monotonic()
         threads = str(job["arguments"]["threads"])
         path = [entry or os.getcwd() for entry in sys.path]
         ours, theirs = socket.socketpair()
         with theirs:
-            text = json.dumps({**job, "cores": list(cores), "path": path, "descriptor": theirs.fileno()})
+            start = {"opener": job["opener"], "cores": list(cores), "path": path, "descriptor": theirs.fileno()}
             try:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-c", _BOOT, text],
+                    [sys.executable, "-c", _BOOT, json.dumps(start)],
                     stdin=subprocess.DEVNULL,
                     stdout=2,  # standard output is for results
                     env={**os.environ, **dict.fromkeys(_THREADS, threads)},
@@ -190,7 +221,35 @@ class _Worker:
             except OSError as error:
                 ours.close()
                 raise RunError(f"no worker process can be started: {error.strerror}; use fewer --workers") from error
+        # A stopped process reads nothing and may have written half an answer: then both calls fail instead of waiting.
+        limit = struct.pack("ll", int(min(timeout, 1e6)), int(timeout % 1 * 1e6))
+        for direction in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):
+            ours.setsockopt(socket.SOL_SOCKET, direction, limit)
         self.connection = Connection(ours.detach())
+        with contextlib.suppress(OSError):  # it has ended already; whoever waits for it is told
+            self.connection.send(job["arguments"])
+
+    def take(self, key: Key, batch: Batch) -> None:
+        if not self.pending:
+            self._since = time.monotonic()
+        self.pending[key] = batch
+
+    def answered(self, key: Key) -> Batch:
+        self._since = time.monotonic()
+        return self.pending.pop(key)
+
+    @property
+    def allowed(self) -> float:
+        """Seconds for what it does now: loading, or its oldest batch; infinite when it has nothing to do."""
+        if not self.ready:
+            return self._timeout * LOADING
+        if not self.pending:
+            return math.inf
+        return self._timeout * max(1.0, next(iter(self.pending.values())).input_ids.size / TOKENS)
+
+    @property
+    def deadline(self) -> float:
+        return self._since + self.allowed
 
     def end(self, patience: float = PATIENCE) -> str:
         """Close the connection, wait, if need be kill; says how the process ended."""
@@ -218,16 +277,17 @@ def serve(job: Mapping[str, Any]) -> None:
     """A worker's life: load the model, then answer batches until the connection ends."""
     connection = Connection(job["descriptor"])
     try:
-        environment.prepare(job["arguments"]["threads"])
+        arguments = connection.recv()
+        environment.prepare(arguments["threads"])
         try:
             module, _, function = job["opener"].partition(":")
-            model = getattr(importlib.import_module(module), function)(**job["arguments"])
+            model = getattr(importlib.import_module(module), function)(**arguments)
         except UserError as error:
             connection.send(("refused", error.exit_code, str(error)))
             return
         connection.send(("ready", None, None))
         # Reads ahead in a thread: neither side may wait for the other to read while the other does the same.
-        batches: queue.SimpleQueue = queue.SimpleQueue()
+        batches: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(connection, batches), daemon=True).start()
         for key, *inputs in iter(batches.get, None):
             try:
@@ -235,41 +295,13 @@ def serve(job: Mapping[str, Any]) -> None:
             except Exception as error:  # each library has its own types; the message goes to the user
                 answer = ("failed", key, first_line(error))
             connection.send(answer)
-    except OSError:
+    except (EOFError, OSError):
         pass  # nobody is left to answer to
 
 
-def _read(connection: Connection, batches: queue.SimpleQueue) -> None:
+def _read(connection: Connection, batches: queue.SimpleQueue[Any]) -> None:
     try:
         while True:
             batches.put(connection.recv())
     except (EOFError, OSError):
         batches.put(None)
-
-
-def core_groups(count: int, threads: int, topology: str = "/sys/devices/system/cpu") -> list[list[int]]:
-    """For each of `count` workers the `threads` logical cores that it runs on; empty lists where cores cannot be set.
-
-    Cores whose two hardware threads would both be used are given to one worker. When there are more threads than
-    cores, workers share.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        return [[] for _ in range(count)]
-    places: dict[tuple[int, int], list[int]] = {}
-    for cpu in sorted(os.sched_getaffinity(0)):
-        places.setdefault(_place(cpu, Path(topology)), []).append(cpu)
-    siblings = [places[place] for place in sorted(places)]
-    cpus = [group[0] for group in siblings] if count * threads <= len(siblings) else list(itertools.chain(*siblings))
-    if count * threads > len(cpus):
-        logger.warning("%d workers x %d threads share %d cores; they will be slow", count, threads, len(cpus))
-    turns = itertools.cycle(cpus)
-    return [sorted(set(itertools.islice(turns, threads))) for _ in range(count)]
-
-
-def _place(cpu: int, topology: Path) -> tuple[int, int]:
-    """(package, core) of a logical core; a core of its own where the system does not say."""
-    folder = topology / f"cpu{cpu}" / "topology"
-    try:
-        return int((folder / "physical_package_id").read_text()), int((folder / "core_id").read_text())
-    except (OSError, ValueError):
-        return -1, cpu

@@ -6,11 +6,26 @@ from dataclasses import dataclass
 from typing import Any
 
 from ofa_bert.data.config import DataConfig
+from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import multipliers, not_negative, number, option, positive, whole
+from ofa_bert.options import multipliers, not_negative, number, option, positive, unused, whole
+from ofa_bert.search.costs import registry
+from ofa_bert.search.costs.registry import COSTS, Budgets
 from ofa_bert.training.config import DEVICES
 
-COSTS = ("latency_ms", "parameters", "flops")
+# Flags that only one kind of search reads; the others refuse them.
+_FPTAS = (
+    "epsilon", "depths", "heads", "hidden", "ffn", "from_scratch", "max_steps", "learning_rates", "measure_time",
+    "seeds",
+)  # fmt: skip
+_NSGA2 = (
+    "trials", "minutes", "population", "loss_weight", "processes", "worker", "finetune_steps", "teacher",
+    "learning_rate", "cost",
+)  # fmt: skip
+_OF_SUPERNET = ("min_width", "min_depth", "min_score", "latency_table", "max_file_mib", "file_precision")
+_FROM_SCRATCH = ("hidden", "max_steps", "learning_rates", "measure_time", "seeds", "batch_size")
+
+_OF_DATA = ("data_dir", "text_columns", "label_column", "label_kind")
 
 
 @dataclass(frozen=True)
@@ -46,23 +61,16 @@ class FptasFlags(DataConfig):
         for name in ("depths", "heads", "hidden", "ffn", "learning_rates"):
             if any(not value > 0 for value in getattr(self, name) or ()):
                 found.append(f"--{name} {' '.join(map(str, getattr(self, name)))}: every value must be above 0")
-        if self.hidden and not self.from_scratch:
-            found.append("--hidden needs --from_scratch: sub-models of a supernet share its hidden size")
-        if (self.measure_time or self.seeds > 1) and not self.from_scratch:
-            found.append("--measure_time and --seeds need --from_scratch; for sub-models take --latency_table")
         return found
 
 
 @dataclass(frozen=True)
-class SearchConfig(FptasFlags):
+class SearchConfig(FptasFlags, Budgets):
     """python -m ofa_bert search."""
 
     model: str = option("the supernet: output directory of run_glue_ofa.py, or its best/ or last/")
     output_dir: str = option("where the front, the winner and the search itself go; the same command resumes it")
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
-    max_latency_ms: float | None = option("budget: milliseconds per call, by --latency_table", None, number)
-    max_params: float | None = option("budget: parameters, for example 20e6", None, number)
-    max_flops: float | None = option("budget: FLOPs of one sentence of 128 tokens, for example 2.5e9", None, number)
     min_score: float | None = option(
         "the lowest held-out score that will do; the cheapest such is wanted", None, number
     )
@@ -73,6 +81,11 @@ class SearchConfig(FptasFlags):
     )
     exits: bool = option(
         "search the threshold of early exits too; for a supernet with exits, and latency tables made of it", False, bool
+    )
+    exit_criterion: str | None = option(
+        "what the thresholds of --exits are compared with; default: what the exits were trained for",
+        None,
+        choices=CRITERIA,
     )
     cost: str | None = option(
         "what to minimise beside the score; default: what the budget limits, else latency with a table, else flops",
@@ -109,9 +122,9 @@ class SearchConfig(FptasFlags):
         return bool(self.task_name or self.train_file or self.dev_file)
 
     def problems(self) -> list[str]:
-        found = super().problems() if self.data_given() else []
+        found = super().problems() if self.data_given() else unused(self, _OF_DATA, "needs --task_name or --train_file")
         found += positive(
-            self, "max_latency_ms", "max_params", "max_flops", "trials", "minutes", "examples", "processes",
+            self, *(cost.limit for cost in registry.every()), "trials", "minutes", "examples", "processes",
             "learning_rate", "batch_size",
         )  # fmt: skip
         found += not_negative(self, "loss_weight", "finetune_steps", "seed") + multipliers(
@@ -119,37 +132,80 @@ class SearchConfig(FptasFlags):
         )
         if self.population < 4:
             found.append(f"--population {self.population}: must be at least 4, two of them are parents of a child")
-        if not self.latency_table and (self.max_latency_ms or self.cost == "latency_ms"):
-            found.append("a search by latency needs --latency_table; python -m ofa_bert latency makes one")
-        found += self.fptas_problems() + self._joint_problems()
+        found += self._cost_problems() + self.fptas_problems() + self._joint_problems() + self._unused()
         if self.algorithm == "nsga2" and not self.limits() and self.min_score is None:
-            found.append(
-                "say what is wanted: a budget (--max_latency_ms, --max_params, --max_flops) or a --min_score to keep"
-            )
+            budgets = ", ".join(f"--{cost.limit}" for cost in registry.every())
+            found.append(f"say what is wanted: a budget ({budgets}) or a --min_score to keep")
         if self.processes > 1 and self.device != "cpu":
             found.append(f"--processes {self.processes}: needs --device cpu; on a GPU one process is enough")
         return found
 
-    def _joint_problems(self) -> list[str]:
-        joint = {"--exits": self.exits, "several --latency_table": len(self.latency_table or ()) > 1}
+    def _unused(self) -> list[str]:
+        """Every flag that this kind of search would not read."""
+        if self.algorithm == "nsga2":
+            found = unused(self, _FPTAS, "is about --algorithm fptas; leave it out, or ask for that")
+            if not self.finetune_steps:
+                found += unused(
+                    self, ("teacher", "learning_rate", "batch_size"), "is about --finetune_steps; give those"
+                )
+            return found
+        found = unused(self, _NSGA2, "is about --algorithm nsga2; leave it out")
+        if self.from_scratch:
+            return found + unused(
+                self, _OF_SUPERNET, "is about sub-models of a supernet; leave it out of --from_scratch"
+            )
+        why = "is about --from_scratch; leave it out: sub-models share the supernet's hidden size and are not trained"
+        return found + unused(self, _FROM_SCRATCH, why)
+
+    def _cost_problems(self) -> list[str]:
+        if self.algorithm == "fptas" and self.from_scratch:
+            if self.max_latency_ms and not self.measure_time:
+                return ["--max_latency_ms with --from_scratch needs --measure_time: a table is of one hidden size"]
+            return []
         found = []
-        for flag in (flag for flag, given in joint.items() if given):
-            if self.algorithm == "fptas":
+        for cost in registry.every():
+            asked = getattr(self, cost.limit) is not None or self.cost == cost.name
+            if asked and cost.needs_table and not self.latency_table:
+                found.append(f"a search by {cost.words} needs --latency_table; python -m ofa_bert latency makes one")
+        if self.file_precision and self.latency_table:
+            found.append(f"--file_precision {self.file_precision}: --latency_table says the precision; leave it out")
+        return found
+
+    def _joint_problems(self) -> list[str]:
+        costs = registry.every()
+        joint = (
+            ("--exits", self.exits, [cost for cost in costs if cost.by_exits]),
+            (
+                "several --latency_table",
+                len(self.latency_table or ()) > 1,
+                [cost for cost in costs if cost.by_precision],
+            ),
+        )
+        found = []
+        for flag, given, able in joint:
+            if given and self.algorithm == "fptas":
                 found.append(f"{flag}: --algorithm fptas knows shapes alone; use nsga2")
-            if self.searched_cost() != "latency_ms":
-                found.append(f"{flag}: is searched by latency; give --max_latency_ms, or --cost latency_ms")
+            if given and self.searched_cost() not in [cost.name for cost in able]:
+                words, names = (" or ".join(getattr(cost, what) for cost in able) for what in ("words", "name"))
+                limits = " or ".join(f"--{cost.limit}" for cost in able)
+                found.append(f"{flag}: is searched by {words}; give {limits}, or --cost {names}")
+        if self.exit_criterion and not self.exits:
+            found.append(f"--exit_criterion {self.exit_criterion}: is for --exits; give both or neither")
         if self.exits and not self.latency_table:
             found.append("--exits needs --latency_table: how much an early exit saves is a latency")
         return found
 
-    def limits(self) -> dict[str, float]:
-        given = {"latency_ms": self.max_latency_ms, "parameters": self.max_params, "flops": self.max_flops}
-        return {name: value for name, value in given.items() if value is not None}
-
     def searched_cost(self) -> str:
         if self.cost:
             return self.cost
-        return next(iter(self.limits()), "latency_ms" if self.latency_table else "flops")
+        return next(iter(self.limits()), registry.default(bool(self.latency_table)))
+
+    def asked_precision(self) -> str | None:
+        """Of the exported file, where no latency table says one; None when no cost depends on it."""
+        asked = {self.searched_cost(), *self.limits()}
+        if self.file_precision or not any(registry.cost(name).by_precision for name in asked):
+            return self.file_precision
+        return "fp32"
 
     def recorded_data(self, recorded: Any) -> DataConfig:
         """These data flags, or those that the supernet was trained with when none is given here."""

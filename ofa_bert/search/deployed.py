@@ -12,7 +12,7 @@ from paddle import nn
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.export.variants import Forms
-from ofa_bert.latency.device import Device, write_model
+from ofa_bert.latency.device import Measurer, write_model
 from ofa_bert.latency.exits import open_parts, through, write_parts
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
@@ -24,7 +24,7 @@ class Engine:
     """Writes a sub-model's graphs as an export does and runs them. `calibration` is for INT8's static scales."""
 
     def __init__(
-        self, device: Device, model: nn.Layer, exits: Exits | None, pad_id: int, calibration: Sequence[Batch]
+        self, device: Measurer, model: nn.Layer, exits: Exits | None, pad_id: int, calibration: Sequence[Batch]
     ) -> None:
         self.device, self.model, self.exits, self.pad_id = device, model, exits, pad_id
         self.calibration = calibration

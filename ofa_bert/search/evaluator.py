@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ofa_bert.exits.outputs import Outputs
+from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.front import Budget, Point
 from ofa_bert.search.nsga2 import Evaluated
-from ofa_bert.search.run_modes import Ways
+from ofa_bert.search.run_modes import RunModes
 from ofa_bert.search.scorer import Scorer
-from ofa_bert.search.setup import Costs
 from ofa_bert.submodels.values import SubModelConfig
 
 _OTHERS = "others"
@@ -23,7 +23,7 @@ class Evaluator:
 
     scorer: Scorer
     costs: Costs
-    ways: Ways
+    ways: RunModes
     loss_weight: float
     budget: Budget
     cost: str
@@ -41,15 +41,14 @@ class Evaluator:
 
         outputs: of the scorer's examples.
         """
-        costs, found = self.costs(sub_model), []
+        found = []
         for run in self.ways.runs(sub_model, outputs, precisions):
             judged = self.scorer.judge(run.logits)
-            latency = {} if run.latency_ms is None else {"latency_ms": run.latency_ms}
             more = {"loss": judged["loss"], "scores": judged["scores"]}
             if self.ways.tables:
                 more.update(way=run.way.to_json(), mean_layers=run.mean_layers, shares=list(run.shares))
             value = judged["score"] - self.loss_weight * judged["loss"]
-            found.append(Evaluated(value, judged["score"], {**costs, **latency}, more))
+            found.append(Evaluated(value, judged["score"], self.costs(sub_model, run), more))
         return found
 
 

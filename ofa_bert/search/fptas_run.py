@@ -6,11 +6,12 @@ a candidate is trained for at most n steps on the outputs of the maximum point T
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import paddle
@@ -18,19 +19,29 @@ from paddle import nn
 from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch, TrainBatches
-from ofa_bert.errors import UserError
+from ofa_bert.errors import RunError, UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
-from ofa_bert.latency.device import VOCABULARY, Device
+from ofa_bert.latency.device import VOCABULARY, Measurer
 from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.operators import backward
 from ofa_bert.numerics import log_softmax
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
+from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.search import fptas
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.flops import COST as FLOPS
+from ofa_bert.search.costs.latency import COST as LATENCY
+from ofa_bert.search.costs.parameters import COST as PARAMETERS
+from ofa_bert.search.costs.registry import cost as cost_named
+from ofa_bert.search.costs.registry import default
 from ofa_bert.search.fptas import Problem, StepCounter
 from ofa_bert.search.report import WINNER
+from ofa_bert.search.scorer import Scorer
 from ofa_bert.search.setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
+from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
@@ -41,21 +52,24 @@ from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.supernet.config import OfaConfig
 from ofa_bert.training.supernet.layer_choice import layers_by_importance
 
+C = TypeVar("C")
 SHAPE = "shape.json"  # the winner from scratch: what pretrain --shape takes
 LOG = "fptas-{}.jsonl"
 _REGRETS = (2, 3, 5, 10, 20, 50)
 
 
+@lock.writer("output_dir")
 def search_fptas(config: SearchConfig) -> dict[str, Any]:
     """Walk, write every evaluation to a log that resumes, the winner, and results.json; returns what that says."""
     supernet = load_supernet(config)
     output = Path(config.output_dir)
+    scorer = None if config.from_scratch else supernet.scorer(config.examples)
     results = []
     for seed in range(config.seed, config.seed + config.seeds):
-        problem = _from_scratch(config, supernet, seed) if config.from_scratch else _sub_models(config, supernet)
+        problem = _from_scratch(config, supernet, seed) if scorer is None else _sub_models(config, supernet, scorer)
         journal = Journal(output / LOG.format(seed), _settings(config, supernet, seed))
         found = fptas.fptas(problem, config.epsilon, journal, lambda taken: tqdm(taken, desc="fptas", unit="candidate"))
-        results.append(found)
+        results.append(found if scorer is None else _good_enough(config, scorer, problem, found))
     first = results[0]
     write_json_atomic(output / (SHAPE if config.from_scratch else WINNER), first.winner.to_json())
     report = {
@@ -76,8 +90,44 @@ def search_fptas(config: SearchConfig) -> dict[str, Any]:
 
 
 def _settings(config: SearchConfig, supernet: Supernet, seed: int) -> dict[str, Any]:
+    """What an evaluation depends on: not the budget, which only says which candidates there are."""
     names = ("from_scratch", "max_steps", "batch_size", "measure_time")
-    return {**fingerprint(config, supernet), **{name: getattr(config, name) for name in names}, "seed": seed}
+    budget = (*config.limits(), "min_score", "cost")
+    about = {name: value for name, value in fingerprint(config, supernet).items() if name not in budget}
+    return {**about, **{name: getattr(config, name) for name in names}, "seed": seed}
+
+
+def within_limits(
+    candidates: list[C], limits: Mapping[str, float], costs: Mapping[str, Callable[[C], float]]
+) -> list[C]:
+    """The candidates that keep every limit. RunError, which says what the smallest has, when none does."""
+    within = [c for c in candidates if all(costs[name](c) <= most for name, most in limits.items())]
+    if not within:
+        lows = {name: min(map(costs[name], candidates)) for name in limits}
+        parts = [
+            f"--{cost_named(name).limit} {most:g}: the smallest has {lows[name]:g}" for name, most in limits.items()
+        ]
+        raise RunError(f"none of {len(candidates)} candidates keeps within {'; '.join(parts)}. Give more room")
+    return within
+
+
+def _good_enough(
+    config: SearchConfig, scorer: Scorer, problem: Problem[SubModelConfig], found: fptas.Result
+) -> fptas.Result:
+    """The candidate with the highest W that keeps --min_score. RunError, which says the best score, when none does."""
+    if config.min_score is None:
+        return found
+    by_name = {problem.name(candidate): candidate for candidate in problem.candidates}
+    scores = []
+    for record in sorted(found.records, key=lambda record: -record["W"]):
+        winner = by_name[record["name"]]
+        scores.append(scorer.score(winner)["score"])
+        if scores[-1] >= config.min_score:
+            return dataclasses.replace(found, winner=winner, best={**record, "score": scores[-1]})
+    raise RunError(
+        f"--min_score {config.min_score:g}: the best of {len(scores)} candidates has {max(scores):.4f}; ask for less,"
+        " or give wider ranges"
+    )
 
 
 def _regrets(config: SearchConfig, problem: Problem, output: Path, found: fptas.Result) -> dict[str, float]:
@@ -105,9 +155,9 @@ def cross_entropy(wanted: np.ndarray, logits: np.ndarray, regression: bool) -> f
     return float(-np.mean(np.sum(np.exp(log_softmax(wanted)) * log_softmax(logits), axis=-1)))
 
 
-def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelConfig]:
+def _sub_models(config: SearchConfig, supernet: Supernet, scorer: Scorer) -> Problem[SubModelConfig]:
     space, uneven = supernet.space, space_of(config, supernet.space)
-    shape, scorer = space.shape, supernet.scorer(config.examples)
+    shape = space.shape
     depths = sorted(set(config.depths or range(uneven.min_depth, shape.num_layers + 1)))
     kept = _kept_layers(config, supernet, depths)
     candidates = []
@@ -115,7 +165,7 @@ def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelCon
         candidates.append(SubModelConfig(layers, [heads] * len(layers), [ffn] * len(layers)))
         candidates[-1].check_fits(shape)
     costs = costs_of(ways_of(config, supernet), shape)
-    cost = "latency_ms" if config.latency_table else "flops"
+    cost = default(bool(config.latency_table))
 
     def error(sub_model: SubModelConfig, theta: Mapping[str, Any], counter: StepCounter) -> float:
         return cross_entropy(scorer.wanted, scorer.logits(sub_model), supernet.task.is_regression)
@@ -123,10 +173,11 @@ def _sub_models(config: SearchConfig, supernet: Supernet) -> Problem[SubModelCon
     def name(sub_model: SubModelConfig) -> str:
         return f"D{sub_model.depth}_A{sub_model.heads[0]}_I{sub_model.ffn[0]}"
 
+    every = {name: (lambda sub_model, name=name: costs(sub_model)[name]) for name in config.limits()}
     return Problem(
-        list(dict.fromkeys(candidates)),
+        within_limits(list(dict.fromkeys(candidates)), config.limits(), every),
         space.largest,
-        lambda sub_model: costs(sub_model)["parameters"],
+        lambda sub_model: count_parameters(shape, sub_model),
         lambda sub_model: costs(sub_model)[cost],
         error,
         name=name,
@@ -153,9 +204,17 @@ def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Proble
     ranges = {name: getattr(config, name) or default for name, default in defaults.items()}
     candidates = shapes(**ranges)
     top = Shape(full.num_layers, full.num_heads, full.hidden_size, full.ffn_size)
-    around = Surroundings(full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels)
-    trainer = Trainer.of(config, supernet, seed)
+    around = Surroundings(
+        full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels, embedding_size=full.embedding_size
+    )
     times = _measured(config, supernet, [*candidates, top]) if config.measure_time else None
+    costs = {
+        PARAMETERS.name: lambda shape: parameters(shape, around),
+        FLOPS.name: lambda shape: operations(shape, around),
+        LATENCY.name: lambda shape: times[shape],
+    }
+    candidates = within_limits(candidates, config.limits(), costs)
+    trainer = Trainer.of(config, supernet, seed)
     return Problem(
         candidates,
         top,
@@ -211,7 +270,7 @@ class Trainer:
         model.train()
         for batch, wanted in zip(map(to_tensors, self.batches), self.wanted):
             counter.step()
-            logit_loss(stock_forward(model)(batch), paddle.to_tensor(wanted), regression).backward()
+            backward(logit_loss(stock_forward(model)(batch), paddle.to_tensor(wanted), regression))
             optimizer.step()
             optimizer.clear_grad(set_to_zero=False)
             optimizer._learning_rate.step()
@@ -223,7 +282,7 @@ class Trainer:
 
 def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) -> dict[Shape, float]:
     """i by measurement: milliseconds of one sentence, each different layer measured once, at two depths."""
-    device = Device("cpu" if config.device == "cpu" else "gpu", "paddle_inference", "fp32", None, 1, 128, 30)
+    device = Measurer("cpu" if config.device == "cpu" else "gpu", first_for("paddle"), "fp32", None, 1, 128, 30)
 
     def build(shape: Shape) -> Callable[[], nn.Layer]:
         return lambda: fresh(supernet, shape, vocab_size=VOCABULARY)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ofa_bert.errors import RunError
 from ofa_bert.numerics import undominated
+from ofa_bert.search.costs.registry import cost
 from ofa_bert.submodels.values import SubModelConfig
 
 Cost = Callable[[SubModelConfig], float]
@@ -35,7 +36,7 @@ def pareto_front(points: Sequence[Point]) -> list[Point]:
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits on costs by name ("latency_ms", "parameters", "flops"), and the lowest score that will do."""
+    """Limits on costs by name, and the lowest score that will do."""
 
     limits: Mapping[str, float] = field(default_factory=dict)
     min_score: float | None = None
@@ -51,22 +52,29 @@ class Budget:
         return all(violation <= 0 for violation in self.violations(costs, score))
 
 
-def choose(points: Sequence[Point], budget: Budget) -> Point:
-    """The best point within the budget: the cheapest when a score was asked for, otherwise the highest value."""
+def ranked(points: Sequence[Point], budget: Budget) -> list[Point]:
+    """The points within the budget, best first: the cheapest when a score was asked for, else the highest value.
+
+    RunError, which says how far the nearest are, when there is none.
+    """
     within = [point for point in points if budget.admits(point.costs, point.score)]
     if not within:
         raise RunError(_nothing_fits(points, budget))
     if budget.min_score is not None:
-        return min(within, key=lambda point: (point.cost, -point.value))
-    return max(within, key=lambda point: (point.value, -point.cost))
+        return sorted(within, key=lambda point: (point.cost, -point.value))
+    return sorted(within, key=lambda point: (-point.value, point.cost))
 
 
-_FLAGS = {"latency_ms": "--max_latency_ms", "parameters": "--max_params", "flops": "--max_flops"}
+def choose(points: Sequence[Point], budget: Budget) -> Point:
+    """The best point within the budget."""
+    return ranked(points, budget)[0]
 
 
 def _nothing_fits(points: Sequence[Point], budget: Budget) -> str:
     lows = {name: min(point.costs[name] for point in points) for name in budget.limits}
-    parts = [f"{_FLAGS[name]} {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()]
+    parts = [
+        f"--{cost(name).limit} {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()
+    ]
     if budget.min_score is not None:
         parts.append(f"--min_score {budget.min_score:g}: the best found has {max(p.score for p in points):.4f}")
     return "no sub-model keeps within " + "; ".join(parts) + ". Give more room, or --min_width and --min_depth less"

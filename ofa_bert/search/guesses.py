@@ -7,14 +7,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from ofa_bert.files.atomic import read_json, write_json_atomic
+from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.files.reading import read_object
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.front import Cost
-from ofa_bert.search.setup import (
-    Costs,
-    Supernet,
-    fingerprint,
-)
+from ofa_bert.search.setup import Supernet, fingerprint
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
 
@@ -24,20 +22,25 @@ BEYOND = 4  # times the largest price that changes the answer, for the ends of t
 NEAR = 0.5  # of a limit: what costs less is dominated by what comes nearer to it
 # One trial in so many may go to guesses of a kind, fewer than half to both: the search has to have something to do.
 SHAPED, BETWEEN = 3, 8
+_GUESS_EXAMPLES = 128  # increases are sums over examples, so fewer of them do
 
-# What making one layer smaller was measured to hurt: hurts[layer][(heads, ffn)]; hurts[layer][None] is for dropping it.
-Hurts = Sequence[Mapping["tuple[int, int] | None", float]]
+# What making one layer smaller adds to the loss: increases[layer][(heads, ffn)]; increases[layer][None]: dropping it.
+LossIncreases = Sequence[Mapping["tuple[int, int] | None", float]]
 
 
-def additive_front(space: UnevenSpace, hurts: Hurts, cost: Cost, count: int = PRICES) -> list[SubModelConfig]:
-    """The sub-models on the convex front when hurts and costs of layers add up, dearest first, each once.
+def additive_front(
+    space: UnevenSpace, loss_increases: LossIncreases, cost: Cost, count: int = PRICES
+) -> list[SubModelConfig]:
+    """The sub-models on the convex front when the losses and costs of layers add up, dearest first, each once.
 
-    For every price a cost unit can have, each layer takes the option with the smallest hurt + price * cost; that is the
-    exact optimum of the sum (Lagrange). Prices are spread over all that change the answer.
+    For every price a cost unit can have, each layer takes the option with the smallest increase + price * cost; that
+    is the exact optimum of the sum (Lagrange). Prices are spread over all that change the answer.
     """
     options, prices = [], []
     for layer in range(space.shape.num_layers):
-        priced = [(option, hurt, _layer_cost(space, cost, option)) for option, hurt in hurts[layer].items()]
+        priced = [
+            (option, increase, _layer_cost(space, cost, option)) for option, increase in loss_increases[layer].items()
+        ]
         dearest = max(priced, key=lambda o: o[2])
         # The price at which an option is worth as much as the dearest one.
         prices += [(o[1] - dearest[1]) / (dearest[2] - o[2]) for o in priced if o[1] > dearest[1] and o[2] < dearest[2]]
@@ -65,20 +68,18 @@ def _layer_cost(space: UnevenSpace, cost: Cost, option: tuple[int, int] | None) 
     )
 
 
-_GUESS_EXAMPLES = 128  # hurts are sums over examples, so fewer of them do
-
-
 def first_guesses(
     config: SearchConfig, supernet: Supernet, space: UnevenSpace, costs: Costs, path: Path
 ) -> list[SubModelConfig]:
     """Where to start: the trained sub-models, other uniform widths, and for each trained depth the additive front.
 
     The last is what pays: one layer at a time is made smaller, and the sub-models are taken that would be best if what
-    that hurts added up. Written to a file, for a resumed search and for workers.
+    that costs in loss added up. Written to a file, for a resumed search and for workers.
     """
     settings = fingerprint(config, supernet)
-    if path.exists() and read_json(path)["settings"] == settings:
-        return [SubModelConfig.from_json(value) for value in read_json(path)["guesses"]]
+    found = read_object(path) if path.exists() else {}
+    if found.get("settings") == settings and isinstance(found.get("guesses"), list):
+        return [SubModelConfig.from_json(value) for value in found["guesses"]]
     trained = list(supernet.space.sub_models().values())
     shape, cost = space.shape, config.searched_cost()
     between = [
@@ -91,11 +92,11 @@ def first_guesses(
     for depth, layers in zip(supernet.space.depth_mults, supernet.space.kept_layers):
 
         def shown(places: Iterable[int], depth: float = depth) -> Iterable[int]:
-            return tqdm(places, desc=f"hurts at depth {depth:.4g}", unit="layer")
+            return tqdm(places, desc=f"loss by layer at depth {depth:.4g}", unit="layer")
 
         base = uniform(shape, 1.0, layers)
-        hurts = scorer.hurts(base, space, len(layers) == shape.num_layers, shown)
-        shaped += additive_front(space, hurts, lambda sub_model: costs(sub_model)[cost])
+        loss_increases = scorer.loss_increases(base, space, len(layers) == shape.num_layers, shown)
+        shaped += additive_front(space, loss_increases, lambda sub_model: costs(sub_model)[cost])
     limit = config.limits().get(cost)
     if limit is not None and not config.exits:  # with exits a sub-model need not fit in one piece
         between = [s for s in between if costs(s)[cost] <= limit]

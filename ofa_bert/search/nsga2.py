@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.studies import require_optuna, sqlite_storage
+from ofa_bert.files.studies import plain_errors, require_optuna, sqlite_storage
 from ofa_bert.options import changes
 from ofa_bert.search.front import Budget, Point
 from ofa_bert.submodels.uneven import UnevenSpace, vary
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.system.owner import Owner
 
 STUDY = "sub-models"
+_OWNER = "owner"  # of a trial: the process that is at it
 _TRIES = 100  # children drawn before a sub-model that was evaluated already is accepted
 
 
@@ -39,8 +39,10 @@ class Evaluated:
 class Nsga:
     """One search. `evaluate` is never called twice for a sub-model, neither here nor in a process that shares the file.
 
-    The same seed gives the same trials, however often the search was killed and continued, as long as one process works
-    on it. `first` is evaluated before anything else; `settings` are what an existing file must agree with.
+    The same seed gives the same trials, whenever the search was killed and continued, as long as one process works on
+    it: what a trial draws depends on the finished ones and, where several processes of this machine share the file, on
+    what the living others have taken. `first` is evaluated before anything else; `settings` are what an existing file
+    must agree with.
     """
 
     space: UnevenSpace
@@ -56,17 +58,33 @@ class Nsga:
     def run(
         self, trials: int, stop: Callable[[], bool] = lambda: False, done: Callable[[int], None] = lambda _: None
     ) -> list[Point]:
-        """Go on until the study holds `trials` evaluations or `stop()`; the points of all of them, in order."""
+        """Go on until the study holds `trials` evaluations or `stop()`; the points of all of them, in order.
+
+        UserError for a file that is no study of this search, RunError when it cannot be written.
+        """
         optuna = require_optuna()
-        study = self._study(optuna)
-        self._release(study, optuna)
-        while not stop():
-            finished = _finished(study, optuna)
-            done(len(finished))
-            if len(finished) >= trials:
-                break
-            self._one(study, optuna)
-        return [_evaluated(t).point(self.space.decode(t.params), self.cost) for t in _finished(study, optuna)]
+        with plain_errors(self.storage):
+            study = self._study(optuna)
+            self._release(study, optuna)
+            while not stop():
+                finished = _finished(study, optuna)
+                done(len(finished))
+                if len(finished) >= trials:
+                    break
+                self._one(study, optuna)
+            return [self._point(trial) for trial in _finished(study, optuna)]
+
+    def _point(self, trial: Any) -> Point:
+        return self._evaluated(trial).point(self.space.decode(trial.params), self.cost)
+
+    def _evaluated(self, trial: Any) -> Evaluated:
+        try:
+            return Evaluated(**trial.user_attrs["evaluated"])
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.storage}: trial {trial.number} holds no evaluation ({error!r}); move the file away or name"
+                " another directory"
+            ) from error
 
     def _study(self, optuna: Any) -> Any:
         storage = None if self.storage is None else sqlite_storage(optuna, self.storage)
@@ -90,7 +108,7 @@ class Nsga:
             warnings.simplefilter("ignore")  # a later major version will take the constraints another way
             return _sampler_class(optuna)(
                 integers=self._integers(optuna),
-                next_genes=lambda study, parents: self._next(study, optuna, parents),
+                next_genes=lambda study, number, parents: self._next(study, optuna, number, parents),
                 population_size=self.population,
                 seed=self.seed,
                 constraints_func=lambda trial: trial.user_attrs["violations"],
@@ -99,17 +117,18 @@ class Nsga:
     def _integers(self, optuna: Any) -> dict[str, Any]:
         return {name: optuna.distributions.IntDistribution(*both) for name, both in self.space.ranges().items()}
 
-    def _next(self, study: Any, optuna: Any, parents: Sequence[Any]) -> dict[str, int]:
-        """The genes to evaluate next: the first guesses, then random ones, then children of the parents."""
-        finished = _finished(study, optuna)
-        running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+    def _next(self, study: Any, optuna: Any, number: int, parents: Sequence[Any]) -> dict[str, int]:
+        """The genes of trial `number`: the first guesses, then random ones, then children of the parents."""
+        finished, others = _finished(study, optuna), _of_others(study, optuna)
         # Another process may be in the middle of writing its genes.
-        whole = [trial for trial in (*finished, *running) if len(trial.params) == len(self.space.ranges())]
+        whole = [trial for trial in (*finished, *others) if len(trial.params) == len(self.space.ranges())]
         taken = {self.space.decode(trial.params) for trial in whole}
         for guess in map(self.space.encode, self.first):
             if self.space.decode(guess) not in taken:
                 return guess
-        rng = random.Random(f"{self.seed} {len(finished)} {len(running)}")
+        # A trial's number only tells apart processes that draw at the same moment: it counts trials of killed ones too.
+        place = f" {number}" if others else ""
+        rng = random.Random(f"{self.seed} {len(finished)} {1 + len(others)}{place}")
         # Sorted: Optuna hands the same parents over in another order after a restart.
         genes = [trial.params for trial in sorted(parents, key=lambda trial: trial.number)]
         for _ in range(_TRIES):
@@ -120,19 +139,18 @@ class Nsga:
 
     def _one(self, study: Any, optuna: Any) -> None:
         trial = study.ask(self._integers(optuna))
-        trial.set_user_attr("process", [socket.gethostname(), os.getpid()])
         sub_model = self.space.decode(trial.params)
         known = {self.space.decode(other.params): other for other in _finished(study, optuna)}
-        found = _evaluated(known[sub_model]) if sub_model in known else self.evaluate(sub_model)
+        found = self._evaluated(known[sub_model]) if sub_model in known else self.evaluate(sub_model)
         trial.set_user_attr("evaluated", asdict(found))
         trial.set_user_attr("violations", list(self.budget.violations(found.costs, found.score)))
         study.tell(trial, [found.value, found.costs[self.cost]])
 
     def _release(self, study: Any, optuna: Any) -> None:
-        """Give up the trials of processes of this machine that were killed: their sub-models count as not taken."""
+        """Give up the trials of processes of this machine that ended without finishing them."""
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-            host, pid = trial.user_attrs.get("process", [None, None])
-            if host == socket.gethostname() and not _alive(pid):
+            owner = _owner(trial)
+            if owner is not None and (owner.is_me() or owner.alive() is False):
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
@@ -151,11 +169,13 @@ def _sampler_class(optuna: Any) -> Any:
             self._next_genes = next_genes
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            # First of all, so that a trial without an owner is one whose process was killed.
+            study._storage.set_trial_user_attr(trial._trial_id, _OWNER, Owner.mine().to_json())
             return self._integers
 
         def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, int]:
             generation = self.get_trial_generation(study, trial)
-            return self._next_genes(study, self.get_parent_population(study, generation))
+            return self._next_genes(study, trial.number, self.get_parent_population(study, generation))
 
     return Sampler
 
@@ -164,17 +184,12 @@ def _finished(study: Any, optuna: Any) -> list[Any]:
     return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
 
 
-def _evaluated(trial: Any) -> Evaluated:
-    return Evaluated(**trial.user_attrs["evaluated"])
+def _of_others(study: Any, optuna: Any) -> list[Any]:
+    """The trials that other living processes of this machine are at; a search is not shared between machines."""
+    running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+    owners = [(trial, _owner(trial)) for trial in running]
+    return [trial for trial, owner in owners if owner is not None and owner.alive() and not owner.is_me()]
 
 
-def _alive(pid: int | None) -> bool:
-    if pid is None or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _owner(trial: Any) -> Owner | None:
+    return Owner.from_json(trial.user_attrs.get(_OWNER))

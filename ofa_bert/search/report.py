@@ -7,20 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.files.atomic import write_json_atomic
-from ofa_bert.reporting import millions, pyplot
+from ofa_bert.reporting import pyplot
+from ofa_bert.search.costs import registry
 from ofa_bert.search.front import Point
-from ofa_bert.search.run_modes import Way
+from ofa_bert.search.run_modes import RunMode
 from ofa_bert.search.setup import Supernet
 
 FRONT = "front.json"
 WINNER = "winner.json"
-_UNITS = {"latency_ms": "ms", "parameters": "parameters", "flops": "GFLOPs"}
-
-
-def shown_cost(cost: str, value: float) -> str:
-    if cost == "parameters":
-        return millions(int(value))
-    return f"{value / 1e9:.2f}" if cost == "flops" else f"{value:.2f}"
 
 
 def write_front(
@@ -71,16 +65,16 @@ def compare(front: Sequence[Point], grid: Sequence[Point]) -> list[dict[str, Any
 
 def printable(results: Mapping[str, Any]) -> list[dict[str, str]]:
     """The uniform grid against the front, for `reporting.table`."""
-    cost = results["cost"]
+    cost = registry.cost(results["cost"])
     return [
         {
             "uniform": found["name"],
-            _UNITS[cost]: shown_cost(cost, found["cost"]),
+            cost.column: cost.shown(found["cost"]),
             "score": f"{found['score']:.4f}",
             "loss": f"{found['loss']:.4f}",
             "front at this cost": f"{found['at_its_cost']['score']:.4f}",
             "its loss": f"{found['at_its_cost']['loss']:.4f}",
-            "front as good": shown_cost(cost, found["as_good"]["cost"]),
+            "front as good": cost.shown(found["as_good"]["cost"]),
             "saved": f"{found['as_good']['saved']:.0%}",
         }
         for found in results["comparison"]
@@ -93,9 +87,9 @@ def described(sub_model: Mapping[str, Any]) -> str:
     return f"{len(parts)} layers (layer:heads/neurons) " + " ".join(parts)
 
 
-def way_of(found: Mapping[str, Any]) -> Way | None:
+def way_of(found: Mapping[str, Any]) -> RunMode | None:
     """How a row of front.json runs its sub-model; None when there was nothing to choose."""
-    return Way.from_json(found["way"]) if "way" in found else None
+    return RunMode.from_json(found["way"]) if "way" in found else None
 
 
 def _kinds(points: Sequence[Point]) -> dict[str, list[Point]]:
@@ -113,8 +107,7 @@ def plot(
 ) -> None:
     plt = pyplot()
 
-    scale = {"latency_ms": 1.0, "parameters": 1e6, "flops": 1e9}[cost]
-    unit = {"latency_ms": "latency, ms", "parameters": "parameters, millions", "flops": "GFLOPs"}[cost]
+    scale, unit = registry.cost(cost).scale, registry.cost(cost).axis
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
     for axis, name in ((axes[0], "score"), (axes[1], "loss")):
 

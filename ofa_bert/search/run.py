@@ -15,11 +15,12 @@ from typing import Any
 from tqdm import tqdm
 
 from ofa_bert.errors import UserError
+from ofa_bert.files import lock
 from ofa_bert.options import arguments, to_json
 from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.evaluator import Evaluator, expanded, in_one_piece, precision_of
-from ofa_bert.search.front import Budget, Point, choose, pareto_front
+from ofa_bert.search.front import Budget, Point, pareto_front, ranked
 from ofa_bert.search.guesses import GUESSES, first_guesses
 from ofa_bert.search.nsga2 import Nsga
 from ofa_bert.search.report import write_front
@@ -33,7 +34,7 @@ from ofa_bert.search.setup import (
     space_of,
     ways_of,
 )
-from ofa_bert.search.winner import finish
+from ofa_bert.search.winner import affordable, finish, latency_of
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system import environment
 from ofa_bert.system.provenance import versions
@@ -45,6 +46,7 @@ _FINAL = 40  # points of the front that are evaluated on every held-out example,
 _EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
 
 
+@lock.writer("output_dir", unless="worker")
 def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
     """Search, evaluate the front in full, write it and the winner; what results.json says. A worker returns None."""
     started = time.monotonic()
@@ -52,7 +54,7 @@ def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
     output = Path(config.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     ways, space = ways_of(config, supernet), space_of(config, supernet.space)
-    costs, budget = costs_of(ways, supernet.space.shape), budget_of(config)
+    costs, budget = costs_of(ways, supernet.space.shape, config.asked_precision()), budget_of(config)
     scorer = supernet.scorer(config.examples)
     evaluator = Evaluator(scorer, costs, ways, config.loss_weight, budget, config.searched_cost())
     nsga = Nsga(
@@ -75,7 +77,7 @@ def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
     seconds = round(time.monotonic() - started, 1)
     engines = engines_of(config, supernet, ways)
     front, grid = in_full(supernet, evaluator, points, engines)
-    winner = choose(front, budget)
+    winner, tried = affordable(config, supernet, ranked(front, budget), ways)
     results = {
         "task": supernet.task.name,
         "cost": config.searched_cost(),
@@ -87,6 +89,7 @@ def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
         "versions": versions(),
     }
     results.update(write_front(output, front, grid, winner, config.searched_cost(), supernet))
+    results.update(latency_of(tried))
     return finish(config, supernet, winner, results, ways, engines)
 
 

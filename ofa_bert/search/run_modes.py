@@ -6,7 +6,6 @@ nothing is run again for another threshold.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ofa_bert.bundle.latency_table import LatencyTable
+from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.sweep import answers_at, taken, worth_asking
@@ -24,7 +24,7 @@ _SHARES = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
 @dataclass(frozen=True)
-class Way:
+class RunMode:
     """policy None: in one piece. ask: the places of the exits before the last that may answer."""
 
     precision: str
@@ -39,7 +39,7 @@ class Way:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Way:
+    def from_json(cls, value: Mapping[str, Any]) -> RunMode:
         policy = Policy.from_json(value["policy"]) if value["policy"] else None
         return cls(value["precision"], policy, tuple(value["ask"]))
 
@@ -63,7 +63,7 @@ class Way:
 class Run:
     """What became of some examples: answers [N, C], mean latency of a call, the share that left at each exit."""
 
-    way: Way
+    way: RunMode
     logits: np.ndarray
     latency_ms: float | None
     shares: tuple[float, ...]
@@ -75,7 +75,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Ways:
+class RunModes:
     """`tables` by precision; with none, a sub-model has one way and no latency. Without `policies`, one per table."""
 
     tables: Mapping[str, LatencyTable] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Ways:
                 ask = asked.get(policy, ())
                 if policy is not None and not ask:
                     continue
-                way = Way(precision, policy, ask)
+                way = RunMode(precision, policy, ask)
                 places = way.places(outputs)
                 shares = np.bincount(places, minlength=len(outputs.layers)) / len(places)
                 table = self.tables.get(precision)
@@ -106,7 +106,7 @@ class Ways:
 
 
 def _mean_ms(
-    table: LatencyTable, sub_model: SubModelConfig, layers: Sequence[int], way: Way, shares: np.ndarray
+    table: LatencyTable, sub_model: SubModelConfig, layers: Sequence[int], way: RunMode, shares: np.ndarray
 ) -> float:
     if way.policy is None:
         return table.predict(sub_model)
@@ -115,7 +115,5 @@ def _mean_ms(
 
 def thresholds(criterion: str, num_labels: int, exits: int, tolerance: float = 0.1) -> list[Policy]:
     """The policies that a search tries, from hardly anybody leaving early on."""
-    if criterion == "patience":
-        return [Policy(criterion, float(patience), tolerance) for patience in range(exits - 1, 0, -1)]
-    most = math.log(num_labels) if criterion == "entropy" else 1.0
-    return [Policy(criterion, share * most, tolerance) for share in _SHARES]
+    found = registry.criterion(criterion).spread(_SHARES, num_labels, exits)
+    return [Policy(criterion, threshold, tolerance) for threshold in found]

@@ -1,4 +1,4 @@
-"""Evaluates sub-models inside the supernet, without training or extracting them: scores, losses, hurts by layer."""
+"""Evaluates sub-models inside the supernet, untrained and unextracted: scores, losses, what each layer is worth."""
 
 from __future__ import annotations
 
@@ -85,12 +85,12 @@ class Scorer:
     def loss(self, logits: np.ndarray) -> float:
         return distance(self.wanted, logits, self.task.is_regression)
 
-    def hurts(
+    def loss_increases(
         self, base: SubModelConfig, space: UnevenSpace, drop: bool, progress: Callable[[Iterable[int]], Iterable[int]]
     ) -> list[dict[tuple[int, int] | None, float]]:
         """For every layer of `base`, which is full width: what each option in its place alone adds to the loss.
 
-        Heads and neurons are measured at their least and in the middle and interpolated between, and their hurts are
+        Heads and neurons are measured at their least and in the middle, interpolated between, and their increases are
         added. The layers before the changed one are not computed again. Layers that `base` lacks have the option None.
         """
         states = self._states(base)
@@ -120,9 +120,11 @@ class Scorer:
     ) -> Mapping[int, float]:
         """Hurt of every choice of heads or neurons in one layer; 0 for the full number."""
         measured = sorted({choices[0], choices[len(choices) // 2]} - {getattr(base, part)[place]})
-        hurts = [self._changed(base, states, place, (part, count)) - before for count in measured]
+        loss_increases = [self._changed(base, states, place, (part, count)) - before for count in measured]
         counts = [*measured, getattr(base, part)[place]]
-        return dict(zip(choices, np.interp(choices, counts, [*(max(0.0, hurt) for hurt in hurts), 0.0]).tolist()))
+        return dict(
+            zip(choices, np.interp(choices, counts, [*(max(0.0, hurt) for hurt in loss_increases), 0.0]).tolist())
+        )
 
     def _changed(self, base: SubModelConfig, states: Any, place: int, change: tuple[str, int] | None) -> float:
         """The loss with one layer changed, or dropped."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,21 +17,23 @@ from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.token_ids import DIRECTORY, encode_once
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, default_criterion
+from ofa_bert.exits.policy import check_threshold
 from ofa_bert.files.atomic import file_sha256
-from ofa_bert.latency.device import Device
+from ofa_bert.latency.device import Measurer
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.exit_heads import Exits, load_exits
 from ofa_bert.models.pretrained import locate
 from ofa_bert.models.record import check_task
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.base import Given
+from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.front import Budget
-from ofa_bert.search.run_modes import Ways, thresholds
+from ofa_bert.search.run_modes import RunModes, thresholds
 from ofa_bert.search.scorer import BATCH, Scorer
-from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
-from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.submodels.values import ModelShape
 from ofa_bert.system.machine import processor
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.glue_download import download_glue
@@ -39,8 +41,6 @@ from ofa_bert.training.glue_download import download_glue
 logger = logging.getLogger(__name__)
 
 _CALIBRATION = 64  # training sentences that static INT8 is calibrated on
-
-Costs = Callable[[SubModelConfig], "dict[str, float]"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _shuffled(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, count]).permutation(count)
 
 
-def ways_of(config: SearchConfig, supernet: Supernet) -> Ways:
+def ways_of(config: SearchConfig, supernet: Supernet) -> RunModes:
     """The latency tables by precision, and the thresholds to try. UserError when they do not belong together."""
     tables: dict[str, LatencyTable] = {}
     for path in config.latency_table or ():
@@ -120,13 +120,15 @@ def ways_of(config: SearchConfig, supernet: Supernet) -> Ways:
         _check_setting(path, table, next(iter(tables.values())))
         _check_exits(path, table, supernet.exits)
     if supernet.exits is None:
-        return Ways(tables)
-    criterion = default_criterion(supernet.meta, supernet.task.num_labels)
-    count = len(supernet.exits.layout.layers)
-    return Ways(tables, tuple(thresholds(criterion, supernet.task.num_labels, count)))
+        return RunModes(tables)
+    labels, count = supernet.task.num_labels, len(supernet.exits.layout.layers)
+    tried = thresholds(config.exit_criterion or default_criterion(supernet.meta, labels), labels, count)
+    for policy in tried:
+        check_threshold(policy.criterion, policy.threshold, labels, count)
+    return RunModes(tables, tuple(tried))
 
 
-def engines_of(config: SearchConfig, supernet: Supernet, ways: Ways) -> dict[str, Engine]:
+def engines_of(config: SearchConfig, supernet: Supernet, ways: RunModes) -> dict[str, Engine]:
     """What answers in each precision but fp32, where the supernet's own answers are an export's.
 
     None on another kind of machine than the tables are of: there the supernet answers for all.
@@ -140,7 +142,7 @@ def engines_of(config: SearchConfig, supernet: Supernet, ways: Ways) -> dict[str
         if table.setting["processor"] != processor():
             logger.warning("the %s table is of %s: scores are fp32's", precision, table.setting["processor"])
             continue
-        device = Device.of(table.setting)
+        device = Measurer.of(table.setting)
         engines[precision] = Engine(device, supernet.model, supernet.exits, supernet.pad_id, calibration)
     return engines
 
@@ -162,15 +164,10 @@ def _check_exits(path: str, table: LatencyTable, exits: Exits | None) -> None:
         )
 
 
-def costs_of(ways: Ways, shape: ModelShape) -> Costs:
-    """All costs of a sub-model by name; latency only with a table, in one piece and in the fastest precision."""
-
-    def costs(sub_model: SubModelConfig) -> dict[str, float]:
-        found = {"parameters": count_parameters(shape, sub_model), "flops": count_flops(shape, sub_model)}
-        fastest = min((table.predict(sub_model) for table in ways.tables.values()), default=None)
-        return found if fastest is None else {**found, "latency_ms": fastest}
-
-    return costs
+def costs_of(ways: RunModes, shape: ModelShape, precision: str | None = None) -> Costs:
+    """precision: of the exported file, where no table says one."""
+    files = {name: Measurer.of(table.setting).file_precision for name, table in ways.tables.items()}
+    return Costs(Given(shape, ways.tables, files, precision))
 
 
 def budget_of(config: SearchConfig) -> Budget:
@@ -190,6 +187,8 @@ def fingerprint(config: SearchConfig, supernet: Supernet) -> dict[str, Any]:
     if config.latency_table:
         found["latency_table"] = [file_sha256(path)[:16] for path in config.latency_table]
         found["exits"] = config.exits
+    chosen = {name: getattr(config, name) for name in ("exit_criterion", "file_precision")}
+    found.update({name: value for name, value in chosen.items() if value is not None})
     names = ("examples", "loss_weight", "min_width", "min_depth", "seed", "population", "min_score")
     return {
         **found,

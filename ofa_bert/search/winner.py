@@ -15,11 +15,12 @@ from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.data import token_ids
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.data.config import DataConfig
+from ofa_bert.errors import RunError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
-from ofa_bert.latency.device import Device
+from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.exits import mean_ms
 from ofa_bert.models.directories import save_model
 from ofa_bert.models.exit_graphs import depths
@@ -28,10 +29,11 @@ from ofa_bert.models.record import FORMAT
 from ofa_bert.models.supernet import extract, forward
 from ofa_bert.options import arguments, shared
 from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.finetune import finetune
 from ofa_bert.search.front import Point
-from ofa_bert.search.run_modes import Way, Ways
+from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.machine import processor
@@ -43,7 +45,64 @@ from ofa_bert.training.run_directory import RESULTS
 logger = logging.getLogger(__name__)
 
 POLICY = "exit_policy"
+_NEXT_TRIES, _MOST_TRIES = 4, 10  # points of the front that are measured one after the other; and in all
 DIRECTORY = "sub_model"  # the winner as a model that export_model.py and run_glue.py take
+
+
+def affordable(
+    config: SearchConfig, supernet: Supernet, ranked: Sequence[Point], ways: RunModes
+) -> tuple[Point, list[dict[str, Any]]]:
+    """The first of the points, best first, that keeps --max_latency_ms when it is measured; and all that were measured.
+
+    A table predicts to some percent, and the best points lie right below the limit. After some tries those are passed
+    over that the worst error seen would take beyond it. RunError when none of _MOST_TRIES keeps it.
+    """
+    tried: list[dict[str, Any]] = []
+    if not ways.tables:
+        return ranked[0], tried
+    limit, worst = config.limits().get(LATENCY.name, float("inf")), 1.0
+    for point in ranked:
+        predicted = point.costs[LATENCY.name]
+        if len(tried) >= _NEXT_TRIES and predicted * worst > limit:
+            continue
+        found = _measured(supernet, point, ways)
+        tried.append({"sub_model": point.sub_model.to_json(), **found})
+        if found["measured_ms"] is None or found["measured_ms"] <= limit:
+            return point, tried
+        logger.info("%.3g ms predicted, %.3g ms measured: beyond --max_latency_ms %g", *_both(found), limit)
+        worst = max(worst, found["measured_ms"] / predicted)
+        if len(tried) == _MOST_TRIES:
+            break
+    fastest = min(found["measured_ms"] for found in tried)
+    raise RunError(
+        f"--max_latency_ms {limit:g}: the latency table puts {len(ranked)} of the front within it, but of the"
+        f" {len(tried)} that were measured the fastest takes {fastest:.3g} ms; make the table again on an idle machine,"
+        " or give more room"
+    )
+
+
+def _both(found: Mapping[str, float]) -> tuple[float, float]:
+    return found["predicted_ms"], found["measured_ms"]
+
+
+def _way(point: Point) -> RunMode:
+    return RunMode.from_json(point.more["way"]) if "way" in point.more else RunMode("fp32")
+
+
+def _measured(supernet: Supernet, point: Point, ways: RunModes) -> dict[str, Any]:
+    way, small = _way(point), extract(supernet.model, point.sub_model)
+    small.eval()
+    exits = exits_of_sub_model(supernet.exits, small, point.sub_model)
+    table, predicted = ways.tables[way.precision], point.costs[LATENCY.name]
+    return checked_latency(table, small, exits, way, predicted, point.more["shares"])
+
+
+def latency_of(tried: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What results.json says of the measurements: the winner's, and those of the points that were beyond the limit."""
+    if not tried:
+        return {}
+    last = {name: value for name, value in tried[-1].items() if name != "sub_model"}
+    return {"latency": last, **({"beyond_budget": list(tried[:-1])} if len(tried) > 1 else {})}
 
 
 def finish(
@@ -51,12 +110,12 @@ def finish(
     supernet: Supernet,
     winner: Point,
     results: dict[str, Any],
-    ways: Ways,
+    ways: RunModes,
     engines: Mapping[str, Engine],
 ) -> dict[str, Any]:
     """Finetune the winner when asked to, write it, score it on dev, write results.json."""
     output, sub_model = Path(config.output_dir), winner.sub_model
-    way = Way.from_json(winner.more["way"]) if "way" in winner.more else Way("fp32")
+    way = _way(winner)
     if config.finetune_steps:
         started = time.monotonic()
         where = finetune(config, supernet, sub_model)
@@ -74,7 +133,7 @@ def finish(
     results["dev_of_grid"] = {name: found for name, found in supernet.meta.get("scores", {}).items() if name in names}
     kept = {key: supernet.meta[key] for key in ("task", "model_type", "max_seq_length", "seed", "shape")}
     own = {"format": FORMAT, **kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
-    if way == Way("fp32"):
+    if way == RunMode("fp32"):
         own.update(scores=dev, score=dev["score"])
     small = extract(supernet.model, sub_model)
     small.eval()
@@ -85,9 +144,6 @@ def finish(
     if exits is not None and way.policy is not None:
         results["exit_policy"] = _write_policy(output / POLICY, supernet, sub_model, small, exits, way)
     results["export"] = _export(config, supernet, ways, way, exits)
-    if ways.tables:
-        predicted, shares = winner.costs["latency_ms"], winner.more["shares"]
-        results["latency"] = checked_latency(ways.tables[way.precision], small, exits, way, predicted, shares)
     write_json_atomic(output / RESULTS, results)
     return results
 
@@ -106,13 +162,13 @@ def _outputs(supernet: Supernet, sub_model: SubModelConfig, engine: Engine | Non
     return unpack(logits, supernet.task.num_labels, (sub_model.depth,))
 
 
-def _mean_layers(way: Way, outputs: Mapping[str, Outputs]) -> float:
+def _mean_layers(way: RunMode, outputs: Mapping[str, Outputs]) -> float:
     layers = [np.asarray(found.layers)[way.places(found)] for found in outputs.values()]
     return float(np.concatenate(layers).mean())
 
 
 def _write_policy(
-    path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: Way
+    path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: RunMode
 ) -> str:
     """The file that export_model.py --exit_policy takes, in its directory; returns the directory."""
     layers = depths(small, exits)
@@ -124,19 +180,20 @@ def _write_policy(
     return str(path)
 
 
-def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exits: Exits | None) -> list[str]:
+def _export(config: SearchConfig, supernet: Supernet, ways: RunModes, way: RunMode, exits: Exits | None) -> list[str]:
     """The arguments of export_model.py that make the winner's bundle."""
     output = Path(config.output_dir)
     words = ["--model_name_or_path", output / DIRECTORY, "--sub_model_output_dir", output / "dynamic"]
     words += ["--static_sub_model", output / "static", "--onnx", "--device", config.device]
     words += ["--model_type", config.model_type, "--max_seq_length", supernet.meta["max_seq_length"]]
     table = ways.tables.get(way.precision)
-    device = Device.of(table.setting) if table else None
-    if device and device.file_precision != "fp32":
-        words += ["--precision", device.file_precision]
+    device = Measurer.of(table.setting) if table else None
+    precision = device.file_precision if device else config.asked_precision()
+    if precision not in (None, "fp32"):
+        words += ["--precision", precision]
     if device and device.device == "gpu":
         words.append("--fused")
-    if device and device.file_precision == "int8-static":  # calibrated on training sentences
+    if precision == "int8-static":  # calibrated on training sentences
         data = config.recorded_data(supernet.meta["config"])
         words += arguments(DataConfig(**shared(DataConfig, data)), defaults=False)
     if exits is not None and way.policy is not None:
@@ -145,7 +202,7 @@ def _export(config: SearchConfig, supernet: Supernet, ways: Ways, way: Way, exit
 
 
 def checked_latency(
-    table: LatencyTable, model: nn.Layer, exits: Exits | None, way: Way, predicted: float, shares: Sequence[float]
+    table: LatencyTable, model: nn.Layer, exits: Exits | None, way: RunMode, predicted: float, shares: Sequence[float]
 ) -> dict[str, Any]:
     """predicted_ms, and measured_ms of the model itself; None when the table was made on another kind of machine.
 
@@ -154,7 +211,7 @@ def checked_latency(
     if table.setting["processor"] != processor():
         logger.warning("the latency table is of %s, so the winner cannot be measured here", table.setting["processor"])
         return {"predicted_ms": predicted, "measured_ms": None}
-    device = Device.of(table.setting)
+    device = Measurer.of(table.setting)
     if exits is not None and way.policy is not None:
         measured = mean_ms(device, model, exits, way.ask, shares)
     else:
@@ -173,5 +230,9 @@ def printed(results: Mapping[str, Any]) -> str:
     if latency and latency["measured_ms"]:
         predicted, measured = latency["predicted_ms"], latency["measured_ms"]
         off = measured / predicted - 1
+        for other in results.get("beyond_budget", ()):
+            lines.append(
+                "passed over: {:.2f} ms predicted, {:.2f} ms measured, beyond the budget".format(*_both(other))
+            )
         lines.append(f"latency: {predicted:.2f} ms predicted, {measured:.2f} ms measured ({off:+.1%})")
     return "\n".join(lines)

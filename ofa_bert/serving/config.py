@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from ofa_bert.options import option, positive, twice, whole
-from ofa_bert.runtime.opening import PRECISIONS
+from ofa_bert.options import option, positive, twice, unused, whole
+from ofa_bert.runtime.backends.base import PRECISIONS
 
 ENGINES = ("triton", "paddle_serving", "fastdeploy")
 
@@ -44,6 +44,8 @@ class ServingConfig:
             for flag in ("threads", "max_queue_delay_us")
             if getattr(self, flag) < 0
         ]
+        if "triton" not in self.engines:
+            found += unused(self, ("precision",), "is of the model that Triton serves; add triton to --engines")
         if self.accelerator == "tensorrt" and self.device == "cpu":
             found.append("--accelerator tensorrt: needs --device gpu")
         if self.accelerator == "openvino" and self.device == "gpu":

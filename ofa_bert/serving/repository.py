@@ -19,7 +19,9 @@ from typing import Any
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT, TOKENIZER, model_files, models, read_manifest
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import SERVING_META, atomic_directory, write_json_atomic, write_text_atomic
+from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_files
 from ofa_bert.serving import config_text as configs
 from ofa_bert.serving.config import ServingConfig
@@ -75,6 +77,7 @@ class Served:
         }
 
 
+@lock.writer("output_dir", beside=True)
 def export_serving(config: ServingConfig) -> str:
     """Write everything at once, and return what to print."""
     served = grouped(config)
@@ -249,7 +252,7 @@ def _copy_tokenizer(directory: Path, model: Served) -> None:
 def _paddle_output(files: Sequence[Path]) -> str:
     """What the static model calls its logits: Paddle generates that name, and the engines ask for it."""
     try:
-        return open_files(files, "paddle_inference", threads=1).output
+        return open_files(files, first_for("paddle"), threads=1).output
     except UserError as error:
         raise RunError(f"the name of the static model's output cannot be read: {error}") from error
 

@@ -9,7 +9,8 @@ def count_parameters(shape: ModelShape, sub_model: SubModelConfig) -> int:
     """Exact number of parameters of the extracted sub-model, embeddings and classifier included."""
     hidden = shape.hidden_size
     rows = shape.vocab_size + shape.max_positions + shape.type_vocab_size + shape.task_type_vocab_size
-    embeddings = rows * hidden + 2 * hidden
+    width = shape.embedding_size or hidden
+    embeddings = rows * width + 2 * width + projection_size(width, hidden)
     encoder = 0
     for heads, ffn in zip(sub_model.heads, sub_model.ffn):
         inner = heads * shape.head_dim
@@ -22,6 +23,11 @@ def count_parameters(shape: ModelShape, sub_model: SubModelConfig) -> int:
     return embeddings + encoder + pooler + classifier + fit
 
 
+def projection_size(width: int, hidden: int) -> int:
+    """Parameters of the layer from embeddings of that width to the hidden size; there is none between equals."""
+    return (width + 1) * hidden if width != hidden else 0
+
+
 def count_flops(shape: ModelShape, sub_model: SubModelConfig, length: int = 128) -> int:
     """Floating-point operations of the matrix products for one sequence of `length` tokens (2 per multiply-add)."""
     hidden = shape.hidden_size
@@ -31,5 +37,8 @@ def count_flops(shape: ModelShape, sub_model: SubModelConfig, length: int = 128)
         projections = 4 * hidden * inner
         attention = 2 * length * inner
         total += length * (projections + attention + 2 * hidden * ffn)
+    width = shape.embedding_size or hidden
+    if width != hidden:
+        total += length * width * hidden
     total += hidden * hidden + hidden * shape.num_labels
     return 2 * total

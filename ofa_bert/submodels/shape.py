@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 
 from ofa_bert.errors import UserError
+from ofa_bert.submodels.counting import projection_size
 
 # Bort's ranges; 300 of their combinations have a hidden size that the heads divide.
 DEPTHS = (2, 4, 6, 8, 10, 12)
@@ -60,12 +61,15 @@ class Surroundings:
     type_vocab_size: int = 2
     outputs: int = 0  # of the classifier; 0: there is none
     pooler: bool = True
+    embedding_size: int = 0  # of ELECTRA's tables; 0: the hidden size
 
 
 def parameters(shape: Shape, around: Surroundings) -> int:
     """p: the exact number of parameters."""
     hidden, ffn = shape.hidden, shape.ffn
-    tables = (around.vocab_size + around.max_positions + around.type_vocab_size) * hidden + 2 * hidden
+    width = around.embedding_size or hidden
+    tables = (around.vocab_size + around.max_positions + around.type_vocab_size + 2) * width
+    tables += projection_size(width, hidden)
     attention = 4 * (hidden * hidden + hidden)
     feed_forward = hidden * ffn + ffn + ffn * hidden + hidden
     layer = attention + feed_forward + 4 * hidden  # two LayerNorms
@@ -86,7 +90,10 @@ def operations(shape: Shape, around: Surroundings, length: int = 128) -> int:
     feed_forward = 2 * 2 * length * hidden * ffn + 5 * length * ffn
     rest = 2 * (1 + 7) * length * hidden  # two residual sums with their LayerNorms
     tables = 2 if around.type_vocab_size else 1  # additions of embeddings
-    embeddings = (tables + 7) * length * hidden
+    width = around.embedding_size or hidden
+    embeddings = (tables + 7) * length * width
+    if width != hidden:
+        embeddings += 2 * length * width * hidden
     pooler = (2 * hidden * hidden + hidden) if around.pooler else 0
     classifier = 2 * hidden * around.outputs
     return embeddings + shape.depth * (projections + attention + feed_forward + rest) + pooler + classifier

@@ -27,6 +27,7 @@ class ModelShape:
     num_labels: int
     task_type_vocab_size: int = 0  # ERNIE's task embedding
     fit_size: int = 0  # TinyBERT keeps projections to its teacher's width, one per hidden state and one shared
+    embedding_size: int = 0  # ELECTRA's, with a projection to the hidden size when they differ; 0: the hidden size
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ModelShape:

@@ -26,6 +26,15 @@ def processor(cpuinfo: str = "/proc/cpuinfo") -> str:
     return names[0] if names else platform.processor() or platform.machine() or "unknown"
 
 
+def has_vnni(cpuinfo: str = "/proc/cpuinfo") -> bool:
+    """Whether the processor sums products of INT8 numbers in 32 bits; False where the system does not say."""
+    try:
+        words = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").split()
+    except OSError:
+        return False
+    return not {"avx512_vnni", "avx_vnni", "amx_int8"}.isdisjoint(words)
+
+
 def _gpu_name() -> str:
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:

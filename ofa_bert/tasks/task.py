@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofa_bert.errors import UserError
+from ofa_bert.reporting import shown
 
 CLASS_METRICS = ("accuracy",)
 REGRESSION_METRICS = ("pearson", "spearman")
@@ -45,14 +46,14 @@ class Task:
             name = value["name"]
             lists = [value[key] for key in ("labels", "metrics", "text_columns")]
         except (KeyError, TypeError) as error:
-            raise UserError(f"not a task: {value!r}; a task has name, labels, metrics and text_columns") from error
+            raise UserError(f"not a task: {shown(value)}; a task has name, labels, metrics and text_columns") from error
         whole = isinstance(name, str) and all(
             isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items) for items in lists
         )
         labels, metrics, columns = lists
         if not whole or not metrics or not set(metrics) <= set(KNOWN_METRICS) or len(columns) not in (1, 2):
             raise UserError(
-                f"not a task: {value!r}; name is a text, labels, metrics and text_columns are lists of "
+                f"not a task: {shown(value)}; name is a text, labels, metrics and text_columns are lists of "
                 f"texts, metrics come from {', '.join(KNOWN_METRICS)}, and there are one or two text_columns"
             )
         return cls(name, tuple(labels), tuple(metrics), tuple(columns))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,21 +13,17 @@ import numpy as np
 from paddle import nn
 from paddle.optimizer import Optimizer
 
-from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import (
-    CHECKPOINT_MANIFEST,
-    atomic_directory,
-    file_sha256,
-    read_json,
-    remove,
-    write_json_atomic,
-)
+from ofa_bert.errors import UserError, first_line
+from ofa_bert.files.atomic import CHECKPOINT_MANIFEST, atomic_directory, file_sha256, remove, write_json_atomic
+from ofa_bert.files.reading import read_json
 from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.models.directories import WEIGHTS, arrays_of, bare
+from ofa_bert.models.operators import backward
 from ofa_bert.models.pretrained import (
     check_shapes,
     put_weights,
 )
+from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 _OPTIMIZER = "optimizer.safetensors"
@@ -57,7 +54,7 @@ def save_checkpoint(
             file.name: {"bytes": file.stat().st_size, "sha256": file_sha256(file)} for file in sorted(new.iterdir())
         }
         write_json_atomic(new / CHECKPOINT_MANIFEST, {"step": step, "files": files})
-    older = [other for other in checkpoints_in(output_dir) if other != path and _step(other) < step]
+    older = [other for other in checkpoints_in(output_dir) if other != path and step_of(other) < step]
     kept = {path, *older[: max(0, keep - 1)]}
     unfinished = Path(output_dir).glob(".checkpoint-*.ofa-*")
     for other in (*checkpoints_in(output_dir), *unfinished):
@@ -87,13 +84,16 @@ def _damage(path: Path) -> str | None:
                 return f"{name} is damaged"
         return None if {WEIGHTS, _OPTIMIZER, _STATE} <= set(files) else "incomplete manifest"
     except (UserError, KeyError, TypeError, AttributeError, OSError) as error:
-        return f"no usable manifest ({error})"
+        return f"no usable manifest ({first_line(error)[:200]})"
 
 
 def load_checkpoint(directory: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, Any]]:
     """(weights, optimizer tensors and schedule, caller's state) of a checkpoint, as they are on the disk."""
     directory = Path(directory)
     stored = read_json(directory / _STATE)
+    parts = [stored.get(name) for name in ("schedule", "state")] if isinstance(stored, dict) else [None]
+    if not all(isinstance(part, dict) for part in parts):
+        raise UserError(f"{directory / _STATE}: does not describe where a run stood; remove {directory} and resume")
     optimizer = {"moments": read_weights(directory / _OPTIMIZER), "schedule": stored["schedule"]}
     return read_weights(directory / WEIGHTS), optimizer, stored["state"]
 
@@ -106,9 +106,28 @@ def restore_checkpoint(directory: str | Path, model: nn.Layer, optimizer: Optimi
     if different:
         raise UserError(f"{directory}: is of another model; only one of the two has {sorted(different)[0]}")
     check_shapes(model, weights, str(directory))
+    _check_schedule(directory / _STATE, optimizer.state_dict().get("LR_Scheduler", {}), saved["schedule"])
     _restore_optimizer(model, optimizer, saved)  # first: it changes the weights
     put_weights(model, weights)
     return state
+
+
+def _check_schedule(path: Path, own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+    """UserError unless what was saved is what a schedule like `own` keeps."""
+    for name, value in own.items():
+        found = saved.get(name)
+        if isinstance(value, dict) and isinstance(found, dict):
+            _check_schedule(path, value, found)
+        elif not _is_like(value, found):
+            raise UserError(f"{path}: the learning rate's {name} is {shown(found)}; the checkpoint is of another run")
+
+
+def _is_like(own: Any, found: Any) -> bool:
+    numbers = (int, float, np.number)
+    if isinstance(own, numbers) and not isinstance(own, bool):
+        whole = type(found) is int and 0 <= found < 1 << 53
+        return whole or (not isinstance(own, int) and type(found) is float and math.isfinite(found))
+    return type(own) is type(found)
 
 
 def _portable(model: nn.Layer, optimizer: Optimizer) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -162,7 +181,7 @@ def _make_moments(model: nn.Layer, optimizer: Optimizer, names: set[str]) -> Non
     if unknown:
         raise UserError(f"the checkpoint is of another model: it has {sorted(unknown)[0]}")
     optimizer.clear_grad(set_to_zero=False)
-    sum((parameters[name] * 0.0).sum() for name in names).backward()
+    backward(sum((parameters[name] * 0.0).sum() for name in names))
     optimizer.step()
     optimizer.clear_grad(set_to_zero=False)
 
@@ -173,8 +192,9 @@ def checkpoints_in(output_dir: str | Path) -> list[Path]:
     if not output_dir.is_dir():
         return []
     found = [path for path in output_dir.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, key=_step, reverse=True)
+    return sorted(found, key=step_of, reverse=True)
 
 
-def _step(path: Path) -> int:
+def step_of(path: Path) -> int:
+    """The step that a checkpoint's name says."""
     return int(_CHECKPOINT_NAME.fullmatch(path.name)[1])

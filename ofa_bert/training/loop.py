@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.errors import RunError
+from ofa_bert.models import operators
+from ofa_bert.system import interrupts
 from ofa_bert.training import distributed
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.evaluation import to_tensors
@@ -110,7 +112,7 @@ def fit(
     bar = tqdm(total=plan.total_steps, initial=first_step, desc=label, unit="step", disable=not distributed.is_main())
 
     def backward(loss: paddle.Tensor) -> None:
-        scaler.scale(loss / settings.gradient_accumulation_steps).backward()
+        operators.backward(scaler.scale(loss / settings.gradient_accumulation_steps))
 
     with bar:
         for number in range(first_step, plan.total_steps):
@@ -130,6 +132,7 @@ def fit(
                 window.clear()
             if done % settings.save_steps == 0 or done == plan.total_steps:
                 checkpoint(done)
+            interrupts.check()
 
 
 _AMP_DTYPE = {"bf16": "bfloat16", "fp16": "float16"}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import dataclasses
+import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,23 @@ import paddle
 from paddle import nn
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import (
-    read_json,
-    recover,
-    write_json_atomic,
-)
-from ofa_bert.models.record import ModelRecord
+from ofa_bert.files import lock
+from ofa_bert.files.atomic import recover, write_json_atomic
+from ofa_bert.files.reading import read_json
 from ofa_bert.models.directories import save_model
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.options import changes
+from ofa_bert.reporting import one_line, shown
 from ofa_bert.system.machine import host_peak_mib
 from ofa_bert.system.provenance import versions
 from ofa_bert.training import distributed
-from ofa_bert.training.checkpoints import checkpoints_in, latest_checkpoint, restore_checkpoint, save_checkpoint
+from ofa_bert.training.checkpoints import (
+    checkpoints_in,
+    latest_checkpoint,
+    restore_checkpoint,
+    save_checkpoint,
+    step_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +52,7 @@ class Evaluation:
 
 
 RESULTS = "results.json"
+_AGES = 1e10  # seconds: three centuries
 
 
 class RunDirectory:
@@ -119,6 +125,7 @@ class RunDirectory:
         }
         if distributed.is_main():
             write_json_atomic(self.output / RESULTS, results)
+            lock.release(self.output)
         return results
 
 
@@ -129,8 +136,33 @@ def restore(output: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer
         logger.info("`resume`: no checkpoint in %s yet; starting from the beginning", output)
         return {}
     state = restore_checkpoint(path, model, optimizer)
+    _check_state(path, state, optimizer._learning_rate.last_epoch)
     logger.info("resuming %s after step %d", path, state["step"])
     return state
+
+
+def _check_state(path: Path, state: Mapping[str, Any], scheduled: int) -> None:
+    """UserError for a state that no run of this program leaves, although its digest is right."""
+    step, seconds = state.get("step"), state.get("seconds")
+    best, history = state.get("best"), state.get("history")
+    problems = []
+    if type(step) is not int or step != step_of(path) or step != scheduled:
+        problems.append(f"step {shown(step)} of a schedule that stands at {scheduled}")
+    if type(seconds) not in (int, float) or not 0 <= seconds < _AGES:
+        problems.append(f"{shown(seconds)} seconds")
+    if not isinstance(best, dict) or not all(_is_best(value) for value in best.values()):
+        problems.append(f"best scores {shown(best)}")
+    if not isinstance(history, list):
+        problems.append(f"a history of {shown(history)}")
+    if problems:
+        raise UserError(f"`resume` {path}: its state is impossible: {'; '.join(problems)}; remove it and resume")
+
+
+def _is_best(value: Any) -> bool:
+    """A score may be NaN: that of a run that diverged."""
+    if not isinstance(value, dict) or not isinstance(value.get("scores"), dict):
+        return False
+    return type(value.get("score")) in (int, float) and type(value.get("step")) is int
 
 
 def peak_memory_mib() -> int:
@@ -153,12 +185,14 @@ def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool
 
     A directory with best/, last/ or a checkpoint holds a run. Without `resume` that is a UserError. With it,
     the recorded kind of run (`what`) and settings must be the same, but for those in _FREE. Other files do
-    not matter: training writes none of their names.
+    not matter: training writes none of their names. The main process holds the directory from here to its results,
+    or to the end of the process: no other may write it.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise UserError(f"`output_dir` {path}: is a file; name a directory")
     if distributed.is_main():
+        lock.hold(path)
         for name in ("best", "last"):
             recover(path / name)
     results = [name for name in ("best", "last") if (path / name).exists()]
@@ -182,8 +216,9 @@ def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
     if what != record["what"]:
-        raise UserError(f"`output_dir` {path}: holds a {what} run, not a {record['what']} run; name another directory")
+        held = one_line(str(what), 80)
+        raise UserError(f"`output_dir` {path}: holds a {held} run, not a {record['what']} run; name another directory")
     both = set(before) & set(record["settings"]) - _FREE
     text = changes({key: before[key] for key in both}, {key: record["settings"][key] for key in both}, "`")
     if text:
-        raise UserError(f"`resume` in {path}: {text}. Give the same values, or name another `output_dir`")
+        raise UserError(f"`resume` in {path}: {one_line(text)}. Give the same values, or name another `output_dir`")

@@ -11,11 +11,12 @@ from typing import Any
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout
+from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout, texts_of
 from ofa_bert.data.token_ids import encode_once
 from ofa_bert.errors import UserError
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input
+from ofa_bert.models.paddlenlp_tokenizer import compare_with_paddlenlp
 from ofa_bert.models.record import ModelRecord, check_task
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training import distributed
@@ -73,6 +74,8 @@ def prepare(
     if length > longest_input(model):
         raise UserError(f"`max_seq_length` {length}: the model has positions for {longest_input(model)} tokens")
     progress = distributed.is_main()
+    if progress:
+        compare_with_paddlenlp(tokenizer, texts_of(datasets.train))
     train, *others = (
         encode_once(split, tokenizer, length, token_cache, progress)
         for split in (datasets.train, *datasets.dev.values())

@@ -18,48 +18,53 @@ from typing import Any
 from ofa_bert.data.batches import split_holdout
 from ofa_bert.data.token_ids import DIRECTORY, encode_once
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import remove, write_json_atomic
-from ofa_bert.files.studies import require_optuna, sqlite_storage
+from ofa_bert.files.studies import plain_errors, require_optuna, sqlite_storage
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.options import changes, to_json
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets
-from ofa_bert.training.tune_job import TuneJob
 from ofa_bert.training.evaluation import score, stock_forward
 from ofa_bert.training.finetune import finetune
 from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.settings import FinetuneJob
+from ofa_bert.training.tune_job import TuneJob
 
 logger = logging.getLogger(__name__)
 
 SEEDS = 5
+STUDY = "study.db"
 _STARTUP = 4  # runs that are never stopped: there is nothing to compare them with
 _LEFT_OUT = ("output_dir", "trials", "minutes", "logging_steps", "device")  # may differ when a search is continued
 
 
+@lock.writer("output_dir")
 def tune(job: TuneJob, datasets: Datasets) -> dict[str, Any]:
     """Run the trials, keep the best one's weights in best/, score it on dev. Returns what results.json says."""
     optuna = require_optuna()
-    output, started = Path(job.finetuning.output_dir), time.monotonic()
+    output, started = Path(job.output_dir), time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
     rest, held = split_holdout(len(datasets.train), max(1, int(len(datasets.train) * job.tune_share)), job.finetuning.loop.seed)
     parts = [tuple(datasets.train[i] for i in indices) for indices in (rest, held)]
     own = Datasets(datasets.task, parts[0], {"tune": parts[1]})
     study = _study(optuna, job, output)
-    for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a run of this command that was killed
-    while len(_ended(study, optuna)) < job.trials and not _late(job, started):
-        _one(optuna, study, job, own, output)
+    with plain_errors(output / STUDY):
+        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+            study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a run of this command that was killed
+        while len(_ended(study, optuna)) < job.trials and not _late(job, started):
+            _one(optuna, study, job, own, output)
     try:
         best = study.best_trial
     except ValueError as error:
         raise RunError(
             f"none of {len(study.trials)} runs came to its end; lower `learning_rates`, or give more `minutes`"
         ) from error
+    _keep_best(study, output)  # a kill may have come between a run's end and this
     results = {
         "task": datasets.task.name,
-        "best": {"trial": best.number, "score": best.value, **best.params},
-        "dev": _dev_once(job, datasets, _directory(output, best.number) / "best", output),
+        "best": {"trial": _number(best), "score": best.value, **best.params},
+        "dev": _dev_once(job, datasets, _directory(output, _number(best)) / "best", output),
         "trials": [_row(trial) for trial in _ended(study, optuna)],
         "tuned_on": len(held),
         "config": to_json(job),
@@ -74,8 +79,13 @@ def _late(job: TuneJob, started: float) -> bool:
 
 
 def _study(optuna: Any, job: TuneJob, output: Path) -> Any:
+    with plain_errors(output / STUDY):
+        return _opened(optuna, job, output)
+
+
+def _opened(optuna: Any, job: TuneJob, output: Path) -> Any:
     study = optuna.create_study(
-        storage=sqlite_storage(optuna, output / "study.db"),
+        storage=sqlite_storage(optuna, output / STUDY),
         study_name="tune",
         direction="maximize",
         load_if_exists=True,
@@ -87,8 +97,6 @@ def _study(optuna: Any, job: TuneJob, output: Path) -> Any:
     if text:
         raise UserError(f"{output}: holds another search: {text}. Give the same values or another `output_dir`")
     study.set_user_attr("settings", settings)
-    # Seeded by what is finished, so that a continued search does not repeat its first choices.
-    study.sampler = optuna.samplers.TPESampler(seed=job.finetuning.loop.seed + len(study.trials))
     return study
 
 
@@ -97,13 +105,23 @@ def _ended(study: Any, optuna: Any) -> list[Any]:
     return study.get_trials(deepcopy=False, states=states)
 
 
+def _number(trial: Any) -> int:
+    """Of a run among those that ended: Optuna's own number counts runs that were killed too."""
+    return trial.user_attrs.get("run", trial.number)
+
+
 def _directory(output: Path, number: int) -> Path:
     return output / f"trial-{number}"
 
 
 def _one(optuna: Any, study: Any, job: TuneJob, datasets: Datasets, output: Path) -> None:
     """One run with settings that Optuna chooses. Only the best run's directory is kept."""
+    # Seeded by what is finished, so that a search that was killed goes on as if it had not been.
+    ended = _ended(study, optuna)
+    number = 1 + max(map(_number, ended), default=-1)
+    study.sampler = optuna.samplers.TPESampler(seed=job.finetuning.loop.seed + len(ended))
     trial = study.ask()
+    trial.set_user_attr("run", number)
     chosen = {
         "learning_rate": trial.suggest_float("learning_rate", *job.learning_rates, log=True),
         "batch_size": trial.suggest_categorical("batch_size", list(job.batch_sizes)),
@@ -111,10 +129,10 @@ def _one(optuna: Any, study: Any, job: TuneJob, datasets: Datasets, output: Path
         "warmup_proportion": trial.suggest_categorical("warmup_proportion", list(job.warmups)),
         "seed": trial.suggest_int("seed", 0, SEEDS - 1),
     }
-    directory = _directory(output, trial.number)
-    remove(directory)  # of a study that was deleted
+    directory = _directory(output, number)
+    remove(directory)  # of a run that was killed, or of a study that was deleted
     settings = _finetuning(job, directory, chosen)
-    logger.info("run %d: %s", trial.number, "  ".join(f"{name} {value:.4g}" for name, value in chosen.items()))
+    logger.info("run %d: %s", number, "  ".join(f"{name} {value:.4g}" for name, value in chosen.items()))
 
     def observe(step: int, value: float) -> None:
         trial.report(value, step)
@@ -124,19 +142,23 @@ def _one(optuna: Any, study: Any, job: TuneJob, datasets: Datasets, output: Path
     try:
         found = finetune(settings, datasets, observe, token_cache=output / DIRECTORY)
     except optuna.TrialPruned:
-        logger.info("run %d is stopped: below the median", trial.number)
+        logger.info("run %d is stopped: below the median", number)
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         remove(directory)
         return
     except RunError as error:  # diverged: a result too
-        logger.info("run %d failed: %s", trial.number, error)
+        logger.info("run %d failed: %s", number, error)
         trial.report(float("-inf"), 0)
         study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         remove(directory)
         return
     study.tell(trial, found["best"]["score"])
+    _keep_best(study, output)
+
+
+def _keep_best(study: Any, output: Path) -> None:
     for other in output.glob("trial-*"):
-        if other != _directory(output, study.best_trial.number):
+        if other != _directory(output, _number(study.best_trial)):
             shutil.rmtree(other)
 
 
@@ -159,13 +181,13 @@ def _dev_once(job: TuneJob, datasets: Datasets, best: Path, output: Path) -> dic
         for name, part in datasets.dev.items()
     }
     scores = score(datasets.task, stock_forward(model), dev, tokenizer.pad_token_id, label="best run on dev")
-    save_model(output / "best", model, tokenizer, replace(record, scores=scores))
+    save_model(output / "best", model, tokenizer, replace(record, scores=scores, score=scores["score"]))
     return scores
 
 
 def _row(trial: Any) -> dict[str, Any]:
     steps = max(trial.intermediate_values, default=0)
-    about = {"trial": trial.number, "state": trial.state.name.lower(), "steps": steps, "score": trial.value}
+    about = {"trial": _number(trial), "state": trial.state.name.lower(), "steps": steps, "score": trial.value}
     return {**about, **trial.params}
 
 

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.options import option
+from ofa_bert.options import option, unused
 from ofa_bert.training.settings import FinetuneJob
+
+# Of finetuning; tune tries several.
+_TRIED = {
+    "learning_rate": "learning_rates", "batch_size": "batch_sizes", "weight_decay": "weight_decays",
+    "warmup_proportion": "warmups", "warmup_steps": "warmups",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,4 +38,10 @@ class TuneJob:
             found.append(f"`learning_rates` {self.learning_rates}: must be two numbers above 0, the lower one first")
         if self.finetuning.loop.resume:
             found.append("`resume`: the same tune command resumes by itself; leave it out")
+        for name, several in _TRIED.items():
+            found += unused(self, (name,), f"is what tune tries; give `{several}`")
         return found
+
+    @property
+    def output_dir(self) -> str:
+        return self.finetuning.output_dir

@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,12 @@ import pytest
 from helpers.handmade_bundle import LABELS, expected, make_bundle
 from helpers.models import WORDS
 from ofa_bert import __main__ as program
-from ofa_bert.bench import benchmark, peers, plan, probe
+from ofa_bert.bench import benchmark, plan, probe
 from ofa_bert.bench import rows as bench_rows
 from ofa_bert.bench.config import BenchConfig
+from ofa_bert.bench.peers import hugging_face
+from ofa_bert.bench.peers.base import Job, Opening, Peer, Written
+from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.probe import Candidate, Setup
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import UserError
@@ -269,32 +272,119 @@ SHAPE = ModelShape(
 def test_peer_has_the_bundle_s_shape_narrow_layers_included(tmp_path, monkeypatch):
     """hugging_face: its own parameter count, its fused operators, and that it runs, tuned or not."""
     # In this process: it has PyTorch anyway, to compare with.
-    monkeypatch.setattr(peers.bench_child, "ask", lambda _, request: peers._export_all(request))
+    monkeypatch.setattr(hugging_face.child_process, "ask", lambda _, request: hugging_face._export_all(request))
     torch = pytest.importorskip("torch")
     pytest.importorskip("transformers")
     sub_model = SubModelConfig((0, 2), (2, 3), (10, 33))
-    model = peers.hugging_face_model(SHAPE, sub_model)
+    model = hugging_face.hugging_face_model(SHAPE, sub_model)
     assert sum(parameter.numel() for parameter in model.parameters()) == count_parameters(SHAPE, sub_model)
     jobs = [
-        peers.Job(SHAPE, sub_model, str(tmp_path / "peer"), ("fp32", "int8")),
-        peers.Job(SHAPE, sub_model, str(tmp_path / "tuned"), ("fp32",), tuned=True),
+        Job("hugging_face", SHAPE, sub_model, str(tmp_path / "peer"), ("fp32", "int8")),
+        Job("hugging_face_tuned", SHAPE, sub_model, str(tmp_path / "tuned"), ("fp32",)),
     ]
-    answer, tuned = peers.export_hugging_face(jobs)
-    fused = answer["fused"]
+    plain, tuned = hugging_face.write(jobs)
+    fused = plain.fused
     assert (fused["Attention"], fused["SkipLayerNormalization"], fused["EmbedLayerNormalization"]) == (2, 4, 1)
-    assert tuned["fused"]["Attention"] == 2
-    assert "SkipLayerNormalization" not in tuned["fused"]
+    assert tuned.fused["Attention"] == 2
+    assert "SkipLayerNormalization" not in tuned.fused
     ids, types = probe.tokens(2, 7, 0)
     with torch.no_grad():
         wanted = model(*map(torch.from_numpy, (ids, np.ones_like(ids), types))).numpy()
-    for path, tolerance in (
-        (answer["files"]["fp32"], 1e-4),
-        (tuned["files"]["fp32"], 1e-4),
-        (answer["files"]["int8"], 0.1),
+    for name, path, tolerance in (
+        ("hugging_face", plain.files["fp32"], 1e-4),
+        ("hugging_face_tuned", tuned.files["fp32"], 1e-4),
+        ("hugging_face", plain.files["int8"], 0.1),
     ):
-        backend = peers.open_hugging_face(Path(path), "fp32", "cpu", 1)
+        backend = PEERS[name].open(Opening({}, Path(path), "fp32", "cpu", 1))
+        assert backend.name == name
         np.testing.assert_allclose(backend.run(ids, types), wanted, atol=tolerance)
     assert not list(tmp_path.glob("*.plain.onnx"))
+
+
+def test_peers_of_one_writer_are_written_together(tmp_path, here, monkeypatch):
+    """A peer that is told how in a registry entry alone: of every bundle, or of the first one; files in one call."""
+    calls = []
+
+    def write(jobs):
+        calls.append([(job.peer, job.precisions) for job in jobs])
+        return [Written({name: f"{job.prefix}.{name}" for name in job.precisions}, {"Attention": 2}) for job in jobs]
+
+    def open_small(how):
+        return opening.open_model(small, "onnx_runtime", how.precision, threads=how.threads)._replace(name="one")
+
+    small = make_bundle(tmp_path / "small", models=[("onnx-int8", "onnx", "int8", "model.int8.onnx")])
+    first, second = (make_bundle(tmp_path / name, shape=SHAPE.to_json(), sub_model=None) for name in ("x", "y"))
+    made = [
+        Peer("one", "the first", ("fp32", "int8"), open_small, write),
+        Peer("two", "the other", ("fp32",), open_small, write),
+        Peer("three", "without files", ("fp32",), open_small, first_only=True),
+    ]
+    for peer in made:
+        monkeypatch.setitem(PEERS, peer.name, peer)
+    config = replace(
+        config_of([str(first), str(second)], tmp_path / "out", "--backends", "onnx_runtime"),
+        peers=("one", "two", "three"),
+        precisions=("fp32", "int8"),
+    )
+    bundles = plan.open_bundles(config.bundles)
+    found = list(plan._peers(config, bundles, tmp_path, []))
+    assert calls == [[("one", ("fp32", "int8"))] * 2 + [("two", ("fp32",))] * 2]
+    wanted = [("three", "x", "fp32", "")]
+    for peer, precisions in (("one", ("fp32", "int8")), ("two", ("fp32",))):
+        for number, bundle in enumerate(("x", "y")):
+            wanted += [(peer, bundle, name, str(tmp_path / f"{peer}-{number}.{name}")) for name in precisions]
+    assert [(c.backend, c.bundle, c.precision, c.file) for c in found] == wanted
+    assert all(candidate.is_peer for candidate in found)
+    assert probe.open_candidate(found[1], Setup("cpu", None, 1, (1,), (8,))).precision == "fp32"
+
+
+def test_a_writer_that_fails_skips_its_peers(tmp_path, monkeypatch):
+    def write(jobs):
+        raise UserError("peer one: needs torch")
+
+    monkeypatch.setitem(PEERS, "one", Peer("one", "", ("fp32",), lambda how: None, write))
+    bundle = make_bundle(tmp_path / "x", shape=SHAPE.to_json(), sub_model=None)
+    config = replace(config_of([str(bundle)], tmp_path / "out"), peers=("one",))
+    skipped = []
+    assert list(plan._peers(config, plan.open_bundles(config.bundles), tmp_path, skipped)) == []
+    assert [(item["backend"], item["reason"]) for item in skipped] == [("one", "peer one: needs torch")]
+
+
+@pytest.mark.parametrize(("name", "off"), [("hugging_face", []), ("hugging_face_tuned", ["SkipLayerNormFusion"])])
+def test_a_peers_model_is_given_a_mask(name, off, tmp_path, monkeypatch):
+    """logits = ids + 10 * mask + 100 * types, summed."""
+    import onnx
+    import onnxruntime
+    from onnx import TensorProto, helper
+
+    names = hugging_face.MASKED_INPUTS
+    nodes = [
+        helper.make_node("Mul", [names[1], "ten"], ["mask"]),
+        helper.make_node("Mul", [names[2], "hundred"], ["types"]),
+        helper.make_node("Add", ["mask", "types"], ["both"]),
+        helper.make_node("Add", [names[0], "both"], ["all"]),
+        helper.make_node("Cast", ["all"], ["logits"], to=TensorProto.FLOAT),
+    ]
+    inputs = [helper.make_tensor_value_info(item, TensorProto.INT64, ["B", "T"]) for item in names]
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["B", "T"])
+    numbers = (("ten", 10), ("hundred", 100))
+    constants = [helper.make_tensor(item, TensorProto.INT64, [], [value]) for item, value in numbers]
+    graph = helper.make_graph(nodes, "masked", inputs, [output], constants)
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=9), str(tmp_path / "m.onnx"))
+    told, real = [], onnxruntime.InferenceSession
+
+    def session(*arguments, **named):
+        told.append(named["disabled_optimizers"])
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    backend = PEERS[name].open(Opening({}, tmp_path / "m.onnx", "fp32", "cpu", 1))
+    ids, types = np.array([[3, 4]]), np.array([[0, 1]])
+    np.testing.assert_array_equal(backend.run(ids, types), [[13, 114]])
+    backend.bind(ids, types)()
+    assert (backend.name, backend.precision, backend.provider) == (name, "fp32", "cpu")
+    assert told == [off]
 
 
 def test_dynamic_peer_and_bundles_that_have_no_peer(tmp_path, here):

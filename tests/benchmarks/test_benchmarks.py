@@ -23,6 +23,7 @@ def options(tmp_path, *more):
     return train_step.parse(["--repeats", "1", "--output", str(tmp_path / "rows.json"), *more])
 
 
+@pytest.mark.slow
 def test_both_sides_train_the_same_and_the_rows_say_so(tmp_path, monkeypatch):
     chosen = options(tmp_path)
     with ExitStack() as stack:

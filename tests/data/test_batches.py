@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+from helpers.tokenizer_files import write_vocabulary
 from ofa_bert.data.batches import Encoded, TrainBatches, encode, eval_batches, split_holdout
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Example
 
@@ -140,12 +142,14 @@ def test_split_holdout_leaves_something_to_train_on(count):
         split_holdout(10, count, seed=0)
 
 
-@pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory):
+@pytest.fixture(scope="module", params=["tokenizer.json", "paddlenlp"])
+def tokenizer(request, tmp_path_factory):
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d"]
+    directory = write_vocabulary(tmp_path_factory.mktemp("vocab"), words)
+    if request.param == "tokenizer.json":
+        return read_tokenizer(directory, "bert")
     transformers = pytest.importorskip("paddlenlp.transformers")
-    path = tmp_path_factory.mktemp("vocab") / "vocab.txt"
-    path.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c", "d"]))
-    return transformers.BertTokenizer(str(path))
+    return transformers.BertTokenizer(str(directory / "vocab.txt"))
 
 
 def test_encode_single_texts(tokenizer):

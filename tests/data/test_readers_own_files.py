@@ -204,7 +204,7 @@ def test_faults_of_own_files(tmp_path, rows, dev_rows, more, pattern):
         ("x.jsonl", b"\n\n", r"x.jsonl: the file is empty"),
         ("x.txt", b"text\tlabel\n", r"suffix, which must be .tsv, .csv, .jsonl"),
         ("x.tsv", b"\xef\xbb\xbftext\tlabel\nt\ta\n\xe9\tb\n", r"x.tsv:3: byte 0xe9 is not UTF-8"),
-        ("x.tsv", "text\tlabel\nt\ta\n".encode("utf-16"), r"x.tsv:1: byte 0xff is not UTF-8"),
+        ("x.tsv", "text\tlabel\nt\ta\n".encode("utf-16"), r"x.tsv: is UTF-16, not UTF-8; convert it"),
         ("x.csv", b'text,label\nt,a\n"never closed,b\nu,c\n', r"x.csv:3: not CSV"),
         ("x.jsonl", b'{"text": "t", "label": 1}\n{"text": "t"\n', r"x.jsonl:2: not JSON"),
         ("x.jsonl", b'{}\n{"text": "t", "label": 1}\n', r"x.jsonl: which of the columns \[\]"),

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 
 from helpers.models import VOCABULARY
+from helpers.tokenizer_files import add_tokens, write_vocabulary
 from ofa_bert.data import token_ids
 from ofa_bert.data.batches import encode
 from ofa_bert.data.token_ids import encode_once
+from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.tasks.task import Example
 
 EXAMPLES = (Example("a film", "is not good", 1), Example("the plot was dull", "they said", 0), Example("we", "it", 1))
 
 
 @pytest.fixture
-def tokenizer(tiny_bert_dir):
-    from paddlenlp.transformers import BertTokenizer
-
-    return BertTokenizer.from_pretrained(str(tiny_bert_dir))
+def tokenizer(tmp_path_factory):
+    return read_tokenizer(write_vocabulary(tmp_path_factory.mktemp("words")), "bert")
 
 
 @pytest.fixture
@@ -49,11 +49,12 @@ def test_the_second_time_comes_from_the_cache(tmp_path, tokenizer, calls):
 
 
 def test_other_sentences_labels_lengths_and_tokenizers_are_other_entries(tmp_path, tokenizer, calls):
-    from paddlenlp.transformers import BertTokenizer
-
-    vocabulary = tmp_path / "vocab.txt"
-    vocabulary.write_text("\n".join([*VOCABULARY[:5], *reversed(VOCABULARY[5:])]) + "\n", encoding="utf-8")
-    other = BertTokenizer(str(vocabulary))
+    reversed_words = write_vocabulary(tmp_path / "reversed", [*VOCABULARY[:5], *reversed(VOCABULARY[5:])])
+    others = [
+        read_tokenizer(reversed_words, "bert"),
+        read_tokenizer(write_vocabulary(tmp_path / "cased", do_lower_case=False), "bert"),
+        read_tokenizer(add_tokens(write_vocabulary(tmp_path / "added"), "added_tokens.json"), "bert"),
+    ]
     relabelled = (*EXAMPLES[:2], Example("we", "it", 0))
     for place, arguments in enumerate(
         [
@@ -61,21 +62,43 @@ def test_other_sentences_labels_lengths_and_tokenizers_are_other_entries(tmp_pat
             (EXAMPLES[:2], tokenizer, 16),
             (relabelled, tokenizer, 16),
             (EXAMPLES, tokenizer, 6),
-            (EXAMPLES, other, 16),
+            *((EXAMPLES, other, 16) for other in others),
         ]
     ):
         same(encode_once(*arguments, tmp_path / "cache", False), encode(*arguments, False))
         assert len(calls) == place + 1
 
 
+def test_paddlenlps_tokenizers_have_entries_too(tmp_path, calls):
+    from paddlenlp.transformers import BertTokenizer
+
+    vocabulary = str(write_vocabulary(tmp_path / "words") / "vocab.txt")
+    for lower in (True, False, True):
+        arguments = EXAMPLES, BertTokenizer(vocabulary, do_lower_case=lower), 16
+        same(encode_once(*arguments, tmp_path / "cache", False), encode(*arguments, False))
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize("damage", [b"", b"no archive", None])
 def test_a_damaged_cache_is_made_anew(tmp_path, tokenizer, calls, damage):
     first = encode_once(EXAMPLES, tokenizer, 16, tmp_path, False)
-    (path,) = tmp_path.glob("*.npz")
+    (path,) = tmp_path.glob("*.ids")
     path.write_bytes(path.read_bytes()[:100] if damage is None else damage)
     same(encode_once(EXAMPLES, tokenizer, 16, tmp_path, False), first)
     same(encode_once(EXAMPLES, tokenizer, 16, tmp_path, False), first)
     assert len(calls) == 2
+
+
+def test_one_changed_byte_anywhere_costs_only_time(tmp_path, tokenizer, calls):
+    first = encode_once(EXAMPLES, tokenizer, 16, tmp_path, False)
+    (path,) = tmp_path.glob("*.ids")
+    content = path.read_bytes()
+    places = range(0, len(content), 7)
+    for place in places:
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        same(encode_once(EXAMPLES, tokenizer, 16, tmp_path, False), first)
+    assert len(calls) == 1 + len(places)
+    assert path.read_bytes() == content
 
 
 def test_an_unwritable_directory_costs_only_time(tmp_path, tokenizer):

@@ -11,17 +11,11 @@ import pytest
 from helpers.paths import ROOT
 from ofa_bert.data.batches import Encoded
 from ofa_bert.errors import UserError
-from ofa_bert.exits.policy import (
-    CRITERIA,
-    Policy,
-    State,
-    check_threshold,
-    entropy,
-    first_exits,
-    fresh,
-    normalised_entropy,
-    saving,
-)
+from ofa_bert.exits.criteria.base import State, fresh
+from ofa_bert.exits.criteria.entropy import entropy
+from ofa_bert.exits.criteria.normalised import normalised_entropy
+from ofa_bert.exits.criteria.registry import CRITERIA
+from ofa_bert.exits.policy import Policy, check_threshold, first_exits, saving
 from ofa_bert.exits.token_table import SMOOTHING, calibrate, depth_batches, error_histogram, learn
 
 RNG = np.random.default_rng(0)
@@ -52,19 +46,19 @@ def places(criterion, threshold, logits=LOGITS):
     return first_exits(Policy(criterion, threshold), logits, CERTAINTY)
 
 
-@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty"])
+@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty", "margin"])
 def test_threshold_0_lets_nobody_leave_and_the_highest_everybody(criterion):
-    above = {"entropy": math.log(3) + 1e-9, "normalised": 1.0, "certainty": 1.0}[criterion]
+    above = math.log(3) + 1e-9 if criterion == "entropy" else 1.0
     sure = np.where(np.arange(3) == 0, 1e6, 0.0) * np.ones([6, 200, 1])  # entropy exactly 0
     assert (places(criterion, 0.0) == 5).all()
-    assert (places("entropy", 0.0, sure) == 5).all()
+    assert (places(criterion, 0.0, sure) == 5).all()
     assert (places(criterion, above) == 0).all()
     assert (first_exits(Policy(criterion, above), np.zeros([6, 9, 3]), np.zeros([5, 9])) == 0).all()
     assert Policy(criterion, 0.0).never(5)
     assert not Policy(criterion, 1e-9).never(5)
 
 
-@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty"])
+@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty", "margin"])
 def test_no_sample_leaves_later_when_the_threshold_rises(criterion):
     found = [places(criterion, threshold) for threshold in np.linspace(0, 1.1, 45)]
     assert all((later <= earlier).all() for earlier, later in itertools.pairwise(found))
@@ -123,6 +117,10 @@ def test_saving_is_one_minus_mean_over_depth():
         ("certainty", -1.0, 1, "must not be negative"),
         ("patience", 0.0, 2, "at least 1"),
         ("patience", 1.5, 2, "whole number"),
+        ("patience", math.inf, 2, "whole number"),
+        ("margin", -0.1, 2, "must not be negative"),
+        ("margin", 1.01, 2, "from 0"),
+        ("margin", 0.1, 1, "certainty or patience"),
         ("entropy", 0.1, 1, "no probabilities"),
         ("normalised", 0.1, 1, "certainty or patience"),
     ],
@@ -136,6 +134,7 @@ def test_thresholds_that_let_nobody_or_everybody_leave_are_said():
     assert "nobody" in check_threshold("entropy", 0.0, 2, 11)
     assert "nobody" in check_threshold("patience", 11, 2, 11)
     assert "everybody" in check_threshold("normalised", 1.0, 2, 11)
+    assert "everybody" in check_threshold("margin", 1.0, 2, 11)
     for criterion, threshold in (("entropy", 0.69), ("normalised", 0.5), ("patience", 10)):
         assert check_threshold(criterion, threshold, 2, 11) is None
 

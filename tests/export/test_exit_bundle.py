@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,6 +24,9 @@ from ofa_bert.runtime.exit_tensors import OnDevice
 from ofa_bert.runtime.exits import ExitModel, Limits, open_exits
 from ofa_bert.runtime.opening import open_exit_parts
 from ofa_bert.runtime.predictor import Predictor
+
+# Every back end with every kind of exits; models/test_families.py is a quick way through them.
+pytestmark = pytest.mark.slow
 
 COUNT = 45
 BACKENDS = ("onnx_runtime", "paddle_inference", "openvino")
@@ -44,6 +48,12 @@ def attention(tmp_path_factory):
 def numbers(tmp_path_factory):
     """A regression on RoBERTa, whose positions and classifier are its own."""
     return make_case(tmp_path_factory.mktemp("numbers") / "case", model_type="roberta", num_labels=1, count=20)
+
+
+@pytest.fixture(scope="module")
+def electra(tmp_path_factory):
+    """Ramps with ELECTRA's GELU behind embeddings of their own width."""
+    return make_case(tmp_path_factory.mktemp("electra") / "case", model_type="electra", count=20)
 
 
 def answers(case, threshold, **how):
@@ -71,7 +81,7 @@ def with_policy(case, policy, limits=(8, 10**9), ask=(0, 1, 2), **how):
     return ExitModel(parts, plan, case.manifest["num_labels"], 0, Limits(*limits))
 
 
-@pytest.mark.parametrize("which", ["case", "attention", "numbers"])
+@pytest.mark.parametrize("which", ["case", "attention", "numbers", "electra"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_exit_answers_as_the_dynamic_model(which, backend, request):
     case = request.getfixturevalue(which)
@@ -122,12 +132,13 @@ def test_threshold_0_is_the_full_model(case, backend):
     # Bit for bit what all segments and all heads give.
     asked = with_policy(case, Policy("entropy", 1e-12), backend=backend)
     never = with_policy(case, Policy("entropy", 0.0), ask=(), backend=backend)
-    np.testing.assert_array_equal(asked.answers(*padded(case)).logits, never.answers(*padded(case)).logits)
+    np.testing.assert_array_equal(asked.run(*padded(case)).logits, never.run(*padded(case)).logits)
 
 
 def test_a_threshold_above_the_maximum_answers_all_at_the_first_exit(case):
-    for policy in (Policy("entropy", 1.1), Policy("normalised", 1.0), Policy("certainty", 1.0), Policy("patience", 0)):
-        found = with_policy(case, policy).answers(*padded(case))
+    everybody = (("entropy", 1.1), ("normalised", 1.0), ("certainty", 1.0), ("margin", 1.0), ("patience", 0))
+    for policy in (Policy(*each) for each in everybody):
+        found = with_policy(case, policy).run(*padded(case))
         assert (found.layers == 1).all()
         np.testing.assert_allclose(found.logits, case.outputs.logits[0], atol=2e-5)
     assert (answers(case, 1, exit_criterion="normalised").layers == 1).all()
@@ -140,17 +151,18 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
 
     from ofa_bert.runtime import opening
     from ofa_bert.runtime.backends import onnx_runtime
+    from ofa_bert.runtime.backends.registry import REGISTRY
 
     def load(files, settings):
         _, session = onnx_runtime._ort_session(files, settings._replace(provider="cpu"))
         return onnx_runtime.bound_part(onnxruntime, session, "cpu")
 
     opened = []
-    monkeypatch.setattr(opening, "PARTS", {"onnx_runtime": load})
+    monkeypatch.setitem(REGISTRY, "onnx_runtime", replace(onnx_runtime.CAPABILITIES, load_part=load))
     monkeypatch.setattr(opening, "merge", lambda parts, target: opened.append(len(parts)) or merge(parts, target))
     predicted = open_exits(case.bundle, "policy", "predicted", device="gpu", precision=precision, threads=1)
     places = predicted.plan.table.predict(case.data.input_ids)
-    answered = predicted.answers(*padded(case))
+    answered = predicted.run(*padded(case))
     assert opened == [2, 3, 4, 5]
     assert not predicted.parts.segments
     np.testing.assert_array_equal(answered.layers, np.asarray(ENDS)[places])
@@ -160,7 +172,7 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
     parts = open_exit_parts(case.bundle, plan, "onnx_runtime", precision, "gpu", threads=1)
     model = ExitModel(parts, plan, 3, 0, Limits(8, 10**9))
     calls = counted(model)
-    found = model.answers(*padded(case))
+    found = model.run(*padded(case))
     places = first_exits(plan.policy, case.outputs.logits, None)
     assert (found.layers == np.asarray(ENDS)[places]).mean() > (0.99 if precision == "fp32" else 0.9)
     np.testing.assert_allclose(found.logits, expected(case, found.layers), atol=off)
@@ -170,7 +182,7 @@ def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypat
     assert hidden.value.data_type() == f"tensor(float{'16' * (precision == 'fp16')})"
 
 
-@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty"])
+@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty", "margin"])
 def test_samples_leave_where_the_policy_says_and_earlier_when_the_threshold_rises(case, criterion):
     before, used = np.full(COUNT, 9), set()
     for share in (0.05, 0.3, 0.6, 0.9):
@@ -188,7 +200,7 @@ def test_samples_leave_where_the_policy_says_and_earlier_when_the_threshold_rise
 def test_numbers_leave_by_patience_and_certainty(numbers):
     ordered = np.sort(np.abs(np.diff(numbers.outputs.logits[:, :, 0], axis=0)).ravel())
     policy = Policy("patience", 1, float(ordered[len(ordered) // 3 : len(ordered) // 3 + 2].mean()))
-    found = with_policy(numbers, policy).answers(*padded(numbers))
+    found = with_policy(numbers, policy).run(*padded(numbers))
     places = first_exits(policy, numbers.outputs.logits, None)
     np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
     assert len(set(found.layers)) > 1
@@ -196,8 +208,9 @@ def test_numbers_leave_by_patience_and_certainty(numbers):
         (first, *_) = predictor.predict(numbers.texts)
     assert first.label is None
     assert first.exit_layer in ENDS
-    with pytest.raises(UserError, match="no probabilities"):
-        answers(numbers, 0.5, exit_criterion="entropy")
+    for criterion in ("entropy", "margin"):
+        with pytest.raises(UserError, match="no probabilities"):
+            answers(numbers, 0.5, exit_criterion=criterion)
 
 
 @pytest.mark.parametrize("which", ["case", "attention"])
@@ -244,14 +257,14 @@ def test_batches_stay_full_and_only_what_is_needed_runs(case):
     places = first_exits(policy, case.outputs.logits, None)
     model = with_policy(case, policy)
     calls = counted(model)
-    model.answers(*padded(case))
+    model.run(*padded(case))
     for place in range(4):
         staying = int((places >= place).sum())
         assert sum(calls[f"segment{place}"]) == sum(calls[f"head{place}"]) == staying
         assert len(calls[f"segment{place}"]) == -(-staying // 8)
     model = with_policy(case, policy, ask=(1,))  # the second exit alone
     calls = counted(model)
-    layers = model.answers(*padded(case)).layers
+    layers = model.run(*padded(case)).layers
     assert "head0" not in calls
     assert "head2" not in calls
     assert set(layers) <= {3, 5}
@@ -274,7 +287,7 @@ def test_the_policy_of_the_bundle(case):
 def test_predicted_exits_run_one_head(case, batch_size):
     model = open_exits(case.bundle, "policy", "predicted", limits=(batch_size, 10**9), threads=1)
     calls = counted(model)
-    found = model.answers(*padded(case))
+    found = model.run(*padded(case))
     places = model.plan.table.predict(case.data.input_ids)
     assert len(set(places)) > 1
     np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
@@ -331,6 +344,12 @@ def test_the_command_line_writes_the_exit_layer(case, tmp_path, capsys):
     found = answers(case, "policy")
     assert [int(row[3]) for row in rows] == found.layers.tolist()
     assert [row[1] for row in rows] == [str(best) for best in found.logits.argmax(-1)]
+    threshold = between(case.outputs, 0.5, "margin")
+    assert predict(case, tmp_path, "--exit_threshold", str(threshold), "--exit_criterion", "margin") == 0
+    _, *rows = [line.split("\t") for line in (tmp_path / "out.tsv").read_text().splitlines()]
+    places = first_exits(Policy("margin", threshold), case.outputs.logits, None)
+    assert [int(row[3]) for row in rows] == [ENDS[place] for place in places]
+    assert len(set(places)) > 1
     assert predict(case, tmp_path) == 0
     assert "exit_layer" not in (tmp_path / "out.tsv").read_text()
     capsys.readouterr()
@@ -344,6 +363,8 @@ def test_the_command_line_writes_the_exit_layer(case, tmp_path, capsys):
         (-0.1, {}, "must not be negative"),
         (1.2, {}, "never exceeds ln 3"),
         (1.5, {"exit_criterion": "normalised"}, "from 0 .* to 1"),
+        (1.5, {"exit_criterion": "margin"}, "from 0 .* to 1"),
+        (float("inf"), {"exit_criterion": "patience"}, "whole number"),
         (0.5, {"exit_criterion": "patience"}, "whole number"),
         ("often", {}, "must be a number or policy"),
         (float("nan"), {}, "must be a number or policy"),
@@ -434,7 +455,7 @@ def test_a_policy_for_another_model_is_refused(case, tmp_path):
     assert read(tmp_path / "policy" / "exit_policy.json", meta).table is not None
     with pytest.raises(UserError, match="chosen for the sub-model"):
         read(tmp_path / "policy", {**meta, "sub_model": {}})
-    with pytest.raises(UserError, match="chosen for the task t, this model has u"):
+    with pytest.raises(UserError, match="chosen for the task 't', this model has 'u'"):
         read(tmp_path / "policy", {**meta, "task": {"name": "u"}})
     (tmp_path / "policy" / "exit_policy.json").write_text("[]")
     with pytest.raises(UserError, match="is no exit_policy.json"):

@@ -18,6 +18,7 @@ from ofa_bert.export import bundle as export_bundle
 from ofa_bert.export.onnx import writer
 from ofa_bert.models import encoder
 from ofa_bert.models.families import registry
+from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import SubModelConfig
@@ -142,7 +143,8 @@ def test_the_static_model_loads_in_paddle_itself(exported):
     np.testing.assert_allclose(dynamic_logits(loaded, batch), dynamic_logits(model, batch), atol=2e-5)
 
 
-@pytest.mark.parametrize("model_type", ["ernie", "roberta", "tinybert"])
+@pytest.mark.slow(but="uneven-roberta")
+@pytest.mark.parametrize("model_type", [name for name in MODEL_TYPES if name != "bert"])
 @pytest.mark.parametrize(("heads", "ffn"), [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
 def test_families(model_type, heads, ffn, tokenizer, tmp_path):
     model = tiny_model(model_type, heads, ffn)
@@ -154,6 +156,7 @@ def test_families(model_type, heads, ffn, tokenizer, tmp_path):
         assert_same_logits(model, tmp_path / "bundle", backend, [(3, 29), (1, 2)])
 
 
+@pytest.mark.slow
 def test_regression_and_another_padding_token(tokenizer, tmp_path):
     model = tiny_model(num_labels=1, pad_token_id=4)
     task = Task("similarity", (), ("pearson",), ("a", "b")).to_json()
@@ -221,6 +224,7 @@ def damage_onnx(monkeypatch):
     monkeypatch.setattr(writer, "write", wrong)
 
 
+@pytest.mark.slow(but="damage_onnx-onnx-fp32")
 @pytest.mark.parametrize(("damage", "name"), [(damage_static, "paddle-fp32"), (damage_onnx, "onnx-fp32")])
 def test_a_wrong_export_leaves_nothing(damage, name, tokenizer, tmp_path, monkeypatch):
     model, bundle = tiny_model(), tmp_path / "bundle"
@@ -241,6 +245,7 @@ def test_a_wrong_export_leaves_nothing(damage, name, tokenizer, tmp_path, monkey
     assert contents(bundle) == before
 
 
+@pytest.mark.slow
 def test_logits_that_are_not_numbers_are_refused(tokenizer, tmp_path):
     model = tiny_model()
     model.classifier.bias.set_value(paddle.full([3], float("nan")))
@@ -249,6 +254,7 @@ def test_logits_that_are_not_numbers_are_refused(tokenizer, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("largest_file", [20_000, 90_000, 110_000], ids=["program", "weights", "onnx"])
 def test_a_full_disk_is_one_clear_error(largest_file, tokenizer, tmp_path):
     # A limit on the file size fails a write in the middle, as a full disk does.
@@ -263,6 +269,7 @@ def test_a_full_disk_is_one_clear_error(largest_file, tokenizer, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_model_is_left_as_it_was(tokenizer, tmp_path):
     model = tiny_model()
     model.train()
@@ -285,6 +292,7 @@ def test_lengths_without_positions_are_refused(model_type, length, limit, tokeni
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_roberta_exports_at_its_longest(tokenizer, tmp_path):
     model = tiny_model("roberta", pad_token_id=1)
     manifest = export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", 46)

@@ -13,19 +13,22 @@ from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import calibration, paddle_int8, variants
 from ofa_bert.export.bundle import export_bundle
-from ofa_bert.export.calibration import Traffic, best_scale, choose_scales, observe
-from ofa_bert.export.checks import Data, Judge
+from ofa_bert.export.calibration import ActivationSample, best_scale, choose_scales, observe
+from ofa_bert.export.checks import Data, ExportCheck
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.models import encoder
+from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.runtime.opening import open_model
+from ofa_bert.system.machine import has_vnni
 from ofa_bert.tasks.task import Task
 
 TASK = Task("topic", ("a", "b", "c"), ("accuracy",), ("text",))
 PADDLE2 = paddle.__version__.startswith("2.")
 PORTABLE = Form()
-STATIC = ["paddle-int8-static"] if PADDLE2 else []
+PADDLE_INT8 = PADDLE2 and has_vnni()
+STATIC = ["paddle-int8-static"] if PADDLE_INT8 else []
 
 
 def tiny(model_type="bert", heads=(1, 4, 3), ffn=(10, 64, 33), hidden=32, **config):
@@ -62,7 +65,8 @@ def export(model, directory, *precisions, **more):
     return export_bundle(model, Words(), {}, directory, 24, precisions=precisions, **more)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "ernie", "roberta", "tinybert"])
+@pytest.mark.slow(but="uneven-bert")
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 @pytest.mark.parametrize(("heads", "ffn"), [((1, 4, 3), (10, 64, 33)), (None, None)], ids=["uneven", "square"])
 def test_all_precisions_at_once(model_type, heads, ffn, tmp_path):
     # "square": heads are not cut, and Paddle's oneDNN passes would take such weights along the wrong axis.
@@ -106,7 +110,7 @@ class Uneven(paddle.nn.Layer):
         return self.product(x)
 
 
-@pytest.mark.skipif(not PADDLE2, reason="PaddleSlim quantizes static models of Paddle 2")
+@pytest.mark.skipif(not PADDLE_INT8, reason="PaddleSlim quantizes static models of Paddle 2, oneDNN's INT8 wants VNNI")
 def test_paddle_runs_the_quantized_model_as_it_was_calibrated(tmp_path, monkeypatch):
     # Heads are not cut: square weights, whose scales Paddle's oneDNN passes apply along the wrong axis.
     model = tiny(heads=None, hidden=128, ffn=256)
@@ -148,6 +152,7 @@ def test_without_data_only_logits_are_compared(tmp_path):
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.slow
 def test_a_score_that_falls_fails_the_command(tmp_path, monkeypatch):
     model = tiny()
     data = data_for(model)
@@ -190,6 +195,7 @@ def test_random_answers_fail_without_data_too(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_fp16_keeps_large_sums_in_fp32_and_refuses_the_rest(tmp_path, monkeypatch):
     model = tiny()
     layer = encoder.encoder_layers(model)[1]
@@ -214,10 +220,34 @@ def test_what_the_writer_cannot_express_is_fp32_only(tmp_path):
 
 @pytest.mark.parametrize("paddle_version", ["3.3.1"])
 def test_paddle_3_writes_the_onnx_model_and_says_why_not_the_other(paddle_version, monkeypatch, caplog):
+    monkeypatch.setattr(paddle_int8, "has_vnni", lambda: True)
     monkeypatch.setattr(paddle_int8.paddle, "__version__", paddle_version)
     with caplog.at_level("WARNING", logger="ofa_bert.export.variants"):
         assert variants.plan(["int8-static"], onnx=False, fused=False) == ["paddle-fp32", "onnx-int8-static"]
     assert "paddle-int8-static is left out: PaddleSlim 2.6 quantizes static models of Paddle 2" in caplog.text
+
+
+def test_without_vnni_paddles_int8_is_left_out_with_the_reason(monkeypatch, caplog):
+    monkeypatch.setattr(paddle_int8.paddle, "__version__", "2.6.2")
+    for here, names in ((False, ["onnx-int8-static"]), (True, ["paddle-int8-static", "onnx-int8-static"])):
+        monkeypatch.setattr(paddle_int8, "has_vnni", lambda here=here: here)
+        with caplog.at_level("WARNING", logger="ofa_bert.export.variants"):
+            assert variants.plan(["int8-static"], onnx=False, fused=False) == ["paddle-fp32", *names]
+    assert caplog.text.count("this processor has no VNNI instructions") == 1
+
+
+@pytest.mark.parametrize("weights", ["dynamic", "static"])
+def test_two_products_of_int8_fit_in_16_bits(tmp_path, weights):
+    model = tiny()
+    scales = dict.fromkeys(writer.linear_inputs(model), 0.05) if weights == "static" else {}
+    write(model, tmp_path / "model.onnx", Form(weights, scales=scales))
+    graph = onnx.load(str(tmp_path / "model.onnx")).graph
+    factors = [onnx.numpy_helper.to_array(item) for item in graph.initializer if item.name.endswith("weight")]
+    factors = [array for array in factors if array.dtype == np.int8 and len(array) < model.config.vocab_size]
+    assert len(factors) >= 3 * 3
+    largest = max(int(np.abs(array.astype(int)).max()) for array in factors)
+    assert 255 * 2 * largest < 2**15
+    assert largest == 64
 
 
 def test_scales_are_those_of_a_brute_force_search():
@@ -228,7 +258,7 @@ def test_scales_are_those_of_a_brute_force_search():
     peak = float(np.abs(rows).max())
     chosen = best_scale(rows, peak, weight)
     assert chosen < peak / 127 / 3
-    quantized, steps = writer.quantize(weight, axis=0)
+    quantized, steps = writer.quantize(weight, axis=0, most=writer.FACTOR_LIMIT)
 
     def error(scale):
         coarse = np.clip(np.rint(rows / scale), -127, 127) * scale
@@ -244,7 +274,7 @@ def test_traffic_sees_every_token_once_and_no_padding(tmp_path, monkeypatch):
     model = tiny()
     write(model, tmp_path / "model.onnx")
     data = Data(TASK, encoded(48, 2), {})
-    judge = Judge(model, [(np.asarray([[5, 6]]), np.asarray([[0, 0]]))], 1e-4, data)
+    judge = ExportCheck(model, [(np.asarray([[5, 6]]), np.asarray([[0, 0]]))], 1e-4, data)
     tokens = sum(map(len, data.calibration.input_ids))
     few = observe(model, tmp_path / "model.onnx", judge.batches())
     assert all(len(rows) == min(tokens, calibration.ROWS) for rows in few.rows.values())
@@ -254,7 +284,7 @@ def test_traffic_sees_every_token_once_and_no_padding(tmp_path, monkeypatch):
     for name, rows in every.rows.items():
         assert len(rows) == tokens
         assert every.peaks[name] == few.peaks[name] == np.abs(rows).max()
-    scales = choose_scales(model, Traffic(every.rows, every.peaks))
+    scales = choose_scales(model, ActivationSample(every.rows, every.peaks))
     assert set(scales) == set(every.rows)
     assert min(scales.values()) > 0
 
@@ -319,6 +349,7 @@ def last_states(path, batches, layers):
     return np.concatenate([session.run([last], feed)[0][feed["input_ids"] != 0] for feed in feeds])
 
 
+@pytest.mark.slow
 def test_per_channel_weights_on_a_real_model(tmp_path):
     """The negative control: one scale for a whole weight costs much of the accuracy."""
     from ofa_bert.data.sources import load_datasets
@@ -331,7 +362,7 @@ def test_per_channel_weights_on_a_real_model(tmp_path):
     small = extract(model, uniform(encoder.shape_of(model), 2 / 3, range(6)))
     sentences = load_datasets("MRPC", directory).train[:32]
     data = Data(TASK, encode(sentences, tokenizer, 64, False), {})
-    batches = Judge(small, [(np.asarray([[5]]), np.asarray([[0]]))], 1e-4, data).batches()
+    batches = ExportCheck(small, [(np.asarray([[5]]), np.asarray([[0]]))], 1e-4, data).batches()
     write(small, tmp_path / "model.onnx")
     wanted = last_states(tmp_path / "model.onnx", batches, 6)
     scales = choose_scales(small, observe(small, tmp_path / "model.onnx", batches))

@@ -13,7 +13,7 @@ import pytest
 from helpers.paths import ROOT
 from helpers.replacing import NEW, fill
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.files import atomic
+from ofa_bert.files import atomic, reading
 
 OLD = {atomic.MODEL_META: "old", "weights": "old" * 1000}
 
@@ -225,10 +225,10 @@ def test_a_path_that_cannot_be_made(tmp_path):
 def test_json(tmp_path):
     path = tmp_path / "deep" / "a.json"
     atomic.write_json_atomic(path, {"ü": [1, 2.5, None]})
-    assert atomic.read_json(path) == {"ü": [1, 2.5, None]}
+    assert reading.read_json(path) == {"ü": [1, 2.5, None]}
     with pytest.raises(TypeError):
         atomic.write_json_atomic(path, {"ü": object()})
-    assert atomic.read_json(path) == {"ü": [1, 2.5, None]}
+    assert reading.read_json(path) == {"ü": [1, 2.5, None]}
     assert len(list(path.parent.iterdir())) == 1
     for content, words in (
         (b"{", "not a JSON file"),
@@ -237,6 +237,6 @@ def test_json(tmp_path):
     ):
         path.write_bytes(content)
         with pytest.raises(UserError, match=words):
-            atomic.read_json(path)
+            reading.read_json(path)
     with pytest.raises(UserError, match="No such file"):
-        atomic.read_json(tmp_path / "b.json")
+        reading.read_json(tmp_path / "b.json")

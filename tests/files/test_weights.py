@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from helpers import foreign_files
-from helpers.foreign_files import Poison
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import find_weights, read_weights, write_weights
 
@@ -136,7 +135,7 @@ def object_pointer(_):
 
 
 POISONS = {
-    "reduce": lambda marker: pickle.dumps({"a": Poison(marker)}, 4),
+    "reduce": lambda marker: pickle.dumps({"a": foreign_files.Poison(marker)}, 4),
     "first_protocol": lambda marker: f"cos\nsystem\n(S'echo run > {marker}'\ntR.".encode(),
     "eval": lambda marker: f'c__builtin__\neval\n(S\'open("{marker}", "w")\'\ntR.'.encode(),
     "instance": lambda marker: f"(S'echo run > {marker}'\nios\nsystem\n.".encode(),
@@ -235,12 +234,17 @@ def test_flipped_bytes_give_weights_or_one_clear_error(tmp_path, samples, name):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "model_state.pdparams", "pytorch_model.bin"])
 @pytest.mark.parametrize(
-    "content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", b"<html></html>"]
+    ("content", "words"),
+    [
+        (b"", "empty"),
+        (foreign_files.LFS_POINTER, "is a Git LFS pointer.*`git lfs pull`"),
+        (b"<html></html>", "damaged"),
+    ],
 )
-def test_files_of_another_kind(tmp_path, name, content):
+def test_files_of_another_kind(tmp_path, name, content, words):
     path = tmp_path / name
     path.write_bytes(content)
-    with pytest.raises(UserError, match="empty" if not content else "damaged"):
+    with pytest.raises(UserError, match=words):
         read_weights(path)
 
 
@@ -280,6 +284,10 @@ def test_split_models(tmp_path):
         "must lie beside the index": {**weight_map, "a.bias": "../two.safetensors"},
         "No such file": {**weight_map, "a.bias": "three.safetensors"},
         "not an index": [1],
+        "beside the index$": {**weight_map, "a.bias": "two\n.safetensors"},
+        "names 'model.safetensors.index.json', which is no": {**weight_map, "a.bias": index.name},
+        "names '..', which is no": {**weight_map, "a.bias": ".."},
+        "not an index .*no weight_map": {**weight_map, "a.bias": ["two.safetensors"]},
     }
     for words, changed in faults.items():
         index.write_text(json.dumps({"weight_map": changed}))

@@ -89,9 +89,9 @@ def write_policy(path, model, exits, meta, data, outputs, share, mode="threshold
 
 def between(outputs, share, criterion="entropy"):
     """A threshold at which about that share of the samples leaves, far from every uncertainty that was seen."""
-    from ofa_bert.exits.policy import uncertainty
+    from ofa_bert.exits.criteria.registry import criterion as named
 
-    each = uncertainty(criterion, outputs.logits[:-1], outputs.certainty)  # [E, N]
+    each = named(criterion).uncertainty(outputs.logits[:-1], outputs.certainty)  # [E, N]
     values = np.sort(each.ravel())
     place = int(np.searchsorted(values, np.quantile(each.min(axis=0), share)))
     widest = max(range(place, min(place + 9, len(values) - 1)), key=lambda i: values[i + 1] - values[i])

@@ -21,21 +21,10 @@ def randomise(model, seed=0):
 
 def build(model_type="bert", layers=4, hidden=32, heads=4, ffn=64, num_labels=3, seed=0, vocab_size=40, **more):
     """A tiny classification model of a family, in eval mode, with random weights."""
-    import paddlenlp.transformers as families
-
     from ofa_bert.models.families.registry import model_class
 
-    config_class = {
-        "bert": "BertConfig",
-        "ernie": "ErnieConfig",
-        "roberta": "RobertaConfig",
-        "tinybert": "TinyBertConfig",
-    }[model_type]
-    if model_type == "tinybert":
-        more.setdefault("fit_size", 24)
-    if model_type == "ernie":
-        more.setdefault("use_task_id", True)
-    config = getattr(families, config_class)(
+    own = {"tinybert": {"fit_size": 24}, "ernie": {"use_task_id": True}, "electra": {"embedding_size": 16}}
+    config = model_class(model_type).config_class(
         vocab_size=vocab_size,
         hidden_size=hidden,
         num_hidden_layers=layers,
@@ -44,7 +33,7 @@ def build(model_type="bert", layers=4, hidden=32, heads=4, ffn=64, num_labels=3,
         max_position_embeddings=48,
         type_vocab_size=2,
         num_labels=num_labels,
-        **more,
+        **{**own.get(model_type, {}), **more},
     )
     model = model_class(model_type)(config)
     model.eval()

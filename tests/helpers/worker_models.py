@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.exits.loop import Answers
 
 
 def doubling(threads, pause=0.0, wide=1):
@@ -68,6 +69,19 @@ def refusing(threads, code=2):
 
 def crashing(threads):
     os.kill(os.getpid(), signal.SIGABRT)
+
+
+def stopping(threads):
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def layered(threads):
+    """Twice the ids, and as layers the number of the row."""
+
+    def run(input_ids, token_type_ids):
+        return Answers((input_ids * 2).astype("f4"), np.arange(len(input_ids)))
+
+    return SimpleNamespace(run=run)
 
 
 def opening_once(threads, marks):

@@ -144,7 +144,7 @@ def test_groups_hold_every_model_once_beside_the_reference():
 def test_a_group_on_a_slower_machine_is_scaled_back(monkeypatch):
     from ofa_bert.latency import device as latency_device
 
-    device = latency_device.Device("cpu", "onnx_runtime", "fp32", 1, 1, 8, 3)
+    device = latency_device.Measurer("cpu", "onnx_runtime", "fp32", 1, 1, 8, 3)
     monkeypatch.setattr(latency_device, "write_model", lambda model, directory, kind: [model])
     speeds = iter([1.0, 2.0, 1.0])
 
@@ -166,6 +166,7 @@ def test_typical_leaves_out_the_slower_half():
     assert typical(np.asarray([7.0])) == 7.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "precision"),
     [("onnx_runtime", "fp32"), ("onnx_runtime", "int8"), ("openvino", "int8"), ("paddle_inference", "fp32")],
@@ -176,7 +177,7 @@ def test_exported_models_are_measured_on_this_machine(backend, precision, monkey
 
     monkeypatch.setattr(latency_device, "VOCABULARY", 1200)
     model = build(hidden=64, heads=4, ffn=256)
-    device = latency_device.Device("cpu", backend, precision, 1, 4, 40, 20)
+    device = latency_device.Measurer("cpu", backend, precision, 1, 4, 40, 20)
     shape = shape_of(model)
     models = [uniform(shape, 1.0), uniform(shape, 0.25), SubModelConfig([0], [1], [64])]
     found = latency_device.measure_sub_models(device, "bert", model.config, shape, models)
@@ -191,16 +192,16 @@ def test_exported_models_are_measured_on_this_machine(backend, precision, monkey
 
 def test_what_is_measured_is_what_an_export_writes(tmp_path):
     from ofa_bert.export.onnx import writer
-    from ofa_bert.latency.device import Device, write_model
+    from ofa_bert.latency.device import Measurer, write_model
 
     model = build(hidden=64, heads=4, ffn=256)
     model.eval()
-    (written,) = write_model(model, tmp_path, Device("cpu", "onnx_runtime", "int8", 1, 1, 8, 1))
+    (written,) = write_model(model, tmp_path, Measurer("cpu", "onnx_runtime", "int8", 1, 1, 8, 1))
     writer.write(model, tmp_path / "exported.onnx", writer.Form(weights="dynamic"))
     assert written.read_bytes() == (tmp_path / "exported.onnx").read_bytes()
     model.config.hidden_act = "silu"  # which export refuses, too
     with pytest.raises(UserError, match="its activation is silu"):
-        write_model(model, tmp_path, Device("cpu", "onnx_runtime", "int8", 1, 1, 8, 1))
+        write_model(model, tmp_path, Measurer("cpu", "onnx_runtime", "int8", 1, 1, 8, 1))
 
 
 def test_command_writes_a_table(tiny_bert_dir, tmp_path, capsys, monkeypatch):

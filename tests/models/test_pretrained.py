@@ -12,7 +12,7 @@ import paddle
 import pytest
 
 from helpers import foreign_files
-from helpers.foreign_files import Poison, fingerprint, tokenizer_for
+from helpers.foreign_files import fingerprint, tokenizer_for
 from helpers.models import VOCABULARY, build
 from helpers.paths import SHARED
 from ofa_bert.errors import UserError
@@ -214,7 +214,7 @@ def test_a_downloaded_pickle_is_not_run_either(tmp_path, monkeypatch):
     import pickle
 
     path = tmp_path / "model_state.pdparams"
-    path.write_bytes(pickle.dumps({"bert.pooler.dense.bias": Poison(tmp_path / "it-ran")}))
+    path.write_bytes(pickle.dumps({"bert.pooler.dense.bias": foreign_files.Poison(tmp_path / "it-ran")}))
     bert = model_class("bert")
     monkeypatch.setattr(bert, "_resolve_model_file_path", lambda *_, **__: (str(path), None, None, False))
     with pytest.raises(UserError, match="system"):
@@ -266,6 +266,7 @@ def test_roberta_with_a_byte_pair_vocabulary(tmp_path):
 REAL = ["gte-small", "paraphrase-MiniLM-L3-v2", "ernie-3.0-nano-zh-uie"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_encoders(name):
     from safetensors.numpy import load_file

@@ -19,21 +19,25 @@ from ofa_bert.training.supernet.step import Objective, supernet_step, teacher_fo
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))
 
 
+# ELECTRA with and without a projection behind its embeddings.
+SETTINGS = [(model_type, {}) for model_type in MODEL_TYPES] + [("electra", {"embedding_size": 32})]
+
+
 def sub_models(shape):
     return [uniform(shape, 1.0), uniform(shape, 0.25), uniform(shape, 0.5, (1, 3)), UNEVEN]
 
 
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
-def test_largest_sub_model_equals_stock_model(model_type):
-    model, batch = build(model_type), batch_of()
+@pytest.mark.parametrize(("model_type", "config"), SETTINGS)
+def test_largest_sub_model_equals_stock_model(model_type, config):
+    model, batch = build(model_type, **config), batch_of()
     stock = model(batch.input_ids, token_type_ids=batch.token_type_ids)
     ours = forward(model, batch.input_ids, batch.token_type_ids, uniform(shape_of(model), 1.0))
     np.testing.assert_allclose(ours.logits.numpy(), stock.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
-def test_extracted_model_is_stock_and_equals_supernet(model_type):
-    model, batch = build(model_type), batch_of()
+@pytest.mark.parametrize(("model_type", "config"), SETTINGS)
+def test_extracted_model_is_stock_and_equals_supernet(model_type, config):
+    model, batch = build(model_type, **config), batch_of()
     shape = shape_of(model)
     for sub_model in sub_models(shape):
         small = extract(model, sub_model)
@@ -79,8 +83,9 @@ def gradients(model, sub_model, batch):
     return {name: None if p.grad is None else p.grad.numpy() for name, p in model.named_parameters()}
 
 
-def test_largest_sub_model_gives_every_parameter_a_gradient():
-    model = build()
+@pytest.mark.parametrize("model_type", ["bert", "electra"])
+def test_largest_sub_model_gives_every_parameter_a_gradient(model_type):
+    model = build(model_type)
     for name, gradient in gradients(model, uniform(shape_of(model), 1.0), batch_of()).items():
         assert gradient is not None, name
         assert np.any(gradient != 0), name

@@ -11,12 +11,13 @@ from ofa_bert.errors import UserError
 from ofa_bert.recipes import demo
 
 
+@pytest.mark.slow
 def test_demo_goes_from_encoder_to_bundles_and_continues(tmp_path, tiny_bert_dir, monkeypatch, capsys):
     generate = demo_task.generate
     monkeypatch.setattr(demo_task, "generate", lambda: generate(train=200, dev=60))
     monkeypatch.setattr(demo, "embedded_encoder", lambda: tiny_bert_dir)
     monkeypatch.setattr(demo, "LENGTH", 16)
-    monkeypatch.setattr(demo.latency.in_turn, "__defaults__", (2, 1, float("inf"), None, ""))
+    monkeypatch.setattr(demo.timing.in_turn, "__defaults__", (2, 1, float("inf"), None, ""))
     arguments = ["demo", "--output_dir", str(tmp_path / "out")]
     assert __main__.main(arguments) == 0
     shown = capsys.readouterr().out

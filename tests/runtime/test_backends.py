@@ -4,6 +4,7 @@ import json
 import shlex
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from ofa_bert.errors import UserError
 from ofa_bert.runtime import opening
 from ofa_bert.runtime.backends import base as runtime_backends_base
 from ofa_bert.runtime.backends import onnx_runtime, paddle_inference, registry, tensorrt
+from ofa_bert.runtime.backends.registry import BACKENDS
 from ofa_bert.runtime.backends.tensorrt import Profile
-from ofa_bert.runtime.opening import BACKENDS, open_files, open_model
+from ofa_bert.runtime.opening import open_files, open_model
 
 IDS = np.array([[5, 9, 20, 7], [6, 8, 0, 0]])
 TYPES = np.array([[0, 0, 1, 1], [0, 1, 0, 0]])
@@ -31,7 +33,7 @@ def plain_bundle(path, **more):
 
 
 def require(backend):
-    if not opening._installed(opening._PACKAGES[backend][0]):
+    if not opening._installed(registry.REGISTRY[backend].package):
         pytest.skip(f"{backend} is not installed")
 
 
@@ -129,7 +131,7 @@ def recorded_engine(monkeypatch, *names):
         return runtime_backends_base.Engine(lambda ids, kinds: None, "logits")
 
     for name in names:
-        monkeypatch.setitem(registry.ENGINES, name, load)
+        monkeypatch.setitem(registry.REGISTRY, name, replace(registry.REGISTRY[name], load=load))
     monkeypatch.setattr(opening, "_installed", lambda package: True)
     return opened
 
@@ -184,7 +186,7 @@ def test_what_cannot_be_is_said(bundle, arguments, message):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_missing_library_names_its_extra(bundle, backend, monkeypatch):
-    package, _ = opening._PACKAGES[backend]
+    package = registry.REGISTRY[backend].package
     without(monkeypatch, package)
     with pytest.raises(UserError, match=rf'{package} is not installed: pip install "ofa_bert\['):
         open_model(bundle, backend)
@@ -194,7 +196,7 @@ def test_a_library_that_is_there_and_does_not_load(bundle, monkeypatch):
     def broken(*_):
         raise ImportError("libgomp.so.1: cannot open shared object file")
 
-    monkeypatch.setitem(registry.ENGINES, "onnx_runtime", broken)
+    monkeypatch.setitem(registry.REGISTRY, "onnx_runtime", replace(onnx_runtime.CAPABILITIES, load=broken))
     with pytest.raises(UserError, match=r"backend onnx_runtime: libgomp.so.1: .*pip install"):
         open_model(bundle, "onnx_runtime")
 
@@ -342,7 +344,7 @@ def test_options_are_what_onnx_runtime_knows(tmp_path):
     known = """device_id trt_max_workspace_size trt_fp16_enable trt_int8_enable trt_layer_norm_fp32_fallback
     trt_engine_cache_enable trt_engine_cache_path trt_timing_cache_enable trt_timing_cache_path trt_profile_min_shapes
     trt_profile_max_shapes trt_profile_opt_shapes""".split()
-    assert set(tensorrt.onnx_runtime_options("fp16", Profile(), tmp_path)) == set(known)
+    assert set(onnx_runtime.tensorrt_options("fp16", Profile(), tmp_path)) == set(known)
 
 
 def test_engines_are_cached_by_content_and_settings(tmp_path, cache):

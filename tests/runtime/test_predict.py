@@ -15,6 +15,7 @@ from helpers.handmade_bundle import LABELS, make_bundle
 from helpers.models import WORDS
 from helpers.paths import ROOT
 from ofa_bert import __main__ as program
+from ofa_bert.data.table_files import read_table
 from ofa_bert.runtime.predictor import Predictor
 
 TEXTS = ["a good film", "dull , very dull", "they hated it", ""]
@@ -218,3 +219,120 @@ def test_ctrl_c_ends_everything_and_writes_nothing(bundle, tmp_path):
         assert time.monotonic() < deadline, "workers were left behind"
         time.sleep(0.05)
     assert [path.name for path in tmp_path.iterdir()] == ["in.tsv"]
+
+
+# The output is the table that was read
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("x.tsv", "sentence\ngood\n\n\nbad\n", ["good", "", "", "bad"]),
+        ("x.csv", 'sentence\ngood\n""\n\nbad\n', ["good", "", "", "bad"]),
+        ("x.tsv", "id\tsentence\r1\tgood\r2\tbad\r", ["good", "bad"]),
+        ("x.tsv", "sentence\tid\ngood\rfilm\t1\n", ["good\rfilm"]),
+        ("x.csv", 'sentence,id\n"good\rfilm",1\n"a\r\nb","2,\r"\n', ["good\rfilm", "a\r\nb"]),
+        ("x.csv", "sentence;id\ngood, very;1\n", ["good, very"]),
+        ("x.jsonl", '{"sentence": "good"}\n\n{"sentence": "bad", "n": 1E2, "big": 1234567890.12345678901}', None),
+        ("x.jsonl", r'{"sentence": "good \ud83d", "author": "kim \ud83d", "at": {"\udc00": ["\ud83d"]}}', None),
+        ("x.csv", "sentence,long\ngood," + 200_000 * "x" + "\n", ["good"]),
+    ],
+)
+def test_every_cell_comes_back(bundle, tmp_path, name, content, texts):
+    source, output = tmp_path / name, tmp_path / f"out{Path(name).suffix}"
+    source.write_text(content, newline="")
+    assert predict(bundle, source, output) == 0
+    before, after = read_table(source), read_table(output)
+    assert after.header[: len(before.header)] == before.header
+    assert [values[: len(before.header)] for _, values in after.rows] == [values for _, values in before.rows]
+    if texts:
+        place = before.column("sentence")
+        assert [values[place] for _, values in after.rows] == texts
+    if name == "x.jsonl":
+        for line, written in zip(content.split("\n\n"), output.read_text().splitlines()):
+            assert written.startswith(line[:-1])
+    with Predictor(bundle, threads=1) as predictor:
+        right = predictor.predict([values[before.column("sentence")].strip() for _, values in before.rows])
+    assert [values[after.column("predicted_label")] for _, values in after.rows] == [item.label for item in right]
+
+
+NAMES = {
+    "tab": "a\tb",
+    "line feed": "a\nb",
+    "carriage return": "a\rb",
+    "half of a pair": "a\ud83d",
+    "quotes": 'a,"b";',
+    "mark": "\ufeffa",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
+def test_labels_of_any_characters(tmp_path, name, suffix, capsys, monkeypatch):
+    labels = [NAMES[name], f"{NAMES[name]} too", "plain"]
+    bundle = make_bundle(tmp_path / "b", columns=("sentence",), labels=labels)
+    source, output = tmp_path / f"in{suffix}", tmp_path / f"out{suffix}"
+    source.write_text({".jsonl": '{"sentence": "good"}\n'}.get(suffix, "sentence\ngood\nbad\n"))
+    if suffix == ".tsv" and any(mark in NAMES[name] for mark in "\t\n\r"):
+        monkeypatch.setattr(Predictor, "predict", None)  # refused before the model runs
+        assert predict(bundle, source, output, "--all_probabilities") == 2
+        assert "which .tsv cannot hold; use .csv or .jsonl" in capsys.readouterr().err
+        assert not output.exists()
+        return
+    assert predict(bundle, source, output, "--all_probabilities") == 0
+    written = read_table(output)
+    whole = [label.replace("\ud83d", "\ufffd") for label in labels]
+    assert written.header == ("sentence", "predicted_label", "probability", *(f"probability_{n}" for n in whole))
+    assert {values[1] for _, values in written.rows} <= set(whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "in.jsonl",
+            '{"sentence": "a"}\n{"sentence": "b", "predicted_label": "mine"}\n',
+            "in.jsonl:2: has a column 'predicted_label' already",
+        ),
+        ("in.jsonl", '{"sentence": "a"}\n{"sentence": "b"\n', "in.jsonl:2: not JSON"),
+        ("in.csv", "sentence,probability\na,1\n", "in.csv: has a column 'probability' already"),
+        ("in.tsv", "".join(f"{c}\0" for c in "sentence\ngood\n"), "in.tsv: is UTF-16"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_model_runs(
+    bundle, tmp_path, name, content, message, capsys, monkeypatch
+):
+    monkeypatch.setattr(Predictor, "predict", None)
+    (tmp_path / name).write_text(content)
+    assert predict(bundle, tmp_path / name, tmp_path / f"out{Path(name).suffix}") == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["x" * 250 + ".tsv", "/".join(["y" * 200] * 30) + "/o.tsv", "p.tsv"])
+def test_an_output_that_cannot_be_a_file_is_refused_before_the_model_runs(bundle, tmp_path, name, capsys, monkeypatch):
+    monkeypatch.setattr(Predictor, "predict", None)
+    os.mkfifo(tmp_path / "p.tsv")
+    (tmp_path / "in.tsv").write_text("sentence\ngood\n")
+    assert predict(bundle, tmp_path / "in.tsv", tmp_path / name) in (1, 2)
+    assert capsys.readouterr().err.count("error:") == 1
+
+
+def test_the_input_may_change_while_the_model_runs(bundle, tmp_path, monkeypatch):
+    (tmp_path / "in.jsonl").write_text('{"sentence": "good"}\n{"sentence": "bad"}\n')
+    computed = Predictor.predict
+
+    def meanwhile(self, *args, **kwargs):
+        (tmp_path / "in.jsonl").write_text('{"sentence": "other"}\n')
+        return computed(self, *args, **kwargs)
+
+    monkeypatch.setattr(Predictor, "predict", meanwhile)
+    assert predict(bundle, tmp_path / "in.jsonl", tmp_path / "out.jsonl") == 0
+    found = [json.loads(line)["sentence"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert found == ["good", "bad"]
+
+
+def test_half_of_a_pair_is_one_text_for_the_predictor_and_for_files(bundle):
+    with Predictor(bundle, threads=1) as predictor:
+        half, whole = predictor.predict(["good \ud83d film", "good \ufffd film"])
+    assert half == whole

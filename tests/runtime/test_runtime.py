@@ -14,10 +14,11 @@ from helpers.handmade_bundle import LABELS, expected, make_bundle
 from helpers.models import WORDS
 from helpers.paths import ROOT
 from ofa_bert.data.batches import encode, plan_batches
+from ofa_bert.data.tokenization.text_tokenizer import longest_first
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.runtime import predictor as runtime_predictor
 from ofa_bert.runtime.predictor import Prediction, Predictor
-from ofa_bert.runtime.tokenizer import load_text_encoder, longest_first
+from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.tasks.task import Example
 
 BLOCKED = ("paddle", "paddlenlp", "paddleslim", "torch")
@@ -139,7 +140,6 @@ def test_no_texts_and_empty_texts(bundle):
         (["good", None], "text 1: None is neither"),
         ([("a", "b", "c")], "text 0: .* is neither"),
         ([("a", "b")], "text 0: .*; the model was trained on single texts"),
-        (["good", "half \ud83d"], "text 1: .* holds half of a surrogate pair"),
     ],
 )
 def test_what_is_no_text(bundle, texts, message):
@@ -296,10 +296,13 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
     assert len(labels.split()) == 2
     allowed = {
         "bundle": "exits manifest",
-        "data": "batches",
+        "data": "batches file_text",
+        "data.tokenization": "families text_tokenizer tokenizer_json",
         "exits": "loop policy token_table",
-        "files": "atomic pickles weights",
-        "runtime": "exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor texts tokenizer workers",
+        "exits.criteria": "base certainty entropy margin normalised patience registry",
+        "files": "atomic pickle_machine pickles reading weights",
+        "runtime": "arguments exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor processes texts"
+        " tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt",
         "system": "environment packages",
         "tasks": "task",

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 
 from helpers.paths import ROOT, TESTS
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.exits.loop import Answers
 from ofa_bert.runtime import workers
-from ofa_bert.runtime.workers import Batch, WorkerPool, core_groups
+from ofa_bert.runtime.processes import core_groups
+from ofa_bert.runtime.workers import Batch, WorkerPool
 
 
 def batches(count, rows=2, length=3):
@@ -134,6 +137,119 @@ def test_a_batch_that_kills_every_worker_ends_the_run():
         list(made.run(batches(9)))
     assert len(list(made.run(batches(3)))) == 3  # the pool itself is whole
     made.close()
+
+
+@pytest.fixture
+def patient():
+    """Two workers that may take three seconds for a batch."""
+    made = WorkerPool(2, {"pause": 0.01}, 1, "helpers.worker_models:doubling", timeout=3.0)
+    yield made
+    made.close()
+
+
+def test_a_stopped_worker_is_waited_for_and_then_replaced(patient, caplog):
+    before = patient.pids
+    answers = patient.run(batches(30))
+    found = [next(answers) for _ in range(3)]
+    os.kill(before[0], signal.SIGSTOP)
+    started = time.monotonic()
+    assert_all_right([*found, *answers], 30)
+    assert 2.5 < time.monotonic() - started < 60
+    assert gone(before[0])
+    assert before[1] in patient.pids
+    assert "was ended, for it gave no answer in 3 seconds (timeout 3); 2 batch(es) are done again" in caplog.text
+    assert_all_right(patient.run(batches(5)), 5)
+
+
+def test_a_worker_that_goes_on_in_time_is_kept(patient):
+    before = patient.pids
+    answers = patient.run(batches(30))
+    found = [next(answers) for _ in range(3)]
+    os.kill(before[0], signal.SIGSTOP)
+    threading.Timer(0.5, os.kill, (before[0], signal.SIGCONT)).start()
+    assert_all_right([*found, *answers], 30)
+    assert patient.pids == before
+
+
+@pytest.mark.slow
+def test_a_stopped_worker_does_not_lock_up_who_sends_to_it(patient):
+    """Batches that are larger than what the system holds between two processes."""
+    large = [Batch(key, np.full((2, 200_000), key), np.zeros((2, 200_000), np.int64)) for key in range(6)]
+    before = patient.pids
+    for pid in before:
+        os.kill(pid, signal.SIGSTOP)
+    answers = dict(patient.run(large))
+    assert sorted(answers) == list(range(6))
+    assert all((logits == 2 * key).all() for key, logits in answers.items())
+    assert not set(before) & set(patient.pids)
+
+
+@pytest.mark.slow
+def test_half_an_answer_is_no_answer():
+    """A worker that is stopped while it writes one, which nobody reads at that time."""
+    made = WorkerPool(1, {"wide": 40}, 1, "helpers.worker_models:doubling", timeout=3.0)
+    large = [Batch(0, np.full((64, 1024), 7), np.zeros((64, 1024), np.int64))]
+    made._hand_out(1, iter(large), workers.deque(), workers.Counter())  # an answer of 20 MB
+    made._run_number = 1
+    time.sleep(2)  # it has begun to write
+    (first,) = made.pids
+    os.kill(first, signal.SIGSTOP)
+    again = workers.deque()
+    assert made._receive(workers.Counter(), again) == []
+    assert [batch.key for batch in again] == [0]
+    assert gone(first)
+    ((key, logits),) = made.run(again)
+    assert key == 0
+    assert (logits == 14).all()
+    made.close()
+
+
+def test_a_worker_that_never_answers_a_batch_ends_the_run():
+    made = WorkerPool(1, {"pause": 60.0}, 1, "helpers.worker_models:doubling", timeout=0.3)
+    with pytest.raises(RunError, match=r"ended 3 worker processes, .*no answer in 0.3 seconds \(timeout 0.3\)"):
+        list(made.run(batches(1)))
+    made.close()
+
+
+def test_a_large_batch_may_take_longer(monkeypatch):
+    monkeypatch.setattr(workers, "TOKENS", 1)
+    made = WorkerPool(1, {"pause": 1.5}, 1, "helpers.worker_models:doubling", timeout=0.5)
+    assert_all_right(made.run(batches(2)), 2)  # six tokens: three seconds
+    made.close()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_stopped_while_it_loads(monkeypatch):
+    monkeypatch.setattr(workers, "LOADING", 2)
+    with pytest.raises(RunError, match="end while they load the model: was ended, for it gave no answer in 2 seconds"):
+        WorkerPool(1, {}, 1, "helpers.worker_models:stopping", timeout=1.0)
+
+
+def test_answers_with_layers_travel_as_they_are():
+    made = pool(1, "layered")
+    for key, found in made.run(batches(3)):
+        assert isinstance(found, Answers)
+        np.testing.assert_array_equal(found.logits, np.full((2, 3), 2.0 * (key + 1)))
+        assert found.layers.tolist() == [0, 1]
+        assert found.layers.dtype == np.int64
+    made.close()
+
+
+def test_a_forked_process_has_no_pool(doubling):
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            list(doubling.run(batches(3)))
+        except UserError as error:
+            os.write(theirs, str(error).encode())
+        doubling.close()
+        os._exit(0)
+    os.close(theirs)
+    with os.fdopen(ours) as pipe:
+        assert f"this model was opened in process {os.getpid()}, and this is process {child}" in pipe.read()
+    os.waitpid(child, 0)
+    assert_all_right(doubling.run(batches(6)), 6)
 
 
 def test_an_error_of_the_model_is_one_line():

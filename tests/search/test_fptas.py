@@ -102,6 +102,7 @@ def built(shape):
     return layers, every - sum(layers)
 
 
+@pytest.mark.slow
 def test_parameters_are_those_of_the_built_model_for_all_300():
     seen = {}
     for shape in shapes():

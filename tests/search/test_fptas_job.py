@@ -54,6 +54,7 @@ def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, cap
     assert results_of(tmp_path / "wide")["evaluated"] == math.ceil(12 / 5)
 
 
+@pytest.mark.slow
 def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, monkeypatch):
     from ofa_bert.search import fptas_run
 
@@ -111,7 +112,7 @@ def test_measured_times_are_linear_in_depth(supernet_dir, tmp_path, monkeypatch)
         assert set(builds) == set(sizes)
         return {name: 1.0 + int(name.split("_")[0][1:]) * 2.0 for name in builds}
 
-    monkeypatch.setattr(device.Device, "measure", measure)
+    monkeypatch.setattr(device.Measurer, "measure", measure)
     ranges = ["--from_scratch", "--depths", 1, 2, 3, "--heads", 4, "--hidden", 32, "--ffn", 32, "--max_steps", 1]
     assert command(supernet_dir, tmp_path, *ranges, "--measure_time") == 0
     times = {record["name"]: record["i"] for record in results_of(tmp_path)["records"]}
@@ -135,3 +136,24 @@ def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):
         assert code == 2, error
         assert words in error, error
         assert "Traceback" not in error, error
+
+
+def test_a_budget_leaves_out_what_is_beyond_it(supernet_dir, tmp_path, capsys):
+    ranges = ["--depths", 2, 4, "--heads", 2, 4, "--ffn", 32, 64]
+    assert command(supernet_dir, tmp_path / "free", *ranges) == 0
+    records = sorted(results_of(tmp_path / "free")["records"], key=lambda record: record["p"])
+    limit = records[3]["p"]
+    for flag, size in (("--max_params", "p"), ("--max_flops", "i")):
+        limit = sorted(record[size] for record in records)[3]
+        assert command(supernet_dir, tmp_path / size, *ranges, flag, limit) == 0
+        results = results_of(tmp_path / size)
+        assert results["winner"][size] <= limit
+        assert results["winner"]["W"] == max(r["W"] for r in records if r[size] <= limit)
+        capsys.readouterr()
+        assert command(supernet_dir, tmp_path / "none", *ranges, flag, 1) == 1
+        assert f"error: none of 8 candidates keeps within {flag} 1: the smallest has" in capsys.readouterr().err
+    assert command(supernet_dir, tmp_path / "score", *ranges, "--min_score", 1.1) == 1
+    assert "--min_score 1.1: the best of 8 candidates has 0." in capsys.readouterr().err
+    assert command(supernet_dir, tmp_path / "score", *ranges, "--min_score", 0.01) == 0
+    assert results_of(tmp_path / "score")["winner"]["score"] >= 0.01
+    assert results_of(tmp_path / "score")["winner"]["name"] == results_of(tmp_path / "free")["winner"]["name"]

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from helpers.paths import ROOT
+from helpers.paths import ROOT, TESTS
+from helpers.searching import SHAPE, SMALL, WORTH, cost_of, evaluate, nsga, seen
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.search.front import Budget, Point, choose, pareto_front
 from ofa_bert.search.guesses import additive_front
@@ -18,32 +19,6 @@ from ofa_bert.search.nsga2 import Evaluated, Nsga
 from ofa_bert.submodels.counting import count_flops
 from ofa_bert.submodels.uneven import UnevenSpace, uneven_space, vary
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
-
-SHAPE = ModelShape(
-    num_layers=3, hidden_size=32, num_heads=4, head_dim=8, ffn_size=64, vocab_size=40, max_positions=48,
-    type_vocab_size=2, num_labels=3,
-)  # fmt: skip
-SMALL = UnevenSpace(SHAPE, (2, 4), (32, 64))
-WORTH = {0: (3.0, 1.0), 1: (1.0, 0.4), 2: (2.0, 2.5)}  # of a head and of 16 neurons, by layer
-
-
-def score_of(sub_model):
-    """Adds up over layers, with less gain the wider a layer is; a middle layer helps only beside the first."""
-    total = 0.0
-    for layer, heads, ffn in zip(sub_model.layers, sub_model.heads, sub_model.ffn):
-        of_head, of_neurons = WORTH[layer]
-        gain = of_head * heads**0.5 + of_neurons * (ffn / 16) ** 0.5
-        total += gain * (0.2 if layer == 1 and 0 not in sub_model.layers else 1.0)
-    return total
-
-
-def cost_of(sub_model):
-    return count_flops(SHAPE, sub_model) / 1e6
-
-
-def evaluate(sub_model):
-    score = score_of(sub_model)
-    return Evaluated(score, score, {"flops": cost_of(sub_model)}, {"loss": -score})
 
 
 def points(space=SMALL):
@@ -145,26 +120,27 @@ def test_hypervolume_counts_the_area_once():
 
 
 def additive_hurts():
-    hurts = []
+    loss_increases = []
     for layer in range(3):
         full = WORTH[layer][0] * 2 + WORTH[layer][1] * 2
         worth = {
             (h, f): WORTH[layer][0] * h**0.5 + WORTH[layer][1] * (f / 16) ** 0.5 for h in SMALL.heads for f in SMALL.ffn
         }
-        hurts.append({None: full, **{option: full - value for option, value in worth.items()}})
-    return hurts
+        loss_increases.append({None: full, **{option: full - value for option, value in worth.items()}})
+    return loss_increases
 
 
 def test_additive_front_is_the_convex_hull_of_brute_force():
-    hurts = additive_hurts()
+    loss_increases = additive_hurts()
 
     def total(sub_model):
         place = {layer: i for i, layer in enumerate(sub_model.layers)}
         return sum(
-            hurts[k][(sub_model.heads[place[k]], sub_model.ffn[place[k]]) if k in place else None] for k in range(3)
+            loss_increases[k][(sub_model.heads[place[k]], sub_model.ffn[place[k]]) if k in place else None]
+            for k in range(3)
         )
 
-    found = additive_front(SMALL, hurts, cost_of, count=400)
+    found = additive_front(SMALL, loss_increases, cost_of, count=400)
     every = [(total(s), cost_of(s)) for s in SMALL.every()]
     hull = set()
     for price in (10 ** (k / 100) for k in range(-400, 300)):
@@ -174,21 +150,6 @@ def test_additive_front_is_the_convex_hull_of_brute_force():
     costs = [cost_of(s) for s in found]
     assert costs == sorted(costs, reverse=True)
     assert uniform(SHAPE, 1.0) in found
-
-
-def nsga(tmp_path=None, calls=None, **more):
-    def counted(sub_model):
-        if calls is not None:
-            calls.append(sub_model)
-        return evaluate(sub_model)
-
-    storage = None if tmp_path is None else tmp_path / "study.db"
-    values = {"evaluate": counted, "cost": "flops", "budget": Budget(), "population": 10, "seed": 3, "storage": storage}
-    return Nsga(SMALL, **{**values, **more})
-
-
-def seen(found):
-    return [(p.sub_model, p.value, p.cost) for p in found]
 
 
 def test_nsga_finds_the_front_of_brute_force_with_fewer_evaluations():
@@ -204,6 +165,7 @@ def test_nsga_finds_the_front_of_brute_force_with_fewer_evaluations():
     assert hypervolume(pareto_front(found), 0.0, cost_of(uniform(SHAPE, 1.0)) * 1.01) > 0.995 * best
 
 
+@pytest.mark.slow
 def test_nsga_beats_random_draws_on_a_larger_space():
     shape = ModelShape(12, 384, 12, 32, 1536, 30522, 512, 2, 2)
     space, rng = uneven_space(shape, 0.25, 0.5), random.Random(0)
@@ -240,6 +202,7 @@ def test_resuming_gives_what_an_uninterrupted_search_gives(tmp_path):
     assert len(calls) == 23
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_dies_is_made_again(tmp_path):
     whole = nsga(tmp_path / "a", first=[uniform(SHAPE, 0.5)]).run(30)
     for deaths in (1, 12, 13):
@@ -258,10 +221,11 @@ def test_an_evaluation_that_dies_is_made_again(tmp_path):
 
 SCRIPT = """
 import sys
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {path!r}
 from pathlib import Path
-import test_search as t
-found = t.nsga(Path(sys.argv[1]), first=[t.uniform(t.SHAPE, 0.5)]).run(40, done=lambda n: print(n, flush=True))
+from helpers.searching import SHAPE, nsga
+from ofa_bert.submodels.values import uniform
+found = nsga(Path(sys.argv[1]), first=[uniform(SHAPE, 0.5)]).run(40, done=lambda n: print(n, flush=True))
 """
 
 
@@ -275,10 +239,11 @@ def hypervolume(front: Sequence[Point], worst_value: float, worst_cost: float) -
 
 
 def other_process(directory):
-    script = textwrap.dedent(SCRIPT).format(tests=str(ROOT / "tests"))
+    script = textwrap.dedent(SCRIPT).format(path=[str(ROOT), str(TESTS)])
     return subprocess.Popen([sys.executable, "-c", script, str(directory)], stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing(tmp_path):
     process = other_process(tmp_path / "b")
     for line in process.stdout:
@@ -290,6 +255,7 @@ def test_a_killed_process_loses_nothing(tmp_path):
     assert seen(nsga(tmp_path / "b", first=[uniform(SHAPE, 0.5)]).run(40)) == seen(whole)
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_search(tmp_path):
     calls = []
     nsga(tmp_path, [], first=[uniform(SHAPE, 0.5)]).run(1)  # makes the file

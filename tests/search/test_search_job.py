@@ -2,25 +2,32 @@
 
 import dataclasses
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import paddle
 import pytest
 
 from helpers.models import batch_of, build
+from helpers.paths import ROOT
 from ofa_bert.__main__ import main
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import Encoded
-from ofa_bert.latency.device import Device
+from ofa_bert.errors import RunError
+from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
 from ofa_bert.numerics import distance
 from ofa_bert.options import arguments
+from ofa_bert.search import winner
 from ofa_bert.search.config import SearchConfig
-from ofa_bert.search.run_modes import Way
+from ofa_bert.search.front import Point
+from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.scorer import Scorer
 from ofa_bert.search.winner import checked_latency
 from ofa_bert.submodels.counting import count_flops
@@ -79,12 +86,12 @@ def test_hurts_are_those_of_the_changed_sub_models(layers):
     scorer, _ = scorer_of(model)
     space = uneven_space(shape_of(model), 0.25, 0.5, steps=4)
     base = uniform(shape_of(model), 1.0, layers)
-    hurts = scorer.hurts(base, space, True, lambda places: places)
+    loss_increases = scorer.loss_increases(base, space, True, lambda places: places)
     before = scorer.score(base)["loss"]
     for place, layer in enumerate(layers):
         rest = [i for i in range(len(layers)) if i != place]
         dropped = SubModelConfig([layers[i] for i in rest], [4] * len(rest), [64] * len(rest))
-        assert hurts[layer][None] == pytest.approx(scorer.score(dropped)["loss"] - before, abs=1e-5)
+        assert loss_increases[layer][None] == pytest.approx(scorer.score(dropped)["loss"] - before, abs=1e-5)
         for heads, ffn in ((1, 64), (4, 16)):  # measured ones: the least of one part beside all of the other
             change = SubModelConfig(
                 layers,
@@ -92,10 +99,10 @@ def test_hurts_are_those_of_the_changed_sub_models(layers):
                 [ffn if i == place else 64 for i in range(len(layers))],
             )
             expected = max(0.0, scorer.score(change)["loss"] - before)
-            assert hurts[layer][(heads, ffn)] == pytest.approx(expected, abs=1e-5)
-        assert hurts[layer][(4, 64)] == 0.0
+            assert loss_increases[layer][(heads, ffn)] == pytest.approx(expected, abs=1e-5)
+        assert loss_increases[layer][(4, 64)] == 0.0
     for layer in set(range(4)) - set(layers):
-        assert hurts[layer] == {None: 0.0}
+        assert loss_increases[layer] == {None: 0.0}
 
 
 def test_search_writes_a_front_a_winner_and_a_model_that_exports(supernet_dir, tmp_path, capsys):
@@ -138,6 +145,7 @@ def test_winner_file_is_what_export_takes(supernet_dir, tmp_path):
     assert export_model.main([*again, "--device", "cpu", "--max_seq_length", "32"]) == 0
 
 
+@pytest.mark.slow
 def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_dir, tmp_path, monkeypatch):
     from ofa_bert.search import nsga2
 
@@ -162,10 +170,11 @@ def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_
     assert json.loads((tmp_path / "results.json").read_text())["trials"] >= 12
 
 
+@pytest.mark.slow
 def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
     shape = SearchSpace.from_json(meta["space"]).shape
-    setting = Device("cpu", "onnx_runtime", "fp32", 1, 2, 12, 3).setting()
+    setting = Measurer("cpu", "onnx_runtime", "fp32", 1, 2, 12, 3).setting()
     table = calibrate(shape, lambda models: [0.1 + sum(m.heads) + sum(m.ffn) / 64 for m in models], 0.25, setting)
     table.save(tmp_path / "t.json")
     limit = 12.5
@@ -179,7 +188,7 @@ def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     assert 0 < results["latency"]["measured_ms"] < 5  # really run: the table's milliseconds are made up
     assert results["finetune"]["steps"] == 6
     elsewhere = dataclasses.replace(table, setting={**setting, "processor": "another"})
-    assert checked_latency(elsewhere, None, None, Way("fp32"), 1.0, ())["measured_ms"] is None
+    assert checked_latency(elsewhere, None, None, RunMode("fp32"), 1.0, ())["measured_ms"] is None
     small, _, _ = load_model(tmp_path / "out" / "sub_model")
     model, _, _ = load_model(supernet_dir / "best")
     batch = batch_of(vocab_size=20)
@@ -189,6 +198,47 @@ def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
     assert 1e-6 < moved < 1.0
 
 
+def points_at(*predicted):
+    sub_model = SubModelConfig([0], [1], [8])
+    return [Point(sub_model, -ms, ms, 0.9, {"latency_ms": ms}, {"shares": []}) for ms in predicted]
+
+
+@pytest.mark.parametrize(
+    ("predicted", "measured", "limit", "chosen"),
+    [
+        ([1.9, 1.8], [1.95], 2.0, 0),
+        ([1.99, 1.98, 1.9], [2.04, 2.01, 1.97], 2.0, 2),
+        ([1.99, 1.98, 1.97, 1.96, 1.95, 1.94, 1.6], [2.1, 2.1, 2.1, 2.1, 1.7], 2.0, 6),  # passed over: 5, then 6
+        ([1.99, 1.98], [None], 2.0, 0),  # a table of another machine
+        ([1.99, 1.98], [2.1, 2.05], 2.0, None),
+        ([1.5] * 30, [3.0] * 4, 2.0, None),
+        ([5.0, 4.0], [7.0], None, 0),  # no limit: it is only reported
+    ],
+)
+def test_a_winner_that_measures_beyond_the_budget_is_passed_over(monkeypatch, predicted, measured, limit, chosen):
+    left = list(measured)
+
+    def found(supernet, point, ways):
+        return {"predicted_ms": point.costs["latency_ms"], "measured_ms": left.pop(0)}
+
+    monkeypatch.setattr(winner, "_measured", found)
+    config = SearchConfig(max_latency_ms=limit)
+    points, ways = points_at(*predicted), RunModes({"fp32": None})
+    if chosen is None:
+        with pytest.raises(RunError, match=r"the fastest takes [23].* ms; make the table again"):
+            winner.affordable(config, None, points, ways)
+    else:
+        point, tried = winner.affordable(config, None, points, ways)
+        assert point is points[chosen]
+        assert [each["measured_ms"] for each in tried] == measured
+        results = {"dev": {"accuracy": 0.9}, **winner.latency_of(tried)}
+        assert results["latency"]["measured_ms"] == measured[-1]
+        shown = winner.printed(results)
+        assert shown.count("passed over") == len(measured) - 1
+    assert left == []
+
+
+@pytest.mark.slow
 def test_min_score_gives_the_cheapest_that_keeps_it(supernet_dir, tmp_path):
     assert command(supernet_dir, tmp_path, "--min_score", "0.5", "--cost", "parameters") == 0
     results = json.loads((tmp_path / "results.json").read_text())
@@ -215,6 +265,30 @@ def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):
     assert "is no latency table" in capsys.readouterr().err
 
 
+def test_two_searches_of_one_directory_and_directories_that_are_none(supernet_dir, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "study.db").write_bytes(b"garbage" * 1000)
+    cases = [("file", "is a file"), ("broken", "is no study of a search"), ("x" * 3600, "File name too long")]
+    for name, words in cases:
+        assert command(supernet_dir, tmp_path / name, "--max_flops", "1e9", "--trials", "6") == 2
+        error = capsys.readouterr().err
+        assert words in error, error
+        assert "Traceback" not in error, error
+    script = (
+        "import sys\nfrom ofa_bert.files import lock\nlock.hold(sys.argv[1])\nprint(1, flush=True)\nsys.stdin.read()"
+    )
+    held = tmp_path / "held"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(held)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    ) as other:  # fmt: skip
+        other.stdout.readline()
+        assert command(supernet_dir, held, "--max_flops", "1e9", "--trials", "6") == 2
+        assert f"is being written by process {other.pid}" in capsys.readouterr().err
+        assert command(supernet_dir, held, "--max_flops", "1e9", "--trials", "6", "--worker") == 0  # it only helps
+
+
 def test_a_model_that_is_no_supernet_is_refused(tiny_bert_dir, supernet_dir, tmp_path, capsys):
     model, tokenizer, meta = load_model(supernet_dir / "best")
     del meta["space"]
@@ -227,3 +301,33 @@ def test_a_command_line_survives_the_way_to_a_worker():
     words = ["--model", "m", "--output_dir", "o", "--max_flops", "1e9", "--text_columns", "a", "b", "--train_file", "t"]
     config = parse(SearchConfig, [*words, "--dev_file", "d", "--worker"], "")
     assert parse(SearchConfig, arguments(config), "") == config
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", [None, "int8"])
+def test_a_file_size_is_kept_by_the_file_that_is_exported(supernet_dir, tmp_path, capsys, precision):
+    import export_model
+    from ofa_bert.search.costs.file_size import file_bytes
+
+    shape = SearchSpace.from_json(json.loads((supernet_dir / "best" / "ofa_config.json").read_text())["space"]).shape
+    limit = 0.7 * file_bytes(shape, uniform(shape, 1.0), precision or "fp32") / 2**20
+    asked = [] if precision is None else ["--file_precision", precision]
+    assert command(supernet_dir, tmp_path, "--max_file_mib", limit, *asked) == 0
+    assert " MiB " in capsys.readouterr().out
+    results = json.loads((tmp_path / "results.json").read_text())
+    winner = results["winner"]
+    assert results["cost"] == "file_mib"
+    assert winner["file_mib"] <= limit
+    assert [row["file_mib"] for row in results["front"]] == sorted(row["file_mib"] for row in results["front"])
+    assert export_model.main([*results["export"], "--max_drop", "1"]) == 0
+    name = "model.onnx" if precision is None else f"model.{precision}.onnx"
+    written = (tmp_path / "static" / name).stat().st_size / 2**20
+    assert written == pytest.approx(winner["file_mib"], rel=0.01)
+    # A search is continued in the precision that it was begun in.
+    assert command(supernet_dir, tmp_path, "--max_file_mib", limit, "--file_precision", "fp16") == 2
+    assert "file_precision was" in capsys.readouterr().err
+
+
+def test_rows_say_a_file_size_when_it_was_asked_for(supernet_dir, tmp_path):
+    assert command(supernet_dir, tmp_path, "--max_params", "1e9", "--trials", "5") == 0
+    assert "file_mib" not in json.loads((tmp_path / "results.json").read_text())["winner"]

@@ -17,7 +17,7 @@ from ofa_bert.search.deployed import Engine
 from ofa_bert.search.evaluator import expanded, suited
 from ofa_bert.search.front import Budget, Point
 from ofa_bert.search.nsga2 import Evaluated
-from ofa_bert.search.run_modes import Way, Ways, thresholds
+from ofa_bert.search.run_modes import RunMode, RunModes, thresholds
 from ofa_bert.search.scorer import Scorer
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.task import Task
@@ -76,9 +76,9 @@ def test_exit_costs_are_found_again_in_the_runs_they_made():
 def test_expected_latency_is_the_mean_over_examples():
     said = outputs()
     policies = thresholds("entropy", 3, 2)
-    ways = Ways({"fp32": table(), "int8": table(0.25)}, policies)
+    ways = RunModes({"fp32": table(), "int8": table(0.25)}, policies)
     runs = ways.runs(SUB_MODEL, said)
-    assert [run.way for run in runs[:1]] == [Way("fp32")]
+    assert [run.way for run in runs[:1]] == [RunMode("fp32")]
     assert runs[0].latency_ms == 20.5
     assert {run.way.precision for run in runs} == {"fp32", "int8"}
     assert len(runs) > 10
@@ -99,21 +99,21 @@ def test_expected_latency_is_the_mean_over_examples():
 
 def test_without_exits_or_tables_there_is_one_way_each():
     said = Outputs(outputs().logits[-1:], np.zeros([0, 40], "float32"), (3,))
-    (run,) = Ways({}, thresholds("entropy", 3, 2)).runs(SUB_MODEL, said)
-    assert run.way == Way("fp32")
+    (run,) = RunModes({}, thresholds("entropy", 3, 2)).runs(SUB_MODEL, said)
+    assert run.way == RunMode("fp32")
     assert run.latency_ms is None
     assert run.mean_layers == 3
-    only = Ways({"int8": table()}).runs(SUB_MODEL, outputs(), ("int8",))
-    assert [run.way for run in only] == [Way("int8")]
+    only = RunModes({"int8": table()}).runs(SUB_MODEL, outputs(), ("int8",))
+    assert [run.way for run in only] == [RunMode("int8")]
 
 
 def test_ways_survive_json_and_thresholds_are_ones_that_can_be_meant():
     from ofa_bert.exits.policy import check_threshold
 
-    way = Way("int8", Policy("entropy", 0.2), (0, 3))
-    assert Way.from_json(json.loads(json.dumps(way.to_json()))) == way
-    assert Way.from_json(Way("fp32").to_json()) == Way("fp32")
-    for criterion, labels in (("entropy", 3), ("normalised", 2), ("certainty", 1), ("patience", 2)):
+    way = RunMode("int8", Policy("entropy", 0.2), (0, 3))
+    assert RunMode.from_json(json.loads(json.dumps(way.to_json()))) == way
+    assert RunMode.from_json(RunMode("fp32").to_json()) == RunMode("fp32")
+    for criterion, labels in (("entropy", 3), ("normalised", 2), ("certainty", 1), ("patience", 2), ("margin", 3)):
         found = [policy.threshold for policy in thresholds(criterion, labels, 5)]
         assert len(set(found)) == len(found) >= 4
         assert all(check_threshold(criterion, threshold, labels, 5) is None for threshold in found)
@@ -148,7 +148,7 @@ def supernet():
 
 @pytest.mark.parametrize("layers", [(0, 1, 2, 3), (1, 2, 3), (1, 3)])
 def test_the_scorer_and_the_engine_say_what_the_exits_say(supernet, layers):
-    from ofa_bert.latency.device import Device
+    from ofa_bert.latency.device import Measurer
     from ofa_bert.models.encoder import shape_of
 
     model, exits, encoded = supernet
@@ -156,7 +156,7 @@ def test_the_scorer_and_the_engine_say_what_the_exits_say(supernet, layers):
     expected = collect(Frozen(model, encoded, {}, 0), exits, sub_model)
     scorer = Scorer(model, encoded, TASK, 0, uniform(shape_of(model), 1.0), exits)
     engines = {
-        precision: Engine(Device("cpu", "onnx_runtime", precision, 1, 5, 12, 3), model, exits, 0, ())
+        precision: Engine(Measurer("cpu", "onnx_runtime", precision, 1, 5, 12, 3), model, exits, 0, ())
         for precision in ("fp32", "int8")
     }
     said = {name: engine.outputs(sub_model, encoded) for name, engine in engines.items()}

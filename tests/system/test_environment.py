@@ -13,7 +13,7 @@ import pytest
 from helpers.paths import ROOT
 from ofa_bert.errors import UserError
 from ofa_bert.models import device as paddle_device
-from ofa_bert.system import environment, packages
+from ofa_bert.system import environment, machine, packages
 
 SETTINGS = ("FLAGS_use_stride_kernel", "MKL_DEBUG_CPU_TYPE", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "GLOG_minloglevel")
 MALLOC = ("MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_", "MALLOC_TOP_PAD_")
@@ -186,6 +186,7 @@ print("whole", paddle.__version__)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switch", ["on", "off"])
 def test_newest_scipy_and_zlib_work_after_paddle(switch):
     code = "from ofa_bert.system import environment; environment.prepare()" + PADDLE_THEN_SCIPY
@@ -205,6 +206,7 @@ def test_without_the_cure_paddle_2_breaks_zlib():
     assert status != 0
 
 
+@pytest.mark.slow
 def test_threads_reach_paddles_mkl():
     code = "from ofa_bert.system import environment; environment.prepare({}); import paddle" + MKL_THREADS
     code += "\npaddle.matmul(paddle.ones([8, 8]), paddle.ones([8, 8]))\nprint(mkl_threads)"
@@ -218,6 +220,7 @@ def test_threads_reach_paddles_mkl():
         assert "OMP_NUM_THREADS" not in stderr  # Paddle's warning about threads
 
 
+@pytest.mark.slow
 def test_launched_processes_share_the_cores(tmp_path):
     script = tmp_path / "worker.py"
     script.write_text(
@@ -234,6 +237,7 @@ def test_launched_processes_share_the_cores(tmp_path):
     assert [(tmp_path / rank).read_text() for rank in "01"] == [expected, expected]
 
 
+@pytest.mark.slow
 def test_importing_everything_is_quiet():
     code = """
 from ofa_bert.system import environment, packages
@@ -303,3 +307,13 @@ def test_a_card_that_paddle_cannot_use_is_one_clear_line():
         patch.setattr(paddle_device, "require", lambda name: NoKernelImage)
         with pytest.raises(UserError, match=r"cannot compute on it \(.*error\(209\).*Paddle 3.x"):
             paddle_device.select_device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"), [("avx2 avx512f avx512_vnni", True), ("avx_vnni", True), ("avx2 avx512f", False), (None, False)]
+)
+def test_vnni_is_read_from_what_the_kernel_says(tmp_path, flags, has):
+    path = tmp_path / "cpuinfo"
+    if flags is not None:
+        path.write_text(f"model name : X\nflags : fpu {flags}\n")
+    assert machine.has_vnni(str(path)) is has

@@ -73,6 +73,7 @@ def test_copies_keep_what_is_no_word_and_replace_about_the_share(tokenizer):
     assert not all(np.array_equal(a, b) for a, b in zip(more.input_ids, other.input_ids))
 
 
+@pytest.mark.slow
 def test_a_student_learns_from_copies(models, glue_dir, tmp_path, capsys):
     options = "--batch_size 16 --num_train_epochs 1 --learning_rate 3e-3 --save_steps 99 --augment 1".split()
     run = arguments(models, glue_dir, models / "small", tmp_path / "run", *options, "--state_weight", "0")

@@ -16,12 +16,12 @@ from helpers.foreign_files import fingerprint, tokenizer_for
 from helpers.models import batch_of, build, randomise
 from helpers.paths import ROOT
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.files import atomic
+from ofa_bert.files import reading
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models import directories
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import resize
-from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.families.registry import MODEL_TYPES, model_class
 from ofa_bert.training.checkpoints import latest_checkpoint, restore_checkpoint, save_checkpoint
 from ofa_bert.training.run_directory import check_output_dir
 
@@ -34,7 +34,7 @@ def logits(model, seed=0):
         return model(batch.input_ids, token_type_ids=batch.token_type_ids).numpy()
 
 
-@pytest.mark.parametrize("model_type", ["bert", "ernie", "roberta", "tinybert"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_saved_models_load_here_and_in_plain_paddlenlp(tmp_path, model_type):
     model, tokenizer = build(model_type), tokenizer_for(tmp_path, model_type)
     directory = tmp_path / "best"
@@ -57,7 +57,7 @@ def test_saved_models_load_here_and_in_plain_paddlenlp(tmp_path, model_type):
     assert its_tokenizer(text, "good") == tokenizer(text, "good")
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "tinybert"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_uneven_sub_models_come_back(tmp_path, model_type):
     model = build(model_type, layers=2)
     resize(model, (3, 1), (50, 7))
@@ -274,4 +274,4 @@ def test_checkpoint_files_hold_no_pickle(tmp_path, trained):
     assert names(path) == ["checkpoint.json", "model.safetensors", "optimizer.safetensors", "state.json"]
     moments = read_weights(path / "optimizer.safetensors")
     assert "bert.encoder.layers.0.linear1.weight/moment1" in moments
-    assert directories.WEIGHTS in atomic.read_json(path / "checkpoint.json")["files"]
+    assert directories.WEIGHTS in reading.read_json(path / "checkpoint.json")["files"]

@@ -156,6 +156,7 @@ def test_a_shape_is_cut_from_the_teacher(models, glue_dir, tmp_path):
     assert held_out["teacher_weights"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("student", "more"), [("narrow", ""), ("2,4,32,64", "--state_weight 0")])
 def test_a_run_that_was_interrupted_resumes_to_the_same_weights(models, glue_dir, tmp_path, student, more, monkeypatch):
     source = models / student if "," not in student else student
@@ -233,6 +234,7 @@ def test_what_the_teacher_answered_is_kept_and_a_damaged_file_is_not_believed(tm
     assert len(list((tmp_path / "cache").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_twice_the_batch(models, glue_dir, tmp_path):
     shared = "--max_steps 4 --save_steps 4 --learning_rate 1e-3 --student_dropout 0".split()
     one = arguments(models, glue_dir, models / "narrow", tmp_path / "one", *shared, "--batch_size", "16")

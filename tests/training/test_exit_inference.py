@@ -8,8 +8,9 @@ import pytest
 
 from helpers.models import build, randomise
 from ofa_bert.data.batches import Encoded, eval_batches
+from ofa_bert.exits.criteria.registry import criterion as named
 from ofa_bert.exits.layout import ExitLayout
-from ofa_bert.exits.policy import Policy, first_exits, uncertainty
+from ofa_bert.exits.policy import Policy, first_exits
 from ofa_bert.models import exit_graphs
 from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.models.exit_graphs import Entry, Segment, UpTo, depths
@@ -20,7 +21,7 @@ from ofa_bert.training.exits.answering import answer, answer_at
 from ofa_bert.training.exits.states import Frozen, collect
 
 COUNT = 45
-CRITERIA = ["entropy", "normalised", "certainty"]
+CRITERIA = ["entropy", "normalised", "certainty", "margin"]
 
 
 @pytest.fixture(scope="module", params=["ramp", "attention"])
@@ -38,7 +39,7 @@ def subject(request):
 
 def between(outputs, criterion, share):
     """A threshold at which that share of the samples leaves, midway between two uncertainties against rounding."""
-    each = uncertainty(criterion, outputs.logits[:-1], outputs.certainty)  # [E, N]
+    each = named(criterion).uncertainty(outputs.logits[:-1], outputs.certainty)  # [E, N]
     values = np.sort(each.ravel())
     place = int(np.searchsorted(values, np.quantile(each.min(axis=0), share)))
     widest = max(range(place, min(place + 9, len(values) - 1)), key=lambda i: values[i + 1] - values[i])
@@ -59,9 +60,7 @@ def stock_logits(model, data, batch_size):
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, 64])
-@pytest.mark.parametrize(
-    ("criterion", "never"), [("entropy", 0.0), ("normalised", 0.0), ("certainty", 0.0), ("patience", 3)]
-)
+@pytest.mark.parametrize(("criterion", "never"), [*((name, 0.0) for name in CRITERIA), ("patience", 3)])
 def test_threshold_0_is_bit_for_bit_the_full_model(subject, criterion, never, batch_size):
     found = run(subject, Policy(criterion, never), batch_size)
     np.testing.assert_array_equal(found.logits, stock_logits(subject[0], subject[2], batch_size))
@@ -77,7 +76,8 @@ def test_heads_that_run_in_vain_change_nothing(subject):
 
 def test_a_threshold_above_the_maximum_answers_all_at_the_first_exit(subject):
     outputs = subject[3]
-    for policy in (Policy("entropy", 1.1), Policy("normalised", 1.0), Policy("certainty", 1.0), Policy("patience", 0)):
+    everybody = (("entropy", 1.1), ("normalised", 1.0), ("certainty", 1.0), ("margin", 1.0), ("patience", 0))
+    for policy in (Policy(*each) for each in everybody):
         found = run(subject, policy)
         assert (found.layers == 1).all()
         np.testing.assert_allclose(found.logits, outputs.logits[0], atol=1e-4)
@@ -95,12 +95,13 @@ def test_every_sample_gets_the_answer_of_its_exit_in_its_own_place(subject, crit
         np.testing.assert_array_equal(found.layers, np.asarray(outputs.layers)[places])
         np.testing.assert_allclose(found.logits, outputs.logits[places, np.arange(COUNT)], atol=1e-4)
     assert used >= {0, 3}
-    assert len(used) == 4 or criterion == "certainty"
+    assert len(used) == 4 or criterion in ("certainty", "margin")  # of random heads some are never the surest
 
 
 @pytest.mark.parametrize("criterion", CRITERIA)
 def test_no_sample_leaves_later_when_the_threshold_rises(subject, criterion):
-    found = [run(subject, Policy(criterion, between(subject[3], criterion, s))).layers for s in (0.05, 0.2, 0.5, 0.9)]
+    shares = (0.05, 0.4, 0.6, 0.9)  # so far apart that they cannot have one threshold
+    found = [run(subject, Policy(criterion, between(subject[3], criterion, share))).layers for share in shares]
     assert all((later <= earlier).all() for earlier, later in itertools.pairwise(found))
     assert found[0].mean() > found[1].mean() > found[-1].mean()
 
@@ -206,6 +207,7 @@ def test_predicting_the_last_exit_is_the_full_model(subject):
     np.testing.assert_array_equal(found.logits, stock_logits(model, data, 8))
 
 
+@pytest.mark.slow
 def test_graphs_are_static(subject, tmp_path):
     """A graph per depth, and one per segment, exported by Paddle and run without the Python code."""
     model, exits, data, outputs = subject

@@ -34,6 +34,8 @@ from ofa_bert.training.exits.answering import answer, answer_at
 from ofa_bert.training.exits.config import ExitChoiceConfig, ExitTrainConfig
 from ofa_bert.training.exits.train import choose_layout
 
+pytestmark = pytest.mark.slow  # each way to train exits
+
 COMMON = "--task_name SST-2 --device cpu --batch_size 16 --max_seq_length 32 --logging_steps 20".split()
 EXIT_STEPS = "--max_steps 40 --save_steps 20 --learning_rate 3e-3".split()
 
@@ -204,6 +206,18 @@ def taken_row(results, mode):
     return next(entry for entry in rows if entry["threshold"] == results["chosen"]["policy"]["threshold"])
 
 
+def test_exits_are_chosen_by_margin(runs, data, glue_dir, tmp_path):
+    results = choose_in(runs, data, tmp_path, "geep", "--criterion", "margin", "--target_drop", "0.5")
+    policy = Policy.from_json(results["chosen"]["policy"])
+    assert policy.criterion == "margin"
+    assert 0 < policy.threshold <= 1
+    model, tokenizer, _, exits = loaded(runs / "geep" / "best")
+    dev = dev_of(tokenizer, glue_dir)
+    found = answer(model, exits, policy, dev, 8, 0, ask=results["chosen"]["ask"])
+    assert results["dev"]["exits"]["accuracy"] == pytest.approx(float((found.logits.argmax(-1) == dev.labels).mean()))
+    assert results["dev"]["exits"]["mean_layers"] == pytest.approx(found.layers.mean())
+
+
 @pytest.mark.parametrize("mode", ["threshold", "predicted"])
 def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir, tmp_path, mode, capsys):
     more = ["--target_drop", "0.1", "--mode", mode]
@@ -321,7 +335,9 @@ def test_a_bundle_leaves_where_the_policy_left(runs, data, glue_dir, tmp_path, c
         np.testing.assert_array_equal(found.layers, expected.layers)
         np.testing.assert_allclose(found.logits, expected.logits, atol=1e-4)
     # A trimmed vocabulary has other ids, for the token table too.
-    (tmp_path / "kept.txt").write_text("\n".join({word for text in texts for word in tokenizer.tokenize(text)}) + "\n")
+    (tmp_path / "kept.txt").write_text(
+        "\n".join({word for text in texts for word in tokenizer.fast.encode(text).tokens}) + "\n"
+    )
     export[export.index(str(tmp_path / "static"))] = str(tmp_path / "trimmed")
     assert export_model.main([*export, *policy, *width, "--trim_vocab", str(tmp_path / "kept.txt")]) == 0
     with Predictor(tmp_path / "trimmed", threads=1, exit_threshold="policy") as predictor:
@@ -351,8 +367,9 @@ def test_regression_exits_by_certainty_and_patience(runs, tiny_bert_dir, tmp_pat
         assert sum(results["dev"]["exits"]["histogram"].values()) == 40
         assert results["chosen"]["policy"]["criterion"] == ("patience" if len(more) > 2 else "certainty")
         assert math.isfinite(results["dev"]["exits"]["pearson"])
-    refused = ["exits", *own, *target, "--criterion", "entropy"]
-    assert commands.main(refused) == 2
+    for criterion in ("entropy", "margin"):
+        refused = ["exits", *own, *target, "--criterion", criterion]
+        assert commands.main(refused) == 2
 
 
 def failing(main, arguments, capsys):
@@ -469,7 +486,7 @@ def outputs_of(seed=0, count=150):
     return Outputs(logits.astype("float32"), rng.uniform(0, 1, [3, count]).astype("float32"), (2, 4, 5, 6))
 
 
-@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty", "patience"])
+@pytest.mark.parametrize("criterion", ["entropy", "normalised", "certainty", "patience", "margin"])
 def test_a_sweep_spreads_over_the_layers_saved(criterion):
     outputs = outputs_of()
     tried = policies(criterion, 0.1, outputs, 8)

@@ -54,6 +54,7 @@ def curve(make_step, regression):
     return np.array([[step["logit"], step["hidden"]] for step in losses])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regression", [False, True])
 def test_loss_curves_of_the_fast_and_the_plain_step_agree(regression, monkeypatch):
     fast = curve(lambda m, t, o, space: supernet_step(m, t, o, Choice(space, seed=0).at), regression)

@@ -283,6 +283,7 @@ def command(teacher, corpus_file, output, *more):
     return main([*base, *map(str, more)])
 
 
+@pytest.mark.slow
 def test_pretrained_shape_learns_resumes_and_finetunes(tiny_bert_dir, corpus_file, glue_dir, tmp_path, monkeypatch):
     run = [
         "--shape",
@@ -309,7 +310,7 @@ def test_pretrained_shape_learns_resumes_and_finetunes(tiny_bert_dir, corpus_fil
 
     from ofa_bert.training import loop
 
-    real, left = loop.parallel.average_gradients, [25 + 17]
+    real, left = loop.distributed.average_gradients, [25 + 17]
 
     def dies(parameters):
         left[0] -= 1
@@ -317,9 +318,9 @@ def test_pretrained_shape_learns_resumes_and_finetunes(tiny_bert_dir, corpus_fil
             raise KeyboardInterrupt
         real(parameters)
 
-    monkeypatch.setattr(loop.parallel, "average_gradients", dies)
+    monkeypatch.setattr(loop.distributed, "average_gradients", dies)
     assert command(tiny_bert_dir, corpus_file, tmp_path / "b", *run) == 130
-    monkeypatch.setattr(loop.parallel, "average_gradients", real)
+    monkeypatch.setattr(loop.distributed, "average_gradients", real)
     assert command(tiny_bert_dir, corpus_file, tmp_path / "b", *run, "--resume") == 0
     one, two = (read_weights(tmp_path / name / "last" / "model.safetensors") for name in ("a", "b"))
     assert one.keys() == two.keys()

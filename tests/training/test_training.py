@@ -146,6 +146,7 @@ def wait_and_kill(command, path):
     assert path.exists()
 
 
+@pytest.mark.slow(but="run_glue_ofa.py")
 @pytest.mark.parametrize("script", ["run_glue.py", "run_glue_ofa.py"])
 def test_a_killed_run_resumes_to_the_same_weights(script, tmp_path, teacher, tiny_bert_dir, glue_dir):
     module = {"run_glue.py": run_glue, "run_glue_ofa.py": run_glue_ofa}[script]
@@ -185,6 +186,7 @@ def test_importance_and_layer_choice_never_see_dev(tmp_path, teacher, glue_dir):
     assert sum(results) == pytest.approx(1.0)
 
 
+@pytest.mark.slow
 def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, monkeypatch):
     seen, held = [], []
     real_measure, real_step = importance.measure, training_supernet_train.supernet_step
@@ -213,6 +215,7 @@ def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, mon
     assert Counter(held) + Counter(seen) == Counter(tuple(ids) for ids in everything)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, teacher, glue_dir):
     # Dropout draws differ between the two ways of splitting a batch, so it is off.
     shared = ["--max_steps", "4", "--save_steps", "4", *SMOOTH]
@@ -232,6 +235,7 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, teacher, glue
         assert row["scores"] == pytest.approx(other["scores"])
 
 
+@pytest.mark.slow
 def test_two_processes_start_from_the_same_random_head(tmp_path, tiny_bert_dir, glue_dir):
     shared = "--max_steps 2 --save_steps 2 --learning_rate 1e-3 --adam_epsilon 1e-3".split()
     two = arguments(glue_dir, tiny_bert_dir, tmp_path / "two", "--batch_size", "8", *shared)
@@ -266,6 +270,7 @@ sys.exit(run_glue.main({options!r}))
 """
 
 
+@pytest.mark.slow
 def test_gradient_accumulation_is_one_larger_batch(tmp_path, teacher, glue_dir):
     # 304 of the 320 training examples are left after the held-out part: one batch of all, or four of 76.
     shared = ["--max_steps", "3", "--save_steps", "3", *SMOOTH]

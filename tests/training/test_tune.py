@@ -20,6 +20,7 @@ def results_of(output):
     return json.loads((output / "results.json").read_text())
 
 
+@pytest.mark.slow
 def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(tiny_bert_dir, glue_dir, tmp_path, monkeypatch):
     seen = []
 
@@ -47,7 +48,7 @@ def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(tiny_bert
 def test_a_run_below_the_median_is_stopped(tiny_bert_dir, glue_dir, tmp_path, monkeypatch):
     real, left = module.finetune, [0]
 
-    def scripted(config, datasets, observe):
+    def scripted(config, datasets, observe, token_cache):
         left[0] += 1
         if left[0] == 1:
             return real(config, datasets, observe)  # one with weights, for dev
@@ -62,10 +63,11 @@ def test_a_run_below_the_median_is_stopped(tiny_bert_dir, glue_dir, tmp_path, mo
     assert [row["steps"] for row in trials] == [12] * 4 + [4] * 4
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on(tiny_bert_dir, glue_dir, tmp_path, monkeypatch, capsys):
     real, runs = module.finetune, []
 
-    def dies(config, datasets, observe):
+    def dies(config, datasets, observe, token_cache):
         runs.append(config.seed)
         if len(runs) == 3:
             raise KeyboardInterrupt
@@ -75,7 +77,9 @@ def test_a_killed_search_goes_on(tiny_bert_dir, glue_dir, tmp_path, monkeypatch,
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 4) == 130
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 4) == 0
     assert len(runs) == 5
-    assert len(results_of(tmp_path)["trials"]) == 4
+    assert command(tiny_bert_dir, glue_dir, tmp_path / "whole", "--trials", 4) == 0
+    for part in ("trials", "best", "dev"):
+        assert results_of(tmp_path)[part] == results_of(tmp_path / "whole")[part]
     capsys.readouterr()
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 5, "--tune_share", "0.2") == 2
     assert "--tune_share was 0.1, now 0.2" in capsys.readouterr().err
@@ -84,7 +88,7 @@ def test_a_killed_search_goes_on(tiny_bert_dir, glue_dir, tmp_path, monkeypatch,
 def test_runs_that_all_diverge_end_in_one_line(tiny_bert_dir, glue_dir, tmp_path, capsys, monkeypatch):
     from ofa_bert.errors import RunError
 
-    def diverges(config, datasets, observe):
+    def diverges(config, datasets, observe, token_cache):
         raise RunError("the loss became NaN")
 
     monkeypatch.setattr(module, "finetune", diverges)

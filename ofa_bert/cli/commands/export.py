@@ -51,4 +51,4 @@ def _score(model):
 
 
 def main(argv=None):
-    return run_command(run, argv)
+    return run_command(run, argv, resumable=False)

@@ -106,7 +106,7 @@ def _linear(graph: Graph, x: str, name: str) -> str:
 def _ramp(graph: Graph, name: str, head: Ramp, first: str) -> str:
     x = _gemm(graph, first, name + "dense")
     for activation in head.activation:
-        x = graph.node({"tanh": "Tanh", "relu": "Relu"}[activation], x)
+        x = graph.activation(activation, x)
     return _gemm(graph, x, name + "classifier")
 
 

@@ -92,7 +92,15 @@ class Graph:
     def to_float32(self, tensor: str) -> str:
         return tensor if self.dtype == np.float32 else self.node("Cast", tensor, to=self.type_of(np.float32))
 
-    def norm(self, x: str, name: str, epsilon: float, out: str, wide: bool) -> str:
+    def activation(self, name: str, x: str, out: str | None = None) -> str:
+        """tanh, relu or gelu, the last with operators that every runtime recognises and fuses."""
+        if name != "gelu":
+            return self.node({"tanh": "Tanh", "relu": "Relu"}[name], x, out=out)
+        bent = self.node("Erf", self.node("Div", x, self.constant(2**0.5)))
+        doubled = self.node("Mul", x, self.node("Add", bent, self.constant(1)))
+        return self.node("Mul", doubled, self.constant(0.5), out=out)
+
+    def norm(self, x: str, name: str, epsilon: float, out: str | None, wide: bool) -> str:
         """LayerNormalization over the last axis; `wide`: x is float32 whatever the graph's dtype is."""
         if not wide:
             ends = (self.parameter(f"{name}.weight"), self.parameter(f"{name}.bias"))

@@ -19,10 +19,14 @@ from paddle import nn
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.export.onnx.graph import Graph
-from ofa_bert.models.encoder import backbone, encoder_layers, model_type_of
+from ofa_bert.models.encoder import backbone, classifier_head, encoder_layers, family_of, projection_of
 from ofa_bert.numerics import MASKED
 
 OPSET = 17  # the first with LayerNormalization
+# Largest int8 value of a weight that is multiplied in int8. Processors without VNNI add two products of an activation
+# (0 to 255) and a weight in 16 bits before anything wider. With 127 that sum overflows and is cut off: logits were off
+# by 32 % of their spread there instead of 4 %. Twice 255 * 64 fits.
+FACTOR_LIMIT = 64
 ACTIVATIONS = ("gelu", "relu")
 
 
@@ -117,8 +121,13 @@ class Writer:
         types = self._types(name)
         if types is not None:
             embedded = graph.node("Add", embedded, types)
-        epsilon = backbone(self.model).embeddings.layer_norm._epsilon
-        return graph.norm(embedded, name + "layer_norm", epsilon, "layer0.states", wide=False)
+        epsilon, first = backbone(self.model).embeddings.layer_norm._epsilon, "layer0.states"
+        if projection_of(self.model) is None:
+            return graph.norm(embedded, name + "layer_norm", epsilon, first, wide=False)
+        narrow = graph.norm(embedded, name + "layer_norm", epsilon, None, wide=False)  # [B, T, E]
+        projection = self.prefix + family_of(self.model).projection  # in floating point: it is small
+        product = graph.node("MatMul", narrow, graph.parameter(f"{projection}.weight"))
+        return graph.node("Add", product, graph.parameter(f"{projection}.bias"), out=first)
 
     def words(self, name: str) -> str:
         """The word embeddings [B, T, H], their table in as few bytes as costs nothing that counts."""
@@ -140,7 +149,7 @@ class Writer:
     def positions(self, name: str, padding: str) -> str:
         graph = self.graph
         table = graph.parameter(name + "position_embeddings.weight")
-        if model_type_of(self.model) == "roberta":  # padding has position pad_token_id, tokens count on from there
+        if family_of(self.model).positions_after_padding:  # padding has position pad_token_id, tokens count on
             ones = graph.node("Cast", graph.node("Not", padding), to=graph.type_of(np.int64))
             counted = graph.node("Mul", graph.node("CumSum", ones, graph.integers(1)), ones)
             places = graph.node("Add", counted, graph.integers(backbone(self.model).pad_token_id))  # [B, T]
@@ -149,13 +158,12 @@ class Writer:
         return graph.node("Slice", table, graph.integers([0]), length, graph.integers([0]))  # [T, H]
 
     def _types(self, name: str) -> str | None:
-        """Embeddings of token_type_ids [B, T, H], with ERNIE's constant row for the kind of task added to them."""
-        graph, weights, own = self.graph, self.graph.weights, backbone(self.model).embeddings
-        task = name + "task_type_embeddings.weight"
-        row = weights[task][own.task_id] if getattr(own, "use_task_id", False) else None  # [H]
+        """Embeddings of token_type_ids [B, T, H], with the row that all tokens share added to them."""
+        graph, weights, shared = self.graph, self.graph.weights, family_of(self.model).shared_row(self.model.config)
+        row = weights[f"{name}{shared[0]}.weight"][shared[1]] if shared else None  # [H]
         table = name + "token_type_embeddings.weight"
         if table not in weights:
-            return None if row is None else graph.add(task, row.astype(graph.dtype))
+            return None if row is None else graph.add(f"{name}{shared[0]}.weight", row.astype(graph.dtype))
         if row is not None:
             return graph.node("Gather", graph.add(table, (weights[table] + row).astype(graph.dtype)), INPUTS[1])
         return graph.node("Gather", graph.parameter(table), INPUTS[1])
@@ -208,7 +216,7 @@ class Writer:
         if form.weights == "float":
             product = graph.node("MatMul", x, graph.add(f"{name}.weight", weight))
             return graph.node("Add", product, graph.add(f"{name}.bias", bias))
-        columns, scales = quantize(weight, axis=0, per_channel=form.per_channel)
+        columns, scales = quantize(weight, axis=0, most=FACTOR_LIMIT, per_channel=form.per_channel)
         scales = np.broadcast_to(scales, (1, weight.shape[1]))[0]
         matrix, scale = graph.add(f"{name}.weight", columns), graph.add(f"{name}.scale", scales)
         vector = graph.add(f"{name}.bias", bias)
@@ -238,36 +246,25 @@ class Writer:
 
     def activated(self, linear: str, x: str, out: str) -> str:
         graph, act = self.graph, self.model.config.hidden_act
-        if act == "relu":
-            return graph.node("Relu", self.linear(x, *self.stored(linear)), out=out)
-        if self.form.fused:
+        if self.form.fused and act == "gelu":
             product = graph.node("MatMul", x, graph.parameter(f"{linear}.weight"))
             return graph.own("BiasGelu", product, graph.parameter(f"{linear}.bias"), out=out)
-        y = self.linear(x, *self.stored(linear))
-        bent = graph.node("Erf", graph.node("Div", y, graph.constant(2**0.5)))
-        doubled = graph.node("Mul", y, graph.node("Add", bent, graph.constant(1)))
-        return graph.node("Mul", doubled, graph.constant(0.5), out=out)
+        return graph.activation(act, self.linear(x, *self.stored(linear)), out=out)
 
     def head(self, first: str) -> None:
         """Logits from the first token's state [B, H]. Its layers stay in floating point: they are small."""
-        graph, family = self.graph, model_type_of(self.model)
-        if family == "roberta":
-            bent = graph.node("Tanh", self._gemm(first, "classifier.dense"))
-            graph.to_float32(self._gemm(bent, "classifier.out_proj"))
-            return
-        pooled = self._gemm(first, self.prefix + "pooler.dense")
-        if getattr(backbone(self.model).pooler, "pool_act", "tanh") == "tanh":
-            pooled = graph.node("Tanh", pooled)
-        if family == "tinybert":
-            pooled = graph.node("Relu", pooled)
-        graph.to_float32(self._gemm(pooled, "classifier"))
+        graph, head = self.graph, classifier_head(self.model)
+        x = self._gemm(first, head.dense)
+        for name in head.activations:
+            x = graph.activation(name, x)
+        graph.to_float32(self._gemm(x, head.output))
 
     def _gemm(self, x: str, name: str) -> str:
         return self.graph.node("Gemm", x, *(self.graph.parameter(f"{name}.{leaf}") for leaf in ("weight", "bias")))
 
 
-def quantize(array: np.ndarray, axis: int, per_channel: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """(int8 values, float32 scales) of a matrix, symmetric; `axis` is the one that shares a scale, and is kept."""
+def quantize(array: np.ndarray, axis: int, most: int = 127, per_channel: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """(int8 values up to +-`most`, float32 scales) of a matrix; `axis` is the one that shares a scale, and is kept."""
     largest = np.abs(array).max(axis=axis if per_channel else None, keepdims=True)
-    scales = np.where(largest > 0, largest / 127, 1).astype("float32")
-    return np.clip(np.rint(array / scales), -127, 127).astype("int8"), scales
+    scales = np.where(largest > 0, largest / most, 1).astype("float32")
+    return np.clip(np.rint(array / scales), -most, most).astype("int8"), scales

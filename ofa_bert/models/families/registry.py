@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ofa_bert.errors import UserError
+from ofa_bert.models.families.base import Family
+from ofa_bert.models.families.bert import BERT
+from ofa_bert.models.families.electra import ELECTRA
+from ofa_bert.models.families.ernie import ERNIE
+from ofa_bert.models.families.roberta import ROBERTA
+from ofa_bert.models.families.tinybert import TINYBERT
+from ofa_bert.system import interrupts
 
-# model_type -> (classification model, tokenizer), both names in paddlenlp.transformers.
-_FAMILIES = {
-    "bert": ("BertForSequenceClassification", "BertTokenizer"),
-    "ernie": ("ErnieForSequenceClassification", "ErnieTokenizer"),
-    "roberta": ("RobertaForSequenceClassification", "RobertaTokenizer"),
-    "tinybert": ("TinyBertForSequenceClassification", "TinyBertTokenizer"),
+FAMILIES = {
+    family.model_type: family
+    for family in (
+        BERT,
+        ERNIE,
+        ROBERTA,
+        TINYBERT,
+        ELECTRA,
+    )
 }
+MODEL_TYPES = tuple(FAMILIES)
 
 
-def model_class(model_type: str) -> Any:
-    return _from_paddlenlp(model_type, 0)
-
-
-def tokenizer_class(model_type: str) -> Any:
-    return _from_paddlenlp(model_type, 1)
-
-
-def _from_paddlenlp(model_type: str, which: int) -> Any:
-    if model_type not in _FAMILIES:
+def family_named(model_type: str) -> Family:
+    """The family of that name. UserError when there is none."""
+    if model_type not in FAMILIES:
         raise UserError(
             f"--model_type {model_type}: not supported; its encoder must be paddle.nn.TransformerEncoder,"
             f" as in {', '.join(MODEL_TYPES)}"
         )
+    return FAMILIES[model_type]
+
+
+def model_class(model_type: str) -> Any:
+    return _from_paddlenlp(family_named(model_type).classifier)
+
+
+def tokenizer_class(model_type: str, directory: Path | None = None) -> Any:
+    """The family's tokenizer, the one that the files in `directory` are for."""
+    family = family_named(model_type)
+    if directory is not None and directory.is_dir() and family.tokenizer_in:
+        return _from_paddlenlp(family.tokenizer_in(directory))
+    return _from_paddlenlp(family.tokenizer)
+
+
+def _from_paddlenlp(name: str) -> Any:
     # Imported here: PaddleNLP costs seconds, and a wrong model_type is refused before that.
     import paddlenlp.transformers
 
-    return getattr(paddlenlp.transformers, _FAMILIES[model_type][which])
-
-
-# Families whose encoder is paddle.nn.TransformerEncoder, whose layers the supernet slices.
-MODEL_TYPES = ("bert", "ernie", "roberta", "tinybert")
+    interrupts.check()  # the import takes SIGTERM's handler away
+    return getattr(paddlenlp.transformers, name)

@@ -13,7 +13,8 @@ from ofa_bert.bundle.exits import HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends import tensorrt
-from ofa_bert.runtime.backends.base import Engine, Settings
+from ofa_bert.runtime.backends.base import Capabilities, Engine, Ids, Logits, Provider, Settings
+from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exit_tensors import Array, OnDevice, Part
 
 _ORT_PROVIDERS = {
@@ -23,14 +24,15 @@ _ORT_PROVIDERS = {
 }
 
 
-def load_onnx_runtime(files: Sequence[Path], settings: Settings) -> Engine:
+def load(files: Sequence[Path], settings: Settings) -> Engine:
     """An ONNX model in ONNX Runtime, on the CPU, through CUDA or through TensorRT."""
     onnxruntime, session = _ort_session(files, settings)
 
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
-        return session.run([OUTPUT], dict(zip(INPUTS, (input_ids, token_type_ids))))[0]
+    def run(input_ids: Ids, token_type_ids: Ids) -> Logits:
+        logits: Logits = session.run([OUTPUT], dict(zip(INPUTS, (input_ids, token_type_ids))))[0]
+        return logits
 
-    def bind(input_ids: np.ndarray, token_type_ids: np.ndarray) -> Callable[[], object]:
+    def bind(input_ids: Ids, token_type_ids: Ids) -> Callable[[], object]:
         binding = session.io_binding()
         for name, value in zip(INPUTS, (input_ids, token_type_ids)):
             binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value, "cuda", 0))
@@ -64,7 +66,7 @@ def _ort_session(files: Sequence[Path], settings: Settings, among_many: bool = F
     return onnxruntime, session
 
 
-def onnx_runtime_part(files: Sequence[Path], settings: Settings) -> Part:
+def load_part(files: Sequence[Path], settings: Settings) -> Part:
     onnxruntime, session = _ort_session(files, settings, among_many=True)
     if settings.provider != "cpu":
         return bound_part(onnxruntime, session, "cuda")
@@ -97,9 +99,26 @@ def bound_part(onnxruntime: Any, session: Any, device: str) -> Part:
 def _ort_provider_options(files: Sequence[Path], settings: Settings) -> dict[str, str]:
     if settings.provider == "tensorrt":
         cache = tensorrt.cache_directory(files, settings.precision, settings.profile)
-        return tensorrt.onnx_runtime_options(settings.precision, settings.profile, cache)
+        return tensorrt_options(settings.precision, settings.profile, cache)
     # fp32 means 24 bits: TF32, ONNX Runtime's default on a GPU, keeps 11.
     return {"device_id": "0", "use_tf32": "0"} if settings.provider == "cuda" else {}
+
+
+def tensorrt_options(precision: str, profile: Profile, cache: Path) -> dict[str, str]:
+    """Options of ONNX Runtime's TensorRT provider, as text, which is what it takes."""
+    options = {
+        "device_id": "0",
+        "trt_max_workspace_size": str(tensorrt.WORKSPACE),
+        "trt_fp16_enable": str(precision != "fp32"),
+        "trt_int8_enable": str(precision == "int8-static"),
+        "trt_layer_norm_fp32_fallback": str(precision != "fp32"),  # variances overflow fp16
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(cache),
+    }
+    options.update({f"trt_profile_{name}_shapes": shapes for name, shapes in profile.by_input().items()})
+    return options
 
 
 def _require_ort_provider(onnxruntime: Any, provider: str) -> None:
@@ -120,3 +139,26 @@ def _lost_provider(provider: str) -> str:
         "provider cuda: ONNX Runtime cannot load CUDA or finds no GPU; see whether nvidia-smi lists one, and install"
         ' the CUDA and cuDNN that it wants: pip install "onnxruntime-gpu[cuda,cudnn]"'
     )
+
+
+_CPU_FILES = {
+    "fp32": ("fp32",),
+    "fp16": ("fp16",),
+    "int8": ("int8", "int8-static"),
+    "int8-static": ("int8-static",),
+}
+_TENSORRT_FILES = {"fp32": ("fp32",), "fp16": ("fp32",), "int8": ("int8-static",), "int8-static": ("int8-static",)}
+CAPABILITIES = Capabilities(
+    name="onnx_runtime",
+    package="onnxruntime",
+    cure='pip install "ofa_bert[runtime]"',
+    format="onnx",
+    providers={
+        "cpu": Provider(_CPU_FILES, parts=tuple(_CPU_FILES)),
+        # Fused graphs are of its own operators, which are fast on a GPU alone.
+        "cuda": Provider({"fp32": ("fp32",), "fp16": ("fp16",)}, ("fp32", "fp16"), fused=True, states_stay=True),
+        "tensorrt": Provider(_TENSORRT_FILES),  # there are no profiles for parts
+    },
+    load=load,
+    load_part=load_part,
+)

@@ -6,25 +6,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
-from ofa_bert.runtime.backends.base import NO_BF16, Engine, Settings
-from ofa_bert.runtime.exit_tensors import Part
+from ofa_bert.runtime.backends.base import NO_BF16, Capabilities, Engine, Ids, Logits, Provider, Settings
+from ofa_bert.runtime.exit_tensors import Array, Part
 
 
-def load_openvino(files: Sequence[Path], settings: Settings) -> Engine:
+def load(files: Sequence[Path], settings: Settings) -> Engine:
     """An ONNX model in OpenVINO, on the CPU."""
-    request = _openvino_model(files, settings).create_infer_request()
+    request = _compiled(files, settings).create_infer_request()
 
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
-        return request.infer(dict(zip(INPUTS, (input_ids, token_type_ids))))[OUTPUT]
+    def run(input_ids: Ids, token_type_ids: Ids) -> Logits:
+        logits: Logits = request.infer(dict(zip(INPUTS, (input_ids, token_type_ids))))[OUTPUT]
+        return logits
 
     return Engine(run, OUTPUT)
 
 
-def _openvino_model(files: Sequence[Path], settings: Settings) -> Any:
+def _compiled(files: Sequence[Path], settings: Settings) -> Any:
     import openvino
 
     core = openvino.Core()
@@ -40,13 +39,31 @@ def _openvino_model(files: Sequence[Path], settings: Settings) -> Any:
     return core.compile_model(str(files[0]), "CPU", config)
 
 
-def openvino_part(files: Sequence[Path], settings: Settings) -> Part:
-    compiled = _openvino_model(files, settings)
+def load_part(files: Sequence[Path], settings: Settings) -> Part:
+    compiled = _compiled(files, settings)
     names = [item.get_any_name() for item in compiled.inputs]
     request = compiled.create_infer_request()
 
-    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+    def run(*arrays: Array) -> list[Array]:
         found = request.infer(dict(zip(names, arrays)))
         return [found[item] for item in compiled.outputs]
 
     return run
+
+
+_FILES = {
+    "fp32": ("fp32",),
+    "fp16": ("fp16",),
+    "bf16": ("fp32",),
+    "int8": ("int8-static", "int8"),
+    "int8-static": ("int8-static",),
+}
+CAPABILITIES = Capabilities(
+    name="openvino",
+    package="openvino",
+    cure='pip install "ofa_bert[openvino]"',
+    format="onnx",
+    providers={"cpu": Provider(_FILES, parts=tuple(_FILES))},
+    load=load,
+    load_part=load_part,
+)

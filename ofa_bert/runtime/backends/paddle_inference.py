@@ -12,27 +12,29 @@ import numpy as np
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends import tensorrt
-from ofa_bert.runtime.backends.base import NO_BF16, Engine, Settings
-from ofa_bert.runtime.exit_tensors import Part
+from ofa_bert.runtime.backends.base import NO_BF16, Capabilities, Engine, Ids, Logits, Provider, Settings
+from ofa_bert.runtime.backends.tensorrt import Profile
+from ofa_bert.runtime.exit_tensors import Array, Part
 from ofa_bert.system import packages
 
+_SMALLEST_SUBGRAPH = 5  # operators; fewer are not worth leaving Paddle's own kernels for TensorRT
 GPU_MEMORY = 256  # MiB that Paddle's pool on a GPU starts with; it grows
 # oneDNN fusions of Paddle 2.6 and 3.3: of two activations in a row, TinyBERT's tanh and ReLU, they keep one, without a
 # message. Without them bf16 is as fast.
 _LOSES_ACTIVATIONS = ("fc_act_mkldnn_fuse_pass", "fc_activation_fuse_pass")
 
 
-def load_paddle_inference(files: Sequence[Path], settings: Settings) -> Engine:
+def load(files: Sequence[Path], settings: Settings) -> Engine:
     """A static model in Paddle Inference, on the CPU, on a GPU or through TensorRT."""
     return _paddle_engine(_paddle_predictor(files, settings))
 
 
-def paddle_inference_part(files: Sequence[Path], settings: Settings) -> Part:
+def load_part(files: Sequence[Path], settings: Settings) -> Part:
     predictor = _paddle_predictor(files, settings)
     inputs = [predictor.get_input_handle(name) for name in predictor.get_input_names()]
     outputs = [predictor.get_output_handle(name) for name in predictor.get_output_names()]
 
-    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+    def run(*arrays: Array) -> list[Array]:
         for handle, array in zip(inputs, arrays):
             handle.copy_from_cpu(np.ascontiguousarray(array))
         predictor.run()
@@ -48,7 +50,7 @@ def _paddle_predictor(files: Sequence[Path], settings: Settings) -> Any:
     if settings.provider != "cpu":
         _require_paddle_gpu(paddle)
     if settings.provider == "tensorrt":
-        tensorrt.require_paddle_tensorrt(inference)
+        _require_tensorrt(inference)
         config = _paddle_tensorrt(inference, files, settings)
     else:
         config = _paddle_config(inference, files, settings)
@@ -58,11 +60,12 @@ def _paddle_predictor(files: Sequence[Path], settings: Settings) -> Any:
 def _paddle_engine(predictor: Any) -> Engine:
     (output,) = predictor.get_output_names()
 
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
+    def run(input_ids: Ids, token_type_ids: Ids) -> Logits:
         for name, value in zip(INPUTS, (input_ids, token_type_ids)):
             predictor.get_input_handle(name).copy_from_cpu(value)
         predictor.run()
-        return predictor.get_output_handle(output).copy_to_cpu()
+        logits: Logits = predictor.get_output_handle(output).copy_to_cpu()
+        return logits
 
     return Engine(run, output)
 
@@ -112,16 +115,84 @@ def _require_bf16(cpuinfo: str = "/proc/cpuinfo") -> None:
 def _paddle_tensorrt(inference: Any, files: Sequence[Path], settings: Settings) -> Any:
     cache = tensorrt.cache_directory(files, settings.precision, settings.profile)
     if files[0].suffix == ".json":
-        converted = tensorrt.convert_for_paddle3(files[0], settings.precision, settings.profile, cache)
+        converted = _convert_for_paddle3(files[0], settings.precision, settings.profile, cache)
         return _paddle_config(inference, converted, settings)
-    if not tensorrt.shapes_file(cache).is_file():
+    if not _shapes_file(cache).is_file():
         collecting = _paddle_config(inference, files, settings)
-        collecting.collect_shape_range_info(str(tensorrt.shapes_file(cache)))
+        collecting.collect_shape_range_info(str(_shapes_file(cache)))
         # The file is written when the predictor goes.
         run = _paddle_engine(inference.create_predictor(collecting)).run
         for batch in settings.profile.batches():
             run(*batch)
         del run
     config = _paddle_config(inference, files, settings)
-    tensorrt.set_up_paddle(config, inference.PrecisionType, settings.precision, settings.profile, cache)
+    _set_up_tensorrt(config, inference.PrecisionType, settings.precision, settings.profile, cache)
     return config
+
+
+def _require_tensorrt(inference: Any) -> None:
+    """UserError unless this Paddle was built for TensorRT and finds its libraries."""
+    if not any(inference.get_trt_compile_version()):
+        raise UserError(
+            "provider tensorrt: this Paddle was built without TensorRT; install a GPU build of Paddle that has it"
+            " (Paddle's Docker images do), or take another back end"
+        )
+    if not any(inference.get_trt_runtime_version()):
+        raise UserError(f"provider tensorrt: {tensorrt.MISSING}")
+
+
+def _set_up_tensorrt(config: Any, precision_type: Any, precision: str, profile: Profile, cache: Path) -> None:
+    """Switch TensorRT on in a paddle.inference.Config on a GPU, with the shapes that a first run collected."""
+    modes = {"fp32": precision_type.Float32, "fp16": precision_type.Half, "int8-static": precision_type.Int8}
+    config.enable_tensorrt_engine(
+        workspace_size=tensorrt.WORKSPACE,
+        max_batch_size=profile.batch[2],
+        min_subgraph_size=_SMALLEST_SUBGRAPH,
+        precision_mode=modes[precision],
+        use_static=True,  # keeps the engine in the cache directory
+        use_calib_mode=False,
+    )
+    config.set_optim_cache_dir(str(cache))
+    config.enable_tuned_tensorrt_dynamic_shape(str(_shapes_file(cache)), True)
+
+
+def _shapes_file(cache: Path) -> Path:
+    return cache / "shapes.pbtxt"
+
+
+def _convert_for_paddle3(program: Path, precision: str, profile: Profile, cache: Path) -> list[Path]:
+    """[program, parameters] of a .json model with TensorRT engines inside, which Paddle 3 makes ahead of time."""
+    try:
+        # Only GPU builds of Paddle 3 have this module, and it needs NVIDIA's Python package.
+        from paddle import tensorrt as converter
+    except ImportError as error:
+        raise UserError(f"provider tensorrt: no converter in this Paddle ({error}); {tensorrt.MISSING}") from error
+    target = cache / "engine"
+    if not target.with_suffix(".json").is_file():
+        shapes = {f"{name}_input_shape": shape for name, shape in profile.shapes().items()}
+        shapes["optim_input_shape"] = shapes.pop("opt_input_shape")
+        inputs = [converter.Input(**shapes, input_data_type="int64", input_range=(0, 2), name=name) for name in INPUTS]
+        config = converter.TensorRTConfig(inputs=inputs)
+        modes = converter.PrecisionMode
+        config.precision_mode = {"fp32": modes.FP32, "fp16": modes.FP16, "int8-static": modes.INT8}[precision]
+        config.save_model_dir = str(target)
+        converter.convert(str(program.with_suffix("")), config)
+    return [target.with_suffix(".json"), target.with_suffix(".pdiparams")]
+
+
+_INT8 = {"int8": ("int8-static",), "int8-static": ("int8-static",)}
+CAPABILITIES = Capabilities(
+    name="paddle_inference",
+    package="paddle",
+    cure='pip install "ofa_bert[cpu]", or [gpu]',
+    format="paddle",
+    providers={
+        "cpu": Provider({"fp32": ("fp32",), "bf16": ("fp32",), **_INT8}, parts=("fp32", "bf16")),
+        # It makes half precision itself, when it loads the fp32 model.
+        "cuda": Provider({"fp32": ("fp32",), "fp16": ("fp32",)}, parts=("fp32", "fp16")),
+        "tensorrt": Provider({"fp32": ("fp32",), "fp16": ("fp32",), **_INT8}),  # there are no profiles for parts
+    },
+    load=load,
+    load_part=load_part,
+    spins=True,
+)

@@ -39,7 +39,7 @@ def answer(
     *early, last = depths(model, exits)
     ends = [end for place, end in enumerate(early) if ask is None or place in ask]
     ends = [last] if policy.never(len(ends)) else [*ends, last]
-    entry, certain = Entry(model), policy.criterion == "certainty"
+    entry, certain = Entry(model), policy.rule.needs_certainty
     stages = [_stage(part, certain) for part in segments(model, exits, ends)]
     with paddle.no_grad():
         for several in groups(eval_batches(encoded, batch_size, pad_id), pool):

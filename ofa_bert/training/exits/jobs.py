@@ -8,13 +8,14 @@ from typing import Literal
 
 from ofa_bert.data.source import TrainingData
 from ofa_bert.exits.layout import HEADS
-from ofa_bert.exits.policy import CRITERIA
+from ofa_bert.exits.criteria import registry
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import option
+from ofa_bert.options import option, unused
 from ofa_bert.training.settings import Device, LoopSettings, ModelSource, OptimizerSettings
 from ofa_bert.training.supernet.job import MULTIPLIER
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
+_GEEP = f"`criterion` {registry.default('geep').name}"
 SUPERNET = "trains a supernet; do that first without --exits: exits trained on its directory serve its sub-models"
 SUPERNET_OPTIONS = (
     "width_mult_list", "depth_mult_list", "lambda_logit", "lambda_rep", "layer_choice", "stages", "width_stage_share",
@@ -100,6 +101,10 @@ class ExitTrainingJob:
             found.append("`exit_layers` and `geep_exit_num` exclude each other")
         if self.exits == "deebert" and self.exit_learning_rate is not None:
             found.append("`exit_learning_rate`: with `exits` deebert nothing but heads trains; give `learning_rate`")
+        if self.exits not in ("joint", "alternate"):
+            found += unused(self, ("exit_weights",), "is about `exits` joint and alternate")
+        if self.exits != "deebert":
+            found += unused(self, ("exit_cache_mib",), "is about `exits` deebert")
         return found
 
     @property
@@ -153,20 +158,19 @@ class ExitChoiceJob:
         "of a supernet: share of layers of the sub-model", 1.0, above=0, most=1, example=MULTIPLIER
     )
     criterion: str | None = option(
-        "what decides that a sample leaves; default: normalised entropy for geep, entropy for other classifiers,"
-        " certainty for numbers",
+        f"what decides that a sample leaves; default: {registry.defaults_described()}",
         None,
-        choices=CRITERIA,
+        choices=registry.CRITERIA,
     )
     tolerance: float = option(
-        "patience on numbers: an answer is confirmed by one that differs by less", 0.1, above=0
+        "where confirmed numbers count: a number is confirmed by one that differs by less", 0.1, above=0
     )
     exit_threshold: float | None = option(
-        "use this threshold: entropy in nats (0 to ln of the classes), normalised and certainty 0 (nobody leaves early)"
-        " to 1 (all at the first exit), patience a number of exits; default: chosen by the targets",
+        f"use this threshold ({registry.thresholds_described()}; at 0 nobody leaves early); default: chosen by the"
+        " targets",
         None,
     )
-    geep_threshold: float | None = option("short for `criterion` normalised `exit_threshold` X", None)
+    geep_threshold: float | None = option(f"short for {_GEEP} `exit_threshold` X", None)
     target_drop: float | None = option(
         "choose the fastest threshold that loses at most so much of the score on the held-out part, 0.01 is one point;"
         " default without other targets: 0.01",
@@ -191,7 +195,7 @@ class ExitChoiceJob:
     def problems(self) -> list[str]:
         found = []
         if self.geep_threshold is not None and (self.exit_threshold is not None or self.criterion is not None):
-            found.append("`geep_threshold` is `criterion` normalised `exit_threshold`; give one or the other")
+            found.append(f"`geep_threshold` is {_GEEP} `exit_threshold`; give one or the other")
         targets = self.target_drop is not None or self.target_speedup is not None
         if self.wanted_threshold is not None and targets:
             found.append("a threshold and `target_drop` or `target_speedup` exclude each other")

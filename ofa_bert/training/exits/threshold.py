@@ -14,13 +14,15 @@ from paddle import nn
 
 from ofa_bert.data.batches import Encoded, encode, split_holdout
 from ofa_bert.errors import UserError
+from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import EXITS, default_criterion
 from ofa_bert.exits.loop import Answers
 from ofa_bert.exits.outputs import Outputs
-from ofa_bert.exits.policy import FOR_REGRESSION, Policy, check_threshold
+from ofa_bert.exits.policy import Policy, check_threshold
 from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.exits.sweep import choose, plot, policies, row, run_length, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import best_of, load_model
@@ -44,7 +46,7 @@ logger = logging.getLogger(__name__)
 _FEWEST_TIMED = 32
 
 
-class Way(NamedTuple):
+class ExitRoute(NamedTuple):
     """How samples are answered: by a policy at the exits `ask`, or with a table at the exits that it predicts."""
 
     policy: Policy
@@ -75,14 +77,14 @@ class Subject:
         sub_model = whole(self.model)
         return collect(Frozen(self.model, encoded, {label: sub_model}, self.pad_id), self.exits, sub_model, label)
 
-    def run(self, encoded: Encoded, way: Way, batch_size: int) -> Answers:
+    def run(self, encoded: Encoded, way: ExitRoute, batch_size: int) -> Answers:
         if way.table is not None:
             places = way.table.predict(encoded.input_ids)
             return answer_at(self.model, self.exits, places, encoded, batch_size, self.pad_id)
         pool = self.timing.pool
         return answer(self.model, self.exits, way.policy, encoded, batch_size, self.pad_id, pool, way.ask)
 
-    def milliseconds(self, encoded: Encoded, ways: Mapping[str, Way]) -> dict[str, dict[str, float]]:
+    def milliseconds(self, encoded: Encoded, ways: Mapping[str, ExitRoute]) -> dict[str, dict[str, float]]:
         """Name -> batch size -> ms per sample: the fastest of several runs over the same samples, made in turn."""
         found: dict[str, dict[str, float]] = {name: {} for name in ways}
         for size in self.timing.batch_sizes:
@@ -94,6 +96,7 @@ class Subject:
         return found
 
 
+@lock.writer("output_dir", beside=True)
 def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> dict[str, Any]:
     """Sweep, choose, report; returns what exits.json says."""
     where = best_of(job.model_name_or_path)
@@ -174,13 +177,13 @@ def _subject(
 
 
 def _criterion(job: ExitChoiceJob, record: ModelRecord, task: Task) -> str:
-    chosen = "normalised" if job.geep_threshold is not None else job.criterion
+    chosen = job.criterion if job.geep_threshold is None else registry.default("geep").name
     if chosen is None:
         chosen = default_criterion(record.exits.training, task.num_labels)
-    if task.is_regression and chosen not in FOR_REGRESSION:
+    if task.is_regression and chosen not in registry.FOR_NUMBERS:
         raise UserError(
             f"`criterion` {chosen}: {task.name} predicts a number, which has no probabilities; use"
-            f" {' or '.join(FOR_REGRESSION)}"
+            f" {' or '.join(registry.FOR_NUMBERS)}"
         )
     return chosen
 
@@ -193,16 +196,15 @@ def _wanted(job: ExitChoiceJob, criterion: str, task: Task, exits: int) -> list[
     note = check_threshold(criterion, threshold, task.num_labels, exits)
     if note:
         logger.warning("%s", note)
-    never = Policy(criterion, float(exits) if criterion == "patience" else 0.0, job.tolerance)
-    return [never, Policy(criterion, threshold, job.tolerance)]
+    return [Policy.never_leaves(exits, criterion, job.tolerance), Policy(criterion, threshold, job.tolerance)]
 
 
-def _ways(job: ExitChoiceJob, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[Way]]:
+def _ways(job: ExitChoiceJob, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[ExitRoute]]:
     """Mode -> a way for each policy, that without early exits first.
 
     A table is learned from the exits that training samples take; its cuts are set on the held-out part.
     """
-    by_threshold = [Way(policy, worth_asking(policy, held_out)) for policy in tried]
+    by_threshold = [ExitRoute(policy, worth_asking(policy, held_out)) for policy in tried]
     if not job.table_samples:
         return {"threshold": by_threshold}
     outputs = subject.outputs(subject.train, "train")
@@ -215,7 +217,7 @@ def _ways(job: ExitChoiceJob, tried: list[Policy], held_out: Outputs, subject: S
     return {"threshold": by_threshold, "predicted": predicted}
 
 
-def _sweep(ways: Mapping[str, list[Way]], held_out: Outputs, subject: Subject) -> dict[str, list[dict[str, Any]]]:
+def _sweep(ways: Mapping[str, list[ExitRoute]], held_out: Outputs, subject: Subject) -> dict[str, list[dict[str, Any]]]:
     """Mode -> a row for each way, on the held-out part: scores, layers and measured time."""
     named = {f"{mode} {i}": way for mode, each in ways.items() for i, way in enumerate(each)}
     times = subject.milliseconds(subject.held_out, named)
@@ -245,12 +247,12 @@ def _choose(job: ExitChoiceJob, rows: list[dict[str, Any]]) -> int:
     return choose(rows, drop, job.target_speedup)
 
 
-def _report(subject: Subject, way: Way) -> dict[str, Any]:
+def _report(subject: Subject, way: ExitRoute) -> dict[str, Any]:
     """Dev, really run at the last of the batch sizes: with early exits and without."""
     size = subject.timing.batch_sizes[-1]
     labels = {name: encoded.labels for name, encoded in subject.dev.items()}
     possible = depths(subject.model, subject.exits)
-    ways = {"full": Way(Policy("entropy", 0.0), ()), "exits": way}
+    ways = {"full": ExitRoute(Policy.never_leaves(len(possible) - 1), ()), "exits": way}
     report = {}
     for name, each in ways.items():
         answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}
@@ -264,7 +266,7 @@ def _report(subject: Subject, way: Way) -> dict[str, Any]:
     return report
 
 
-def _prediction_errors(subject: Subject, way: Way, table: TokenTable) -> dict[str, Any]:
+def _prediction_errors(subject: Subject, way: ExitRoute, table: TokenTable) -> dict[str, Any]:
     """How far predicted and needed exits lie apart on the first dev split, in layers; also with the mean as a guess."""
     encoded = next(iter(subject.dev.values()))
     outputs = subject.outputs(encoded, "dev")

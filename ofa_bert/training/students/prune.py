@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bert.data.token_ids import DIRECTORY
+from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.directories import save_model
 from ofa_bert.options import to_json
@@ -34,6 +35,7 @@ def settings(job: PruneJob) -> dict[str, Any]:
     return {**to_json(job), "weights": fingerprint(job.model_name_or_path, job.model_type)}
 
 
+@lock.writer("output_dir")
 def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) -> dict[str, Any]:
     """Write best/, the pruned model, not trained again. Returns what results.json says."""
     output, started = Path(job.output_dir), time.monotonic()

@@ -14,6 +14,7 @@ from paddle import nn
 from ofa_bert.data.batches import eval_batches
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.encoder import encoder_layers
+from ofa_bert.models.operators import backward
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.losses.task import task_loss
@@ -52,7 +53,7 @@ def measure(model: nn.Layer, batches: Iterable, regression: bool) -> Importance:
     heads, neurons, count = None, None, 0
     for batch in batches:
         logits = model(batch.input_ids, token_type_ids=batch.token_type_ids)
-        task_loss(logits, batch.labels, regression).backward()
+        backward(task_loss(logits, batch.labels, regression))
         batch_heads, batch_neurons = _batch_scores(model)
         model.clear_gradients()
         heads = batch_heads if heads is None else heads + batch_heads

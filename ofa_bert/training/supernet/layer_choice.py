@@ -42,11 +42,11 @@ def layers_by_importance(
     trials = sum(range(smallest + 1, len(kept) + 1))
     with tqdm(total=trials, desc="choose layers", unit="trial", disable=not distributed.is_main()) as bar:
         while len(kept) > smallest:
-            hurts = {}
+            loss_increases = {}
             for layer in kept:
                 rest = tuple(other for other in kept if other != layer)
-                hurts[rest] = distance(full, outputs(rest), regression)
+                loss_increases[rest] = distance(full, outputs(rest), regression)
                 bar.update()
-            kept = min(hurts, key=lambda rest: (hurts[rest], rest))
+            kept = min(loss_increases, key=lambda rest: (loss_increases[rest], rest))
             by_count[len(kept)] = kept
     return tuple(by_count[count] for count in wanted)

@@ -1,11 +1,10 @@
-"""The benchmark's peers: models of a bundle's shape, random weights, as other software would run them.
+"""Hugging Face's model in ONNX Runtime, as their own tools bring it there.
 
 hugging_face: PyTorch's BertForSequenceClassification, exported by torch.onnx and fused by ONNX Runtime's own
 transformer optimiser; int8 is ONNX Runtime's dynamic quantization, per channel. It reads a mask beside the two inputs.
 hugging_face_tuned: the same but for the fusion of Add and LayerNormalization, whose CPU operator is slow.
-paddle_dynamic: PaddleNLP's model, called as in training, without export.
 
-    python -m ofa_bert.bench.peers < request.json    what `export_hugging_face` starts
+    python -m ofa_bert.bench.peers.hugging_face < request.json    what `write` starts
 """
 
 from __future__ import annotations
@@ -13,59 +12,38 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from ofa_bert.bench.peers.base import Job, Opening, Peer, Written
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.runtime.backends.base import Ids, Logits
 from ofa_bert.runtime.opening import Backend
-from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
-from ofa_bert.system import child_process, packages
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.system import child_process
 
 NEEDED = ("torch", "transformers", "onnx", "onnxruntime")
-PRECISIONS = ("fp32", "fp16", "int8")  # of hugging_face
+PLAIN, TUNED = "hugging_face", "hugging_face_tuned"
 OPSET = 17
+_OPTIMIZER = "bert"  # ONNX Runtime's word for an encoder of this kind
 MASKED_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
-def described(manifest: Mapping[str, Any], name: str) -> tuple[ModelShape, SubModelConfig]:
-    """The full model's shape and what the bundle keeps of it; UserError for a family that has no peer."""
-    if manifest.get("model_type") != "bert":
-        raise UserError(f"{name}: is of the family {manifest.get('model_type')}; there are peers for bert only")
-    if not manifest.get("shape"):
-        raise UserError(f"{name}: its manifest does not say the model's shape; export it again with export_model.py")
-    shape = ModelShape.from_json(manifest["shape"])
-    kept = manifest.get("sub_model")
-    return shape, SubModelConfig.from_json(kept) if kept else uniform(shape, 1.0)
-
-
-@dataclass(frozen=True)
-class Job:
-    """A model of hugging_face to export, as <prefix>.<precision>.onnx."""
-
-    shape: ModelShape
-    sub_model: SubModelConfig
-    prefix: str
-    precisions: tuple[str, ...]
-    gpu: bool = False
-    tuned: bool = False
-
-
-def export_hugging_face(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Write the models. Returns {"files": {precision: path}, "fused": {operator: count}} for each job.
+def write(jobs: Sequence[Job]) -> list[Written]:
+    """Write the models of both peers.
 
     In a process of its own: PyTorch and Paddle do not go well together in one.
     """
     missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
     if missing:
         raise UserError(f"peer hugging_face: needs {', '.join(missing)}: pip install {' '.join(missing)}")
-    answer = child_process.ask("ofa_bert.bench.peers", {"jobs": [asdict(job) for job in jobs]})
+    answer = child_process.ask("ofa_bert.bench.peers.hugging_face", {"jobs": [asdict(job) for job in jobs]})
     if "error" in answer:
         raise RunError(f"peer hugging_face: its export failed: {answer['error']}")
-    return answer["exported"]
+    return [Written(**written) for written in answer["exported"]]
 
 
 def _export_all(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,10 +68,10 @@ def _export(request: Mapping[str, Any]) -> dict[str, Any]:
 
     def optimized() -> Any:
         # 0 heads: it reads them off the graph, where a narrower layer has fewer.
-        options = FusionOptions("bert")
-        if request["tuned"]:
+        options = FusionOptions(_OPTIMIZER)
+        if request["peer"] == TUNED:
             options.enable_skip_layer_norm = options.enable_bias_skip_layer_norm = False
-        return optimize_model(plain, "bert", 0, 0, optimization_options=options, use_gpu=request["gpu"])
+        return optimize_model(plain, _OPTIMIZER, 0, 0, optimization_options=options, use_gpu=request["gpu"])
 
     files = {precision: f"{prefix}.{precision}.onnx" for precision in ("fp32", *request["precisions"])}
     fused = optimized()
@@ -146,26 +124,34 @@ def hugging_face_model(shape: ModelShape, sub_model: SubModelConfig) -> Any:
     return Logits()
 
 
-def open_hugging_face(path: Path, precision: str, device: str, threads: int, tuned: bool = False) -> Backend:
-    """The exported peer in ONNX Runtime."""
+def open_plain(how: Opening) -> Backend:
+    return _opened(PLAIN, how, [])
+
+
+def open_tuned(how: Opening) -> Backend:
+    return _opened(TUNED, how, ["SkipLayerNormFusion"])
+
+
+def _opened(name: str, how: Opening, left_out: list[str]) -> Backend:
+    """The exported peer in ONNX Runtime, without its fusions of these names."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = how.threads
     options.log_severity_level = 3
     cuda = ("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})
-    providers = [cuda] if device == "gpu" else ["CPUExecutionProvider"]
-    if device == "gpu" and cuda[0] not in onnxruntime.get_available_providers():
+    providers = [cuda] if how.device == "gpu" else ["CPUExecutionProvider"]
+    if how.device == "gpu" and cuda[0] not in onnxruntime.get_available_providers():
         raise UserError("peer hugging_face: the installed ONNX Runtime has no CUDA; pip install onnxruntime-gpu")
-    left_out = ["SkipLayerNormFusion"] if tuned else []
-    session = onnxruntime.InferenceSession(str(path), options, providers=providers, disabled_optimizers=left_out)
+    session = onnxruntime.InferenceSession(str(how.file), options, providers=providers, disabled_optimizers=left_out)
 
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
+    def run(input_ids: Ids, token_type_ids: Ids) -> Logits:
         feeds = dict(zip(MASKED_INPUTS, (input_ids, np.ones_like(input_ids), token_type_ids)))
-        return session.run(["logits"], feeds)[0]
+        logits: Logits = session.run(["logits"], feeds)[0]
+        return logits
 
-    def bind(input_ids: np.ndarray, token_type_ids: np.ndarray) -> Any:
-        if device == "cpu":
+    def bind(input_ids: Ids, token_type_ids: Ids) -> Callable[[], object]:
+        if how.device == "cpu":
             return lambda: run(input_ids, token_type_ids)
         binding = session.io_binding()
         for name, value in zip(MASKED_INPUTS, (input_ids, np.ones_like(input_ids), token_type_ids)):
@@ -173,39 +159,15 @@ def open_hugging_face(path: Path, precision: str, device: str, threads: int, tun
         binding.bind_output("logits", "cuda", 0)
         return lambda: session.run_with_iobinding(binding)
 
-    provider = "cuda" if device == "gpu" else "cpu"
-    name = "hugging_face_tuned" if tuned else "hugging_face"
-    return Backend(run, "logits", device, name, precision, provider, bind)
+    provider = "cuda" if how.device == "gpu" else "cpu"
+    return Backend(run, "logits", how.device, name, how.precision, provider, bind)
 
 
-def open_paddle_dynamic(manifest: Mapping[str, Any], device: str, threads: int) -> Backend:
-    """PaddleNLP's model of the bundle's shape, in evaluation mode."""
-    shape, sub_model = described(manifest, "this bundle")
-    paddle = packages.require("paddle")
-    from paddlenlp.transformers import BertConfig
-
-    from ofa_bert.models.encoder import resize
-    from ofa_bert.models.families.registry import model_class
-
-    config = BertConfig(
-        vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, num_hidden_layers=sub_model.depth,
-        num_attention_heads=shape.num_heads, intermediate_size=shape.ffn_size, num_labels=shape.num_labels,
-        max_position_embeddings=shape.max_positions, type_vocab_size=shape.type_vocab_size,
-    )  # fmt: skip
-    model = model_class("bert")(config)
-    resize(model, sub_model.heads, sub_model.ffn)
-    model.eval()
-
-    def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
-        if device == "cpu":
-            paddle.base.core.set_num_threads(threads)  # one number for the whole process; others may have set it
-        with paddle.no_grad():
-            return model(paddle.to_tensor(input_ids), paddle.to_tensor(token_type_ids)).numpy()
-
-    def bind(input_ids: np.ndarray, token_type_ids: np.ndarray) -> Any:
-        return lambda: run(input_ids, token_type_ids)
-
-    return Backend(run, "logits", device, "paddle_dynamic", "fp32", "cuda" if device == "gpu" else "cpu", bind)
+_PRECISIONS = ("fp32", "fp16", "int8")
+PEERS = (
+    Peer(PLAIN, "its PyTorch model exported and optimised by ONNX Runtime's own tool", _PRECISIONS, open_plain, write),
+    Peer(TUNED, "without the one fusion of it that slows CPUs down", _PRECISIONS, open_tuned, write),
+)
 
 
 if __name__ == "__main__":

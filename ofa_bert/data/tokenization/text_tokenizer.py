@@ -1,0 +1,247 @@
+"""Texts to token ids, in training and in deployment by the same tokenizer.json and the same function."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ofa_bert.data.tokenization.families import PADDLENLP
+from ofa_bert.data.tokenization.tokenizer_json import WORDPIECE, build
+from ofa_bert.errors import UserError, first_line
+from ofa_bert.reporting import shown
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+FILE = "tokenizer.json"
+ADDITIONAL = "additional_special_tokens"
+
+Text = str | tuple[str, str]
+
+
+class TextTokenizer:
+    """A checked tokenizer.json, what its special tokens are for, and the settings that PaddleNLP wants beside it.
+
+    `roles` are PaddleNLP's names (pad_token, cls_token, ...) of tokens. Has what this project uses of a PaddleNLP
+    tokenizer, under its names. Ids have no upper bound here but the vocabulary's: whoever loads a model compares.
+    ValueError when the library refuses.
+
+        tokenizer = read_tokenizer(Path("best"), "bert")
+        input_ids, token_type_ids = tokenizer.encode(["a text", "another"], limit=128)
+    """
+
+    def __init__(self, family: str, state: dict[str, Any], roles: Mapping[str, str], settings: Mapping[str, Any]):
+        self.family, self.roles, self.settings = family, dict(roles), dict(settings)
+        self.state = {**state, "post_processor": template(state, roles)}
+        self.fast: Tokenizer = build(self.state)
+        self._ids: dict[str, int] = self.fast.get_vocab(with_added_tokens=True)
+        self._size = max(self._ids.values()) + 1
+
+    @property
+    def is_wordpiece(self) -> bool:
+        return self.state["model"]["type"] == WORDPIECE
+
+    @property
+    def pad_token_id(self) -> int:
+        return self._ids[self.roles["pad_token"]]
+
+    @property
+    def mask_token_id(self) -> int:
+        return self._ids[self.roles["mask_token"]]
+
+    @property
+    def added_tokens(self) -> list[str]:
+        """Everything that is found in a text before it is cut into words."""
+        return [token["content"] for token in self.state["added_tokens"]]
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        special = [token["content"] for token in self.state["added_tokens"] if token["special"]]
+        return list(dict.fromkeys([*self.roles.values(), *special]))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        return [self._ids[token] for token in self.all_special_tokens]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what decides the ids."""
+        return hashlib.sha256(json.dumps(self.state, sort_keys=True).encode()).hexdigest()
+
+    def get_vocab(self) -> dict[str, int]:
+        """Every token and its number, added ones too."""
+        return dict(self._ids)
+
+    def __len__(self) -> int:
+        """How many rows a model needs: the largest number and one."""
+        return self._size
+
+    def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
+        """Tokens; the unknown one for a number without a token."""
+        tokens = {number: token for token, number in self._ids.items()}
+        return [tokens.get(int(number), self.roles["unk_token"]) for number in ids]
+
+    def encode(self, texts: Sequence[Text], limit: int | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """(input_ids, token_type_ids), each a list of [T_i] int64, of texts or of pairs."""
+        return encode_texts(self.fast, texts, limit)
+
+    def __call__(
+        self, text: str | Sequence[str], text_pair: str | Sequence[str] | None = None, max_length: int | None = None,
+        **asked: bool | str,
+    ) -> dict[str, list]:  # fmt: skip
+        """input_ids and token_type_ids of one text or of several, as lists: called as a PaddleNLP tokenizer is."""
+        if asked.get("padding"):
+            raise TypeError("texts are not padded here; data.batches does it")
+        one = isinstance(text, str)
+        firsts, seconds = ([text], [text_pair]) if one else (text, text_pair)
+        texts = firsts if text_pair is None else list(zip(firsts, seconds))
+        ids, types = ([row.tolist() for row in rows] for rows in self.encode(texts, max_length))
+        return {"input_ids": ids[0] if one else ids, "token_type_ids": types[0] if one else types}
+
+    def trimmed(self, kept: Sequence[str]) -> TextTokenizer:
+        """The same over fewer tokens, numbered in the order of `kept`, which must hold every added and special one."""
+        numbers = {token: number for number, token in enumerate(kept)}
+        model, added = self.state["model"], self.state["added_tokens"]
+        smaller = {token: number for token, number in numbers.items() if token in model["vocab"]}
+        state = {
+            **self.state,
+            "model": {**model, "vocab": smaller},
+            "added_tokens": [{**token, "id": numbers[token["content"]]} for token in added],
+        }
+        return TextTokenizer(self.family, state, self.roles, self.settings)
+
+    def save_pretrained(self, directory: str | Path) -> None:
+        """tokenizer.json, and beside it the files that PaddleNLP's from_pretrained reads."""
+        directory, model = Path(directory), self.state["model"]
+        directory.mkdir(parents=True, exist_ok=True)
+        # Not by the library's own save, whose errors do not say that the disk is full.
+        (directory / FILE).write_text(self.fast.to_str(pretty=True), encoding="utf-8")
+        if self.is_wordpiece:
+            _write_lines(directory / "vocab.txt", _lines(model["vocab"]))
+        else:
+            _write_json(directory / "vocab.json", model["vocab"])
+            pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
+            _write_lines(directory / "merges.txt", ["#version: 0.2", *pairs])
+        special = self._special_tokens_map()
+        _write_json(directory / "special_tokens_map.json", special)
+        plain = {role: token for role, token in self.roles.items()}
+        about = {"tokenizer_class": PADDLENLP[self.family, model["type"]]}
+        _write_json(directory / "tokenizer_config.json", {**self.settings, **plain, **about})
+        added = self.state["added_tokens"]
+        beyond = {token["content"]: token["id"] for token in added if token["content"] not in model["vocab"]}
+        if beyond:
+            _write_json(directory / "added_tokens.json", beyond)
+
+    def _special_tokens_map(self) -> dict[str, Any]:
+        known = {token["content"]: token for token in self.state["added_tokens"]}
+
+        def entry(content: str) -> str | dict[str, Any]:
+            # A plain string eats the blanks around it in PaddleNLP, which only byte pairs would notice.
+            token = known.get(content)
+            if self.is_wordpiece or token is None:
+                return content
+            return {key: token[key] for key in ("content", "single_word", "lstrip", "rstrip", "normalized")}
+
+        others = [token for token in self.all_special_tokens if token not in self.roles.values()]
+        roles = {role: entry(token) for role, token in self.roles.items()}
+        return {**roles, ADDITIONAL: [entry(token) for token in others]} if others else roles
+
+
+def template(state: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+    """The post-processor: [CLS] A [SEP] B [SEP] with types 0 and 1; RoBERTa's byte pairs: two marks between, type 0."""
+    wordpiece = state["model"]["type"] == WORDPIECE
+    numbers = {token["content"]: token["id"] for token in state["added_tokens"]} | state["model"]["vocab"]
+    start, end = roles["cls_token"], roles["sep_token"]
+
+    def mark(token: str, kind: int = 0) -> dict[str, Any]:
+        return {"SpecialToken": {"id": token, "type_id": kind}}
+
+    single = [mark(start), {"Sequence": {"id": "A", "type_id": 0}}, mark(end)]
+    second = int(wordpiece)
+    more = [{"Sequence": {"id": "B", "type_id": second}}, mark(end, second)]
+    marks = {token: {"id": token, "ids": [numbers[token]], "tokens": [token]} for token in (start, end)}
+    return {
+        "type": "TemplateProcessing",
+        "single": single,
+        "pair": [*single, *([] if wordpiece else [mark(end)]), *more],
+        "special_tokens": marks,
+    }
+
+
+def encode_texts(
+    fast: Tokenizer, texts: Sequence[Text], limit: int | None
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """(input_ids, token_type_ids), each a list of [T_i] int64 with T_i <= limit; of a pair the longer text gives first.
+
+    UserError for a text that is no Unicode (half of a surrogate pair).
+    """
+    input_ids, token_type_ids = [], []
+    for encoding, text in zip(_run(fast, texts), texts):
+        if limit is not None and len(encoding) > limit:
+            encoding = _cut(fast, text, limit)
+        input_ids.append(np.asarray(encoding.ids, dtype=np.int64))
+        token_type_ids.append(np.asarray(encoding.type_ids, dtype=np.int64))
+    return input_ids, token_type_ids
+
+
+def _run(fast: Tokenizer, texts: Sequence[Text], **options: bool) -> list[Encoding]:
+    try:
+        return fast.encode_batch_fast(list(texts), **options)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic inside the library is no Exception
+        for text in texts:
+            for part in (text,) if isinstance(text, str) else text:
+                _check_unicode(part)
+        raise UserError(f"the tokenizer fails: {first_line(error)}; take another tokenizer.json") from error
+
+
+def _check_unicode(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"the text {shown(text)} holds half of a surrogate pair, no character") from error
+
+
+def _cut(fast: Tokenizer, text: Text, limit: int) -> Encoding:
+    """The encoding of a text that is too long."""
+    pair = isinstance(text, tuple)
+    parts = _run(fast, list(text) if pair else [text], add_special_tokens=False)
+    room = max(0, limit - fast.num_special_tokens_to_add(pair))
+    kept = longest_first(len(parts[0]), len(parts[1]), room) if pair else (room,)
+    for part, length in zip(parts, kept):
+        part.truncate(length)
+    return fast.post_process(*parts)
+
+
+def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
+    """How much stays of two texts that together have more than `room` tokens, when the longer one gives first.
+
+    As PaddleNLP does it; the library's own way leaves an odd token to the text that was longer, not to the first.
+    """
+    if first <= room // 2:
+        return first, room - first
+    if second <= room // 2:
+        return room - second, second
+    return room - room // 2, room // 2
+
+
+def _lines(vocabulary: Mapping[str, int]) -> list[str]:
+    """vocab.txt: a token stands in the line of its number. A line without one repeats the last, which counts later."""
+    tokens = {number: token for token, number in vocabulary.items()}
+    last = tokens[max(tokens)]
+    return [tokens.get(number, last) for number in range(max(tokens) + 1)]
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="")
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

@@ -1,0 +1,181 @@
+"""tokenizer.json for the package `tokenizers`: somebody else's file until it was checked.
+
+What it may hold is what encoders of this project need. A regular expression of its own may run without end, so the only
+one that passes is the one written here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_bert.errors import UserError, first_line
+from ofa_bert.reporting import shown
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+WORDPIECE, BYTE_PAIRS = "WordPiece", "BPE"
+CONTINUES = "##"  # how WordPiece marks a piece that goes on with a word
+
+# PaddleNLP cuts at symbols beside punctuation, and at a few more characters.
+_SYMBOLS = r"[\p{S}\x{AD}\x{B2}\x{BA}\x{3007}\x{B5}\x{D8}\x{14B}\x{1B1}]"
+SPLIT_SYMBOLS = {"type": "Split", "pattern": {"Regex": _SYMBOLS}, "behavior": "Isolated", "invert": False}
+
+_NORMALIZERS = {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "StripAccents", "Strip", "Sequence"}
+_PRE_TOKENIZERS = {
+    "BertPreTokenizer", "ByteLevel", "Digits", "Punctuation", "Sequence", "Whitespace", "WhitespaceSplit",
+}  # fmt: skip
+_NESTED = 4  # sequences in sequences
+_LARGEST_ID = 10_000_000
+_LONGEST_WORD = 1000  # WordPiece takes time with the square of a word's length
+_MOST_BYTES = 256 << 20
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def read_state(path: Path) -> dict[str, Any]:
+    """The content of a tokenizer.json, checked; ValueError says what cannot be used."""
+    state = parse(path)
+    if not isinstance(state, dict):
+        raise ValueError(f"must hold a JSON object, not {type(state).__name__}")
+    model = state.get("model")
+    if not isinstance(model, dict):
+        raise ValueError("it has no model")
+    # Files of 2020 and before do not name it.
+    kind = model.setdefault("type", BYTE_PAIRS if "merges" in model else WORDPIECE)
+    if kind not in (WORDPIECE, BYTE_PAIRS):
+        raise ValueError(f"its model is {shown(kind)}, supported are {WORDPIECE} and {BYTE_PAIRS}")
+    _check_vocabulary(model.get("vocab"))
+    (_check_wordpiece if kind == WORDPIECE else _check_byte_pairs)(model)
+    _check_part("normalizer", state.get("normalizer"), _NORMALIZERS, "normalizers")
+    _check_part("pre_tokenizer", state.get("pre_tokenizer"), _PRE_TOKENIZERS, "pretokenizers")
+    _check_added(state.setdefault("added_tokens", []))
+    # Lengths and padding are this project's own business, and nothing is ever decoded.
+    return {**state, "truncation": None, "padding": None, "decoder": None}
+
+
+def parse(path: Path) -> Any:
+    """JSON of a file; ValueError when it is none, too deep or too large."""
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"{path.name} is larger than {_MOST_BYTES >> 20} MiB")
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path.name} cannot be read: {error.strerror or error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path.name} is nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path.name} is not UTF-8 text ({error.reason})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path.name} is not a JSON file ({error})") from error
+
+
+def build(state: Mapping[str, Any]) -> Tokenizer:
+    """The library's tokenizer; ValueError with its reason, or for a token that would get another number."""
+    tokenizers = library()
+    try:
+        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(state))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic inside the library is no Exception
+        raise ValueError(first_line(error)) from error
+    for token in state["added_tokens"]:
+        content, found = token["content"], tokenizer.token_to_id(token["content"])
+        if found != token["id"]:
+            raise ValueError(
+                f"the added token {shown(content)} has number {token['id']} where only {found} is free;"
+                " number added tokens from the end of the vocabulary on, without gaps"
+            )
+        normalizer = tokenizer.normalizer if token["normalized"] else None
+        if normalizer is not None and not normalizer.normalize_str(content).strip():
+            raise ValueError(f"nothing is left of the added token {shown(content)} when it is normalized")
+    return tokenizer
+
+
+def load(path: Path) -> Tokenizer:
+    """The tokenizer of a bundle. UserError, in one line, for a file that is none or could hang."""
+    try:
+        return build(read_state(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not a tokenizer: {error}; copy or export the bundle again") from error
+
+
+def library() -> Any:
+    """The package tokenizers; UserError that says how to get it."""
+    # Not at the top: most commands never cut a text, and not every install has it.
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise UserError(f'the package tokenizers does not load ({error}): pip install "ofa_bert[runtime]"') from error
+    return tokenizers
+
+
+def _check_vocabulary(vocabulary: object) -> None:
+    if not isinstance(vocabulary, dict) or not vocabulary:
+        raise ValueError("its vocabulary is no object of tokens and their numbers")
+    for token, number in vocabulary.items():
+        if type(number) is not int or not 0 <= number <= _LARGEST_ID:
+            raise ValueError(f"its token {shown(token)} has the number {shown(number)}")
+    if len(set(vocabulary.values())) < len(vocabulary):
+        raise ValueError("two tokens of its vocabulary share a number")
+
+
+def _check_wordpiece(model: Mapping[str, Any]) -> None:
+    unknown, prefix = model.get("unk_token"), model.get("continuing_subword_prefix")
+    if not isinstance(unknown, str) or unknown not in model["vocab"]:
+        raise ValueError(f"its unk_token {shown(unknown)} is not in the vocabulary")
+    if prefix != CONTINUES:
+        raise ValueError(f"its continuing_subword_prefix is {shown(prefix)}, not {CONTINUES!r}")
+    if any("\n" in token or "\r" in token for token in model["vocab"]):
+        raise ValueError("a token of its vocabulary holds a line break")
+    longest = model.get("max_input_chars_per_word")
+    if type(longest) is not int or not 1 <= longest <= _LONGEST_WORD:
+        raise ValueError(f"its max_input_chars_per_word is {shown(longest)}, not 1 to {_LONGEST_WORD}")
+
+
+def _check_byte_pairs(model: Mapping[str, Any]) -> None:
+    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
+        if model.get(key):
+            raise ValueError(f"its model has {key} {shown(model[key])}, which no model here is trained with")
+    if not isinstance(model.get("merges"), list):
+        raise ValueError("its merges are no list")
+
+
+def _check_part(name: str, part: object, allowed: set[str], members: str, depth: int = 0) -> None:
+    if (part is None and depth == 0) or part == SPLIT_SYMBOLS:
+        return
+    if not isinstance(part, dict):
+        raise ValueError(f"its {name} is {shown(part)}")
+    kind = part.get("type")
+    if not isinstance(kind, str) or kind not in allowed or depth > _NESTED:
+        raise ValueError(f"its {name} {shown(kind)} is not supported; known are {', '.join(sorted(allowed))}")
+    if kind == "Sequence":
+        if not isinstance(part.get(members), list):
+            raise ValueError(f"its {name} is a Sequence without {members}")
+        for member in part[members]:
+            _check_part(name, member, allowed, members, depth + 1)
+
+
+def _check_added(added: object) -> None:
+    if not isinstance(added, list):
+        raise ValueError("its added_tokens are no list")
+    for token in added:
+        if not isinstance(token, dict):
+            raise ValueError(f"its added token {shown(token)} is no object")
+        check_added_token(token)
+
+
+def check_added_token(token: dict[str, Any]) -> None:
+    """Fill in what an added token leaves open; ValueError for what it may not be."""
+    content, number = token.get("content"), token.get("id")
+    if not isinstance(content, str) or not content.strip():
+        raise ValueError(f"an added token is {shown(content)}")
+    if type(number) is not int or not 0 <= number <= _LARGEST_ID:
+        raise ValueError(f"the added token {shown(content)} has the number {shown(number)}")
+    token.setdefault("special", False)
+    token.setdefault("normalized", not token["special"])
+    for flag in _FLAGS:
+        if not isinstance(token.setdefault(flag, False), bool):
+            raise ValueError(f"the added token {shown(content)} has {flag} {shown(token[flag])}")

@@ -1,0 +1,93 @@
+"""What a family of encoders is, as values: whatever depends on the family reads them. Imports no Paddle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Config = Any  # PaddleNLP's configuration object of a model
+
+
+@dataclass(frozen=True)
+class ClassifierHead:
+    """From the first token's state to the logits: a dense layer, activations, dropout, a linear layer.
+
+    The layers are paths of modules in PaddleNLP's classification model, the activations functions of
+    paddle.nn.functional. `dropout_first`: the same dropout stands before the dense layer too.
+    """
+
+    dense: str
+    activations: tuple[str, ...]
+    output: str
+    dropout: str | None
+    dropout_first: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """One family whose encoder is a paddle.nn.TransformerEncoder.
+
+    model_type: as config.json has it; also the name of the encoder inside PaddleNLP's models.
+    classifier, tokenizer, masked_lm: PaddleNLP's classes.
+    head: the classifier's head, of a configuration.
+    tokenizer_in: PaddleNLP's tokenizer for the files of a directory, where a family has several.
+    more_shape: fields of ModelShape beyond those of every family, of a configuration.
+    """
+
+    model_type: str
+    classifier: str
+    tokenizer: str
+    masked_lm: str
+    head: Callable[[Config], ClassifierHead]
+    tokenizer_in: Callable[[Path], str] | None = None
+    more_shape: Callable[[Config], Mapping[str, int]] = lambda config: {}
+
+    # How ids become the states that enter the first layer.
+    # The linear layer behind the embeddings' LayerNorm, in the encoder; models without it take no projection.
+    projection: str | None = None
+    # Positions count from after the padding token's id, and padding stays there.
+    positions_after_padding: bool = False
+    # (table, row): every token adds the same row of a table among the embeddings; None when it does not.
+    shared_row: Callable[[Config], tuple[str, int] | None] = lambda config: None
+
+    # What config.json must say beyond the sizes of every family, each a number of at least 1.
+    sizes: tuple[str, ...] = ()
+    # The values of hidden_act that PaddleNLP's classes know; None: every function of paddle.nn.functional.
+    activations: tuple[str, ...] | None = None
+    # The activation in the head of Hugging Face's classifier where PaddleNLP's follows hidden_act.
+    hugging_face_activation: str | None = None
+
+    # Names of parameters, without the encoder's prefix.
+    # A list of modules in the encoder, one for each hidden state: a sub-model keeps those of its layers.
+    per_hidden_state: str | None = None
+    # Beginnings of names that no classifier's forward reads: Hugging Face's are left out, missing ones stay random.
+    unread: tuple[str, ...] = ()
+    # Beginnings of names of pre-training heads beyond those of every family: left out.
+    other_heads: tuple[str, ...] = ()
+    # Hugging Face module -> PaddleNLP module, outside of the layers and beyond those of every family.
+    modules: Mapping[str, str] = field(default_factory=dict)
+    # Module of a masked-LM's head in a checkpoint -> ours, "transform" or "layer_norm"; and names of its bias.
+    masked_lm_modules: Mapping[str, str] = field(default_factory=dict)
+    masked_lm_biases: tuple[str, ...] = ()
+    # The models of joint pre-training in one checkpoint: the one that a classifier starts from, the masked LM.
+    classifier_part: str | None = None
+    masked_lm_part: str | None = None
+
+    # Whether bench/peers.py builds the peers of a benchmark in this family's shape.
+    has_peers: bool = False
+
+
+def pooled(encoder: str, activations: tuple[str, ...] = ("tanh",), dropout: str | None = "dropout") -> ClassifierHead:
+    """BERT's: the encoder of that name has the pooler, the classifier is one layer."""
+    return ClassifierHead(f"{encoder}.pooler.dense", activations, "classifier", dropout)
+
+
+def two_layers(activation: str) -> ClassifierHead:
+    """A classifier of two layers that reads the first token itself; the encoder has no pooler."""
+    return ClassifierHead("classifier.dense", (activation,), "classifier.out_proj", "classifier.dropout", True)
+
+
+# Of a classifier with two layers.
+TWO_LAYERS = {"classifier.dense": "classifier.dense", "classifier.out_proj": "classifier.out_proj"}

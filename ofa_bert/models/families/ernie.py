@@ -1,0 +1,29 @@
+"""ERNIE 1 to 3: BERT with an embedding of the kind of task, which has one row for all tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ofa_bert.models.families.base import Config, Family, pooled
+
+_TASKS = "task_type_embeddings"
+
+
+def more_shape(config: Config) -> Mapping[str, int]:
+    return {"task_type_vocab_size": config.task_type_vocab_size} if config.use_task_id else {}
+
+
+def shared_row(config: Config) -> tuple[str, int] | None:
+    return (_TASKS, config.task_id) if config.use_task_id else None
+
+
+ERNIE = Family(
+    model_type="ernie",
+    classifier="ErnieForSequenceClassification",
+    tokenizer="ErnieTokenizer",
+    masked_lm="ErnieForMaskedLM",
+    head=lambda config: pooled("ernie"),
+    more_shape=more_shape,
+    shared_row=shared_row,
+    modules={f"embeddings.{_TASKS}": f"embeddings.{_TASKS}"},
+)

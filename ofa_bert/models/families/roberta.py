@@ -1,0 +1,24 @@
+"""RoBERTa: no pooler, positions that count from after the padding token's id, and two kinds of tokenizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ofa_bert.models.families.base import TWO_LAYERS, Family, two_layers
+
+
+def tokenizer_in(directory: Path) -> str:
+    """By the files, not by tokenizer_config.json: Hugging Face writes no `init_class` there."""
+    return "RobertaBPETokenizer" if (directory / "vocab.json").is_file() else "RobertaChineseTokenizer"
+
+
+ROBERTA = Family(
+    model_type="roberta",
+    classifier="RobertaForSequenceClassification",
+    tokenizer="RobertaTokenizer",
+    masked_lm="RobertaForMaskedLM",
+    head=lambda config: two_layers("tanh"),
+    tokenizer_in=tokenizer_in,
+    positions_after_padding=True,
+    modules=TWO_LAYERS,
+)
