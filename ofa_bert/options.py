@@ -54,12 +54,6 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def unused(config: Any, names: Sequence[str], why: str) -> list[str]:
-    """A problem for every flag of these that is not at its default, though nothing would read it."""
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    return [f"--{name}: {why}" for name in names if getattr(config, name) != defaults[name]]
-
-
 def unused(value: Any, names: Sequence[str], why: str) -> list[str]:
     """A problem for every option of these that is not at its default, though nothing would read it."""
     given = values_of(value)
@@ -155,7 +149,7 @@ def _kind(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
 
 
 def build(cls: type[T], values: Mapping[str, Any]) -> T:
-    """The dataclass with these values by option name; what is left out has its default. TypeError when one is missing."""
+    """The dataclass with these values by option name; what is left out has its default."""
     return typing.cast(T, _build(cls, (), None, options_of(cls), values))
 
 

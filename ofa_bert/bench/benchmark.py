@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ofa_bert.bench.config import BenchConfig
+from ofa_bert.bench.job import BenchGrid, BenchJob, RoundSettings
 from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
 from ofa_bert.bench.plots import LATENCY, TRADE_OFF, latency_plot, trade_off_plot
@@ -35,7 +35,7 @@ from ofa_bert.bench.rows import (
     write_rows,
 )
 from ofa_bert.bundle.manifest import models
-from ofa_bert.data.sources import load_datasets
+from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
@@ -56,26 +56,26 @@ SPINNING = {item.name for item in REGISTRY.values() if item.spins} | {p.name for
 
 
 @lock.writer("output_dir")
-def bench(config: BenchConfig, argv: Sequence[str] = (), download: Callable[[Task], Datasets] | None = None) -> str:
+def bench(job: BenchJob, argv: Sequence[str] = (), download: Callable[[Task], Datasets] | None = None) -> str:
     """Measure, write rows, table and plots into the output directory, and return the text to print."""
-    bundles = open_bundles(config.bundles)
-    check(config, bundles)
-    data = _data(config, bundles, download)
-    output = Path(config.output_dir)
+    bundles = open_bundles(job.bundles)
+    check(job.grid, bundles)
+    data = _data(job.data, bundles, download)
+    grid, output = job.grid, Path(job.output_dir)
     with tempfile.TemporaryDirectory(prefix="ofa_bert-") as scratch:
-        found, skipped = runnable(config, bundles, Path(scratch))
+        found, skipped = runnable(grid, bundles, Path(scratch))
         for line in skipped_lines(skipped):
             logger.warning("%s", line)
         if not found:
             raise RunError("nothing can be measured: " + "; ".join(skipped_lines(skipped)))
-        scores = {model.candidate: score_of(model, bundles, data, config) for model in found}
+        scores = {model.candidate: score_of(model, bundles, data, grid) for model in found}
         about = {
-            **machine(config.device),
+            **machine(grid.device),
             "versions": "; ".join(f"{name} {number}" for name, number in versions().items()),
             "command": shlex.join(["python", "-m", "ofa_bert", "bench", *argv]),
         }
         rows: list[Row] = []
-        for row in measured(config, found, bundles, scores):
+        for row in measured(grid, job.rounds, found, bundles, scores):
             rows.append({**row, **about})
             if len(rows) % len(found) == 0:  # after every setting: a run that is cut short keeps what it has
                 add_speedups(rows)
@@ -88,21 +88,20 @@ def bench(config: BenchConfig, argv: Sequence[str] = (), download: Callable[[Tas
     return f"{text}\n\n{output}: {', '.join([JSON_FILE, CSV_FILE, TABLE_FILE, *drawn])}"
 
 
-def _data(config: BenchConfig, bundles: Bundles, download: Callable[[Task], Datasets] | None) -> Datasets | None:
+def _data(source: DataSource, bundles: Bundles, download: Callable[[Task], Datasets] | None) -> Datasets | None:
     """The dev data to score on, with the classes in the order that the bundles know them; None when none are given."""
-    if not config.has_data:
+    if not source.given:
         return None
     tasks = {name: manifest.get("task") for name, (_, manifest) in bundles.items()}
     other = [name for name, task in tasks.items() if not task or task["labels"] != next(iter(tasks.values()))["labels"]]
     if other:
         raise UserError(f"{other[0]}: has other labels than the first bundle, so the data cannot score both")
-    task, arguments = next(iter(tasks.values())), config.data_arguments()
-    if config.data_dir:
-        arguments["task_name"] = config.task_name or task["name"]
-    return load_datasets(labels=task["labels"], **arguments, download=download)
+    task = next(iter(tasks.values()))
+    # The bundles know their task: beside a GLUE task's directory the name may be left out.
+    return source.load(task["labels"], download, task["name"] if source.data_dir else None)
 
 
-def score_of(model: Model, bundles: Bundles, data: Datasets | None, config: BenchConfig) -> Row:
+def score_of(model: Model, bundles: Bundles, data: Datasets | None, grid: BenchGrid) -> Row:
     """score, score_name and score_source: measured on the given dev data, or else what the manifest says."""
     candidate, manifest = model.candidate, bundles[model.candidate.bundle][1]
     none = {"score": None, "score_name": None, "score_source": None}
@@ -119,7 +118,7 @@ def score_of(model: Model, bundles: Bundles, data: Datasets | None, config: Benc
     label = f"{candidate.bundle}, {candidate.backend}, {candidate.precision}"
     logger.info("scoring %s", label)
     with Predictor(
-        candidate.path, candidate.backend, candidate.precision, device=config.device, provider=config.provider
+        candidate.path, candidate.backend, candidate.precision, device=grid.device, provider=grid.provider
     ) as predictor:
         mains = []
         for examples in data.dev.values():
@@ -129,24 +128,25 @@ def score_of(model: Model, bundles: Bundles, data: Datasets | None, config: Benc
 
 
 def measured(
-    config: BenchConfig,
+    grid: BenchGrid,
+    rounds: RoundSettings,
     found: Sequence[Model],
     bundles: Bundles,
     scores: Mapping[Candidate, Row],
 ) -> Iterator[Row]:
     """One row per model, threads, batch and length, the times of all of them taken in turn."""
     opened: dict[Key, Backend] = {}
-    for threads in thread_counts(config):
+    for threads in thread_counts(grid):
         for number, model in enumerate(tqdm(found, desc=f"open, {threads} thread(s)", unit="model", leave=False)):
-            opened[threads, number] = open_candidate(model.candidate, setup_of(config, threads))
-    for length in config.length:
-        for batch in config.batch:
+            opened[threads, number] = open_candidate(model.candidate, setup_of(grid, threads))
+    for length in grid.length:
+        for batch in grid.batch:
             runs: dict[Key, Callable[[], object]] = {}
             for key, backend in opened.items():
                 pad = bundles[found[key[1]].candidate.bundle][1]["pad_token_id"]
-                runs[key] = backend.bind(*tokens(batch, length, pad, config.seed))
+                runs[key] = backend.bind(*tokens(batch, length, pad, rounds.seed))
             times = system_timing.in_turn(
-                runs, config.repeats, config.warmup, config.seconds, settler(opened, runs), f"batch {batch} x {length}"
+                runs, rounds.repeats, rounds.warmup, rounds.seconds, settler(opened, runs), f"batch {batch} x {length}"
             )
             for (threads, number), milliseconds in times.items():
                 model, backend = found[number], opened[threads, number]
@@ -159,8 +159,8 @@ def measured(
                     "batch": batch,
                     "length": length,
                     **timing(milliseconds, batch),
-                    "warmup": config.warmup,
-                    "seed": config.seed,
+                    "warmup": rounds.warmup,
+                    "seed": rounds.seed,
                     **scores[model.candidate],
                     "model_mib": size_mib(model.candidate, manifest),
                     "peak_memory_mib": model.facts["peak_memory_mib"],

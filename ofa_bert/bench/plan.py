@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ofa_bert.bench.config import BenchConfig
+from ofa_bert.bench.job import BenchGrid
 from ofa_bert.bench.peers.base import Job, described
 from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.probe import Candidate, Setup, probe
@@ -45,30 +45,30 @@ def open_bundles(paths: Sequence[str]) -> Bundles:
     return {name: (Path(path), read_manifest(path)) for name, path in zip(names, paths)}
 
 
-def check(config: BenchConfig, bundles: Bundles) -> None:
+def check(grid: BenchGrid, bundles: Bundles) -> None:
     """UserError for lengths that a bundle has no positions for, and for more threads than cores."""
     problems = [
         f"--length {length}: {name} was exported for at most {manifest['max_seq_length']} tokens"
-        for length in config.length
+        for length in grid.length
         for name, (_, manifest) in bundles.items()
         if length > manifest["max_seq_length"]
     ]
     cores = environment.cores()
     problems += [
         f"--threads {count}: this process may use {cores} core(s), and more threads than that only wait for each other"
-        for count in config.threads or ()
+        for count in grid.threads or ()
         if count > cores
     ]
     if problems:
         raise UserError("; ".join(problems))
 
 
-def candidates(config: BenchConfig, bundles: Bundles) -> Iterator[Candidate]:
+def candidates(grid: BenchGrid, bundles: Bundles) -> Iterator[Candidate]:
     """Every combination that was asked for, in the order of the flags, the bundles innermost."""
-    for backend in config.backends:
-        for precision in config.precisions or PRECISIONS:
+    for backend in grid.backends:
+        for precision in grid.precisions or PRECISIONS:
             for name, (path, manifest) in bundles.items():
-                if config.precisions or precision in offered(manifest, backend):
+                if grid.precisions or precision in offered(manifest, backend):
                     yield Candidate(name, str(path), backend, precision)
 
 
@@ -78,15 +78,13 @@ def offered(manifest: Mapping[str, Any], backend: str) -> set[str]:
     return held | ({"bf16"} if held & {*files_for(backend, "bf16")} else set())
 
 
-def runnable(config: BenchConfig, bundles: Bundles, scratch: Path) -> tuple[list[Model], list[dict[str, str]]]:
+def runnable(grid: BenchGrid, bundles: Bundles, scratch: Path) -> tuple[list[Model], list[dict[str, str]]]:
     """(models that run here, what does not and why). Two that turn out to be the same model are measured once."""
     skipped: list[dict[str, str]] = []
-    wanted = [*candidates(config, bundles), *_peers(config, bundles, scratch, skipped)]
+    wanted = [*candidates(grid, bundles), *_peers(grid, bundles, scratch, skipped)]
     found: dict[Candidate, Model] = {}
     for candidate in tqdm(wanted, desc="open", unit="model", leave=False):
-        facts = probe(
-            candidate, setup_of(config, max(thread_counts(config))), bundles[candidate.bundle][1]["pad_token_id"]
-        )
+        facts = probe(candidate, setup_of(grid, max(thread_counts(grid))), bundles[candidate.bundle][1]["pad_token_id"])
         if "error" in facts:
             skipped.append(_skip(candidate, facts["error"]))
         else:
@@ -99,12 +97,12 @@ def _skip(candidate: Candidate, reason: str) -> dict[str, str]:
     return {**{key: getattr(candidate, key) for key in ("bundle", "path", "backend", "precision")}, "reason": reason}
 
 
-def _peers(config: BenchConfig, bundles: Bundles, scratch: Path, skipped: list[dict[str, str]]) -> Iterator[Candidate]:
+def _peers(grid: BenchGrid, bundles: Bundles, scratch: Path, skipped: list[dict[str, str]]) -> Iterator[Candidate]:
     """Every peer of every bundle's shape, or of the first bundle's only."""
     jobs: list[tuple[Candidate, Job]] = []
-    for name in config.peers:
+    for name in grid.peers:
         peer = PEERS[name]
-        precisions = tuple(wanted for wanted in config.precisions or () if wanted in peer.precisions) or ("fp32",)
+        precisions = tuple(wanted for wanted in grid.precisions or () if wanted in peer.precisions) or ("fp32",)
         for number, (bundle, (path, manifest)) in enumerate(bundles.items()):
             if peer.first_only and number:
                 continue
@@ -117,7 +115,7 @@ def _peers(config: BenchConfig, bundles: Bundles, scratch: Path, skipped: list[d
             if peer.write is None:
                 yield from mine
                 continue
-            job = Job(name, shape, sub_model, str(scratch / f"{name}-{number}"), precisions, config.device == "gpu")
+            job = Job(name, shape, sub_model, str(scratch / f"{name}-{number}"), precisions, grid.device == "gpu")
             jobs += [(candidate, job) for candidate in mine]
     for write in dict.fromkeys(PEERS[job.peer].write for _, job in jobs):
         yield from _written([(candidate, job) for candidate, job in jobs if PEERS[job.peer].write == write], skipped)
@@ -140,9 +138,9 @@ def _written(wanted: Sequence[tuple[Candidate, Job]], skipped: list[dict[str, st
         yield replace(candidate, file=answer.files[candidate.precision])
 
 
-def thread_counts(config: BenchConfig) -> tuple[int, ...]:
-    return config.threads or (environment.cores(),)
+def thread_counts(grid: BenchGrid) -> tuple[int, ...]:
+    return grid.threads or (environment.cores(),)
 
 
-def setup_of(config: BenchConfig, threads: int) -> Setup:
-    return Setup(config.device, config.provider, threads, tuple(config.batch), tuple(config.length))
+def setup_of(grid: BenchGrid, threads: int) -> Setup:
+    return Setup(grid.device, grid.provider, threads, tuple(grid.batch), tuple(grid.length))

@@ -7,16 +7,18 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ofa_bert.cli.parser import as_flags
+from ofa_bert.data.source import DataSource
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.models import device
 from ofa_bert.reporting import shown_path
 from ofa_bert.system import environment, interrupts
+from ofa_bert.tasks.task import Datasets
 
 logger = logging.getLogger(__name__)
 
@@ -78,17 +80,16 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def begin(config: Any) -> Any:
-    """The Datasets that a command names, after which its device is set and launched processes know each other."""
+def begin(data: DataSource, where: str) -> Datasets:
+    """The examples that a command names, after which its device is set and launched processes know each other."""
     # Not at the top: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.data.sources import load_datasets
     from ofa_bert.training.glue_download import download_glue
 
-    datasets = load_datasets(**config.data_arguments(), download=download_glue)
-    device.select_device(config.device)
+    datasets = data.load(download=download_glue)
+    device.select_device(where)
     from ofa_bert.training import distributed
 
-    distributed.start(config.device)
+    distributed.start(where)
     interrupts.renew()
     return datasets
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.data.sources import load_datasets
+from ofa_bert.files.fields import Fields
 from ofa_bert.options import option
 from ofa_bert.tasks.task import Datasets, Task
 
@@ -51,6 +52,16 @@ class DataSource:
         if self.text_columns and len(self.text_columns) > 2:
             problems.append(f"`text_columns` {' '.join(self.text_columns)}: one or two columns")
         return problems
+
+    @classmethod
+    def recorded(cls, settings: Fields) -> DataSource:
+        """What a run recorded among its settings."""
+        return cls(
+            **{name: settings.text(name, default=None) for name in ("task_name", "data_dir", "train_file", "dev_file")},
+            text_columns=settings.texts("text_columns", default=None),
+            label_column=settings.text("label_column", default=None),
+            label_kind=settings.text("label_kind", ("auto", "classes", "numbers"), default="auto"),
+        )
 
     def load(
         self,

@@ -7,11 +7,10 @@ from typing import Any
 
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
-from ofa_bert.exits.layout import EXITS
-from ofa_bert.latency.config import LatencyConfig
 from ofa_bert.latency.device import Measurer, measure_sub_models
 from ofa_bert.latency.exits import measure_exits
 from ofa_bert.latency.fit import calibrate
+from ofa_bert.latency.job import LatencyJob
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input, shape_of
 from ofa_bert.models.exit_heads import load_exits
@@ -22,34 +21,32 @@ logger = logging.getLogger(__name__)
 GOAL_ERROR, GOAL_RANKS = 0.05, 0.95
 
 
-def measure_table(config: LatencyConfig) -> LatencyTable:
-    """Measure, write --output, and warn when the table predicts its held-out sub-models badly."""
-    where = best_of(config.model)
+def measure_table(job: LatencyJob) -> LatencyTable:
+    """Measure, write `output`, and warn when the table predicts its held-out sub-models badly."""
+    where, how = best_of(job.model), job.setting
     # What lacks a classifier gets one: its width hardly costs time.
-    fresh = None if locate(where, config.model_type).record.task else 2
-    model, _, record = load_model(where, config.model_type, num_labels=fresh)
+    fresh = None if locate(where, job.model_type).record.task else 2
+    model, _, record = load_model(where, job.model_type, num_labels=fresh)
     if record.is_sub_model:
-        raise UserError(f"--model {config.model}: is an exported sub-model; a table is made for a full model")
-    if config.length > longest_input(model):
-        raise UserError(f"--length {config.length}: the model has positions for {longest_input(model)} tokens")
-    device = Measurer(
-        config.device, config.backend, config.precision, config.threads, config.batch, config.length, config.repeats
-    )
+        raise UserError(f"`model` {job.model}: is an exported sub-model; a table is made for a full model")
+    if how.length > longest_input(model):
+        raise UserError(f"`length` {how.length}: the model has positions for {longest_input(model)} tokens")
+    device = Measurer(how.device, how.backend, how.precision, how.threads, how.batch, how.length, how.repeats)
     shape = shape_of(model)
 
     def measure(models: Any) -> list[float]:
-        return measure_sub_models(device, config.model_type, model.config, shape, models)
+        return measure_sub_models(device, job.model_type, model.config, shape, models)
 
-    table = calibrate(shape, measure, config.min_width, device.setting(), config.models, config.check)
+    table = calibrate(shape, measure, job.fit.min_width, device.setting(), job.fit.models, job.fit.check)
     if record.exits is not None:
         model.eval()
         table = measure_exits(device, model, load_exits(where, record, model), table)
-    table.save(config.output)
+    table.save(job.output)
     error = table.error
     if error["median_error"] > GOAL_ERROR or error["rank_correlation"] < GOAL_RANKS:
         logger.warning(
             "the table is off by %.1f %% (median) with rank correlation %.3f: the machine may be busy; measure again"
-            " when it is idle, or with more --repeats",
+            " when it is idle, or with more `repeats`",
             100 * error["median_error"],
             error["rank_correlation"],
         )

@@ -20,7 +20,6 @@ from ofa_bert.files.weights import write_weights
 from ofa_bert.models.config_checks import check_sizes
 from ofa_bert.models.encoder import encoder_layers, resize
 from ofa_bert.models.families.registry import model_class
-from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.pretrained import (
     build_config,
     fill,
@@ -29,6 +28,7 @@ from ofa_bert.models.pretrained import (
     named_weights,
     set_epsilon,
 )
+from ofa_bert.models.record import ModelRecord
 
 WEIGHTS = "model.safetensors"
 

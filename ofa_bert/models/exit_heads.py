@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import paddle
 import paddle.nn.functional as F
@@ -14,8 +13,8 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, HEAD_PARTS, HEAD_WIDTH, HEADS, ExitLayout
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.encoder import classifier_head, encoder_layers, module_at
-from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.pretrained import check_shapes, put_weights
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.submodels.values import SubModelConfig
 
 

@@ -5,26 +5,27 @@ from __future__ import annotations
 import logging
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ofa_bert.data.sources import load_datasets
+from ofa_bert.data.source import TrainingData
 from ofa_bert.errors import UserError
-from ofa_bert.export.config import ExportConfig
+from ofa_bert.export.job import ExportJob
 from ofa_bert.export.sub_model import deploy
 from ofa_bert.files import lock
 from ofa_bert.options import arguments
-from ofa_bert.recipes.config import DemoConfig
+from ofa_bert.recipes.jobs import DemoJob
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.system import timing
-from ofa_bert.training.config import FinetuneConfig
 from ofa_bert.training.finetune import finetune
-from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.training.settings import FinetuneJob, LoopSettings, ModelSource, OptimizerSettings
+from ofa_bert.training.supernet.job import SupernetJob
 from ofa_bert.training.supernet.train import train_supernet
 
 logger = logging.getLogger(__name__)
@@ -48,21 +49,32 @@ def embedded_encoder() -> Path:
 
 
 @lock.writer("output_dir")
-def demo(config: DemoConfig) -> list[dict[str, Any]]:
+def demo(job: DemoJob) -> list[dict[str, Any]]:
     """finetune -> supernet -> export -> comparison; one row per sub-model. A second call continues the first."""
-    output = Path(config.output_dir)
-    encoder = embedded_encoder()
+    output = Path(job.output_dir)
     teacher, supernet = str(output / "teacher"), str(output / "supernet")
-    both = {
-        "task_name": "demo", "device": config.device, "max_seq_length": 64, "batch_size": 32, "resume": True,
-        "num_train_epochs": 1.0, "save_steps": 100, "logging_steps": 25,
-    }  # fmt: skip
-    tuning = FinetuneConfig(**both, model_name_or_path=str(encoder), output_dir=teacher, learning_rate=1e-4)
-    datasets = load_datasets(**tuning.data_arguments())
+    data = TrainingData(task_name="demo")
+    loops = LoopSettings(
+        max_seq_length=64, batch_size=32, num_train_epochs=1.0, logging_steps=25, save_steps=100, device=job.device,
+        resume=True,
+    )  # fmt: skip
+    tuning = FinetuneJob(
+        data=data,
+        model=ModelSource(model_name_or_path=str(embedded_encoder())),
+        output_dir=teacher,
+        loop=loops,
+        optimizer=OptimizerSettings(learning_rate=1e-4, adam_epsilon=1e-6),
+    )
+    datasets = data.load()
     _announce("run_glue.py", tuning)
     finetune(tuning, datasets)
-    elastic = OfaConfig(
-        **both, model_name_or_path=teacher, output_dir=supernet, width_mult_list=WIDTHS, supernet_dropout=0.0
+    elastic = SupernetJob(
+        data=data,
+        model=ModelSource(model_name_or_path=teacher),
+        output_dir=supernet,
+        loop=replace(loops, warmup_proportion=0.0),
+        width_mult_list=WIDTHS,
+        supernet_dropout=0.0,
     )
     _announce("run_glue_ofa.py", elastic)
     results = train_supernet(elastic, datasets)
@@ -70,13 +82,13 @@ def demo(config: DemoConfig) -> list[dict[str, Any]]:
     for row, width in zip(results["best"], WIDTHS):
         name = row["name"]
         bundles[name] = output / "static" / name
-        cut = ExportConfig(
+        cut = ExportJob(
             model_name_or_path=supernet, sub_model_output_dir=str(output / "dynamic" / name), width_mult=width,
-            static_sub_model=str(bundles[name]), onnx=True, device=config.device, max_seq_length=LENGTH,
+            static_sub_model=str(bundles[name]), onnx=True, device=job.device, max_seq_length=LENGTH,
         )  # fmt: skip
         _announce("export_model.py", cut)
         deploy(cut)
-    milliseconds = {batch: _latency(bundles, batch, config.device) for batch in BATCHES}
+    milliseconds = {batch: _latency(bundles, batch, job.device) for batch in BATCHES}
     return [
         {
             "sub-model": row["name"],
@@ -90,8 +102,8 @@ def demo(config: DemoConfig) -> list[dict[str, Any]]:
     ]
 
 
-def _announce(script: str, config: Any) -> None:
-    logger.info("python %s %s", script, shlex.join(arguments(config, defaults=False)))
+def _announce(script: str, job: Any) -> None:
+    logger.info("python %s %s", script, shlex.join(arguments(job, defaults=False)))
 
 
 def _latency(bundles: dict[str, Path], batch: int, device: str) -> dict[str, float]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ofa_bert.files.atomic import write_json_atomic, write_text_atomic
-from ofa_bert.options import to_json
-from ofa_bert.recipes.config import RecipeConfig
+from ofa_bert.recipes.timing import TimingPlan
 from ofa_bert.reporting import millions, pyplot, table
 from ofa_bert.system.machine import machine
 from ofa_bert.system.provenance import versions
@@ -20,22 +19,32 @@ TEXTS = 100_000_000
 Row = dict[str, Any]
 
 
-def write_report(config: RecipeConfig, task: Task, rows: Sequence[Row], output: Path, command: str) -> str:
-    """Write all three files; returns the table and the text around it."""
-    about = machine(config.device)
+def write_report(
+    rows: Sequence[Row],
+    task: Task,
+    output: Path,
+    plan: TimingPlan,
+    backend: str,
+    price_per_hour: float | None,
+    settings: Mapping[str, Any],
+) -> str:
+    """Write all three files; returns the table and the text around it. price_per_hour: USD of the machine.
+
+    settings: what rows.json says of how it came about.
+    """
+    about = machine(plan.device)
     for row in rows:
         row["hours_per_100m_texts"] = TEXTS / row["texts_per_second"] / 3600
-        if config.price_per_hour:
-            row["usd_per_100m_texts"] = row["hours_per_100m_texts"] * config.price_per_hour
+        if price_per_hour:
+            row["usd_per_100m_texts"] = row["hours_per_100m_texts"] * price_per_hour
     found = {
         "rows": list(rows),
         "task": task.to_json(),
         **about,
         "versions": versions(),
-        "config": to_json(config),
-        "command": command,
+        **settings,
     }
-    text = "\n\n".join([table(printable(rows, task)), cost_line(rows), _how(config, rows, about)])
+    text = "\n\n".join([table(printable(rows, task)), cost_line(rows), _how(plan, backend, rows, about)])
     write_json_atomic(output / JSON_FILE, found)
     write_text_atomic(output / TABLE_FILE, text + "\n")
     waterfall(rows, task, output / PLOT)
@@ -77,15 +86,15 @@ def cost_line(rows: Sequence[Row]) -> str:
     return "100 million texts on this machine: " + ", ".join(parts) + "."
 
 
-def _how(config: RecipeConfig, rows: Sequence[Row], about: dict[str, Any]) -> str:
+def _how(plan: TimingPlan, backend: str, rows: Sequence[Row], about: dict[str, Any]) -> str:
     on = f"{about['processor']}, {about['cores']} core(s)" + (f", {about['gpu']}" if about["gpu"] else "")
     last = rows[-1]
     return (
         f"{on}. {last['texts_timed']} dev texts (of the padded row {rows[0]['texts_timed']}), {last['rounds']} rounds"
         f" with all rows in turn, medians. Throughput in batches of {last['batch_size']} texts of about one length,"
-        f" latency one text at a time; padded: to {config.max_seq_length} tokens. Speed-ups are of throughput. The"
+        f" latency one text at a time; padded: to {plan.max_seq_length} tokens. Speed-ups are of throughput. The"
         " first two rows are PaddleNLP's model in Paddle's eager mode with this package's settings of MKL and malloc,"
-        f" FP32, on all cores; exported models run in {config.backend}."
+        f" FP32, on all cores; exported models run in {backend}."
     )
 
 

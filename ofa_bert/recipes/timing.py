@@ -21,7 +21,6 @@ from tqdm import tqdm
 from ofa_bert.bundle.manifest import models, read_manifest
 from ofa_bert.data.batches import Encoded, encode, eval_batches
 from ofa_bert.models.directories import WEIGHTS, load_model
-from ofa_bert.recipes.config import RecipeConfig
 from ofa_bert.runtime.backends.registry import format_of
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.runtime.workers import Batch as Request
@@ -70,18 +69,31 @@ class Texts(NamedTuple):
     pad_id: int
 
 
-def measure(config: RecipeConfig, datasets: Datasets, contenders: Sequence[Contender]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class TimingPlan:
+    """On which texts the rows are timed, in which batches, how often. samples: texts drawn with `seed` from dev."""
+
+    model_type: str
+    max_seq_length: int
+    batch_size: int
+    samples: int
+    repeats: int
+    seed: int
+    device: str
+
+
+def measure(plan: TimingPlan, datasets: Datasets, contenders: Sequence[Contender]) -> list[dict[str, Any]]:
     """One row per contender, the baselines first."""
-    texts = _texts(config, datasets, contenders[0].path)
-    size = config.timing_batch_size or config.batch_size
+    texts = _texts(plan, datasets, contenders[0].path)
+    size = plan.batch_size
     with ExitStack() as stack:
-        found = {c: stack.enter_context(opened(c, config)) for c in tqdm(contenders, desc="open", leave=False)}
+        found = {c: stack.enter_context(opened(c, plan)) for c in tqdm(contenders, desc="open", leave=False)}
         scores = {}
         for contender, model in found.items():
-            scores[contender] = _score(config, datasets, texts, contender, model, size)
+            scores[contender] = _score(plan, datasets, texts, contender, model, size)
             logger.info("%s: dev %s", contender.name, scores[contender])
-        rates, counts = _throughput(config, texts, found, size)
-        latencies = _latencies(config, texts, found)
+        rates, counts = _throughput(plan, texts, found, size)
+        latencies = _latencies(plan, texts, found)
     rows = []
     for contender, model in found.items():
         milliseconds = latencies[contender]
@@ -102,22 +114,22 @@ def measure(config: RecipeConfig, datasets: Datasets, contenders: Sequence[Conte
                 "texts_per_second": rates[contender],
                 "texts_timed": counts[contender],
                 "batch_size": size,
-                "rounds": config.repeats,
+                "rounds": plan.repeats,
             }
         )
     _add_speedups(rows)
     return rows
 
 
-def _texts(config: RecipeConfig, datasets: Datasets, teacher: str) -> Texts:
-    _, tokenizer, _ = load_model(teacher, config.model_type)
-    dev = {name: encode(rows, tokenizer, config.max_seq_length) for name, rows in datasets.dev.items()}
+def _texts(plan: TimingPlan, datasets: Datasets, teacher: str) -> Texts:
+    _, tokenizer, _ = load_model(teacher, plan.model_type)
+    dev = {name: encode(rows, tokenizer, plan.max_seq_length) for name, rows in datasets.dev.items()}
     every = Encoded(
         [ids for split in dev.values() for ids in split.input_ids],
         [types for split in dev.values() for types in split.token_type_ids],
         np.concatenate([split.labels for split in dev.values()]),
     )
-    drawn = np.random.default_rng(config.seed).permutation(len(every))[: config.samples]
+    drawn = np.random.default_rng(plan.seed).permutation(len(every))[: plan.samples]
     return Texts(dev, every.select(drawn), tokenizer.pad_token_id)
 
 
@@ -132,16 +144,16 @@ def batches_of(encoded: Encoded, size: int, pad_id: int, padded_to: int = 0) -> 
     return inputs, places
 
 
-def _length(config: RecipeConfig, contender: Contender) -> int:
-    return config.max_seq_length if contender.padded else 0
+def _length(plan: TimingPlan, contender: Contender) -> int:
+    return plan.max_seq_length if contender.padded else 0
 
 
 def _score(
-    config: RecipeConfig, datasets: Datasets, texts: Texts, contender: Contender, model: Opened, size: int
+    plan: TimingPlan, datasets: Datasets, texts: Texts, contender: Contender, model: Opened, size: int
 ) -> dict[str, float]:
     logits = {}
     for name, encoded in texts.dev.items():
-        inputs, places = batches_of(encoded, size, texts.pad_id, _length(config, contender))
+        inputs, places = batches_of(encoded, size, texts.pad_id, _length(plan, contender))
         logits[name] = np.zeros([len(encoded), datasets.task.num_labels], np.float32)
         for place, found in zip(places, model.answer(inputs)):
             logits[name][place] = found
@@ -149,30 +161,30 @@ def _score(
 
 
 def _throughput(
-    config: RecipeConfig, texts: Texts, models: dict[Contender, Opened], size: int
+    plan: TimingPlan, texts: Texts, models: dict[Contender, Opened], size: int
 ) -> tuple[dict[Contender, float], dict[Contender, int]]:
     """(texts per second, texts in a round) of each contender."""
     runs, counts = {}, {}
     for contender, model in models.items():
-        inputs, _ = batches_of(texts.timed, size, texts.pad_id, _length(config, contender))
+        inputs, _ = batches_of(texts.timed, size, texts.pad_id, _length(plan, contender))
         if contender.padded:
             inputs = inputs[: max(1, len(inputs) // PADDED_SHARE)]
         counts[contender] = sum(len(ids) for ids, _ in inputs)
         runs[contender] = lambda model=model, inputs=inputs: model.answer(inputs)
-    times = in_turn(runs, config.repeats, WARMUP, settle=_settle, label="throughput")
+    times = in_turn(runs, plan.repeats, WARMUP, settle=_settle, label="throughput")
     return {key: counts[key] * 1e3 / float(np.median(values)) for key, values in times.items()}, counts
 
 
-def _latencies(config: RecipeConfig, texts: Texts, models: dict[Contender, Opened]) -> dict[Contender, np.ndarray]:
+def _latencies(plan: TimingPlan, texts: Texts, models: dict[Contender, Opened]) -> dict[Contender, np.ndarray]:
     """Milliseconds of every text in every timed round, one text at a time."""
     few = texts.timed.select(range(min(LATENCY_TEXTS, len(texts.timed))))
     runs, found = {}, {contender: [] for contender in models}
     for contender, model in models.items():
-        singles, _ = batches_of(few, 1, texts.pad_id, _length(config, contender))
+        singles, _ = batches_of(few, 1, texts.pad_id, _length(plan, contender))
         if contender.padded:
             singles = singles[: max(1, len(singles) // PADDED_SHARE)]
         runs[contender] = lambda c=contender, m=model, s=singles: found[c].append(_one_by_one(m, s))
-    in_turn(runs, config.repeats, WARMUP, settle=_settle, label="latency")
+    in_turn(runs, plan.repeats, WARMUP, settle=_settle, label="latency")
     return {contender: np.concatenate(rounds[WARMUP:]) for contender, rounds in found.items()}
 
 
@@ -190,16 +202,16 @@ def _settle(previous: Contender, following: Contender) -> None:
 
 
 @contextmanager
-def opened(contender: Contender, config: RecipeConfig) -> Iterator[Opened]:
+def opened(contender: Contender, plan: TimingPlan) -> Iterator[Opened]:
     """The contender's model, loaded; its processes end on leaving."""
     if contender.engine == EAGER:
-        yield _open_eager(contender, config.model_type)
+        yield _open_eager(contender, plan.model_type)
         return
     manifest = read_manifest(contender.path)
     parameters, mebibytes = manifest["parameters"], _file_bytes(manifest, contender) / 2**20
     arguments = {
         "bundle": contender.path, "backend": contender.engine, "precision": contender.precision,
-        "device": config.device,
+        "device": plan.device,
     }  # fmt: skip
     if not contender.workers:
         run = open_model(**arguments, threads=contender.threads).run

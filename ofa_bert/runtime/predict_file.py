@@ -16,7 +16,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.reporting import shown
 from ofa_bert.runtime.backends.tensorrt import Profile, trtexec_command
-from ofa_bert.runtime.config import PredictConfig, TrtexecConfig
+from ofa_bert.runtime.jobs import PredictJob, TrtexecJob
 from ofa_bert.runtime.predictor import Prediction, Predictor
 from ofa_bert.runtime.texts import Text
 
@@ -25,25 +25,25 @@ _DIGITS = 6
 _LONGEST_NAME = 200  # of 255 bytes: the file has a longer name until it is complete
 
 
-def predict_file(config: PredictConfig) -> dict[str, Any]:
-    """Predict every row of config.input and write config.output; returns what to tell about it."""
-    manifest = read_manifest(config.bundle)
-    columns = config.text_columns or _trained_columns(config, manifest)
-    has_header = not (config.text_columns and all(name.isdecimal() for name in columns))
-    table = read_table(config.input, has_header=has_header)
+def predict_file(job: PredictJob) -> dict[str, Any]:
+    """Predict every row of job.input and write job.output; returns what to tell about it."""
+    manifest = read_manifest(job.bundle)
+    columns = job.text_columns or _trained_columns(job, manifest)
+    has_header = not (job.text_columns and all(name.isdecimal() for name in columns))
+    table = read_table(job.input, has_header=has_header)
     texts = _texts(table, columns)
-    _check_writable(Path(config.output))
-    with Predictor(**config.predictor_arguments()) as predictor:
-        _check_new_columns(table, predictor, config)
+    _check_writable(Path(job.output))
+    with Predictor(**job.predictor_arguments()) as predictor:
+        _check_new_columns(table, predictor, job)
         predictions = predictor.predict(texts, progress=True)
-        rows = [_described(prediction, predictor.labels, config.all_probabilities) for prediction in predictions]
-    write_text_atomic(config.output, table_text(table, rows))
+        rows = [_described(prediction, predictor.labels, job.all_probabilities) for prediction in predictions]
+    write_text_atomic(job.output, table_text(table, rows))
     return {"rows": len(rows), "labels": dict(Counter(row[LABEL] for row in rows if LABEL in row).most_common())}
 
 
-def _trained_columns(config: PredictConfig, manifest: dict[str, Any]) -> tuple[str, ...]:
+def _trained_columns(job: PredictJob, manifest: dict[str, Any]) -> tuple[str, ...]:
     if not manifest.get("task"):
-        raise UserError(f"{config.bundle}: does not say which columns hold the text; name them with --text_columns")
+        raise UserError(f"{job.bundle}: does not say which columns hold the text; name them with `text_columns`")
     return tuple(manifest["task"]["text_columns"])
 
 
@@ -77,19 +77,19 @@ def _check_writable(path: Path) -> None:
         raise RunError(f"--output {path}: {existing} cannot be written to")
 
 
-def _check_new_columns(table: Table, predictor: Predictor, config: PredictConfig) -> None:
+def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob) -> None:
     labels = [whole_characters(label) for label in predictor.labels]
     new = [LABEL, PROBABILITY] if labels else [VALUE]
-    if config.all_probabilities:
+    if job.all_probabilities:
         new += [f"{PROBABILITY}_{label}" for label in labels]
-    if config.exit_threshold is not None:
+    if job.exit_threshold is not None:
         new.append(EXIT_LAYER)
     taken = sorted(set(new) & {*table.header, *table.keys})
     if taken:
         line = f":{table.keys[taken[0]]}" if taken[0] in table.keys else ""
         raise UserError(f"{table.path}{line}: has a column {taken[0]!r} already, which would be written; rename it")
     if len(set(new)) < len(new):
-        raise UserError(f"{config.bundle}: two of its labels are alike, {', '.join(map(repr, labels))}")
+        raise UserError(f"{job.bundle}: two of its labels are alike, {', '.join(map(repr, labels))}")
     broken = [label for label in labels if BREAKS_TSV.search(label)]
     if table.path.suffix.lower() == ".tsv" and broken:
         raise UserError(
@@ -110,13 +110,13 @@ def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> di
     return {**row, **layer}
 
 
-def trtexec_for(config: TrtexecConfig) -> str:
+def trtexec_for(job: TrtexecJob) -> str:
     """The trtexec command line for a bundle's ONNX model."""
-    manifest = read_manifest(config.bundle)
+    manifest = read_manifest(job.bundle)
     longest = manifest["max_seq_length"]
-    profile = Profile(tuple(config.batch), tuple(config.length or Profile.up_to(longest).length))
+    profile = Profile(tuple(job.batch), tuple(job.length or Profile.up_to(longest).length))
     if profile.length[2] > longest:
         raise UserError(f"--length {profile.length[2]}: the bundle was exported for up to {longest} tokens")
-    held = "int8-static" if config.precision == "int8-static" else "fp32"
-    (model,) = model_files(config.bundle, "onnx", held)
-    return trtexec_command(model, config.precision, profile, Path(config.engine))
+    held = "int8-static" if job.precision == "int8-static" else "fp32"
+    (model,) = model_files(job.bundle, "onnx", held)
+    return trtexec_command(model, job.precision, profile, Path(job.engine))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import logging
+import time
 from pathlib import Path
+from typing import Any
 
 from paddle import nn
 
@@ -14,55 +16,54 @@ from ofa_bert.files.atomic import MODEL_META
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import set_dropout, shape_of
 from ofa_bert.models.record import check_task
-from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training import loop
-from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.supernet.step import Objective, supernet_step
 
 logger = logging.getLogger(__name__)
 
 
-def finetune(config: SearchConfig, supernet: Supernet, sub_model: SubModelConfig) -> str:
-    """Distil into the winner's slice of the supernet, in place; returns what taught it."""
-    teacher, where = _teacher(config, supernet)
-    trained = supernet.meta["config"]
+def finetune(
+    supernet: Supernet,
+    sub_model: SubModelConfig,
+    loops: LoopSettings,
+    optimizer: OptimizerSettings,
+    teacher_name: str | None,
+) -> dict[str, Any]:
+    """Distil into the winner's slice of the supernet, in place; steps, teacher and seconds for results.json.
+
+    teacher_name: a model's directory; default: the model that taught the supernet, if it is still there.
+    """
+    started = time.monotonic()
+    teacher, where = _teacher(teacher_name, supernet)
+    trained = supernet.record.settings(supernet.where)
     model = supernet.model
-    if trained.get("supernet_dropout") is not None:
-        set_dropout(model, trained["supernet_dropout"])
-    settings = OfaConfig(
-        output_dir=config.output_dir,
-        batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        max_steps=config.finetune_steps,
-        warmup_proportion=0.1,
-        logging_steps=max(1, config.finetune_steps // 10),
-        save_steps=config.finetune_steps + 1,
-        seed=config.seed,
-        device=config.device,
-    )
-    batches = TrainBatches(supernet.train, config.batch_size, config.seed, supernet.pad_id)
-    plan = loop.make_plan(settings, batches.steps_per_epoch)
-    objective = Objective(supernet.task.is_regression, trained["lambda_logit"], trained["lambda_rep"])
-    step = supernet_step(model, teacher, objective, lambda _: (sub_model,))
+    dropout = trained.number("supernet_dropout", 0, 1, default=None)
+    if dropout is not None:
+        set_dropout(model, dropout)
+    batches = TrainBatches(supernet.train, loops.batch_size, loops.seed, supernet.pad_id)
+    plan = loop.make_plan(loops, batches.steps_per_epoch)
+    weights = [trained.number(name, least=0) for name in ("lambda_logit", "lambda_rep")]
+    step = supernet_step(model, teacher, Objective(supernet.task.is_regression, *weights), lambda _: (sub_model,))
     model.train()
-    optimizer = loop.make_optimizer(settings, model, plan)
-    loop.fit(settings, model, optimizer, batches, plan, step, lambda _: None, label="finetune the winner")
+    adam = loop.make_optimizer(optimizer, model, plan)
+    loop.fit(loops, model, adam, batches, plan, step, lambda _: None, label="finetune the winner")
     model.eval()
-    return where
+    return {"steps": loops.max_steps, "teacher": where, "seconds": round(time.monotonic() - started, 1)}
 
 
-def _teacher(config: SearchConfig, supernet: Supernet) -> tuple[nn.Layer, str]:
-    """What --teacher names; else the model that taught the supernet, if it is still there; else the supernet."""
-    recorded = best_of(supernet.meta["config"]["model_name_or_path"])
-    where = best_of(config.teacher) if config.teacher else recorded
-    if config.teacher or Path(where, MODEL_META).exists():
-        teacher, _, meta = load_model(where, config.model_type)
-        check_task(where, meta, supernet.task)
-        if meta.get("sub_model") or shape_of(teacher) != supernet.space.shape:
+def _teacher(named: str | None, supernet: Supernet) -> tuple[nn.Layer, str]:
+    """The model that is named; else the one that taught the supernet, if it is still there; else the supernet."""
+    recorded = best_of(supernet.record.settings(supernet.where).text("model_name_or_path"))
+    where = best_of(named) if named else recorded
+    if named or Path(where, MODEL_META).exists():
+        teacher, _, record = load_model(where, supernet.record.model_type)
+        check_task(where, record, supernet.task)
+        if record.is_sub_model or shape_of(teacher) != supernet.space.shape:
             raise UserError(
-                f"--teacher {where}: is of another shape than the supernet; name the model it was made from"
+                f"`teacher` {where}: is of another shape than the supernet; name the model it was made from"
             )
     else:
         teacher, where = copy.deepcopy(supernet.model), supernet.where

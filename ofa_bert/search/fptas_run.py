@@ -18,6 +18,7 @@ import paddle
 from paddle import nn
 from tqdm import tqdm
 
+from ofa_bert.data import token_ids
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
@@ -31,25 +32,26 @@ from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.search import fptas
-from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.costs.flops import COST as FLOPS
 from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.costs.parameters import COST as PARAMETERS
+from ofa_bert.search.costs.registry import Costs, default
 from ofa_bert.search.costs.registry import cost as cost_named
-from ofa_bert.search.costs.registry import default
 from ofa_bert.search.fptas import Problem, StepCounter
+from ofa_bert.search.job import FptasSettings, ScratchSettings, SearchJob
 from ofa_bert.search.report import WINNER
 from ofa_bert.search.scorer import Scorer
-from ofa_bert.search.setup import Supernet, costs_of, fingerprint, load_supernet, space_of, ways_of
+from ofa_bert.search.setup import Supernet, costs_of, fingerprint, load_supernet, ways_of
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surroundings, operations, parameters, shapes
+from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import predict, stock_forward, to_tensors
 from ofa_bert.training.losses.distillation import logit_loss
 from ofa_bert.training.run_directory import RESULTS
-from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.training.settings import Device, LoopSettings, OptimizerSettings
 from ofa_bert.training.supernet.layer_choice import layers_by_importance
 
 C = TypeVar("C")
@@ -59,42 +61,48 @@ _REGRETS = (2, 3, 5, 10, 20, 50)
 
 
 @lock.writer("output_dir")
-def search_fptas(config: SearchConfig) -> dict[str, Any]:
+def search_fptas(job: SearchJob) -> dict[str, Any]:
     """Walk, write every evaluation to a log that resumes, the winner, and results.json; returns what that says."""
-    supernet = load_supernet(config)
-    output = Path(config.output_dir)
-    scorer = None if config.from_scratch else supernet.scorer(config.examples)
+    output, settings, scratch = Path(job.output_dir), job.fptas, job.fptas.scratch
+    supernet = load_supernet(job.source, output / token_ids.DIRECTORY)
+    limits = job.wanted.limits()
+    facts = fingerprint(job.source, supernet, job.modes.latency_table, job.deciding())
+    # What an evaluation depends on: not the budget, which only says which candidates there are.
+    facts = {name: value for name, value in facts.items() if name not in (*limits, "min_score", "cost")}
+    own = {"from_scratch": scratch.from_scratch, "max_steps": scratch.max_steps, "batch_size": job.batch_size}
+    facts.update(own, measure_time=scratch.measure_time)
+    scorer = None if scratch.from_scratch else supernet.scorer(job.examples)
+    costs = costs_of(ways_of(job.modes, supernet), supernet.space.shape)
     results = []
-    for seed in range(config.seed, config.seed + config.seeds):
-        problem = _from_scratch(config, supernet, seed) if scorer is None else _sub_models(config, supernet, scorer)
-        journal = Journal(output / LOG.format(seed), _settings(config, supernet, seed))
-        found = fptas.fptas(problem, config.epsilon, journal, lambda taken: tqdm(taken, desc="fptas", unit="candidate"))
-        results.append(found if scorer is None else _good_enough(config, scorer, problem, found))
+    for seed in range(job.seed, job.seed + settings.seeds):
+        if scorer is None:
+            drawn = _drawn(supernet, seed, job.batch_size, scratch.max_steps, job.examples)
+            problem = _from_scratch(settings, supernet, drawn, limits, job.device)
+        else:
+            space = job.space.of(supernet.space)
+            problem = _sub_models(settings, space, supernet, scorer, costs, limits, bool(job.modes.latency_table))
+        journal = Journal(output / LOG.format(seed), {**facts, "seed": seed})
+        found = fptas.fptas(problem, settings.epsilon, journal, lambda c: tqdm(c, desc="fptas", unit="candidate"))
+        if scorer is not None and job.wanted.min_score is not None:
+            found = _good_enough(job.wanted.min_score, scorer, problem, found)
+        results.append(found)
     first = results[0]
-    write_json_atomic(output / (SHAPE if config.from_scratch else WINNER), first.winner.to_json())
+    write_json_atomic(output / (SHAPE if scratch.from_scratch else WINNER), first.winner.to_json())
     report = {
         "task": supernet.task.name,
         "candidates": len(problem.candidates),
         "evaluated": len(first.records),
-        "epsilon": config.epsilon,
+        "epsilon": settings.epsilon,
         "winner": first.best,
         "winner_of_each_seed": [found.best["name"] for found in results],
         "rank_correlation_of_seeds": [_rank_correlation(first.records, found.records) for found in results[1:]],
-        "regret": _regrets(config, problem, output, first),
+        "regret": _regrets(problem, first) if settings.epsilon == 1 else {},
         "records": sorted(first.records, key=lambda record: -record["W"]),
-        "config": to_json(config),
+        "config": to_json(job),
         "versions": versions(),
     }
     write_json_atomic(output / RESULTS, report)
     return report
-
-
-def _settings(config: SearchConfig, supernet: Supernet, seed: int) -> dict[str, Any]:
-    """What an evaluation depends on: not the budget, which only says which candidates there are."""
-    names = ("from_scratch", "max_steps", "batch_size", "measure_time")
-    budget = (*config.limits(), "min_score", "cost")
-    about = {name: value for name, value in fingerprint(config, supernet).items() if name not in budget}
-    return {**about, **{name: getattr(config, name) for name in names}, "seed": seed}
 
 
 def within_limits(
@@ -105,35 +113,29 @@ def within_limits(
     if not within:
         lows = {name: min(map(costs[name], candidates)) for name in limits}
         parts = [
-            f"--{cost_named(name).limit} {most:g}: the smallest has {lows[name]:g}" for name, most in limits.items()
+            f"`{cost_named(name).limit}` {most:g}: the smallest has {lows[name]:g}" for name, most in limits.items()
         ]
         raise RunError(f"none of {len(candidates)} candidates keeps within {'; '.join(parts)}. Give more room")
     return within
 
 
-def _good_enough(
-    config: SearchConfig, scorer: Scorer, problem: Problem[SubModelConfig], found: fptas.Result
-) -> fptas.Result:
-    """The candidate with the highest W that keeps --min_score. RunError, which says the best score, when none does."""
-    if config.min_score is None:
-        return found
+def _good_enough(least: float, scorer: Scorer, problem: Problem[SubModelConfig], found: fptas.Result) -> fptas.Result:
+    """The candidate with the highest W that scores `least`. RunError, which says the best score, when none does."""
     by_name = {problem.name(candidate): candidate for candidate in problem.candidates}
     scores = []
     for record in sorted(found.records, key=lambda record: -record["W"]):
         winner = by_name[record["name"]]
         scores.append(scorer.score(winner)["score"])
-        if scores[-1] >= config.min_score:
+        if scores[-1] >= least:
             return dataclasses.replace(found, winner=winner, best={**record, "score": scores[-1]})
     raise RunError(
-        f"--min_score {config.min_score:g}: the best of {len(scores)} candidates has {max(scores):.4f}; ask for less,"
+        f"`min_score` {least:g}: the best of {len(scores)} candidates has {max(scores):.4f}; ask for less,"
         " or give wider ranges"
     )
 
 
-def _regrets(config: SearchConfig, problem: Problem, output: Path, found: fptas.Result) -> dict[str, float]:
-    """What larger intervals would have missed, when all candidates are evaluated anyway."""
-    if config.epsilon != 1:
-        return {}
+def _regrets(problem: Problem, found: fptas.Result) -> dict[str, float]:
+    """What larger intervals would have missed, of a search that evaluated all candidates."""
     by_name = {}
     for record in found.records:
         by_name[record["name"]] = max(record["W"], by_name.get(record["name"], record["W"]))
@@ -155,17 +157,24 @@ def cross_entropy(wanted: np.ndarray, logits: np.ndarray, regression: bool) -> f
     return float(-np.mean(np.sum(np.exp(log_softmax(wanted)) * log_softmax(logits), axis=-1)))
 
 
-def _sub_models(config: SearchConfig, supernet: Supernet, scorer: Scorer) -> Problem[SubModelConfig]:
-    space, uneven = supernet.space, space_of(config, supernet.space)
-    shape = space.shape
-    depths = sorted(set(config.depths or range(uneven.min_depth, shape.num_layers + 1)))
-    kept = _kept_layers(config, supernet, depths)
+def _sub_models(
+    settings: FptasSettings,
+    space: UnevenSpace,
+    supernet: Supernet,
+    scorer: Scorer,
+    costs: Costs,
+    limits: Mapping[str, float],
+    by_table: bool,
+) -> Problem[SubModelConfig]:
+    """by_table: whether i is a latency that a table predicts."""
+    shape = supernet.space.shape
+    depths = sorted(set(settings.depths or range(space.min_depth, shape.num_layers + 1)))
+    kept = _kept_layers(supernet, depths, len(scorer.labels))
     candidates = []
-    for layers, heads, ffn in itertools.product(kept, config.heads or uneven.heads, config.ffn or uneven.ffn):
+    for layers, heads, ffn in itertools.product(kept, settings.heads or space.heads, settings.ffn or space.ffn):
         candidates.append(SubModelConfig(layers, [heads] * len(layers), [ffn] * len(layers)))
         candidates[-1].check_fits(shape)
-    costs = costs_of(ways_of(config, supernet), shape)
-    cost = default(bool(config.latency_table))
+    cost = default(by_table)
 
     def error(sub_model: SubModelConfig, theta: Mapping[str, Any], counter: StepCounter) -> float:
         return cross_entropy(scorer.wanted, scorer.logits(sub_model), supernet.task.is_regression)
@@ -173,10 +182,10 @@ def _sub_models(config: SearchConfig, supernet: Supernet, scorer: Scorer) -> Pro
     def name(sub_model: SubModelConfig) -> str:
         return f"D{sub_model.depth}_A{sub_model.heads[0]}_I{sub_model.ffn[0]}"
 
-    every = {name: (lambda sub_model, name=name: costs(sub_model)[name]) for name in config.limits()}
+    every = {name: (lambda sub_model, name=name: costs(sub_model)[name]) for name in limits}
     return Problem(
-        within_limits(list(dict.fromkeys(candidates)), config.limits(), every),
-        space.largest,
+        within_limits(list(dict.fromkeys(candidates)), limits, every),
+        supernet.space.largest,
         lambda sub_model: count_parameters(shape, sub_model),
         lambda sub_model: costs(sub_model)[cost],
         error,
@@ -184,45 +193,46 @@ def _sub_models(config: SearchConfig, supernet: Supernet, scorer: Scorer) -> Pro
     )
 
 
-def _kept_layers(config: SearchConfig, supernet: Supernet, depths: Sequence[int]) -> list[tuple[int, ...]]:
+def _kept_layers(supernet: Supernet, depths: Sequence[int], examples: int) -> list[tuple[int, ...]]:
     """The layers of each depth: the trained ones where there are, else those whose loss hurts the outputs most."""
     trained = {len(layers): layers for layers in supernet.space.kept_layers}
     count = supernet.space.shape.num_layers
     if max(depths) > count:
-        raise UserError(f"--depths {max(depths)}: the supernet has {count} layers")
+        raise UserError(f"`depths` {max(depths)}: the supernet has {count} layers")
     missing = tuple(depth / count for depth in depths if depth not in trained)
     if not missing:
         return [trained[depth] for depth in depths]
-    examples = supernet.held_out.select(range(min(128, config.examples, len(supernet.held_out))))
-    found = layers_by_importance(supernet.model, examples, supernet.pad_id, missing, supernet.task.is_regression)
+    few = supernet.held_out.select(range(min(128, examples)))
+    found = layers_by_importance(supernet.model, few, supernet.pad_id, missing, supernet.task.is_regression)
     return [{**{len(layers): layers for layers in found}, **trained}[depth] for depth in depths]
 
 
-def _from_scratch(config: SearchConfig, supernet: Supernet, seed: int) -> Problem[Shape]:
-    full = supernet.space.shape
-    defaults = {"depths": DEPTHS, "heads": HEADS, "hidden": HIDDEN, "ffn": FFN}
-    ranges = {name: getattr(config, name) or default for name, default in defaults.items()}
-    candidates = shapes(**ranges)
+def _from_scratch(
+    settings: FptasSettings, supernet: Supernet, drawn: Drawn, limits: Mapping[str, float], device: Device
+) -> Problem[Shape]:
+    full, scratch = supernet.space.shape, settings.scratch
+    candidates = shapes(
+        settings.depths or DEPTHS, settings.heads or HEADS, scratch.hidden or HIDDEN, settings.ffn or FFN
+    )
     top = Shape(full.num_layers, full.num_heads, full.hidden_size, full.ffn_size)
     around = Surroundings(
         full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels, embedding_size=full.embedding_size
     )
-    times = _measured(config, supernet, [*candidates, top]) if config.measure_time else None
+    times = _measured(supernet, [*candidates, top], device) if scratch.measure_time else None
     costs = {
         PARAMETERS.name: lambda shape: parameters(shape, around),
         FLOPS.name: lambda shape: operations(shape, around),
         LATENCY.name: lambda shape: times[shape],
     }
-    candidates = within_limits(candidates, config.limits(), costs)
-    trainer = Trainer.of(config, supernet, seed)
+    candidates = within_limits(candidates, limits, costs)
     return Problem(
         candidates,
         top,
         lambda shape: parameters(shape, around),
         (lambda shape: times[shape]) if times else (lambda shape: operations(shape, around)),
-        trainer.error,
-        config.max_steps,
-        [{"learning_rate": rate} for rate in config.learning_rates],
+        Trainer(supernet, drawn, scratch).error,
+        scratch.max_steps,
+        [{"learning_rate": rate} for rate in scratch.learning_rates],
     )
 
 
@@ -233,56 +243,64 @@ def fresh(supernet: Supernet, shape: Shape, **more: Any) -> nn.Layer:
         "intermediate_size": shape.ffn, **more,
     }  # fmt: skip
     config = supernet.model.config
-    return model_class(supernet.meta["model_type"])(type(config).from_dict({**config.to_dict(), **changes}))
+    return model_class(supernet.record.model_type)(type(config).from_dict({**config.to_dict(), **changes}))
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The n batches that every candidate trains on, with the outputs of T, which are computed once for all of them."""
+
+    seed: int
+    batches: Sequence[Batch]
+    wanted: Sequence[np.ndarray]
+    held_out_wanted: np.ndarray  # of the first held-out examples
+
+
+def _drawn(supernet: Supernet, seed: int, batch_size: int, steps: int, examples: int) -> Drawn:
+    pad = supernet.pad_id
+    source = TrainBatches(supernet.train, batch_size, seed, pad)
+    stream = itertools.chain.from_iterable(source.epoch(number) for number in itertools.count())
+    batches = list(itertools.islice(stream, steps))
+    run = stock_forward(supernet.model)
+    supernet.model.eval()
+    with paddle.no_grad():
+        wanted = [run(to_tensors(batch)).numpy() for batch in tqdm(batches, desc="outputs of T", unit="batch")]
+    held_out = supernet.held_out.select(range(min(examples, len(supernet.held_out))))
+    return Drawn(seed, batches, wanted, predict(run, held_out, supernet.task.num_labels, pad))
 
 
 @dataclass(frozen=True)
 class Trainer:
-    """Trains candidates on the same n batches with T's outputs, which are computed once for all of them."""
+    """Trains candidates."""
 
-    config: SearchConfig
     supernet: Supernet
-    seed: int
-    batches: Sequence[Batch]
-    wanted: Sequence[np.ndarray]
-    held_out_wanted: np.ndarray
-
-    @classmethod
-    def of(cls, config: SearchConfig, supernet: Supernet, seed: int) -> Trainer:
-        pad, size = supernet.pad_id, config.batch_size
-        source = TrainBatches(supernet.train, size, seed, pad)
-        stream = itertools.chain.from_iterable(source.epoch(number) for number in itertools.count())
-        batches = list(itertools.islice(stream, config.max_steps))
-        run = stock_forward(supernet.model)
-        supernet.model.eval()
-        with paddle.no_grad():
-            wanted = [run(to_tensors(batch)).numpy() for batch in tqdm(batches, desc="outputs of T", unit="batch")]
-        held_out = supernet.held_out.select(range(min(config.examples, len(supernet.held_out))))
-        return cls(config, supernet, seed, batches, wanted, predict(run, held_out, supernet.task.num_labels, pad))
+    drawn: Drawn
+    settings: ScratchSettings
 
     def error(self, shape: Shape, theta: Mapping[str, Any], counter: StepCounter) -> float:
         """e of a shape after training, on held-out examples."""
         regression = self.supernet.task.is_regression
-        paddle.seed(self.seed)
+        paddle.seed(self.drawn.seed)
         model = fresh(self.supernet, shape)
-        settings = OfaConfig(learning_rate=theta["learning_rate"], max_steps=self.config.max_steps, seed=self.seed)
-        optimizer = loop.make_optimizer(settings, model, loop.make_plan(settings, self.config.max_steps))
+        loops = LoopSettings(max_steps=self.settings.max_steps, warmup_proportion=0.0, seed=self.drawn.seed)
+        adam = OptimizerSettings(learning_rate=theta["learning_rate"])
+        optimizer = loop.make_optimizer(adam, model, loop.make_plan(loops, loops.max_steps))
         model.train()
-        for batch, wanted in zip(map(to_tensors, self.batches), self.wanted):
+        for batch, wanted in zip(map(to_tensors, self.drawn.batches), self.drawn.wanted):
             counter.step()
             backward(logit_loss(stock_forward(model)(batch), paddle.to_tensor(wanted), regression))
             optimizer.step()
             optimizer.clear_grad(set_to_zero=False)
             optimizer._learning_rate.step()
         model.eval()
-        held_out = self.supernet.held_out.select(range(len(self.held_out_wanted)))
+        held_out = self.supernet.held_out.select(range(len(self.drawn.held_out_wanted)))
         logits = predict(stock_forward(model), held_out, self.supernet.task.num_labels, self.supernet.pad_id)
-        return cross_entropy(self.held_out_wanted, logits, regression)
+        return cross_entropy(self.drawn.held_out_wanted, logits, regression)
 
 
-def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) -> dict[Shape, float]:
+def _measured(supernet: Supernet, every: Sequence[Shape], device: Device) -> dict[Shape, float]:
     """i by measurement: milliseconds of one sentence, each different layer measured once, at two depths."""
-    device = Measurer("cpu" if config.device == "cpu" else "gpu", first_for("paddle"), "fp32", None, 1, 128, 30)
+    measurer = Measurer("cpu" if device == "cpu" else "gpu", first_for("paddle"), "fp32", None, 1, 128, 30)
 
     def build(shape: Shape) -> Callable[[], nn.Layer]:
         return lambda: fresh(supernet, shape, vocab_size=VOCABULARY)
@@ -292,7 +310,7 @@ def _measured(config: SearchConfig, supernet: Supernet, every: Sequence[Shape]) 
     ends = {str(s): s for kind in kinds for s in (Shape(low, *kind), Shape(high, *kind))}
     around = Surroundings(VOCABULARY)
     sizes = {name: 4 * parameters(shape, around) for name, shape in ends.items()}
-    found = device.measure({name: build(shape) for name, shape in ends.items()}, sizes, min(sizes, key=sizes.get))
+    found = measurer.measure({name: build(shape) for name, shape in ends.items()}, sizes, min(sizes, key=sizes.get))
 
     def time(shape: Shape) -> float:
         first, last = (found[str(Shape(depth, shape.heads, shape.hidden, shape.ffn))] for depth in (low, high))

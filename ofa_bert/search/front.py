@@ -73,8 +73,8 @@ def choose(points: Sequence[Point], budget: Budget) -> Point:
 def _nothing_fits(points: Sequence[Point], budget: Budget) -> str:
     lows = {name: min(point.costs[name] for point in points) for name in budget.limits}
     parts = [
-        f"--{cost(name).limit} {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()
+        f"`{cost(name).limit}` {most:g}: the smallest found has {lows[name]:g}" for name, most in budget.limits.items()
     ]
     if budget.min_score is not None:
-        parts.append(f"--min_score {budget.min_score:g}: the best found has {max(p.score for p in points):.4f}")
-    return "no sub-model keeps within " + "; ".join(parts) + ". Give more room, or --min_width and --min_depth less"
+        parts.append(f"`min_score` {budget.min_score:g}: the best found has {max(p.score for p in points):.4f}")
+    return "no sub-model keeps within " + "; ".join(parts) + ". Give more room, or `min_width` and `min_depth` less"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.reading import read_object
-from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.front import Cost
-from ofa_bert.search.setup import Supernet, fingerprint
+from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
 
@@ -68,26 +69,35 @@ def _layer_cost(space: UnevenSpace, cost: Cost, option: tuple[int, int] | None) 
     )
 
 
+@dataclass(frozen=True)
+class GuessLimits:
+    """cost: the name of what is minimised. limit: on it, for sub-models in one piece. trials: of the whole search."""
+
+    cost: str
+    limit: float | None
+    trials: int
+    examples: int
+
+
 def first_guesses(
-    config: SearchConfig, supernet: Supernet, space: UnevenSpace, costs: Costs, path: Path
+    supernet: Supernet, space: UnevenSpace, costs: Costs, limits: GuessLimits, path: Path, settings: Mapping[str, Any]
 ) -> list[SubModelConfig]:
     """Where to start: the trained sub-models, other uniform widths, and for each trained depth the additive front.
 
     The last is what pays: one layer at a time is made smaller, and the sub-models are taken that would be best if what
-    that costs in loss added up. Written to a file, for a resumed search and for workers.
+    that costs in loss added up. Written to a file with `settings`, for a resumed search and for workers.
     """
-    settings = fingerprint(config, supernet)
     found = read_object(path) if path.exists() else {}
     if found.get("settings") == settings and isinstance(found.get("guesses"), list):
         return [SubModelConfig.from_json(value) for value in found["guesses"]]
     trained = list(supernet.space.sub_models().values())
-    shape, cost = space.shape, config.searched_cost()
+    shape, cost, limit = space.shape, limits.cost, limits.limit
     between = [
         uniform(shape, heads / shape.num_heads, layers)
         for layers in supernet.space.kept_layers
         for heads in space.heads
     ]
-    scorer = supernet.scorer(min(_GUESS_EXAMPLES, config.examples))
+    scorer = supernet.scorer(min(_GUESS_EXAMPLES, limits.examples))
     shaped: list[SubModelConfig] = []
     for depth, layers in zip(supernet.space.depth_mults, supernet.space.kept_layers):
 
@@ -97,13 +107,12 @@ def first_guesses(
         base = uniform(shape, 1.0, layers)
         loss_increases = scorer.loss_increases(base, space, len(layers) == shape.num_layers, shown)
         shaped += additive_front(space, loss_increases, lambda sub_model: costs(sub_model)[cost])
-    limit = config.limits().get(cost)
-    if limit is not None and not config.exits:  # with exits a sub-model need not fit in one piece
+    if limit is not None:
         between = [s for s in between if costs(s)[cost] <= limit]
         shaped = [s for s in shaped if NEAR * limit <= costs(s)[cost] <= limit]
     guesses = list(
         dict.fromkeys(
-            [*trained, *_spread(shaped, config.trials // SHAPED), *_spread(between, config.trials // BETWEEN)]
+            [*trained, *_spread(shaped, limits.trials // SHAPED), *_spread(between, limits.trials // BETWEEN)]
         )
     )
     write_json_atomic(path, {"settings": settings, "guesses": [guess.to_json() for guess in guesses]})

@@ -14,30 +14,27 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ofa_bert.data import token_ids
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
+from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.options import arguments, to_json
-from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.evaluator import Evaluator, expanded, in_one_piece, precision_of
+from ofa_bert.search.finetune import finetune
 from ofa_bert.search.front import Budget, Point, pareto_front, ranked
-from ofa_bert.search.guesses import GUESSES, first_guesses
+from ofa_bert.search.guesses import GUESSES, GuessLimits, first_guesses
+from ofa_bert.search.job import NsgaSettings, SearchJob, WinnerFinetuning
 from ofa_bert.search.nsga2 import Nsga
 from ofa_bert.search.report import write_front
-from ofa_bert.search.setup import (
-    Supernet,
-    budget_of,
-    costs_of,
-    engines_of,
-    fingerprint,
-    load_supernet,
-    space_of,
-    ways_of,
-)
-from ofa_bert.search.winner import affordable, finish, latency_of
+from ofa_bert.search.setup import Supernet, costs_of, engines_of, fingerprint, load_supernet, ways_of
+from ofa_bert.search.winner import affordable, export_job, finish, latency_of, way_of_point
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system import environment
 from ofa_bert.system.provenance import versions
+from ofa_bert.training.run_directory import RESULTS
+from ofa_bert.training.settings import Device, LoopSettings, OptimizerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -47,77 +44,94 @@ _EXPORTED = 16  # of them in a precision that must be exported for it, which tak
 
 
 @lock.writer("output_dir", unless="worker")
-def search_sub_models(config: SearchConfig) -> dict[str, Any] | None:
+def search_sub_models(job: SearchJob) -> dict[str, Any] | None:
     """Search, evaluate the front in full, write it and the winner; what results.json says. A worker returns None."""
-    started = time.monotonic()
-    supernet = load_supernet(config)
-    output = Path(config.output_dir)
+    started, output, cost = time.monotonic(), Path(job.output_dir), job.cost
+    supernet = load_supernet(job.source, output / token_ids.DIRECTORY, job.modes.exits)
+    if job.finetuning.finetune_steps and supernet.record.exits is not None:
+        raise UserError(
+            f"`finetune_steps` {job.finetuning.finetune_steps}: would leave the exits of {supernet.where} behind;"
+            " leave it out, or search the supernet that they were trained on"
+        )
     output.mkdir(parents=True, exist_ok=True)
-    ways, space = ways_of(config, supernet), space_of(config, supernet.space)
-    costs, budget = costs_of(ways, supernet.space.shape, config.asked_precision()), budget_of(config)
-    scorer = supernet.scorer(config.examples)
-    evaluator = Evaluator(scorer, costs, ways, config.loss_weight, budget, config.searched_cost())
-    nsga = Nsga(
-        space,
-        evaluator,
-        config.searched_cost(),
-        budget,
-        first_guesses(config, supernet, space, costs, output / GUESSES),
-        config.population,
-        config.seed,
-        output / STUDY,
-        fingerprint(config, supernet),
-    )
-    if config.processes > 1 and not config.worker:
+    ways, space, budget = ways_of(job.modes, supernet), job.space.of(supernet.space), job.wanted.budget()
+    costs = costs_of(ways, supernet.space.shape, job.precision)
+    settings = fingerprint(job.source, supernet, job.modes.latency_table, job.deciding())
+    evaluator = Evaluator(supernet.scorer(job.examples), costs, ways, job.nsga.loss_weight, budget, cost)
+    # With exits a sub-model need not keep the limit in one piece.
+    limits = GuessLimits(cost, None if job.modes.exits else budget.limits.get(cost), job.nsga.trials, job.examples)
+    guesses = first_guesses(supernet, space, costs, limits, output / GUESSES, settings)
+    nsga = Nsga(space, evaluator, cost, budget, guesses, job.nsga.population, job.seed, output / STUDY, settings)
+    if job.nsga.processes > 1 and not job.nsga.worker:
         nsga.run(0)  # makes the file that the workers share
-        _work_together(config)
-    points = _run(nsga, config, started)
-    if config.worker:
+        worker = dataclasses.replace(job, nsga=dataclasses.replace(job.nsga, worker=True))
+        _work_together(job.nsga.processes, arguments(worker), output)
+    points = _run(nsga, job.nsga, started)
+    if job.nsga.worker:
         return None
     seconds = round(time.monotonic() - started, 1)
-    engines = engines_of(config, supernet, ways)
+    engines = engines_of(supernet, ways, job.seed)
     front, grid = in_full(supernet, evaluator, points, engines)
-    winner, tried = affordable(config, supernet, ranked(front, budget), ways)
+    winner, tried = affordable(supernet, ranked(front, budget), ways, budget.limits.get(LATENCY.name))
     results = {
         "task": supernet.task.name,
-        "cost": config.searched_cost(),
+        "cost": cost,
         "trials": len(points),
         "search_seconds": seconds,
-        "examples": len(scorer.labels),
+        "examples": len(evaluator.scorer.labels),
         "held_out": len(supernet.held_out),
-        "config": to_json(config),
+        "config": to_json(job),
         "versions": versions(),
     }
-    results.update(write_front(output, front, grid, winner, config.searched_cost(), supernet))
+    results.update(write_front(output, front, grid, winner, cost, supernet))
     results.update(latency_of(tried))
-    return finish(config, supernet, winner, results, ways, engines)
+    if job.finetuning.finetune_steps:
+        loops, adam = _of_winner(job.finetuning, job.batch_size, job.seed, job.device)
+        results["finetune"] = finetune(supernet, winner.sub_model, loops, adam, job.finetuning.teacher)
+    finish(output, supernet, winner, results, engines)
+    way = way_of_point(winner)
+    exported = export_job(output, supernet, ways.tables.get(way.precision), way, job.precision, job.device)
+    results["export"] = arguments(exported, defaults=False)
+    write_json_atomic(output / RESULTS, results)
+    return results
 
 
-def _run(nsga: Nsga, config: SearchConfig, started: float) -> list[Point]:
+def _of_winner(
+    settings: WinnerFinetuning, batch_size: int, seed: int, device: Device
+) -> tuple[LoopSettings, OptimizerSettings]:
+    steps = settings.finetune_steps
+    loops = LoopSettings(
+        batch_size=batch_size, max_steps=steps, logging_steps=max(1, steps // 10), save_steps=steps + 1, seed=seed,
+        device=device,
+    )  # fmt: skip
+    return loops, OptimizerSettings(learning_rate=settings.learning_rate)
+
+
+def _run(nsga: Nsga, settings: NsgaSettings, started: float) -> list[Point]:
     def stop() -> bool:
-        return config.minutes is not None and time.monotonic() - started > 60 * config.minutes
+        return settings.minutes is not None and time.monotonic() - started > 60 * settings.minutes
 
-    with tqdm(total=config.trials, desc="search", unit="trial") as bar:
+    with tqdm(total=settings.trials, desc="search", unit="trial") as bar:
 
         def done(count: int) -> None:
-            bar.update(min(count, config.trials) - bar.n)
+            bar.update(min(count, settings.trials) - bar.n)
 
-        points = nsga.run(config.trials, stop, done)
+        points = nsga.run(settings.trials, stop, done)
     if not points:
-        raise UserError(f"--minutes {config.minutes}: not a single sub-model was evaluated in that time; give more")
+        raise UserError(f"`minutes` {settings.minutes}: not a single sub-model was evaluated in that time; give more")
     return points
 
 
-def _work_together(config: SearchConfig) -> None:
+def _work_together(processes: int, words: list[str], output: Path) -> None:
     """Run the other processes to their end; whatever they leave undone is done by this one."""
-    threads = max(1, environment.cores() // config.processes)
-    command = [sys.executable, "-m", "ofa_bert", "search", *arguments(dataclasses.replace(config, worker=True))]
+    threads = max(1, environment.cores() // processes)
+    command = [sys.executable, "-m", "ofa_bert", "search", *words]
     counts = {name: str(threads) for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS")}
     children = []
-    for number in range(config.processes):
-        with open(Path(config.output_dir, f"worker-{number}.log"), "w") as log:
+    for number in range(processes):
+        with open(output / f"worker-{number}.log", "w") as log:
             children.append(subprocess.Popen(command, env={**os.environ, **counts}, stdout=log, stderr=log))
-    logger.info("%d processes search; their messages are in %s/worker-*.log", len(children), config.output_dir)
+    logger.info("%d processes search; their messages are in %s/worker-*.log", len(children), output)
     try:
         codes = [child.wait() for child in children]
     except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,26 +13,24 @@ from paddle import nn
 
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.data.batches import Encoded, eval_batches, held_out_count, split_holdout
-from ofa_bert.data.sources import load_datasets
-from ofa_bert.data.token_ids import DIRECTORY, encode_once
+from ofa_bert.data.source import DataSource
+from ofa_bert.data.token_ids import encode_once
 from ofa_bert.errors import UserError
-from ofa_bert.exits.layout import EXITS, default_criterion
+from ofa_bert.exits.layout import default_criterion
 from ofa_bert.exits.policy import check_threshold
 from ofa_bert.files.atomic import file_sha256
 from ofa_bert.latency.device import Measurer
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.exit_heads import Exits, load_exits
 from ofa_bert.models.pretrained import locate
-from ofa_bert.models.record import check_task
-from ofa_bert.search.config import SearchConfig
+from ofa_bert.models.record import ModelRecord, check_task
 from ofa_bert.search.costs.base import Given
 from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.deployed import Engine
-from ofa_bert.search.front import Budget
+from ofa_bert.search.job import RunModeChoice, SupernetSource
 from ofa_bert.search.run_modes import RunModes, thresholds
 from ofa_bert.search.scorer import BATCH, Scorer
 from ofa_bert.submodels.grid import SearchSpace
-from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
 from ofa_bert.submodels.values import ModelShape
 from ofa_bert.system.machine import processor
 from ofa_bert.tasks.task import Datasets, Task
@@ -50,7 +48,7 @@ class Supernet:
     where: str
     model: nn.Layer
     tokenizer: Any
-    meta: Mapping[str, Any]
+    record: ModelRecord
     space: SearchSpace
     datasets: Datasets
     train: Encoded
@@ -73,68 +71,72 @@ class Supernet:
         return Scorer(self.model, encoded, self.task, self.pad_id, self.space.largest, self.exits)
 
     def dev(self, cache: Path) -> dict[str, Encoded]:
-        length = self.meta["max_seq_length"]
+        length = self.record.max_seq_length
         return {name: encode_once(part, self.tokenizer, length, cache) for name, part in self.datasets.dev.items()}
 
 
-def load_supernet(config: SearchConfig) -> Supernet:
-    """UserError when the directory holds no supernet or the data are of another task."""
-    where = best_of(config.model)
-    model, tokenizer, meta = load_model(where, config.model_type)
-    if not meta.get("space"):
-        raise UserError(f"--model {where}: is no supernet; run_glue_ofa.py makes one")
-    if config.finetune_steps and meta.get(EXITS):
-        raise UserError(
-            f"--finetune_steps {config.finetune_steps}: would leave the exits of {where} behind; leave it out, or"
-            " search the supernet that they were trained on"
-        )
-    trained = meta["config"]
-    data = config.recorded_data(trained)
-    datasets = load_datasets(**data.data_arguments(), labels=tuple(meta["task"]["labels"]), download=download_glue)
-    check_task(where, meta, datasets.task)
-    encoded = encode_once(datasets.train, tokenizer, meta["max_seq_length"], Path(config.output_dir, DIRECTORY))
-    count = held_out_count(len(encoded), trained["held_out_share"])
+def load_supernet(source: SupernetSource, cache: Path, with_exits: bool = False) -> Supernet:
+    """UserError when the directory holds no supernet or the data are of another task. cache: where token ids are kept.
+
+    with_exits: load the exits too, for a search of their thresholds.
+    """
+    where = best_of(source.model)
+    model, tokenizer, record = load_model(where, source.model_type)
+    if record.space is None or record.task is None:
+        raise UserError(f"`model` {where}: is no supernet; run_glue_ofa.py makes one")
+    trained = record.settings(where)
+    data = source.data if source.data.given else DataSource.recorded(trained)
+    datasets = data.load(labels=record.task.labels, download=download_glue)
+    check_task(where, record, datasets.task)
+    encoded = encode_once(datasets.train, tokenizer, record.max_seq_length, cache)
+    count = held_out_count(len(encoded), trained.number("held_out_share", 0, 1))
+    seed = trained.whole("seed", least=0)
     # The split of the supernet's training, so that nothing is judged on what it was trained on.
-    rest, held = split_holdout(len(encoded), count, trained["seed"])
+    rest, held = split_holdout(len(encoded), count, seed)
     logger.info("%s: %d held-out training examples", datasets.task.name, len(held))
-    shuffled = encoded.select(held).select(_shuffled(len(held), trained["seed"]))
-    space = SearchSpace.from_json(meta["space"])
-    exits = load_exits(where, meta, model) if config.exits else None
-    return Supernet(where, model, tokenizer, meta, space, datasets, encoded.select(rest), shuffled, exits)
+    shuffled = encoded.select(held).select(_shuffled(len(held), seed))
+    exits = load_exits(where, record, model) if with_exits else None
+    return Supernet(where, model, tokenizer, record, record.space, datasets, encoded.select(rest), shuffled, exits)
 
 
 def _shuffled(count: int, seed: int) -> np.ndarray:
     return np.random.default_rng([seed, count]).permutation(count)
 
 
-def ways_of(config: SearchConfig, supernet: Supernet) -> RunModes:
+def ways_of(choice: RunModeChoice, supernet: Supernet) -> RunModes:
     """The latency tables by precision, and the thresholds to try. UserError when they do not belong together."""
     tables: dict[str, LatencyTable] = {}
-    for path in config.latency_table or ():
+    for path in choice.latency_table or ():
         table = LatencyTable.load(path)
-        table.check_shape(supernet.space.shape, f"--latency_table {path}")
+        table.check_shape(supernet.space.shape, f"`latency_table` {path}")
         precision = table.setting["precision"]
         if precision in tables:
-            raise UserError(f"--latency_table {path}: is a second one in {precision}; give one for each precision")
+            raise UserError(f"`latency_table` {path}: is a second one in {precision}; give one for each precision")
         tables[precision] = table
         _check_setting(path, table, next(iter(tables.values())))
         _check_exits(path, table, supernet.exits)
     if supernet.exits is None:
         return RunModes(tables)
     labels, count = supernet.task.num_labels, len(supernet.exits.layout.layers)
-    tried = thresholds(config.exit_criterion or default_criterion(supernet.meta, labels), labels, count)
+    tried = thresholds(choice.exit_criterion or _criterion(supernet), labels, count)
     for policy in tried:
         check_threshold(policy.criterion, policy.threshold, labels, count)
     return RunModes(tables, tuple(tried))
 
 
-def engines_of(config: SearchConfig, supernet: Supernet, ways: RunModes) -> dict[str, Engine]:
+def _criterion(supernet: Supernet) -> str:
+    exits = supernet.record.exits
+    return default_criterion(exits.training if exits else "", supernet.task.num_labels)
+
+
+def engines_of(supernet: Supernet, ways: RunModes, seed: int) -> dict[str, Engine]:
     """What answers in each precision but fp32, where the supernet's own answers are an export's.
 
-    None on another kind of machine than the tables are of: there the supernet answers for all.
+    None on another kind of machine than the tables are of: there the supernet answers for all. seed: of the sentences
+    that static INT8 is calibrated on.
     """
     engines: dict[str, Engine] = {}
-    drawn = np.random.default_rng(config.seed).permutation(len(supernet.train))[:_CALIBRATION]
+    drawn = np.random.default_rng(seed).permutation(len(supernet.train))[:_CALIBRATION]
     calibration = list(eval_batches(supernet.train.select(np.sort(drawn)), BATCH, supernet.pad_id))
     for precision, table in ways.tables.items():
         if precision == "fp32":
@@ -151,7 +153,7 @@ def _check_setting(path: str, table: LatencyTable, first: LatencyTable) -> None:
     for name in ("processor", "device", "backend", "threads", "batch", "length"):
         if table.setting[name] != first.setting[name]:
             raise UserError(
-                f"--latency_table {path}: is of {name} {table.setting[name]}, the first one of {first.setting[name]};"
+                f"`latency_table` {path}: is of {name} {table.setting[name]}, the first one of {first.setting[name]};"
                 " their latencies cannot be compared"
             )
 
@@ -159,8 +161,8 @@ def _check_setting(path: str, table: LatencyTable, first: LatencyTable) -> None:
 def _check_exits(path: str, table: LatencyTable, exits: Exits | None) -> None:
     if exits is not None and (table.exits is None or table.exits.head != exits.layout.head):
         raise UserError(
-            f"--latency_table {path}: does not say what a {exits.layout.head} exit costs; measure it again with"
-            " python -m ofa_bert latency --model and this supernet"
+            f"`latency_table` {path}: does not say what a {exits.layout.head} exit costs; measure it again with"
+            " python -m ofa_bert latency `model` and this supernet"
         )
 
 
@@ -170,29 +172,12 @@ def costs_of(ways: RunModes, shape: ModelShape, precision: str | None = None) ->
     return Costs(Given(shape, ways.tables, files, precision))
 
 
-def budget_of(config: SearchConfig) -> Budget:
-    return Budget(config.limits(), config.min_score)
-
-
-def space_of(config: SearchConfig, space: SearchSpace) -> UnevenSpace:
-    width = config.min_width or min(space.width_mults)
-    depth = config.min_depth or min(space.depth_mults)
-    return uneven_space(space.shape, width, depth)
-
-
-def fingerprint(config: SearchConfig, supernet: Supernet) -> dict[str, Any]:
-    """What the value of a sub-model depends on; a search that is continued must agree in it."""
-    weights = locate(supernet.where, config.model_type).weights
+def fingerprint(
+    source: SupernetSource, supernet: Supernet, tables: Sequence[str] | None, deciding: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What the value of a sub-model depends on, `deciding` settings and data; a continued search must agree in it."""
+    weights = locate(supernet.where, source.model_type).weights
     found = {"model": file_sha256(weights)[:16], "held_out": len(supernet.held_out), "task": supernet.task.name}
-    if config.latency_table:
-        found["latency_table"] = [file_sha256(path)[:16] for path in config.latency_table]
-        found["exits"] = config.exits
-    chosen = {name: getattr(config, name) for name in ("exit_criterion", "file_precision")}
-    found.update({name: value for name, value in chosen.items() if value is not None})
-    names = ("examples", "loss_weight", "min_width", "min_depth", "seed", "population", "min_score")
-    return {
-        **found,
-        "cost": config.searched_cost(),
-        **config.limits(),
-        **{name: getattr(config, name) for name in names},
-    }
+    if tables:
+        found["latency_table"] = [file_sha256(path)[:16] for path in tables]
+    return {**found, **deciding}

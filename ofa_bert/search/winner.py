@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,29 @@ from paddle import nn
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.data import token_ids
 from ofa_bert.data.batches import Batch, Encoded
-from ofa_bert.data.config import DataConfig
+from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.exits.policy_file import policy_json
+from ofa_bert.export.job import ExportJob
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
 from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.exits import mean_ms
 from ofa_bert.models.directories import save_model
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
-from ofa_bert.models.record import FORMAT
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import extract, forward
-from ofa_bert.options import arguments, shared
-from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.deployed import Engine
-from ofa_bert.search.finetune import finetune
 from ofa_bert.search.front import Point
 from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.machine import processor
-from ofa_bert.system.provenance import versions
 from ofa_bert.training.evaluation import predict, score_logits
 from ofa_bert.training.exits.states import Frozen, collect
-from ofa_bert.training.run_directory import RESULTS
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +46,9 @@ DIRECTORY = "sub_model"  # the winner as a model that export_model.py and run_gl
 
 
 def affordable(
-    config: SearchConfig, supernet: Supernet, ranked: Sequence[Point], ways: RunModes
+    supernet: Supernet, ranked: Sequence[Point], ways: RunModes, limit_ms: float | None
 ) -> tuple[Point, list[dict[str, Any]]]:
-    """The first of the points, best first, that keeps --max_latency_ms when it is measured; and all that were measured.
+    """The first of the points, best first, that keeps the limit when it is measured; and all that were measured.
 
     A table predicts to some percent, and the best points lie right below the limit. After some tries those are passed
     over that the worst error seen would take beyond it. RunError when none of _MOST_TRIES keeps it.
@@ -60,7 +56,7 @@ def affordable(
     tried: list[dict[str, Any]] = []
     if not ways.tables:
         return ranked[0], tried
-    limit, worst = config.limits().get(LATENCY.name, float("inf")), 1.0
+    limit, worst = float("inf") if limit_ms is None else limit_ms, 1.0
     for point in ranked:
         predicted = point.costs[LATENCY.name]
         if len(tried) >= _NEXT_TRIES and predicted * worst > limit:
@@ -69,13 +65,13 @@ def affordable(
         tried.append({"sub_model": point.sub_model.to_json(), **found})
         if found["measured_ms"] is None or found["measured_ms"] <= limit:
             return point, tried
-        logger.info("%.3g ms predicted, %.3g ms measured: beyond --max_latency_ms %g", *_both(found), limit)
+        logger.info("%.3g ms predicted, %.3g ms measured: beyond `max_latency_ms` %g", *_both(found), limit)
         worst = max(worst, found["measured_ms"] / predicted)
         if len(tried) == _MOST_TRIES:
             break
     fastest = min(found["measured_ms"] for found in tried)
     raise RunError(
-        f"--max_latency_ms {limit:g}: the latency table puts {len(ranked)} of the front within it, but of the"
+        f"`max_latency_ms` {limit:g}: the latency table puts {len(ranked)} of the front within it, but of the"
         f" {len(tried)} that were measured the fastest takes {fastest:.3g} ms; make the table again on an idle machine,"
         " or give more room"
     )
@@ -85,12 +81,12 @@ def _both(found: Mapping[str, float]) -> tuple[float, float]:
     return found["predicted_ms"], found["measured_ms"]
 
 
-def _way(point: Point) -> RunMode:
+def way_of_point(point: Point) -> RunMode:
     return RunMode.from_json(point.more["way"]) if "way" in point.more else RunMode("fp32")
 
 
 def _measured(supernet: Supernet, point: Point, ways: RunModes) -> dict[str, Any]:
-    way, small = _way(point), extract(supernet.model, point.sub_model)
+    way, small = way_of_point(point), extract(supernet.model, point.sub_model)
     small.eval()
     exits = exits_of_sub_model(supernet.exits, small, point.sub_model)
     table, predicted = ways.tables[way.precision], point.costs[LATENCY.name]
@@ -106,21 +102,15 @@ def latency_of(tried: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def finish(
-    config: SearchConfig,
+    output: Path,
     supernet: Supernet,
     winner: Point,
     results: dict[str, Any],
-    ways: RunModes,
     engines: Mapping[str, Engine],
-) -> dict[str, Any]:
-    """Finetune the winner when asked to, write it, score it on dev, write results.json."""
-    output, sub_model = Path(config.output_dir), winner.sub_model
-    way = _way(winner)
-    if config.finetune_steps:
-        started = time.monotonic()
-        where = finetune(config, supernet, sub_model)
-        results["finetune"] = {"steps": config.finetune_steps, "teacher": where}
-        results["finetune"]["seconds"] = round(time.monotonic() - started, 1)
+) -> None:
+    """Write the winner, score it on dev; what was found is added to `results`."""
+    sub_model = winner.sub_model
+    way = way_of_point(winner)
     supernet.model.eval()
     splits = supernet.dev(output / token_ids.DIRECTORY)
     outputs = {name: _outputs(supernet, sub_model, engines.get(way.precision), each) for name, each in splits.items()}
@@ -130,22 +120,40 @@ def finish(
     results["dev_layers"] = _mean_layers(way, outputs)
     # The supernet's training measured its own sub-models there; nothing is chosen by these numbers.
     names = set(supernet.space.sub_models())
-    results["dev_of_grid"] = {name: found for name, found in supernet.meta.get("scores", {}).items() if name in names}
-    kept = {key: supernet.meta[key] for key in ("task", "model_type", "max_seq_length", "seed", "shape")}
-    own = {"format": FORMAT, **kept, "kind": "sub_model", "sub_model": sub_model.to_json(), "versions": versions()}
-    if way == RunMode("fp32"):
-        own.update(scores=dev, score=dev["score"])
+    results["dev_of_grid"] = {name: found for name, found in supernet.record.scores.items() if name in names}
     small = extract(supernet.model, sub_model)
     small.eval()
     exits = exits_of_sub_model(supernet.exits, small, sub_model)
-    if exits is not None:
-        own[EXITS] = {**supernet.meta[EXITS], **exits.layout.to_json()}
-    save_model(output / DIRECTORY, small, supernet.tokenizer, own, {} if exits is None else {EXITS: exits})
+    save_model(
+        output / DIRECTORY,
+        small,
+        supernet.tokenizer,
+        _record(supernet, sub_model, exits, dev if way == RunMode("fp32") else None),
+        {} if exits is None else {EXITS: exits},
+    )
     if exits is not None and way.policy is not None:
         results["exit_policy"] = _write_policy(output / POLICY, supernet, sub_model, small, exits, way)
-    results["export"] = _export(config, supernet, ways, way, exits)
-    write_json_atomic(output / RESULTS, results)
-    return results
+
+
+def _record(
+    supernet: Supernet, sub_model: SubModelConfig, exits: Exits | None, scores: Mapping[str, float] | None
+) -> ModelRecord:
+    source = supernet.record
+    about = None
+    if exits is not None and source.exits is not None:
+        about = dataclasses.replace(source.exits, layout=exits.layout)
+    return ModelRecord(
+        kind="sub_model",
+        task=source.task,
+        model_type=source.model_type,
+        max_seq_length=source.max_seq_length,
+        seed=source.seed,
+        shape=source.shape,
+        sub_model=sub_model,
+        exits=about,
+        scores=scores or {},
+        score=scores["score"] if scores else None,
+    )
 
 
 def _outputs(supernet: Supernet, sub_model: SubModelConfig, engine: Engine | None, encoded: Encoded) -> Outputs:
@@ -180,25 +188,28 @@ def _write_policy(
     return str(path)
 
 
-def _export(config: SearchConfig, supernet: Supernet, ways: RunModes, way: RunMode, exits: Exits | None) -> list[str]:
-    """The arguments of export_model.py that make the winner's bundle."""
-    output = Path(config.output_dir)
-    words = ["--model_name_or_path", output / DIRECTORY, "--sub_model_output_dir", output / "dynamic"]
-    words += ["--static_sub_model", output / "static", "--onnx", "--device", config.device]
-    words += ["--model_type", config.model_type, "--max_seq_length", supernet.meta["max_seq_length"]]
-    table = ways.tables.get(way.precision)
-    device = Measurer.of(table.setting) if table else None
-    precision = device.file_precision if device else config.asked_precision()
-    if precision not in (None, "fp32"):
-        words += ["--precision", precision]
-    if device and device.device == "gpu":
-        words.append("--fused")
-    if precision == "int8-static":  # calibrated on training sentences
-        data = config.recorded_data(supernet.meta["config"])
-        words += arguments(DataConfig(**shared(DataConfig, data)), defaults=False)
-    if exits is not None and way.policy is not None:
-        words += ["--exit_policy", output / POLICY]
-    return list(map(str, words))
+def export_job(
+    output: Path, supernet: Supernet, table: LatencyTable | None, way: RunMode, precision: str | None, device: str
+) -> ExportJob:
+    """What makes the winner's bundle. table: of its precision. precision: where there is no table."""
+    measurer = Measurer.of(table.setting) if table else None
+    wanted = measurer.file_precision if measurer else precision or "fp32"
+    record = supernet.record
+    # Static INT8 is calibrated on training sentences.
+    data = DataSource.recorded(record.settings(supernet.where)) if wanted == "int8-static" else DataSource()
+    return ExportJob(
+        data=data,
+        model_name_or_path=str(output / DIRECTORY),
+        sub_model_output_dir=str(output / "dynamic"),
+        static_sub_model=str(output / "static"),
+        onnx=True,
+        fused=measurer is not None and measurer.device == "gpu",
+        precision=(wanted,),
+        exit_policy=None if supernet.exits is None or way.policy is None else str(output / POLICY),
+        model_type=record.model_type,
+        max_seq_length=record.max_seq_length,
+        device=device,
+    )
 
 
 def checked_latency(

@@ -24,7 +24,7 @@ from ofa_bert.files.atomic import SERVING_META, atomic_directory, write_json_ato
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_files
 from ofa_bert.serving import config_text as configs
-from ofa_bert.serving.config import ServingConfig
+from ofa_bert.serving.job import ServingJob
 from ofa_bert.serving.readme import readme
 
 logger = logging.getLogger(__name__)
@@ -78,48 +78,48 @@ class Served:
 
 
 @lock.writer("output_dir", beside=True)
-def export_serving(config: ServingConfig) -> str:
+def export_serving(job: ServingJob) -> str:
     """Write everything at once, and return what to print."""
-    served = grouped(config)
+    served = grouped(job)
     for model in served:
-        _check(model, config)
+        _check(model, job)
     how = configs.Serving(
-        config.device, config.accelerator, config.instances, config.threads, config.max_batch_size,
-        config.max_queue_delay_us,
+        job.device, job.accelerator, job.instances, job.threads, job.max_batch_size,
+        job.max_queue_delay_us,
     )  # fmt: skip
-    with atomic_directory(config.output_dir) as new:
+    with atomic_directory(job.output_dir) as new:
         for model in served:
-            if "triton" in config.engines:
-                write_triton(new / "triton" / model.name, model, config.precision, how)
+            if "triton" in job.engines:
+                write_triton(new / "triton" / model.name, model, job.precision, how)
             for engine, write in (("paddle_serving", write_paddle_serving), ("fastdeploy", write_fastdeploy)):
-                if engine in config.engines:
+                if engine in job.engines:
                     write(new / engine, model, how)
         described = [model.to_json() for model in served]
-        write_text_atomic(new / "README.md", readme(described, config.engines, config.precision, how))
-        write_json_atomic(new / SERVING_META, {"engines": list(config.engines), "models": described})
+        write_text_atomic(new / "README.md", readme(described, job.engines, job.precision, how))
+        write_json_atomic(new / SERVING_META, {"engines": list(job.engines), "models": described})
     lines = [f"{model.name}: version {v.number} is {v.bundle}" for model in served for v in model.versions]
-    return "\n".join([*lines, f"{Path(config.output_dir) / 'README.md'} says how to start a server and call it"])
+    return "\n".join([*lines, f"{Path(job.output_dir) / 'README.md'} says how to start a server and call it"])
 
 
-def grouped(config: ServingConfig) -> list[Served]:
+def grouped(job: ServingJob) -> list[Served]:
     """Bundles with the same labels, padding and tokenizer as the versions of one model."""
     groups: dict[tuple, list[tuple[Path, dict[str, Any]]]] = {}
-    resolved = [Path(path).resolve() for path in config.bundles]
-    for path in config.bundles:
+    resolved = [Path(path).resolve() for path in job.bundles]
+    for path in job.bundles:
         if resolved.count(Path(path).resolve()) > 1:
             raise UserError(f"--bundles {path}: given twice")
         manifest = read_manifest(path)
         groups.setdefault(_interface(Path(path), manifest), []).append((Path(path), manifest))
-    if config.name and len(groups) > 1:
+    if job.name and len(groups) > 1:
         apart = [members[0][0] for members in groups.values()]
         raise UserError(
-            f"--name {config.name}: {apart[0]} and {apart[1]} differ in labels or tokenizer, so they become models of"
+            f"`name` {job.name}: {apart[0]} and {apart[1]} differ in labels or tokenizer, so they become models of"
             " their own; leave --name out, or export them apart"
         )
     served: list[Served] = []
     for members in groups.values():
         task = members[0][1].get("task")
-        wanted = config.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", task["name"] if task else "model")
+        wanted = job.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", task["name"] if task else "model")
         name, number = wanted, 1
         while name in [model.name for model in served]:
             name, number = f"{wanted}-{number + 1}", number + 1
@@ -144,13 +144,13 @@ def tokenizer_files(bundle: Path, manifest: Mapping[str, Any]) -> list[Path]:
     return [bundle / name for name in sorted(manifest["files"]) if name not in of_models]
 
 
-def _check(model: Served, config: ServingConfig) -> None:
+def _check(model: Served, job: ServingJob) -> None:
     """UserError, before anything is written, for a bundle that lacks what an engine needs."""
     problems = []
     for version in model.versions:
-        if "triton" in config.engines:
-            problems += onnx_problems(version.bundle, config.precision, config.accelerator)
-        if {"paddle_serving", "fastdeploy"} & set(config.engines):
+        if "triton" in job.engines:
+            problems += onnx_problems(version.bundle, job.precision, job.accelerator)
+        if {"paddle_serving", "fastdeploy"} & set(job.engines):
             problems += _paddle_problems(version.bundle)
     if problems:
         raise UserError("; ".join(problems))

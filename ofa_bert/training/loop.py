@@ -17,8 +17,8 @@ from ofa_bert.errors import RunError
 from ofa_bert.models import operators
 from ofa_bert.system import interrupts
 from ofa_bert.training import distributed
-from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.evaluation import to_tensors
+from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ class Training:
     """What one job trains. The model is in training mode during steps, in eval mode while `evaluate` runs.
 
     trained: what the optimizer holds and a checkpoint restores, where that is more or less than `model`. beside: layers
-    saved beside the model. make_step: called when the plan is known. stage_shares: of the steps, as of `loop.make_plan`.
+    saved beside the model. make_step: called when the plan is known. stage_shares: as of `loop.make_plan`.
     """
 
     name: str

@@ -35,6 +35,7 @@ from ofa_bert.training.checkpoints import (
 
 logger = logging.getLogger(__name__)
 
+
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """What is found at a checkpoint. `score` chooses best/, `scores` go into the history.

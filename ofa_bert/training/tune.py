@@ -45,7 +45,9 @@ def tune(job: TuneJob, datasets: Datasets) -> dict[str, Any]:
     optuna = require_optuna()
     output, started = Path(job.output_dir), time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
-    rest, held = split_holdout(len(datasets.train), max(1, int(len(datasets.train) * job.tune_share)), job.finetuning.loop.seed)
+    rest, held = split_holdout(
+        len(datasets.train), max(1, int(len(datasets.train) * job.tune_share)), job.finetuning.loop.seed
+    )
     parts = [tuple(datasets.train[i] for i in indices) for indices in (rest, held)]
     own = Datasets(datasets.task, parts[0], {"tune": parts[1]})
     study = _study(optuna, job, output)

@@ -10,10 +10,10 @@ def run(argv):
         "python -m ofa_bert bench --bundles static/w1_d1 static/w0.6667_d1 --output_dir bench --threads 1 2\n"
         "    --task_name SST-2 --data_dir glue/SST-2        scores every model on dev; else the manifests' scores count"
     )
-    from ofa_bert.bench.config import BenchConfig
+    from ofa_bert.bench.job import BenchJob
 
-    config = parse(BenchConfig, argv, about, example, prog="python -m ofa_bert bench")
+    job = parse(BenchJob, argv, about, example, prog="python -m ofa_bert bench")
     from ofa_bert.bench.benchmark import bench
     from ofa_bert.training.glue_download import download_glue
 
-    show(bench(config, argv, download_glue))
+    show(bench(job, argv, download_glue))

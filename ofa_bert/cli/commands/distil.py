@@ -17,17 +17,17 @@ only once. Then: export_model.py, python -m ofa_bert prune, or all of it at once
 
 def run(argv):
     about = "Train a small student on what a finetuned teacher answers (and, if asked, on its states and attention)."
-    from ofa_bert.training.students.config import DistilConfig
+    from ofa_bert.training.students.jobs import DistilJob
 
-    config = parse(DistilConfig, argv, about, EXAMPLE, prog="python -m ofa_bert distil")
-    datasets = begin(config)
+    job = parse(DistilJob, argv, about, EXAMPLE, prog="python -m ofa_bert distil")
+    datasets = begin(job.data, job.loop.device)
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training import distributed
     from ofa_bert.training.students.train import distil
 
-    results = distil(config, datasets)
+    results = distil(job, datasets)
     if distributed.is_main():
         best, sizes = results["best"], (results["teacher_parameters"], results["parameters"])
         show(f"teacher, {sizes[0]} parameters, on dev: {as_text(results['teacher'])}")
         show(f"student, {sizes[1]} parameters, on dev: {as_text(best['scores'])} (best, step {best['step']})")
-        show(f"written to {config.output_dir}")
+        show(f"written to {job.output_dir}")

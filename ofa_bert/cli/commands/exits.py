@@ -2,7 +2,7 @@
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
-from ofa_bert.training.exits.config import ExitChoiceConfig
+from ofa_bert.training.exits.jobs import ExitChoiceJob
 
 DOC = """Choose the threshold of early exits, measure what it saves, report it on dev.
 
@@ -15,15 +15,15 @@ that the targets ask for; dev is only reported on. Also learns which tokens need
 
 
 def run(argv):
-    config = parse(ExitChoiceConfig, argv, *DOC.split("\n\n", 1), prog="python -m ofa_bert exits")
-    datasets = begin(config)
+    job = parse(ExitChoiceJob, argv, *DOC.split("\n\n", 1), prog="python -m ofa_bert exits")
+    datasets = begin(job.data, job.device)
     from ofa_bert.reporting import table
     from ofa_bert.training.exits.threshold import choose_exits, printable
 
-    results = choose_exits(config, datasets)
+    results = choose_exits(job, datasets)
     policy = results["chosen"]["policy"]
-    show(f"{results['name']}: {policy['criterion']} threshold {policy['threshold']:.4g}, mode {config.mode}\n")
+    show(f"{results['name']}: {policy['criterion']} threshold {policy['threshold']:.4g}, mode {job.mode}\n")
     show(table(printable(results)))
     histogram = results["dev"]["exits"]["histogram"]
     show("\nanswered after layer: " + "  ".join(f"{layers}: {count}" for layers, count in histogram.items() if count))
-    show(f"written to {config.output_dir}")
+    show(f"written to {job.output_dir}")

@@ -13,20 +13,20 @@ lower by more than --max_drop points.
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import run_command, show
-from ofa_bert.export.config import ExportConfig
+from ofa_bert.export.job import ExportJob
 
 
 def run(argv):
-    config = parse(ExportConfig, argv, *__doc__.split("\n\n", 1))
+    job = parse(ExportJob, argv, *__doc__.split("\n\n", 1))
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.models.device import select_device
 
-    select_device("cpu" if config.n_gpu == 0 else config.device)
+    select_device("cpu" if job.n_gpu == 0 else job.device)
     from ofa_bert.export.sub_model import deploy
     from ofa_bert.reporting import millions
     from ofa_bert.tasks.metrics import as_text
 
-    summary = deploy(config)
+    summary = deploy(job)
     show(f"sub-model: {millions(summary['parameters'])} parameters, {summary['flops'] / 1e9:.2f} GFLOPs at 128 tokens")
     if summary["scores"]:
         show(f"dev: {as_text(summary['scores'])}")

@@ -7,9 +7,9 @@ from ofa_bert.cli.process import show
 def run(argv):
     about = "Write bundles as the input of Triton Inference Server, Paddle Serving and FastDeploy."
     example = "python -m ofa_bert export_serving --bundles static/w1_d1 static/w0.6667_d1 --output_dir serving"
-    from ofa_bert.serving.config import ServingConfig
+    from ofa_bert.serving.job import ServingJob
 
-    config = parse(ServingConfig, argv, about, example, prog="python -m ofa_bert export_serving")
+    job = parse(ServingJob, argv, about, example, prog="python -m ofa_bert export_serving")
     from ofa_bert.serving.repository import export_serving
 
-    show(export_serving(config))
+    show(export_serving(job))

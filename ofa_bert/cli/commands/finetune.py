@@ -9,21 +9,21 @@ Writes best/ (best on dev), last/, the newest checkpoint and results.json to --o
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, run_command, show
-from ofa_bert.training.config import FinetuneConfig
+from ofa_bert.training.settings import FinetuneJob
 
 
 def run(argv):
-    config = parse(FinetuneConfig, argv, *__doc__.split("\n\n", 1))
-    datasets = begin(config)
+    job = parse(FinetuneJob, argv, *__doc__.split("\n\n", 1))
+    datasets = begin(job.data, job.loop.device)
     # Imported after parsing, as in every command: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training import distributed
     from ofa_bert.training.finetune import finetune
 
-    results = finetune(config, datasets)
+    results = finetune(job, datasets)
     if distributed.is_main():
         best = results["best"]
-        show(f"best on dev after step {best['step']}: {as_text(best['scores'])}\nwritten to {config.output_dir}")
+        show(f"best on dev after step {best['step']}: {as_text(best['scores'])}\nwritten to {job.output_dir}")
 
 
 def main(argv=None):

@@ -10,20 +10,20 @@ def run(argv):
         "python -m ofa_bert latency --model ./tmp/SST-2-ofa --backend onnx_runtime --batch 1 --length 128\n"
         "    --output cpu.json"
     )
-    from ofa_bert.latency.config import LatencyConfig
+    from ofa_bert.latency.job import LatencyJob
 
-    config = parse(LatencyConfig, argv, about, example, prog="python -m ofa_bert latency")
+    job = parse(LatencyJob, argv, about, example, prog="python -m ofa_bert latency")
     from ofa_bert.models.device import select_device
 
-    select_device(config.device)
+    select_device(job.setting.device)
     from ofa_bert.latency.measure import measure_table, printable
     from ofa_bert.reporting import table
 
-    found = measure_table(config)
+    found = measure_table(job)
     show(table(printable(found)))
     show(
         f"\nmedian error {found.error['median_error']:.1%}, rank correlation {found.error['rank_correlation']:.3f} on"
-        f" {found.error['models']} sub-models that the table was not fitted to; written to {config.output}"
+        f" {found.error['models']} sub-models that the table was not fitted to; written to {job.output}"
     )
     if found.exits:
         cost = found.exits

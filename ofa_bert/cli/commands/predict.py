@@ -10,11 +10,11 @@ def run(argv):
         "python -m ofa_bert predict --bundle ./tmp/SST-2-small-static --input texts.tsv --output predicted.tsv\n"
         "    --precision int8 --workers 4"
     )
-    from ofa_bert.runtime.config import PredictConfig
+    from ofa_bert.runtime.jobs import PredictJob
 
-    config = parse(PredictConfig, argv, about, example, prog="python -m ofa_bert predict")
+    job = parse(PredictJob, argv, about, example, prog="python -m ofa_bert predict")
     from ofa_bert.runtime.predict_file import predict_file
 
-    summary = predict_file(config)
+    summary = predict_file(job)
     counts = ", ".join(f"{label}: {count}" for label, count in summary["labels"].items())
-    show(f"{summary['rows']} rows written to {config.output}" + (f" ({counts})" if counts else ""))
+    show(f"{summary['rows']} rows written to {job.output}" + (f" ({counts})" if counts else ""))

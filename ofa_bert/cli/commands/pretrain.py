@@ -12,21 +12,21 @@ def run(argv):
         "python run_glue.py --model_name_or_path ./tmp/small --task_name SST-2 ...\n\n"
         'On several GPUs: python -m paddle.distributed.launch --gpus "0,1" ofa_bert/__main__.py pretrain ...'
     )
-    from ofa_bert.training.pretraining.config import PretrainConfig
+    from ofa_bert.training.pretraining.job import PretrainJob
 
-    config = parse(PretrainConfig, argv, about, example, prog="python -m ofa_bert pretrain")
+    job = parse(PretrainJob, argv, about, example, prog="python -m ofa_bert pretrain")
     from ofa_bert.models.device import select_device
 
-    select_device(config.device)
+    select_device(job.loop.device)
     from ofa_bert.training import distributed
     from ofa_bert.training.pretraining.pretrain import pretrain
 
-    distributed.start(config.device)
-    results = pretrain(config)
+    distributed.start(job.loop.device)
+    results = pretrain(job)
     if distributed.is_main():
         scores, teacher = results["last"]["scores"], results["teacher"]
         show(f"{results['parameters']} parameters")
         show(f"held out: accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}")
         if teacher:
             show(f"teacher: accuracy {teacher['accuracy']:.4f}, loss {teacher['loss']:.4f}")
-        show(f"written to {config.output_dir}; finetune it with run_glue.py")
+        show(f"written to {job.output_dir}; finetune it with run_glue.py")

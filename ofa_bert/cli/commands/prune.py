@@ -13,16 +13,14 @@ def run(argv):
         "    --target_ffn_dim 768 --task_name SST-2 --output_dir ./tmp/SST-2-pruned\n\n"
         "Nothing is trained: distil again with --student ./tmp/SST-2-pruned afterwards."
     )
-    from ofa_bert.training.students.config import PruneConfig
+    from ofa_bert.training.students.jobs import PruneJob
 
-    config = parse(PruneConfig, argv, about, example, prog="python -m ofa_bert prune")
-    datasets = begin(config)
+    job = parse(PruneJob, argv, about, example, prog="python -m ofa_bert prune")
+    datasets = begin(job.data, job.device)
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training.students.prune import prune
 
-    results = prune(config, datasets)
+    results = prune(job, datasets)
     show(f"before, {results['parameters_before']} parameters, on dev: {as_text(results['before'])}")
     show(f"pruned, {results['parameters']} parameters, on dev: {as_text(results['after'])}")
-    show(
-        f"written to {config.output_dir}; distil again into it: python -m ofa_bert distil --student {config.output_dir}"
-    )
+    show(f"written to {job.output_dir}; distil again into it: python -m ofa_bert distil --student {job.output_dir}")

@@ -14,10 +14,10 @@ them in turn in one run, from PaddleNLP's own model in Paddle's eager mode to th
 
 def run(argv):
     about = "The FastFormers chain: from a finetuned teacher to a small fast model, and what each stage is worth."
-    from ofa_bert.recipes.config import RecipeConfig
+    from ofa_bert.recipes.jobs import RecipeJob
 
-    config = parse(RecipeConfig, argv, about, EXAMPLE, prog="python -m ofa_bert recipe")
-    datasets = begin(config)
+    job = parse(RecipeJob, argv, about, EXAMPLE, prog="python -m ofa_bert recipe")
+    datasets = begin(job.data, job.loop.device)
     from ofa_bert.recipes.fastformers import recipe
 
-    show(recipe(config, datasets, argv))
+    show(recipe(job, datasets, argv))

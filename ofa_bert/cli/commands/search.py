@@ -16,21 +16,21 @@ def run(argv):
         "    --latency_table cpu.json cpu-int8.json --output_dir ./tmp/SST-2-search\n\n"
         "The data are those the supernet was trained on, unless data flags say otherwise. The same command resumes."
     )
-    from ofa_bert.search.config import SearchConfig
+    from ofa_bert.search.job import SearchJob
 
-    config = parse(SearchConfig, argv, about, example, prog="python -m ofa_bert search")
+    job = parse(SearchJob, argv, about, example, prog="python -m ofa_bert search")
     from ofa_bert.models.device import select_device
 
-    select_device(config.device)
+    select_device(job.device)
     from ofa_bert.reporting import table
 
-    if config.algorithm == "fptas":
-        return _show_fptas(config, table)
+    if job.algorithm == "fptas":
+        return _show_fptas(job, table)
     from ofa_bert.search.report import described, printable, way_of
     from ofa_bert.search.run import search_sub_models
     from ofa_bert.search.winner import printed
 
-    results = search_sub_models(config)
+    results = search_sub_models(job)
     if results is None:
         return
     show(table(printable(results)))
@@ -39,17 +39,17 @@ def run(argv):
     if way is not None:
         show(f"to be run in {way.described()}")
     show(printed(results))
-    show(f"written to {config.output_dir}: front.json, front.png, winner.json, sub_model/")
+    show(f"written to {job.output_dir}: front.json, front.png, winner.json, sub_model/")
     show(f"export it: python export_model.py {shlex.join(results['export'])}")
 
 
-def _show_fptas(config, table):
+def _show_fptas(job, table):
     from ofa_bert.search.fptas_run import printable, search_fptas
 
-    results = search_fptas(config)
+    results = search_fptas(job)
     show(table(printable(results)))
     for epsilon, missed in results["regret"].items():
         show(f"an interval of {epsilon} would have missed {missed:.1%} of the highest W")
     for value in results["rank_correlation_of_seeds"]:
         show(f"rank correlation of W with the first seed's: {value:.3f}")
-    show(f"winner: {results['winner']['name']}; every evaluation is in {config.output_dir}/results.json")
+    show(f"winner: {results['winner']['name']}; every evaluation is in {job.output_dir}/results.json")

@@ -21,13 +21,13 @@ from ofa_bert.cli.commands import train_exits
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.options import options_of
-from ofa_bert.training.exits.config import ExitTrainConfig
-from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.training.exits.jobs import ExitTrainingJob
+from ofa_bert.training.supernet.job import SupernetJob
 
 # What --exits alone has.
 _EXIT_OPTIONS = {
     name: "is about early exits; --exits is required with it"
-    for name in {item.name for item in options_of(ExitTrainConfig)} - {item.name for item in options_of(OfaConfig)}
+    for name in {item.name for item in options_of(ExitTrainingJob)} - {item.name for item in options_of(SupernetJob)}
 }
 
 
@@ -35,13 +35,13 @@ def run(argv):
     given = sys.argv[1:] if argv is None else argv
     if any(word.split("=")[0] == "--exits" for word in given):
         return train_exits.run(given)
-    config = parse(OfaConfig, argv, *__doc__.split("\n\n", 1), elsewhere=_EXIT_OPTIONS)
-    datasets = begin(config)
+    job = parse(SupernetJob, argv, *__doc__.split("\n\n", 1), elsewhere=_EXIT_OPTIONS)
+    datasets = begin(job.data, job.loop.device)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
     from ofa_bert.training.supernet.train import printable, train_supernet
 
-    results = train_supernet(config, datasets)
+    results = train_supernet(job, datasets)
     if distributed.is_main():
         last_step = results["history"][-1]["step"]
         show(f"last/, after step {last_step}, on dev:\n")
@@ -51,7 +51,7 @@ def run(argv):
                 f"\nbest/, after step {results['best_step']}; it was chosen on dev, which flatters its scores there:\n"
             )
             show(table(printable(results["best"], results["teacher"])))
-        show(f"\nwritten to {config.output_dir}; export one with export_model.py")
+        show(f"\nwritten to {job.output_dir}; export one with export_model.py")
 
 
 def main(argv=None):

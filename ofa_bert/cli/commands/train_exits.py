@@ -11,21 +11,19 @@ with exits.safetensors beside it. Then: python -m ofa_bert exits
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
-from ofa_bert.training.exits.config import SUPERNET, SUPERNET_OPTIONS, ExitTrainConfig
+from ofa_bert.training.exits.jobs import SUPERNET, SUPERNET_OPTIONS, ExitTrainingJob
 
 
 def run(argv):
-    config = parse(
-        ExitTrainConfig, argv, *__doc__.split("\n\n", 1), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET)
-    )
-    datasets = begin(config)
+    job = parse(ExitTrainingJob, argv, *__doc__.split("\n\n", 1), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET))
+    datasets = begin(job.data, job.loop.device)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
     from ofa_bert.training.exits.train import printable, train_exits
 
-    results = train_exits(config, datasets)
+    results = train_exits(job, datasets)
     if distributed.is_main():
         best = results["best"]
         show(f"best/, after step {best['step']}, chosen on the held-out part. Scores on dev by layers run:\n")
         show(table(printable(best["scores"]["exits"])))
-        show(f"\nwritten to {config.output_dir}; choose a threshold with python -m ofa_bert exits")
+        show(f"\nwritten to {job.output_dir}; choose a threshold with python -m ofa_bert exits")

@@ -6,9 +6,9 @@ from ofa_bert.cli.process import show
 
 def run(argv):
     about = "Print the trtexec command line for a bundle, with profiles for batch and length; run it where TensorRT is."
-    from ofa_bert.runtime.config import TrtexecConfig
+    from ofa_bert.runtime.jobs import TrtexecJob
 
-    config = parse(TrtexecConfig, argv, about, prog="python -m ofa_bert trtexec")
+    job = parse(TrtexecJob, argv, about, prog="python -m ofa_bert trtexec")
     from ofa_bert.runtime.predict_file import trtexec_for
 
-    show(trtexec_for(config))
+    show(trtexec_for(job))

@@ -11,14 +11,14 @@ def run(argv):
         "    --output_dir ./tmp/MRPC --trials 30\n\n"
         "Takes run_glue.py's flags too. The same command resumes."
     )
-    from ofa_bert.training.config import TuneConfig
+    from ofa_bert.training.tune_job import TuneJob
 
-    config = parse(TuneConfig, argv, about, example, prog="python -m ofa_bert tune")
-    datasets = begin(config)
+    job = parse(TuneJob, argv, about, example, prog="python -m ofa_bert tune")
+    datasets = begin(job.finetuning.data, job.finetuning.loop.device)
     from ofa_bert.reporting import table
     from ofa_bert.training.tune import printable, tune
 
-    results = tune(config, datasets)
+    results = tune(job, datasets)
     show(table(printable(results)))
     scores = "  ".join(f"{name} {value:.4f}" for name, value in results["dev"].items() if name != "score")
-    show(f"\nbest run on dev: {scores}; it is in {config.output_dir}/best")
+    show(f"\nbest run on dev: {scores}; it is in {job.output_dir}/best")

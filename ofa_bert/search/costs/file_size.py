@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ofa_bert.options import number, option
+from ofa_bert.options import option
 from ofa_bert.search.costs.base import Cost, Given
 from ofa_bert.search.run_modes import Run
 from ofa_bert.submodels.counting import count_parameters
@@ -41,16 +41,16 @@ LAYOUTS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FileBudget:
     max_file_mib: float | None = option(
-        "budget: MiB of the exported ONNX file, in the precision of the --latency_table that it runs by, else in"
-        " --file_precision",
+        "budget: MiB of the exported ONNX file, in the precision of the `latency_table` that it runs by, else in"
+        " `file_precision`",
         None,
-        number,
+        above=0,
     )
     file_precision: str | None = option(
-        "without --latency_table: the precision that the winner is exported in; scores are fp32's; default: fp32",
+        "without `latency_table`: the precision that the winner is exported in; scores are fp32's; default: fp32",
         None,
         choices=tuple(LAYOUTS),
     )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.options import number, option
+from ofa_bert.options import option
 from ofa_bert.search.costs.base import Cost
 from ofa_bert.submodels.counting import count_flops
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FlopsBudget:
-    max_flops: float | None = option("budget: FLOPs of one sentence of 128 tokens, for example 2.5e9", None, number)
+    max_flops: float | None = option("budget: FLOPs of one sentence of 128 tokens, for example 2.5e9", None, above=0)
 
 
 COST = Cost(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.options import number, option
+from ofa_bert.options import option
 from ofa_bert.search.costs.base import Cost, Given
 from ofa_bert.search.run_modes import Run
 from ofa_bert.submodels.values import SubModelConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LatencyBudget:
-    max_latency_ms: float | None = option("budget: milliseconds per call, by --latency_table", None, number)
+    max_latency_ms: float | None = option("budget: milliseconds per call, by `latency_table`", None, above=0)
 
 
 def _of(given: Given, sub_model: SubModelConfig, run: Run | None) -> float | None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.options import number, option
+from ofa_bert.options import option
 from ofa_bert.reporting import millions
 from ofa_bert.search.costs.base import Cost
 from ofa_bert.submodels.counting import count_parameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParametersBudget:
-    max_params: float | None = option("budget: parameters, for example 20e6", None, number)
+    max_params: float | None = option("budget: parameters, for example 20e6", None, above=0)
 
 
 COST = Cost(

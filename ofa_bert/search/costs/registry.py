@@ -13,7 +13,7 @@ _EVERY = {each.COST.name: each.COST for each in (latency, parameters, flops, fil
 
 
 # Fields of the last base stand first in the help.
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Budgets(file_size.FileBudget, flops.FlopsBudget, parameters.ParametersBudget, latency.LatencyBudget):
     """The options of all costs."""
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.data.source import TrainingData
-from ofa_bert.exits.layout import HEADS
 from ofa_bert.exits.criteria import registry
+from ofa_bert.exits.layout import HEADS
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import option, unused
 from ofa_bert.training.settings import Device, LoopSettings, ModelSource, OptimizerSettings
@@ -16,7 +16,7 @@ from ofa_bert.training.supernet.job import MULTIPLIER
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
 _GEEP = f"`criterion` {registry.default('geep').name}"
-SUPERNET = "trains a supernet; do that first without --exits: exits trained on its directory serve its sub-models"
+SUPERNET = "trains a supernet; do that first without `exits`: exits trained on its directory serve its sub-models"
 SUPERNET_OPTIONS = (
     "width_mult_list", "depth_mult_list", "lambda_logit", "lambda_rep", "layer_choice", "stages", "width_stage_share",
     "supernet_dropout", "keep_best_sub_models",
@@ -148,7 +148,7 @@ class ExitChoiceJob:
     """What python -m ofa_bert exits does."""
 
     data: TrainingData
-    model_name_or_path: str = option("a directory with exits: output of run_glue_ofa.py --exits, or its best/ or last/")
+    model_name_or_path: str = option("a directory with exits: output of run_glue_ofa.py `exits`, or its best/ or last/")
     output_dir: str = option("where exit_policy.json, exit_table.safetensors, exits.json and exits.png go")
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     width_mult: float = option(

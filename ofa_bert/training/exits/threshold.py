@@ -15,7 +15,7 @@ from paddle import nn
 from ofa_bert.data.batches import Encoded, encode, split_holdout
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
-from ofa_bert.exits.layout import EXITS, default_criterion
+from ofa_bert.exits.layout import default_criterion
 from ofa_bert.exits.loop import Answers
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, check_threshold
@@ -31,7 +31,6 @@ from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
 from ofa_bert.models.record import ModelRecord, check_task
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
-from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
 from ofa_bert.system.timing import in_turn

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import read_json
+from ofa_bert.files.reading import read_json
 from ofa_bert.models.families.registry import MODEL_TYPES
-from ofa_bert.options import option
+from ofa_bert.options import option, unused
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 
@@ -24,6 +24,8 @@ class PretrainLosses:
     def problems(self) -> list[str]:
         if not self.mlm_weight and not self.kd_weight:
             return ["`mlm_weight` 0 with `kd_weight` 0 leaves no loss; give one of them"]
+        if not self.kd_weight:
+            return unused(self, ("temperature",), "is about distillation, which `kd_weight` 0 switches off")
         return []
 
 
@@ -55,6 +57,11 @@ class PretrainJob:
     loop: LoopSettings = LoopSettings(num_train_epochs=1.0, warmup_proportion=0.01, save_steps=1000)
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-4, weight_decay=0.01)
 
+    def problems(self) -> list[str]:
+        if self.teacher_steps:
+            return []
+        return unused(self, ("teacher_learning_rate",), "is about `teacher_steps`; give those too")
+
 
 def shape_from(text: str) -> Shape:
     """The shape that `shape` names: four numbers, or a file with them."""
@@ -62,10 +69,10 @@ def shape_from(text: str) -> Shape:
         if text.endswith(".json"):
             return Shape(**{name: int(value) for name, value in read_json(text).items()})
         return Shape(*(int(word) for word in text.split(",")))
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(
             f"`shape` {text}: must be layers,heads,hidden,ffn such as 4,8,1024,768, or a shape.json that"
-            " search --algorithm fptas --from_scratch wrote"
+            " search `algorithm` fptas `from_scratch` wrote"
         ) from error
     except UserError as error:
         raise UserError(f"`shape` {text}: {error}") from error

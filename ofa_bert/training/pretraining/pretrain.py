@@ -151,9 +151,7 @@ def _teacher(
 def _train_teacher(job: PretrainJob, model: MaskedLM, corpus: Corpus, where: Path, tokenizer: Any) -> None:
     """Masked-LM training of the whole teacher, head and encoder; kept in a directory for a resumed run."""
     steps = job.teacher_steps
-    settings = dataclasses.replace(
-        job.loop, max_steps=steps, save_steps=steps, warmup_proportion=0.1, warmup_steps=0
-    )
+    settings = dataclasses.replace(job.loop, max_steps=steps, save_steps=steps, warmup_proportion=0.1, warmup_steps=0)
     distributed.same_start(model.parameters())
     plan = loop.make_plan(settings, corpus.steps_per_epoch)
     rate = dataclasses.replace(job.optimizer, learning_rate=job.teacher_learning_rate)

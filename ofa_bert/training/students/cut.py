@@ -43,7 +43,10 @@ def cut(
 
 
 def check_size(model: nn.Layer, where: str, wanted: Mapping[str, tuple[int, str]]) -> None:
-    """UserError when more is wanted than the model has. wanted: "layers", "heads", "ffn" -> (number, the option that asks for it)."""
+    """UserError when more is wanted than the model has.
+
+    wanted: "layers", "heads", "ffn" -> (number, the option that asks for it).
+    """
     full = whole(model)
     has = {"layers": full.depth, "heads": min(full.heads), "ffn": min(full.ffn)}
     nouns = {"layers": "layers", "heads": "heads", "ffn": "FFN neurons"}

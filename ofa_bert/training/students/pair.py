@@ -19,8 +19,8 @@ from ofa_bert.submodels.values import even_layers
 from ofa_bert.tasks.task import Datasets, Example
 from ofa_bert.training.finetune import what_it_is
 from ofa_bert.training.setup import TrainingSetup, prepare
-from ofa_bert.training.students.jobs import CutShape, DistilJob
 from ofa_bert.training.students.cut import check_size, cut
+from ofa_bert.training.students.jobs import CutShape, DistilJob
 from ofa_bert.training.supernet.importance import held_out_importance
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,9 @@ def check_vocabulary(job: DistilJob, theirs: Any, own: Any, examples: Sequence[E
             f" {teacher.get(other[0], 'none')}); take a student with the teacher's vocab.txt, or cut one from the"
             " teacher with `student` layers,heads,hidden,ffn"
         )
-    ids = [encode(examples, tokenizer, job.loop.max_seq_length, progress=False).input_ids for tokenizer in (theirs, own)]
+    ids = [
+        encode(examples, tokenizer, job.loop.max_seq_length, progress=False).input_ids for tokenizer in (theirs, own)
+    ]
     for example, first, second in zip(examples, *ids):
         if list(first) != list(second):
             raise UserError(

@@ -17,12 +17,12 @@ from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training.evaluation import score, stock_forward
-from ofa_bert.training.run_directory import RESULTS, check_output_dir
 from ofa_bert.training.finetune import trained_record
+from ofa_bert.training.run_directory import RESULTS, check_output_dir
 from ofa_bert.training.settings import LoopSettings, ModelSource
 from ofa_bert.training.setup import prepare
-from ofa_bert.training.students.jobs import PruneJob
 from ofa_bert.training.students.cut import check_size, cut, fingerprint
+from ofa_bert.training.students.jobs import PruneJob
 from ofa_bert.training.supernet.importance import held_out_importance
 
 logger = logging.getLogger(__name__)

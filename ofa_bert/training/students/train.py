@@ -21,8 +21,8 @@ from ofa_bert.training.evaluation import score, stock_forward
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, check_output_dir
-from ofa_bert.training.students.jobs import DistilJob
 from ofa_bert.training.students.cut import fingerprint
+from ofa_bert.training.students.jobs import DistilJob
 from ofa_bert.training.students.pair import Pair, load_pair
 from ofa_bert.training.students.step import StudentObjective, student_step
 from ofa_bert.training.students.teacher_logits import TeacherLogits

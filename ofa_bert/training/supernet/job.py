@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.data.source import TrainingData
-from ofa_bert.options import option
+from ofa_bert.options import option, unused
 from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
@@ -58,6 +58,8 @@ class SupernetJob:
         found = []
         if not self.lambda_logit and not self.lambda_rep:
             found.append("`lambda_logit` 0 with `lambda_rep` 0 leaves no loss; give one of them")
+        if self.stages == "joint":
+            found += unused(self, ("width_stage_share",), "is about `stages` width,width_depth; give that too")
         if self.stages != "joint" and max(self.depth_mult_list, default=1) == min(self.depth_mult_list, default=1):
             found.append(f"`stages` {self.stages}: needs depths below 1 in `depth_mult_list`")
         return found

@@ -1,0 +1,102 @@
+"""What predict and trtexec do, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ofa_bert.data.table_files import SUFFIXES
+from ofa_bert.exits.criteria.registry import CRITERIA, thresholds_described
+from ofa_bert.exits.policy import MODES
+from ofa_bert.options import option
+from ofa_bert.runtime.backends.base import PRECISIONS
+from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS
+from ofa_bert.runtime.opening import DEVICES
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictJob:
+    """The texts of a file, answered by a bundle."""
+
+    bundle: str = option("directory that export_model.py `static_sub_model` wrote")
+    input: str = option("file with the texts: .tsv, .csv or .jsonl")
+    output: str = option("file to write, in the format of `input`: its columns and what was predicted")
+    text_columns: tuple[str, ...] | None = option(
+        "names of the one or two text columns; default: those that the model was trained on; whole numbers mean that"
+        " there is no header and count columns from 0",
+        None,
+    )
+    all_probabilities: bool = option("also write the probability of every single label", False)
+    backend: str = option(
+        "library that computes; auto takes the first that is installed and has a file in the bundle",
+        "auto",
+        choices=("auto", *BACKENDS),
+    )
+    precision: str = option(
+        "what to compute in; bf16 uses the fp32 model, int8 the form of it that the back end runs fastest",
+        "fp32",
+        choices=PRECISIONS,
+    )
+    workers: int = option(
+        "processes that compute side by side, each on cores of its own; 0: in this process", 0, least=0
+    )
+    threads: int | None = option("threads per process; default: all cores, divided among the workers", None, above=0)
+    batch_size: int = option("texts of about one length that are computed together, at most", 64, above=0)
+    max_tokens_per_batch: int | None = option(
+        "tokens of a batch, padding included, at most; default: 512 per thread on a CPU, 16384 on a GPU", None, above=0
+    )
+    device: str = option("where to compute", "cpu", choices=DEVICES)
+    provider: str | None = option("how a GPU is used; default: cuda with `device` gpu", None, choices=PROVIDERS)
+
+    exit_threshold: str | None = option(
+        "answer at the first exit that is sure enough: policy takes the threshold that was exported with the bundle; a"
+        f" number means what `exit_criterion` says ({thresholds_described()}), and 0 that nobody leaves early;"
+        " default: every text runs through the whole model",
+        None,
+    )
+    exit_mode: str | None = option(
+        "threshold: each exit decides; predicted: the exit is told from the tokens beforehand; default: the policy's",
+        None,
+        choices=MODES,
+    )
+    exit_criterion: str | None = option(
+        "what a number is compared with; default: as the bundle's policy, or its exits, have it", None, choices=CRITERIA
+    )
+
+    def problems(self) -> list[str]:
+        problems = []
+        formats = {name: Path(file).suffix.lower() for name, file in (("input", self.input), ("output", self.output))}
+        for name, suffix in formats.items():
+            if suffix not in SUFFIXES:
+                problems.append(f"`{name}` {getattr(self, name)}: must end in {', '.join(SUFFIXES)}")
+        if not problems and len(set(formats.values())) > 1:
+            problems.append(f"`output` {self.output}: must end in {formats['input']}, as `input` does")
+        if Path(self.input).resolve() == Path(self.output).resolve():
+            problems.append(f"`output` {self.output}: is the input file; name another one")
+        if self.exit_threshold is None and (self.exit_mode or self.exit_criterion):
+            problems.append("`exit_mode` and `exit_criterion` need `exit_threshold`: policy or a number")
+        if self.text_columns and len(self.text_columns) > 2:
+            problems.append(f"`text_columns` {' '.join(self.text_columns)}: one or two columns")
+        return problems
+
+    def predictor_arguments(self) -> dict[str, Any]:
+        """What predictor.Predictor takes."""
+        names = ("bundle", "backend", "precision", "threads", "workers", "device", "provider", "batch_size")
+        names += ("max_tokens_per_batch", "exit_threshold", "exit_mode", "exit_criterion")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrtexecJob:
+    """The command line that compiles a bundle for TensorRT."""
+
+    bundle: str = option("directory that export_model.py `static_sub_model` `onnx` wrote")
+    precision: Literal["fp32", "fp16", "int8-static"] = option(
+        "what TensorRT computes in; fp16 uses the fp32 model", "fp16"
+    )
+    batch: tuple[int, ...] = option("least, best and most texts of a batch", (1, 16, 64))
+    length: tuple[int, ...] | None = option(
+        "least, best and most tokens of a text; default: 1, 64 and the bundle's longest input", None
+    )
+    engine: str = option("file that trtexec is to write", "model.plan")
