@@ -99,13 +99,13 @@ class Corpus:
         self.batch_size, self.seed, self.share, self.rank, self.world = batch_size, seed, share, rank, world
         if not self.path.is_file():
             raise UserError(
-                f"--corpus {path}: no such file; name a UTF-8 text file with one sentence or paragraph a line"
+                f"`corpus` {path}: no such file; name a UTF-8 text file with one sentence or paragraph a line"
             )
         self.words = Words.of(tokenizer)
         self.texts = sum(1 for _ in read_lines(self.path))
         if self.texts < 2 or 2 * held_out > self.texts:
             raise UserError(
-                f"--corpus {path}: has {self.texts} texts; {held_out} of them cannot be held out, at most half"
+                f"`corpus` {path}: has {self.texts} texts; {held_out} of them cannot be held out, at most half"
             )
         self.hold_every = self.texts // held_out if held_out else 0
         held = -(-self.texts // self.hold_every) if self.hold_every else 0

@@ -97,8 +97,8 @@ def choose(rows: Sequence[Mapping[str, Any]], target_drop: float | None, target_
             item["speedup"] for item in rows if target_drop is None or item["score"] >= full - target_drop - 1e-9
         )
         raise UserError(
-            f"--target_speedup {target_speedup:g}: the fastest threshold{drop} is {fastest:.2f} times as fast as no"
-            " early exits on the held-out part; ask for less, or allow a larger --target_drop"
+            f"`target_speedup` {target_speedup:g}: the fastest threshold{drop} is {fastest:.2f} times as fast as no"
+            " early exits on the held-out part; ask for less, or allow a larger `target_drop`"
         )
     if target_drop is None:
         return max(able, key=lambda i: (rows[i]["score"], rows[i]["speedup"]))

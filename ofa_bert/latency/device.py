@@ -134,7 +134,7 @@ def write_model(model: nn.Layer, directory: Path, how: Measurer, form: Form | No
         names = {parameter.name: name for name, parameter in model.named_parameters()}
         converter.write_onnx(program, parameters, target, names, model.config.num_labels)
     else:
-        raise UserError(f"--precision {how.precision}: cannot be written for this model: {reason}; measure it in fp32")
+        raise UserError(f"`precision` {how.precision}: cannot be written for this model: {reason}; measure it in fp32")
     return [target]
 
 

@@ -77,7 +77,7 @@ def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Measurer, f
     """As write_model, for the parts of a model with exits. UserError when this back end has none in this precision."""
     if format_of(how.backend) == "paddle":
         if how.precision != "fp32":
-            raise UserError(f"--precision {how.precision}: {how.backend} has exits measured in fp32 alone")
+            raise UserError(f"`precision` {how.precision}: {how.backend} has exits measured in fp32 alone")
         return write_paddle_parts(model, exits, directory)
     reason = writer.obstacle(model)
     if reason:

@@ -17,7 +17,7 @@ def select_device(device: str) -> str:
     Under paddle.distributed.launch, Paddle itself picks the card that the launcher assigned to this process.
     """
     if device not in DEVICES:
-        raise UserError(f"--device {device}: unknown; allowed: {', '.join(DEVICES)}")
+        raise UserError(f"`device` {device}: unknown; allowed: {', '.join(DEVICES)}")
     paddle = require("paddle")
     interrupts.check()  # an import takes the handlers away, and swallows what is raised inside it now and then
     if importlib.util.find_spec("paddlenlp") is None:
@@ -25,7 +25,7 @@ def select_device(device: str) -> str:
     present = _present_devices(paddle)
     if device not in present:
         raise UserError(
-            f"--device {device}: not available to Paddle {paddle.__version__} on this machine;"
+            f"`device` {device}: not available to Paddle {paddle.__version__} on this machine;"
             f" available: {', '.join(present)}"
         )
     try:
@@ -36,7 +36,7 @@ def select_device(device: str) -> str:
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(
-            f"--device {device}: Paddle {paddle.__version__} cannot compute on it ({reason});"
+            f"`device` {device}: Paddle {paddle.__version__} cannot compute on it ({reason});"
             " Paddle 2.6 knows NVIDIA cards up to compute capability 8.6, newer ones need Paddle 3.x"
         ) from error
     return paddle.get_device()

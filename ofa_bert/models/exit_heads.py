@@ -132,7 +132,7 @@ def load_exits(directory: str | Path, record: ModelRecord, model: nn.Layer) -> E
     """The exits that lie beside a model, in eval mode. UserError when there are none or they fit another model."""
     path = Path(directory, f"{EXITS}.safetensors")
     if record.exits is None:
-        raise UserError(f"{directory}: has no exits; train them with run_glue_ofa.py --exits")
+        raise UserError(f"{directory}: has no exits; train them with run_glue_ofa.py `exits`")
     exits = Exits(model, record.exits.layout)
     weights = read_weights(path)
     different = sorted(set(weights) ^ set(exits.state_dict()))

@@ -136,7 +136,7 @@ def copy_leading(student: MaskedLM, teacher: MaskedLM) -> None:
     """
     if len(encoder_layers(student)) > len(encoder_layers(teacher)):
         raise UserError(
-            f"--initialise teacher: the shape has {len(encoder_layers(student))} layers, the teacher only"
+            f"`initialise` teacher: the shape has {len(encoder_layers(student))} layers, the teacher only"
             f" {len(encoder_layers(teacher))}; start from random weights"
         )
     layers = even_layers(len(encoder_layers(teacher)), len(encoder_layers(student)) / len(encoder_layers(teacher)))
@@ -152,7 +152,7 @@ def copy_leading(student: MaskedLM, teacher: MaskedLM) -> None:
         array = source[theirs].numpy()
         if any(own > other for own, other in zip(parameter.shape, array.shape)):
             raise UserError(
-                f"--initialise teacher: {name} is {parameter.shape}, the teacher's only {list(array.shape)};"
+                f"`initialise` teacher: {name} is {parameter.shape}, the teacher's only {list(array.shape)};"
                 " the shape must not exceed the teacher's, or start from random weights"
             )
         parameter.set_value(array[tuple(slice(0, size) for size in parameter.shape)].copy())

@@ -92,7 +92,7 @@ def build_config(source: Source, model_type: str, num_labels: int | None, overri
     stated = values.get("model_type")
     if stated is not None and stated != model_type:
         supported = stated in MODEL_TYPES
-        cure = f"use --model_type {stated}" if supported else f"supported are {', '.join(MODEL_TYPES)}"
+        cure = f"use `model_type` {stated}" if supported else f"supported are {', '.join(MODEL_TYPES)}"
         named = stated if isinstance(stated, str) and stated.isprintable() else shown(stated)
         raise UserError(f"{source.where}: is a {named[:80]} model, not {model_type}; {cure}")
     check_labels(source.where, values)

@@ -31,19 +31,19 @@ def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path, home: str
     ours = isinstance(tokenizer, TextTokenizer)
     if not (tokenizer.is_wordpiece if ours else getattr(tokenizer, "wordpiece_tokenizer", None)):
         kind = "byte-pair tokenizer" if ours else type(tokenizer).__name__
-        raise UserError(f"--trim_vocab {path}: {kind} is no WordPiece tokenizer; leave it out")
+        raise UserError(f"`trim_vocab` {path}: {kind} is no WordPiece tokenizer; leave it out")
     known = wanted & set(vocabulary)
     if not known:
-        raise UserError(f"--trim_vocab {path}: holds none of the model's tokens; one token a line, as in vocab.txt")
+        raise UserError(f"`trim_vocab` {path}: holds none of the model's tokens; one token a line, as in vocab.txt")
     if len(known) < len(wanted):
         logger.warning(
-            "--trim_vocab %s: %d of %d tokens are unknown to the model", path, len(wanted) - len(known), len(wanted)
+            "`trim_vocab` %s: %d of %d tokens are unknown to the model", path, len(wanted) - len(known), len(wanted)
         )
     found_whole = set(tokenizer.added_tokens if ours else tokenizer.get_added_vocab())
     kept = sorted(known | found_whole | set(tokenizer.all_special_tokens), key=vocabulary.get)
     rows = np.asarray([vocabulary[token] for token in kept])
     if rows.max() >= model.config.vocab_size:
-        raise UserError(f"--trim_vocab {path}: {kept[-1]!r} has no row in the model's embeddings")
+        raise UserError(f"`trim_vocab` {path}: {kept[-1]!r} has no row in the model's embeddings")
     smaller = tokenizer.trimmed(kept) if ours else _smaller_tokenizer(tokenizer, kept, Path(home))
     _keep_rows(model, rows, smaller.pad_token_id)
     logger.info("vocabulary trimmed from %d to %d tokens", len(vocabulary), len(kept))
@@ -54,9 +54,9 @@ def _read(path: str | Path) -> set[str]:
     try:
         return {line for line in Path(path).read_text("utf-8").splitlines() if line}
     except OSError as error:
-        raise UserError(f"--trim_vocab {path}: cannot be read: {error.strerror}") from error
+        raise UserError(f"`trim_vocab` {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"--trim_vocab {path}: not UTF-8 text ({error})") from error
+        raise UserError(f"`trim_vocab` {path}: not UTF-8 text ({error})") from error
 
 
 def _smaller_tokenizer(tokenizer: Any, kept: list[str], home: Path) -> Any:

@@ -1,4 +1,4 @@
-"""python -m ofa_bert search --algorithm fptas: Bort's walk over a supernet's sub-models, or over shapes from scratch.
+"""python -m ofa_bert search `algorithm` fptas: Bort's walk over a supernet's sub-models, or over shapes from scratch.
 
 Of a supernet, e needs no training: it is the cross-entropy of a sub-model's outputs to the largest one's. From scratch
 a candidate is trained for at most n steps on the outputs of the maximum point T, which is the whole supernet.
@@ -55,7 +55,7 @@ from ofa_bert.training.settings import Device, LoopSettings, OptimizerSettings
 from ofa_bert.training.supernet.layer_choice import layers_by_importance
 
 C = TypeVar("C")
-SHAPE = "shape.json"  # the winner from scratch: what pretrain --shape takes
+SHAPE = "shape.json"  # the winner from scratch: what pretrain `shape` takes
 LOG = "fptas-{}.jsonl"
 _REGRETS = (2, 3, 5, 10, 20, 50)
 

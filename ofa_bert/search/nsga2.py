@@ -99,7 +99,7 @@ class Nsga:
         elif found != wanted:
             text = changes(found, wanted)
             raise UserError(
-                f"{self.storage}: holds another search: {text}. Give the same values or another --output_dir"
+                f"{self.storage}: holds another search: {text}. Give the same values or another `output_dir`"
             )
         return study
 

@@ -178,7 +178,7 @@ def _mean_layers(way: RunMode, outputs: Mapping[str, Outputs]) -> float:
 def _write_policy(
     path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: RunMode
 ) -> str:
-    """The file that export_model.py --exit_policy takes, in its directory; returns the directory."""
+    """The file that export_model.py `exit_policy` takes, in its directory; returns the directory."""
     layers = depths(small, exits)
     about = policy_json(
         way.policy, "threshold", way.ask, sub_model, exits.layout, layers, supernet.task, supernet.where

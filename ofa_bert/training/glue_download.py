@@ -18,7 +18,7 @@ def download_glue(task: Task) -> Datasets:
         reason = first_line(error)
         raise UserError(
             f"PaddleNLP cannot load GLUE task {task.name} ({type(error).__name__}: {reason}); "
-            "download the official files yourself and give their directory with --data_dir"
+            "download the official files yourself and give their directory with `data_dir`"
         ) from error
     return Datasets(task, train, dict(zip(dev, devs)))
 

@@ -14,7 +14,7 @@ from helpers.models import WORDS
 from ofa_bert import __main__ as program
 from ofa_bert.bench import benchmark, plan, probe
 from ofa_bert.bench import rows as bench_rows
-from ofa_bert.bench.config import BenchConfig
+from ofa_bert.bench.job import BenchJob
 from ofa_bert.bench.peers import hugging_face
 from ofa_bert.bench.peers.base import Job, Opening, Peer, Written
 from ofa_bert.bench.peers.registry import PEERS
@@ -58,7 +58,7 @@ def probed_here(candidate, setup, pad_token_id):
 
 
 def config_of(bundles, output, *more):
-    return parse(BenchConfig, ["--bundles", *bundles, "--output_dir", str(output), *FAST, *more], "")
+    return parse(BenchJob, ["--bundles", *bundles, "--output_dir", str(output), *FAST, *more], "")
 
 
 def run(bundles, output, *more):

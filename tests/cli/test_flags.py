@@ -13,32 +13,32 @@ import pytest
 
 from helpers.paths import ROOT
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.config import DataConfig
+from ofa_bert.data.source import DataSource
 from ofa_bert.errors import UserError
 from ofa_bert.options import option, unused, whole
 from ofa_bert.search.costs import registry
 
 COMMANDS = {
-    "bench": "bench.config.BenchConfig",
-    "demo": "recipes.config.DemoConfig",
-    "distil": "training.students.config.DistilConfig",
-    "exits": "training.exits.config.ExitChoiceConfig",
-    "export": "export.config.ExportConfig",
-    "export_serving": "serving.config.ServingConfig",
-    "finetune": "training.config.FinetuneConfig",
-    "latency": "latency.config.LatencyConfig",
-    "predict": "runtime.config.PredictConfig",
-    "pretrain": "training.pretraining.config.PretrainConfig",
-    "prune": "training.students.config.PruneConfig",
-    "recipe": "recipes.config.RecipeConfig",
-    "search": "search.config.SearchConfig",
-    "supernet": "training.supernet.config.OfaConfig",
-    "train_exits": "training.exits.config.ExitTrainConfig",
-    "trtexec": "runtime.config.TrtexecConfig",
-    "tune": "training.config.TuneConfig",
+    "bench": "bench.job.BenchJob",
+    "demo": "recipes.jobs.DemoJob",
+    "distil": "training.students.jobs.DistilJob",
+    "exits": "training.exits.jobs.ExitChoiceJob",
+    "export": "export.job.ExportJob",
+    "export_serving": "serving.job.ServingJob",
+    "finetune": "training.settings.FinetuneJob",
+    "latency": "latency.job.LatencyJob",
+    "predict": "runtime.jobs.PredictJob",
+    "pretrain": "training.pretraining.job.PretrainJob",
+    "prune": "training.students.jobs.PruneJob",
+    "recipe": "recipes.jobs.RecipeJob",
+    "search": "search.job.SearchJob",
+    "supernet": "training.supernet.job.SupernetJob",
+    "train_exits": "training.exits.jobs.ExitTrainingJob",
+    "trtexec": "runtime.jobs.TrtexecJob",
+    "tune": "training.tune_job.TuneJob",
 }
-# What `DataConfig.data_arguments` hands over, all of its fields by name.
-DATA = {field.name for field in dataclasses.fields(DataConfig)}
+# What `DataSource.data_arguments` hands over, all of its fields by name.
+DATA = {field.name for field in dataclasses.fields(DataSource)}
 # What `Budgets.limits` hands over, the limit of every cost.
 LIMITS = {cost.limit for cost in registry.every()}
 # What a configuration is called where it is used.
@@ -151,7 +151,7 @@ def value_of(field):
 @pytest.mark.parametrize("kind", ["nsga2", "fptas", "from_scratch"])
 def test_a_search_reads_or_refuses_every_flag(kind):
     """Each kind of search against the fields that its own code reads; the others have to be refused."""
-    from ofa_bert.search.config import _FPTAS, _FROM_SCRATCH, _NSGA2, _OF_SUPERNET, SearchConfig
+    from ofa_bert.search.job import _FPTAS, _FROM_SCRATCH, _NSGA2, _OF_SUPERNET, SearchJob
 
     refused = {
         "nsga2": {*_FPTAS, "teacher", "learning_rate", "batch_size"},
@@ -163,11 +163,11 @@ def test_a_search_reads_or_refuses_every_flag(kind):
         "fptas": ["--algorithm", "fptas"],
         "from_scratch": ["--algorithm", "fptas", "--from_scratch"],
     }[kind]
-    for field in dataclasses.fields(SearchConfig):
+    for field in dataclasses.fields(SearchJob):
         if field.name in refused and f"--{field.name}" not in base:
             with pytest.raises(UserError, match=f"--{field.name}: |--{field.name} .*: "):
-                parse(SearchConfig, [*SEARCH, *base, f"--{field.name}", *value_of(field)], "")
-    assert parse(SearchConfig, [*SEARCH, *base], "")
+                parse(SearchJob, [*SEARCH, *base, f"--{field.name}", *value_of(field)], "")
+    assert parse(SearchJob, [*SEARCH, *base], "")
 
 
 def test_unused_flags_are_those_that_differ_from_their_defaults():

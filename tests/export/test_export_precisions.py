@@ -15,7 +15,7 @@ from ofa_bert.export import calibration, paddle_int8, variants
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.calibration import ActivationSample, best_scale, choose_scales, observe
 from ofa_bert.export.checks import Data, ExportCheck
-from ofa_bert.export.config import ExportConfig
+from ofa_bert.export.job import ExportJob
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.models import encoder
@@ -321,12 +321,12 @@ COMMON = ["--model_name_or_path", "m", "--sub_model_output_dir", "d"]
 )
 def test_flags_that_cannot_work_are_named(flags, message):
     with pytest.raises(UserError, match=message):
-        parse(ExportConfig, [*COMMON, *flags], "export_model.py")
+        parse(ExportJob, [*COMMON, *flags], "export_model.py")
 
 
 def test_data_dir_needs_no_task_name():
-    assert parse(ExportConfig, [*COMMON, "--data_dir", "x"], "export_model.py").has_data()
-    assert not parse(ExportConfig, COMMON, "export_model.py").has_data()
+    assert parse(ExportJob, [*COMMON, "--data_dir", "x"], "export_model.py").has_data()
+    assert not parse(ExportJob, COMMON, "export_model.py").has_data()
 
 
 def real_files():

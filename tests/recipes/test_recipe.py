@@ -19,13 +19,13 @@ from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.recipes import fastformers, timing
-from ofa_bert.recipes.config import RecipeConfig
+from ofa_bert.recipes.jobs import RecipeJob
 from ofa_bert.recipes.report import cost_line, printable, waterfall, write_report
 from ofa_bert.recipes.timing import EAGER, Contender, batches_of
 from ofa_bert.runtime.opening import open_files
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.training import run_directory
-from ofa_bert.training.students.config import DistilConfig, PruneConfig
+from ofa_bert.training.students.jobs import DistilJob, PruneJob
 
 DATA = "--task_name SST-2 --device cpu --max_seq_length 32 --batch_size 16".split()
 STEPS = "--max_steps 40 --learning_rate 3e-3 --save_steps 20 --logging_steps 20 --max_drop 30".split()
@@ -132,7 +132,7 @@ def test_a_second_call_trains_and_exports_nothing(made, models, glue_dir, monkey
 
 
 def test_an_exported_model_is_exported_again_when_its_weights_changed(made, tmp_path, models, glue_dir, monkeypatch):
-    config = parse(RecipeConfig, command(models, glue_dir, tmp_path / "out")[1:], "")
+    config = parse(RecipeJob, command(models, glue_dir, tmp_path / "out")[1:], "")
     done = []
     monkeypatch.setattr(fastformers, "deploy", lambda job: (done.append(job), (tmp_path / "out/bundles/again").mkdir()))
     monkeypatch.setattr(fastformers, "read_manifest", lambda bundle: None)
@@ -140,7 +140,7 @@ def test_an_exported_model_is_exported_again_when_its_weights_changed(made, tmp_
     shutil.copytree(made / "3-again" / "best", source)
     (tmp_path / "out" / "bundles").mkdir(parents=True)
     own = {"model_name_or_path": str(source), "sub_model_output_dir": "D", "precision": ("fp32",)}
-    job = fastformers._derived(fastformers.ExportConfig, config, **own)
+    job = fastformers._derived(fastformers.ExportJob, config, **own)
     bundle = tmp_path / "out" / "bundles" / "again"
     fastformers._export(job, bundle)
     fastformers._export(job, bundle)
@@ -179,9 +179,9 @@ def test_a_recipe_that_was_interrupted_ends_with_the_same_weights(made, models, 
 
 def test_each_stage_prints_a_command_that_does_it_alone(made):
     kinds = {
-        "1-student": ("distil", DistilConfig),
-        "2-pruned": ("prune", PruneConfig),
-        "3-again": ("distil", DistilConfig),
+        "1-student": ("distil", DistilJob),
+        "2-pruned": ("prune", PruneJob),
+        "3-again": ("distil", DistilJob),
     }
     for stage, (name, cls) in kinds.items():
         stored = json.loads((made / stage / "ofa_run.json").read_text())["settings"]
@@ -193,7 +193,7 @@ def test_each_stage_prints_a_command_that_does_it_alone(made):
 
 
 def test_dynamic_length_and_several_instances_change_no_answer(made, models, glue_dir):
-    config = parse(RecipeConfig, command(models, glue_dir, made)[1:], "")
+    config = parse(RecipeJob, command(models, glue_dir, made)[1:], "")
     teacher = str(models / "teacher" / "best")
     _, tokenizer, _ = load_model(teacher)
     encoded = encode(load_datasets("SST-2", glue_dir).dev["dev"], tokenizer, 32, progress=False)
@@ -260,7 +260,7 @@ def test_one_scale_for_a_whole_matrix_is_visibly_worse(tmp_path):
 def test_a_shape_without_pruning_for_another_engine(models, glue_dir, tmp_path, monkeypatch):
     output, jobs = tmp_path / "out", []
     more = "--skip prune --backend openvino --state_weight 0 --workers 0 --max_steps 4".split()
-    config = parse(RecipeConfig, command(models, glue_dir, output, *more, student="2,3,32,40")[1:], "")
+    config = parse(RecipeJob, command(models, glue_dir, output, *more, student="2,3,32,40")[1:], "")
     stages = fastformers.train_stages(config, load_datasets("SST-2", glue_dir), output)
     _, _, meta = load_model(stages.student / "best")
     assert meta["sub_model"] == {"layers": [0, 3], "heads": [3, 3], "ffn": [40, 40]}
@@ -280,7 +280,7 @@ def test_task_agnostic_distillation_starts_from_a_corpus(models, glue_dir, tmp_p
     lines = [line.split("\t")[0] for line in (glue_dir / "train.tsv").read_text().splitlines()[1:]]
     corpus.write_text("\n".join(4 * lines) + "\n", encoding="utf-8")
     config = parse(
-        RecipeConfig,
+        RecipeJob,
         [
             *command(models, glue_dir, tmp_path / "out", "--corpus", str(corpus), student="2,2,24,48")[1:],
             "--pretrain_teacher_steps", "4", "--max_steps", "6", "--skip", "prune",
@@ -313,7 +313,7 @@ def fabricated():
 def test_the_report_says_ratios_and_costs(tmp_path):
     words = "--teacher T --student S --task_name SST-2 --output_dir O --device cpu --price_per_hour 2".split()
     rows = fabricated()
-    text = write_report(parse(RecipeConfig, words, ""), glue_task("SST-2"), rows, tmp_path, "the command")
+    text = write_report(parse(RecipeJob, words, ""), glue_task("SST-2"), rows, tmp_path, "the command")
     line = printable(rows, glue_task("SST-2"))[2]
     assert (line["to previous"], line["to padded"], line["to dynamic length"]) == ("0.50x", "2.00x", "0.50x")
     assert printable(rows, glue_task("SST-2"))[0]["to previous"] == ""
@@ -353,6 +353,6 @@ def test_mistakes_are_said_before_anything_is_trained(models, glue_dir, tmp_path
 
 def test_one_process_runs_the_recipe(models, glue_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fastformers.distributed, "world_size", lambda: 2)
-    config = parse(RecipeConfig, command(models, glue_dir, tmp_path / "out")[1:], "")
+    config = parse(RecipeJob, command(models, glue_dir, tmp_path / "out")[1:], "")
     with pytest.raises(fastformers.UserError, match="paddle.distributed.launch"):
         fastformers.recipe(config, load_datasets("SST-2", glue_dir))

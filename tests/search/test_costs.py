@@ -11,7 +11,7 @@ from helpers.source import asked
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.job import SearchJob
 from ofa_bert.search.costs import registry
 from ofa_bert.search.costs.base import Given
 from ofa_bert.search.costs.file_size import LAYOUTS, file_bytes
@@ -35,7 +35,7 @@ def run_in(precision, ms):
 
 
 def config(more):
-    return parse(SearchConfig, f"--model M --output_dir O --device cpu {more}".split(), "")
+    return parse(SearchJob, f"--model M --output_dir O --device cpu {more}".split(), "")
 
 
 def test_costs_without_tables_are_those_of_the_counts():

@@ -25,7 +25,7 @@ from ofa_bert.models.supernet import forward
 from ofa_bert.numerics import distance
 from ofa_bert.options import arguments
 from ofa_bert.search import winner
-from ofa_bert.search.config import SearchConfig
+from ofa_bert.search.job import SearchJob
 from ofa_bert.search.front import Point
 from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.scorer import Scorer
@@ -222,7 +222,7 @@ def test_a_winner_that_measures_beyond_the_budget_is_passed_over(monkeypatch, pr
         return {"predicted_ms": point.costs["latency_ms"], "measured_ms": left.pop(0)}
 
     monkeypatch.setattr(winner, "_measured", found)
-    config = SearchConfig(max_latency_ms=limit)
+    config = SearchJob(max_latency_ms=limit)
     points, ways = points_at(*predicted), RunModes({"fp32": None})
     if chosen is None:
         with pytest.raises(RunError, match=r"the fastest takes [23].* ms; make the table again"):
@@ -299,8 +299,8 @@ def test_a_model_that_is_no_supernet_is_refused(tiny_bert_dir, supernet_dir, tmp
 
 def test_a_command_line_survives_the_way_to_a_worker():
     words = ["--model", "m", "--output_dir", "o", "--max_flops", "1e9", "--text_columns", "a", "b", "--train_file", "t"]
-    config = parse(SearchConfig, [*words, "--dev_file", "d", "--worker"], "")
-    assert parse(SearchConfig, arguments(config), "") == config
+    config = parse(SearchJob, [*words, "--dev_file", "d", "--worker"], "")
+    assert parse(SearchJob, arguments(config), "") == config
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from ofa_bert.cli.parser import parse
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.serving import config_text
 from ofa_bert.serving import repository as serving_repository
-from ofa_bert.serving.config import ServingConfig
+from ofa_bert.serving.job import ServingJob
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def exported(bundles, tmp_path_factory):
 
 def export(bundles, output, *more):
     return serving_repository.export_serving(
-        parse(ServingConfig, ["--bundles", *map(str, bundles), "--output_dir", str(output), *more], "")
+        parse(ServingJob, ["--bundles", *map(str, bundles), "--output_dir", str(output), *more], "")
     )
 
 

@@ -7,9 +7,9 @@ import run_glue
 import run_glue_ofa
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import UserError
-from ofa_bert.export.config import ExportConfig
-from ofa_bert.training.config import FinetuneConfig
-from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.export.job import ExportJob
+from ofa_bert.training.settings import FinetuneJob
+from ofa_bert.training.supernet.job import SupernetJob
 
 FINETUNE = (
     "--model_type bert --model_name_or_path bert-base-uncased --task_name SST-2 --max_seq_length 128 --batch_size 32"
@@ -28,22 +28,22 @@ EXPORT = (
 
 
 def test_documented_command_lines():
-    config = parse(FinetuneConfig, FINETUNE.split(), "")
+    config = parse(FinetuneJob, FINETUNE.split(), "")
     assert (config.learning_rate, config.num_train_epochs, config.device) == (2e-5, 3.0, "gpu")
-    config = parse(OfaConfig, OFA.split(), "")
+    config = parse(SupernetJob, OFA.split(), "")
     assert config.width_mult_list == (1.0, 5 / 6, 2 / 3, 0.5)
-    config = parse(ExportConfig, EXPORT.split(), "")
+    config = parse(ExportJob, EXPORT.split(), "")
     assert config.width_mult == 2 / 3
     assert config.depth_mult == 1.0
 
 
 def test_defaults_are_those_of_the_reference_scripts():
     least = "--model_name_or_path M --task_name rte --output_dir O".split()
-    config = parse(FinetuneConfig, least, "")
+    config = parse(FinetuneJob, least, "")
     got = (config.learning_rate, config.batch_size, config.warmup_proportion, config.adam_epsilon, config.seed)
     assert got == (1e-4, 32, 0.1, 1e-6, 42)
     assert (config.logging_steps, config.save_steps, config.max_seq_length, config.device) == (100, 100, 128, "gpu")
-    config = parse(OfaConfig, least, "")
+    config = parse(SupernetJob, least, "")
     got = (config.learning_rate, config.batch_size, config.adam_epsilon, config.lambda_logit, config.lambda_rep)
     assert got == (5e-5, 8, 1e-8, 1.0, 0.1)
     assert (config.logging_steps, config.save_steps, config.depth_mult_list) == (500, 500, (1.0,))
@@ -52,7 +52,7 @@ def test_defaults_are_those_of_the_reference_scripts():
 def test_every_problem_is_in_one_message():
     line = "--task_name x --batch_size many --learning_rat 3 --device tpu --width_mult_list 0.5 wide"
     with pytest.raises(UserError) as caught:
-        parse(OfaConfig, line.split(), "")
+        parse(SupernetJob, line.split(), "")
     message = str(caught.value)
     for part in (
         "--batch_size many: must be a whole number",
@@ -87,14 +87,14 @@ def test_every_problem_is_in_one_message():
 )
 def test_refused_values(more, part):
     with pytest.raises(UserError) as caught:
-        parse(OfaConfig, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
+        parse(SupernetJob, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
     assert part in str(caught.value)
 
 
 def test_export_refuses_two_ways_of_saying_the_same():
     line = "--model_name_or_path M --sub_model_output_dir D --sub_model F --width_mult 0.5 --onnx"
     with pytest.raises(UserError) as caught:
-        parse(ExportConfig, line.split(), "")
+        parse(ExportJob, line.split(), "")
     assert "exclude each other" in str(caught.value)
     assert "--onnx needs --static_sub_model" in str(caught.value)
 

@@ -24,7 +24,7 @@ from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.training import run_directory
 from ofa_bert.training.losses.distillation import attention_loss, spread_layers, token_weights
 from ofa_bert.training.students import step as training_students_step
-from ofa_bert.training.students.config import DistilConfig
+from ofa_bert.training.students.jobs import DistilJob
 from ofa_bert.training.students.step import StudentObjective, attention_maps, run_states, state_loss
 from ofa_bert.training.students.teacher_logits import TeacherLogits
 
@@ -326,7 +326,7 @@ def test_a_resumed_run_notices_other_weights(models, glue_dir, tmp_path, capsys)
 
 def test_defaults_follow_the_student():
     words = "--teacher T --task_name rte --output_dir O --student".split()
-    assert parse(DistilConfig, [*words, "S"], "").held_out() == 0
-    assert parse(DistilConfig, [*words, "6,12,384,1536"], "").held_out() == 0.05
+    assert parse(DistilJob, [*words, "S"], "").held_out() == 0
+    assert parse(DistilJob, [*words, "6,12,384,1536"], "").held_out() == 0.05
     with pytest.raises(UserError, match="four numbers"):
-        parse(DistilConfig, [*words, "6,12,384,"], "")
+        parse(DistilJob, [*words, "6,12,384,"], "")

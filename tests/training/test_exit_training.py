@@ -31,7 +31,7 @@ from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.training.evaluation import predict, stock_forward
 from ofa_bert.training.exits.answering import answer, answer_at
-from ofa_bert.training.exits.config import ExitChoiceConfig, ExitTrainConfig
+from ofa_bert.training.exits.jobs import ExitChoiceJob, ExitTrainingJob
 from ofa_bert.training.exits.train import choose_layout
 
 pytestmark = pytest.mark.slow  # each way to train exits
@@ -426,7 +426,7 @@ def test_mistakes_are_said_in_one_line(runs, data, tiny_bert_dir, tmp_path, caps
 
 
 def training(more):
-    return parse(ExitTrainConfig, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
+    return parse(ExitTrainingJob, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
 
 
 @pytest.mark.parametrize(
@@ -528,7 +528,7 @@ def test_targets_choose_a_row():
 
 def test_choice_flags():
     def config(more):
-        return parse(ExitChoiceConfig, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
+        return parse(ExitChoiceJob, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
 
     assert config("--geep_threshold 0").wanted_threshold == 0.0
     assert config("--exit_threshold 0.1").wanted_threshold == 0.1

@@ -24,13 +24,13 @@ from ofa_bert.training import distributed
 from ofa_bert.training.loop import Plan, make_optimizer, make_plan, step_seed
 from ofa_bert.training.supernet import importance
 from ofa_bert.training.supernet import train as training_supernet_train
-from ofa_bert.training.supernet.config import OfaConfig
+from ofa_bert.training.supernet.job import SupernetJob
 
 COMMON = "--task_name SST-2 --device cpu --max_seq_length 32 --logging_steps 2".split()
 
 
 def config_of(more=""):
-    return parse(OfaConfig, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
+    return parse(SupernetJob, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
 
 
 def test_linear_warm_up_and_decay():

@@ -31,7 +31,7 @@ def family_named(model_type: str) -> Family:
     """The family of that name. UserError when there is none."""
     if model_type not in FAMILIES:
         raise UserError(
-            f"--model_type {model_type}: not supported; its encoder must be paddle.nn.TransformerEncoder,"
+            f"`model_type` {model_type}: not supported; its encoder must be paddle.nn.TransformerEncoder,"
             f" as in {', '.join(MODEL_TYPES)}"
         )
     return FAMILIES[model_type]

@@ -1,4 +1,4 @@
-"""What run_glue_ofa.py --exits and python -m ofa_bert exits do, as values."""
+"""What run_glue_ofa.py `exits` and python -m ofa_bert exits do, as values."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ExitOptimizerSettings(OptimizerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ExitTrainingJob:
-    """What run_glue_ofa.py --exits does."""
+    """What run_glue_ofa.py `exits` does."""
 
     data: TrainingData
     model: ModelSource

@@ -1,4 +1,4 @@
-"""Train exits on a finetuned model, a supernet or a sub-model: the job behind run_glue_ofa.py --exits."""
+"""Train exits on a finetuned model, a supernet or a sub-model: the job behind run_glue_ofa.py `exits`."""
 
 from __future__ import annotations
 

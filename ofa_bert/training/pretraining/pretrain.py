@@ -33,7 +33,7 @@ from ofa_bert.training.run_directory import Evaluation, check_output_dir
 
 logger = logging.getLogger(__name__)
 
-TEACHER = "teacher"  # the teacher after --teacher_steps
+TEACHER = "teacher"  # the teacher after `teacher_steps`
 
 
 def pretrain(job: PretrainJob) -> dict[str, Any]:
