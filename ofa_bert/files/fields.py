@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shortened
+from ofa_bert.reporting import shown
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class Fields:
     def __init__(self, value: Any, where: str, cure: str = "") -> None:
         self.where, self.cure = where, cure
         if not isinstance(value, Mapping):
-            raise UserError(f"{where}: is {shortened(value)}, must be an object with named fields{self._cure()}")
+            raise UserError(f"{where}: is {shown(value)}, must be an object with named fields{self._cure()}")
         self.value = value
 
     def __contains__(self, name: str) -> bool:
@@ -126,11 +126,11 @@ class Fields:
         except UserError as error:
             raise UserError(f"{self.where}, {name}: {error}{self._cure()}") from error
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise UserError(f"{self.where}, {name}: is {shortened(value)}, which does not fit{self._cure()}") from error
+            raise UserError(f"{self.where}, {name}: is {shown(value)}, which does not fit{self._cure()}") from error
 
     def wrong(self, name: str, wanted: str) -> NoReturn:
         """For what fits only together with other fields."""
-        raise UserError(f"{self.where}: {name} is {shortened(self.value.get(name))}, must be {wanted}{self._cure()}")
+        raise UserError(f"{self.where}: {name} is {shown(self.value.get(name))}, must be {wanted}{self._cure()}")
 
     def _take(self, name: str, read: Callable[[Any], T], default: Any) -> T:
         value = self.value.get(name)

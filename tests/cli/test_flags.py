@@ -1,6 +1,6 @@
 """No flag is ignored in silence: every field of a command's configuration is read by that command's code.
 
-By the source alone: of the modules that a command imports, however deep, the reads of a configuration's fields.
+By the source alone: of the modules that a command imports, however deep, the reads of a job's options.
 Checking a value (`problems`) and writing it beside a result (`to_json`) are no use of it.
 """
 
@@ -13,9 +13,8 @@ import pytest
 
 from helpers.paths import ROOT
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.source import DataSource
 from ofa_bert.errors import UserError
-from ofa_bert.options import option, unused, whole
+from ofa_bert.options import option, options_of, unused
 from ofa_bert.search.costs import registry
 
 COMMANDS = {
@@ -37,12 +36,24 @@ COMMANDS = {
     "trtexec": "runtime.jobs.TrtexecJob",
     "tune": "training.tune_job.TuneJob",
 }
-# What `DataSource.data_arguments` hands over, all of its fields by name.
-DATA = {field.name for field in dataclasses.fields(DataSource)}
 # What `Budgets.limits` hands over, the limit of every cost.
 LIMITS = {cost.limit for cost in registry.every()}
-# What a configuration is called where it is used.
-NAMES = {"config", "job", "settings", "self", "elastic", "tuning", "cut"}
+# What a job or one of its groups is called where it is used, besides the names of the groups themselves.
+NAMES = {
+    "job",
+    "settings",
+    "self",
+    "loops",
+    "how",
+    "scratch",
+    "choice",
+    "adam",
+    "elastic",
+    "tuning",
+    "cut",
+    "base",
+    "source",
+}
 
 
 def source_of(module):
@@ -83,8 +94,8 @@ def checks(function):
 
 
 @cache
-def reads(module):
-    """Names of the fields that a module reads of a configuration."""
+def reads(module, groups):
+    """Names of the options that a module reads of a job or of one of its groups."""
     found = set()
     functions = [n for n in ast.walk(tree_of(module)) if isinstance(n, ast.FunctionDef) and not checks(n)]
     for function in functions:
@@ -92,15 +103,15 @@ def reads(module):
         for node in ast.walk(function):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 owner = node.value
-                if (isinstance(owner, ast.Name) and owner.id in NAMES) or (
-                    isinstance(owner, ast.Attribute) and owner.attr in NAMES
+                if (isinstance(owner, ast.Name) and owner.id in NAMES | groups) or (
+                    isinstance(owner, ast.Attribute) and owner.attr in NAMES | groups
                 ):
                     found.add(node.attr)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 by_name |= (
                     node.func.id == "getattr" and len(node.args) > 1 and not isinstance(node.args[1], ast.Constant)
                 )
-        if by_name:  # getattr(config, name) for the names that stand in the same function
+        if by_name:  # getattr(job, name) for the names that stand in the same function
             found |= {n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
     return frozenset(found)
 
@@ -111,12 +122,10 @@ def class_of(name):
 
 
 def unread(command):
-    cls = class_of(COMMANDS[command])
-    fields = {field.name for field in dataclasses.fields(cls)}
-    read = set().union(*(reads(module) for module in closure(f"ofa_bert.cli.commands.{command}")))
-    return sorted(
-        fields - read - (DATA if "data_arguments" in read else set()) - (LIMITS if "limits" in read else set())
-    )
+    options = options_of(class_of(COMMANDS[command]))
+    groups = frozenset(name for item in options for name in item.path)
+    read = set().union(*(reads(module, groups) for module in closure(f"ofa_bert.cli.commands.{command}")))
+    return sorted({item.name for item in options} - read - (LIMITS if "limits" in read else set()))
 
 
 def test_every_command_is_listed():
@@ -131,7 +140,9 @@ def test_every_flag_is_read_by_its_command(command):
 
 def test_the_check_finds_a_flag_that_nothing_reads(monkeypatch):
     cls = class_of(COMMANDS["trtexec"])
-    more = dataclasses.make_dataclass("More", [("forgotten", int, option("x", 1, whole))], bases=(cls,), frozen=True)
+    more = dataclasses.make_dataclass(
+        "More", [("forgotten", int, option("x", 1))], bases=(cls,), frozen=True, kw_only=True
+    )
     monkeypatch.setitem(globals(), "class_of", lambda name: more)
     assert unread("trtexec") == ["forgotten"]
 
@@ -139,13 +150,13 @@ def test_the_check_finds_a_flag_that_nothing_reads(monkeypatch):
 SEARCH = ["--model", "m", "--output_dir", "o", "--device", "cpu"]
 
 
-def value_of(field):
+def value_of(item):
     """A value that differs from the default, as words of a command line."""
-    if field.metadata["kind"] is bool:
+    if item.kind is bool:
         return []
-    if field.metadata["choices"]:
-        return [next(choice for choice in field.metadata["choices"] if choice != field.default)]
-    return ["7"]
+    if item.choices:
+        return [next(choice for choice in item.choices if choice != item.default)]
+    return ["0.7" if "most" in item.ranges else "7"]
 
 
 @pytest.mark.parametrize("kind", ["nsga2", "fptas", "from_scratch"])
@@ -163,16 +174,16 @@ def test_a_search_reads_or_refuses_every_flag(kind):
         "fptas": ["--algorithm", "fptas"],
         "from_scratch": ["--algorithm", "fptas", "--from_scratch"],
     }[kind]
-    for field in dataclasses.fields(SearchJob):
-        if field.name in refused and f"--{field.name}" not in base:
-            with pytest.raises(UserError, match=f"--{field.name}: |--{field.name} .*: "):
-                parse(SearchJob, [*SEARCH, *base, f"--{field.name}", *value_of(field)], "")
+    for item in options_of(SearchJob):
+        if item.name in refused and f"--{item.name}" not in base:
+            with pytest.raises(UserError, match=f"--{item.name}: |--{item.name} .*: "):
+                parse(SearchJob, [*SEARCH, *base, f"--{item.name}", *value_of(item)], "")
     assert parse(SearchJob, [*SEARCH, *base], "")
 
 
 def test_unused_flags_are_those_that_differ_from_their_defaults():
     config = parse(class_of(COMMANDS["search"]), [*SEARCH, "--max_params", "1e6", "--trials", "300"], "")
-    assert unused(config, ("trials", "seed", "max_params"), "no") == ["--max_params: no"]
+    assert unused(config, ("trials", "seed", "max_params"), "no") == ["`max_params`: no"]
 
 
 BASE = {

@@ -28,25 +28,27 @@ EXPORT = (
 
 
 def test_documented_command_lines():
-    config = parse(FinetuneJob, FINETUNE.split(), "")
-    assert (config.learning_rate, config.num_train_epochs, config.device) == (2e-5, 3.0, "gpu")
-    config = parse(SupernetJob, OFA.split(), "")
-    assert config.width_mult_list == (1.0, 5 / 6, 2 / 3, 0.5)
-    config = parse(ExportJob, EXPORT.split(), "")
-    assert config.width_mult == 2 / 3
-    assert config.depth_mult == 1.0
+    job = parse(FinetuneJob, FINETUNE.split(), "")
+    assert (job.optimizer.learning_rate, job.loop.num_train_epochs, job.loop.device) == (2e-5, 3.0, "gpu")
+    job = parse(SupernetJob, OFA.split(), "")
+    assert job.width_mult_list == (1.0, 5 / 6, 2 / 3, 0.5)
+    job = parse(ExportJob, EXPORT.split(), "")
+    assert job.width_mult == 2 / 3
+    assert job.depth_mult == 1.0
 
 
 def test_defaults_are_those_of_the_reference_scripts():
     least = "--model_name_or_path M --task_name rte --output_dir O".split()
-    config = parse(FinetuneJob, least, "")
-    got = (config.learning_rate, config.batch_size, config.warmup_proportion, config.adam_epsilon, config.seed)
+    job = parse(FinetuneJob, least, "")
+    loop, adam = job.loop, job.optimizer
+    got = (adam.learning_rate, loop.batch_size, loop.warmup_proportion, adam.adam_epsilon, loop.seed)
     assert got == (1e-4, 32, 0.1, 1e-6, 42)
-    assert (config.logging_steps, config.save_steps, config.max_seq_length, config.device) == (100, 100, 128, "gpu")
-    config = parse(SupernetJob, least, "")
-    got = (config.learning_rate, config.batch_size, config.adam_epsilon, config.lambda_logit, config.lambda_rep)
+    assert (loop.logging_steps, loop.save_steps, loop.max_seq_length, loop.device) == (100, 100, 128, "gpu")
+    job = parse(SupernetJob, least, "")
+    loop, adam = job.loop, job.optimizer
+    got = (adam.learning_rate, loop.batch_size, adam.adam_epsilon, job.lambda_logit, job.lambda_rep)
     assert got == (5e-5, 8, 1e-8, 1.0, 0.1)
-    assert (config.logging_steps, config.save_steps, config.depth_mult_list) == (500, 500, (1.0,))
+    assert (loop.logging_steps, loop.save_steps, job.depth_mult_list) == (500, 500, (1.0,))
 
 
 def test_every_problem_is_in_one_message():
