@@ -84,9 +84,9 @@ class ModelRecord:
     def to_json(self) -> dict[str, Any]:
         values = {
             "format": FORMAT,
-            "kind": self.kind,
+            "kind": self.kind or None,
             "task": self.task and self.task.to_json(),
-            "model_type": self.model_type,
+            "model_type": self.model_type or None,
             "max_seq_length": self.max_seq_length or None,
             "seed": self.seed,
             "shape": self.shape and self.shape.to_json(),

@@ -12,6 +12,7 @@ from functools import cache
 import pytest
 
 from helpers.paths import ROOT
+from ofa_bert.cli.commands import registry as registry_of_commands
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import UserError
 from ofa_bert.options import option, options_of, unused
@@ -129,8 +130,9 @@ def unread(command):
 
 
 def test_every_command_is_listed():
-    files = {path.stem for path in (ROOT / "ofa_bert" / "cli" / "commands").glob("*.py")} - {"__init__"}
+    files = {path.stem for path in (ROOT / "ofa_bert" / "cli" / "commands").glob("*.py")} - {"__init__", "registry"}
     assert files == set(COMMANDS)
+    assert set(registry_of_commands.COMMANDS) == files - {"finetune", "supernet", "train_exits", "export"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

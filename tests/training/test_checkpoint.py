@@ -20,8 +20,11 @@ from ofa_bert.files import reading
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models import directories
 from ofa_bert.models.directories import load_model, save_model
-from ofa_bert.models.encoder import resize
+from ofa_bert.models.encoder import resize, shape_of
 from ofa_bert.models.families.registry import MODEL_TYPES, model_class
+from ofa_bert.models.record import ModelRecord
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.glue import glue_task
 from ofa_bert.training.checkpoints import latest_checkpoint, restore_checkpoint, save_checkpoint
 from ofa_bert.training.run_directory import check_output_dir
 
@@ -38,15 +41,15 @@ def logits(model, seed=0):
 def test_saved_models_load_here_and_in_plain_paddlenlp(tmp_path, model_type):
     model, tokenizer = build(model_type), tokenizer_for(tmp_path, model_type)
     directory = tmp_path / "best"
-    meta = {"task": {"name": "cola"}, "scores": [0.5, None]}
-    save_model(directory, model, tokenizer, meta)
-    assert json.loads((directory / "ofa_config.json").read_text()) == meta
+    record = ModelRecord(task=glue_task("cola"), scores={"matthews": 0.5}, step=3, more={"about": [0.5, None]})
+    save_model(directory, model, tokenizer, record)
+    assert json.loads((directory / "ofa_config.json").read_text()) == record.to_json()
     batch = batch_of()
     expected = model(batch.input_ids, token_type_ids=batch.token_type_ids).numpy()
     before = fingerprint(directory)
-    again, its_tokenizer, its_meta = load_model(directory, model_type)
+    again, its_tokenizer, its_record = load_model(directory, model_type)
     assert again.training
-    assert its_meta == meta
+    assert its_record == record
     plain = model_class(model_type).from_pretrained(str(directory))
     for loaded in (again, plain):
         loaded.eval()
@@ -62,17 +65,17 @@ def test_uneven_sub_models_come_back(tmp_path, model_type):
     model = build(model_type, layers=2)
     resize(model, (3, 1), (50, 7))
     randomise(model, seed=4).eval()
-    meta = {"sub_model": {"layers": [0, 3], "heads": [3, 1], "ffn": [50, 7]}}
-    save_model(tmp_path / "sub", model, tokenizer_for(tmp_path, model_type), meta)
-    again, _, its_meta = load_model(tmp_path / "sub", model_type, num_labels=3)
-    assert its_meta == meta
+    record = ModelRecord(shape=shape_of(build(model_type)), sub_model=SubModelConfig((0, 3), (3, 1), (50, 7)))
+    save_model(tmp_path / "sub", model, tokenizer_for(tmp_path, model_type), record)
+    again, _, its_record = load_model(tmp_path / "sub", model_type, num_labels=3)
+    assert its_record == record
     assert np.array_equal(logits(again), logits(model))
     assert again.config.num_hidden_layers == 2
 
 
 def test_a_full_disk_loses_no_model(tmp_path, monkeypatch):
     model, tokenizer = build("bert"), tokenizer_for(tmp_path, "bert")
-    save_model(tmp_path / "out" / "best", model, tokenizer, {"step": 1})
+    save_model(tmp_path / "out" / "best", model, tokenizer, ModelRecord(step=1))
     before = fingerprint(tmp_path / "out" / "best")[0]
 
     def full(_):
@@ -80,7 +83,7 @@ def test_a_full_disk_loses_no_model(tmp_path, monkeypatch):
 
     monkeypatch.setattr("ofa_bert.files.weights.os.fsync", full)
     with pytest.raises(RunError, match="best: cannot be written: No space left on device") as error:
-        save_model(tmp_path / "out" / "best", randomise(model, 9), tokenizer, {"step": 2})
+        save_model(tmp_path / "out" / "best", randomise(model, 9), tokenizer, ModelRecord(step=2))
     assert error.value.exit_code == 1
     assert fingerprint(tmp_path / "out" / "best")[0] == before
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["best"]
@@ -107,13 +110,13 @@ with atomic.atomic_directory(sys.argv[2]) as new:
 def test_a_kill_between_the_renames_leaves_a_loadable_model(tmp_path):
     """Only where the system cannot exchange two directories in one step; other moments: test_atomic.py."""
     tokenizer = tokenizer_for(tmp_path, "bert")
-    save_model(tmp_path / "best", build("bert"), tokenizer, {"step": 1})
-    save_model(tmp_path / "newer", build("bert", seed=1), tokenizer, {"step": 2})
+    save_model(tmp_path / "best", build("bert"), tokenizer, ModelRecord(step=1))
+    save_model(tmp_path / "newer", build("bert", seed=1), tokenizer, ModelRecord(step=2))
     command = [sys.executable, "-c", KILLED, str(tmp_path / "newer"), str(tmp_path / "best"), str(ROOT)]
     assert subprocess.run(command, timeout=60, check=False).returncode == -9
     assert not (tmp_path / "best").exists()
-    model, _, meta = load_model(tmp_path / "best")
-    assert meta == {"step": 2}
+    model, _, record = load_model(tmp_path / "best")
+    assert record.step == 2
     assert np.array_equal(logits(model), logits(build("bert", seed=1)))
 
 
@@ -248,12 +251,12 @@ def test_output_directories(tmp_path, trained):
     check_output_dir(out, SETTINGS, False, "finetune")  # nothing was saved yet, so nothing can be lost
     save_checkpoint(out, 1, *trained, {})
     before = fingerprint(out)
-    with pytest.raises(UserError, match="holds a run already .checkpoint-1.; continue it with --resume"):
+    with pytest.raises(UserError, match="holds a run already .checkpoint-1.; continue it with `resume`"):
         check_output_dir(out, SETTINGS, False, "finetune")
     check_output_dir(out, {**SETTINGS, "output_dir": "b", "resume": True, "new_flag": 1}, True, "finetune")
     with pytest.raises(UserError, match="holds a finetune run, not a supernet run"):
         check_output_dir(out, SETTINGS, True, "supernet")
-    with pytest.raises(UserError, match="--seed was 1, now 2; --task_name was cola, now rte"):
+    with pytest.raises(UserError, match="`seed` was 1, now 2; `task_name` was cola, now rte"):
         check_output_dir(out, {**SETTINGS, "task_name": "rte", "seed": 2}, True, "finetune")
     assert fingerprint(out) == before
     (out / "ofa_run.json").unlink()

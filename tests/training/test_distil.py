@@ -20,7 +20,7 @@ from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import attention_mask, encoder_layers
 from ofa_bert.submodels.counting import count_parameters
-from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training import run_directory
 from ofa_bert.training.losses.distillation import attention_loss, spread_layers, token_weights
 from ofa_bert.training.students import step as training_students_step
@@ -118,19 +118,19 @@ def test_a_student_learns_and_its_directory_is_like_any_other(models, glue_dir, 
     teacher = json.loads((models / "teacher" / "results.json").read_text())
     assert results["teacher"] == pytest.approx(teacher["best"]["scores"])
     assert results["best"]["score"] > 0.85
-    model, _, meta = load_model(tmp_path / "run" / "best")
+    model, _, record = load_model(tmp_path / "run" / "best")
     assert results["parameters"] == sum(p.size for p in model.parameters()) < results["teacher_parameters"]
-    assert results["parameters"] == count_parameters(ModelShape.from_json(meta["shape"]), whole_of(meta))
-    assert meta["task"]["name"] == "sst-2"
-    assert meta["scores"] == results["best"]["scores"]
+    assert results["parameters"] == count_parameters(record.shape, whole_of(record))
+    assert record.task.name == "sst-2"
+    assert record.scores == results["best"]["scores"]
     assert commands.main(command) == 2
     assert commands.main([*command, "--resume"]) == 0
 
 
-def whole_of(meta):
-    if meta.get("sub_model"):
-        return SubModelConfig.from_json(meta["sub_model"])
-    shape = ModelShape.from_json(meta["shape"])
+def whole_of(record):
+    if record.sub_model is not None:
+        return record.sub_model
+    shape = record.shape
     return SubModelConfig(
         range(shape.num_layers), (shape.num_heads,) * shape.num_layers, (shape.ffn_size,) * shape.num_layers
     )
@@ -139,11 +139,9 @@ def whole_of(meta):
 def test_a_shape_is_cut_from_the_teacher(models, glue_dir, tmp_path):
     command = arguments(models, glue_dir, "2,3,32,40", tmp_path / "run", *SHORT, "--learning_rate", "1e-12")
     assert commands.main(command) == 0
-    model, _, meta = load_model(tmp_path / "run" / "last")
-    assert meta["sub_model"] == {"layers": [0, 3], "heads": [3, 3], "ffn": [40, 40]}
-    assert sum(p.size for p in model.parameters()) == count_parameters(
-        ModelShape.from_json(meta["shape"]), whole_of(meta)
-    )
+    model, _, record = load_model(tmp_path / "run" / "last")
+    assert record.sub_model == SubModelConfig((0, 3), (3, 3), (40, 40))
+    assert sum(p.size for p in model.parameters()) == count_parameters(record.shape, whole_of(record))
     # Not trained at that learning rate: each kept head and neuron is one of the teacher's, the most important ones.
     teacher, _, _ = load_model(models / "teacher" / "best")
     scores = json.loads((tmp_path / "run" / "importance.json").read_text())
@@ -292,7 +290,7 @@ def test_mistakes_are_said_in_one_line(models, glue_dir, tmp_path, tiny_bert_dir
     assert "without a classifier" in refused(models / "small", teacher=tiny_bert_dir)
     assert "--max_seq_length 99" in refused(models / "small", "--max_seq_length", "99")
     assert "leaves no loss" in refused(models / "small", "--logit_weight", "0", "--state_weight", "0")
-    assert "must not be negative" in refused(models / "small", "--state_weight", "-1")
+    assert "must be at least 0" in refused(models / "small", "--state_weight", "-1")
     assert "--held_out_share 0" in refused("2,4,32,64", "--held_out_share", "0")
     assert not (tmp_path / "run" / "best").exists()
 

@@ -64,9 +64,9 @@ def runs(tmp_path_factory, tiny_bert_dir, glue_dir):
 
 
 def loaded(directory):
-    model, tokenizer, meta = load_model(directory)
+    model, tokenizer, record = load_model(directory)
     model.eval()
-    return model, tokenizer, meta, load_exits(directory, meta, model)
+    return model, tokenizer, record, load_exits(directory, record, model)
 
 
 def dev_of(tokenizer, glue_dir, split="dev"):
@@ -122,7 +122,7 @@ def test_joint_training_trains_the_model_too(runs):
 @pytest.mark.parametrize("run", ["deebert", "geep"])
 def test_results_are_what_forced_exits_score(runs, glue_dir, run):
     """Every sample answered at exit i gives the score that training reported of exit i; the last one is the model's."""
-    model, tokenizer, _meta, exits = loaded(runs / run / "best")
+    model, tokenizer, _record, exits = loaded(runs / run / "best")
     dev = dev_of(tokenizer, glue_dir)
     results = json.loads((runs / run / "results.json").read_text())
     reported = results["best"]["scores"]["exits"][0]["exits"]
@@ -151,10 +151,9 @@ def test_best_is_chosen_on_the_held_out_part_which_nothing_trains_on(runs, glue_
     results = json.loads((runs / "geep" / "results.json").read_text())
     held = [entry["scores"]["held_out"] for entry in results["history"]]
     assert results["best"]["score"] == max(held)
-    model, tokenizer, meta, exits = loaded(runs / "geep" / "last")
+    model, tokenizer, record, exits = loaded(runs / "geep" / "last")
     train = dev_of(tokenizer, glue_dir, "train")
-    about = meta["exits"]["held_out"]
-    _, chosen = split_holdout(len(train), about["count"], about["seed"])
+    _, chosen = split_holdout(len(train), record.exits.held_out, record.exits.held_out_seed)
     part = train.select(chosen)
     scores = []
     for place in range(3):
@@ -291,9 +290,9 @@ def test_a_sub_model_of_the_supernet_uses_the_heads_of_its_layers(runs, data, gl
 def test_an_exported_sub_model_keeps_the_exits_of_its_layers(runs, data, glue_dir, tmp_path):
     export = ["--model_name_or_path", str(runs / "deebert"), "--sub_model_output_dir", str(tmp_path / "small")]
     assert export_model.main([*export, "--width_mult", "0.5", "--depth_mult", "0.5", "--device", "cpu"]) == 0
-    model, tokenizer, meta, exits = loaded(tmp_path / "small")
+    model, tokenizer, record, exits = loaded(tmp_path / "small")
     assert exits.layout.layers == (0,)
-    assert meta["sub_model"]["layers"] == [0, 3]
+    assert record.sub_model.layers == (0, 3)
     dev = dev_of(tokenizer, glue_dir)
     reported = json.loads((runs / "deebert" / "best" / "ofa_config.json").read_text())["exit_scores"]
     expected = next(entry for entry in reported if entry["name"] == "w0.5_d0.5")["exits"][0]
@@ -305,7 +304,7 @@ def test_an_exported_sub_model_keeps_the_exits_of_its_layers(runs, data, glue_di
     train = [*COMMON, "--data_dir", str(glue_dir), "--exits", "joint", "--max_steps", "2", *more]
     assert run_glue_ofa.main(train) == 0
     again = json.loads((tmp_path / "more" / "best" / "ofa_config.json").read_text())
-    assert again["sub_model"] == meta["sub_model"]
+    assert again["sub_model"] == record.sub_model.to_json()
     assert again["kind"] == "sub_model"
     choose_in(tmp_path, data, tmp_path, "more", "--exit_threshold", "0.3", "--table_samples", "0")
 

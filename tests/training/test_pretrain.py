@@ -16,6 +16,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.masked_lm import build, copy_leading, load, student_of
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.submodels.shape import Shape, Surroundings, parameters
 from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.losses.masked_lm import kd_loss, masked_of, mlm_loss
@@ -163,7 +164,7 @@ def test_logits_are_those_of_paddlenlps_masked_lm(tmp_path, tokenizer):
 
     model = randomise(build("bert", tiny_config()))
     model.eval()
-    save_model(tmp_path / "m", model, tokenizer, {})
+    save_model(tmp_path / "m", model, tokenizer, ModelRecord())
     assert json.loads((tmp_path / "m" / "config.json").read_text())["architectures"] == ["BertForMaskedLM"]
     theirs = BertForMaskedLM.from_pretrained(str(tmp_path / "m"))
     theirs.eval()
@@ -273,7 +274,7 @@ def test_student_is_the_shape_and_may_start_from_the_teacher():
     places = masked_of(labels).places
     np.testing.assert_allclose(same(ids, types, places).numpy(), teacher(ids, types, places).numpy(), atol=1e-5)
     for too_large in (Shape(6, 2, 16, 24), Shape(2, 2, 32, 24)):
-        with pytest.raises(UserError, match="--initialise teacher"):
+        with pytest.raises(UserError, match="`initialise` teacher"):
             copy_leading(student_of(teacher, "bert", too_large), teacher)
 
 
@@ -329,9 +330,9 @@ def test_pretrained_shape_learns_resumes_and_finetunes(tiny_bert_dir, corpus_fil
     finetune = ["--model_name_or_path", str(tmp_path / "a"), "--task_name", "SST-2", "--data_dir", str(glue_dir)]
     finetune += ["--output_dir", str(tmp_path / "ft"), "--device", "cpu", "--max_steps", "3", "--max_seq_length", "16"]
     assert run_glue.main(finetune) == 0
-    _model, _, meta = load_model(tmp_path / "ft" / "last")
-    assert meta["shape"]["num_layers"] == 1
-    assert meta["shape"]["ffn_size"] == 24
+    _model, _, record = load_model(tmp_path / "ft" / "last")
+    assert record.shape.num_layers == 1
+    assert record.shape.ffn_size == 24
 
 
 def test_a_shape_file_of_the_search_is_taken_and_mlm_alone_needs_no_teacher_head(tiny_bert_dir, corpus_file, tmp_path):

@@ -112,10 +112,10 @@ def test_the_command_writes_a_model_that_exports(teacher, glue_dir, tmp_path):
     assert results["parameters"] < results["parameters_before"]
     assert results["measured_on"] == 16
     assert (tmp_path / "run" / "importance.png").read_bytes().startswith(b"\x89PNG")
-    model, _, meta = load_model(tmp_path / "run" / "best")
+    model, _, record = load_model(tmp_path / "run" / "best")
     assert results["parameters"] == sum(p.size for p in model.parameters())
-    assert meta["kind"] == "sub_model"
-    assert meta["scores"] == results["after"]
+    assert record.kind == "sub_model"
+    assert record.scores == results["after"]
     target = ["--sub_model_output_dir", str(tmp_path / "dynamic"), "--static_sub_model", str(tmp_path / "static")]
     export = ["--model_name_or_path", str(tmp_path / "run"), "--device", "cpu", "--max_seq_length", "32", "--onnx"]
     assert export_model.main([*export, *target]) == 0

@@ -29,7 +29,7 @@ from ofa_bert.training.supernet.job import SupernetJob
 COMMON = "--task_name SST-2 --device cpu --max_seq_length 32 --logging_steps 2".split()
 
 
-def config_of(more=""):
+def job_of(more=""):
     return parse(SupernetJob, f"--model_name_or_path M --task_name rte --output_dir O {more}".split(), "")
 
 
@@ -42,7 +42,7 @@ def test_linear_warm_up_and_decay():
 
 
 def test_every_stage_warms_up_and_decays():
-    plan = make_plan(config_of("--max_steps 20 --warmup_proportion 0.2"), 5, (0.5,))
+    plan = make_plan(job_of("--max_steps 20 --warmup_proportion 0.2").loop, 5, (0.5,))
     assert plan.stage_ends == (10, 20)
     assert plan.warmup_steps == 2
     assert [plan.learning_rate_factor(s) for s in range(10)] == [plan.learning_rate_factor(s + 10) for s in range(10)]
@@ -58,12 +58,12 @@ def test_every_stage_warms_up_and_decays():
     ],
 )
 def test_number_of_steps(more, steps):
-    assert make_plan(config_of(more), 10).total_steps == steps
+    assert make_plan(job_of(more).loop, 10).total_steps == steps
 
 
 def test_weight_decay_leaves_biases_and_layer_norms_alone():
     model = build(layers=1)
-    optimizer = make_optimizer(config_of("--weight_decay 0.5 --learning_rate 0.1"), model, Plan(2, 0, (2,)))
+    optimizer = make_optimizer(job_of("--weight_decay 0.5 --learning_rate 0.1").optimizer, model, Plan(2, 0, (2,)))
     before = {name: p.numpy().copy() for name, p in model.named_parameters()}
     for parameter in model.parameters():
         (parameter.sum() * 0.0).backward()

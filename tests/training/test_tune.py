@@ -39,8 +39,8 @@ def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(tiny_bert
     assert all(row["steps"] == 12 for row in trials if row["state"] == "complete")
     best = max(row["score"] for row in trials if row["state"] == "complete")
     assert results["best"]["score"] == best
-    model, _, meta = load_model(tmp_path / "best")
-    assert meta["scores"]["score"] == results["dev"]["score"]
+    model, _, record = load_model(tmp_path / "best")
+    assert record.scores["score"] == results["dev"]["score"]
     assert model.config.num_labels == 2
     assert [path.name for path in tmp_path.glob("trial-*")] == [f"trial-{results['best']['trial']}"]
 
@@ -48,10 +48,10 @@ def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(tiny_bert
 def test_a_run_below_the_median_is_stopped(tiny_bert_dir, glue_dir, tmp_path, monkeypatch):
     real, left = module.finetune, [0]
 
-    def scripted(config, datasets, observe, token_cache):
+    def scripted(job, datasets, observe, token_cache):
         left[0] += 1
         if left[0] == 1:
-            return real(config, datasets, observe)  # one with weights, for dev
+            return real(job, datasets, observe)  # one with weights, for dev
         for step in (4, 8, 12):
             observe(step, -left[0])  # each run is worse than those before
         return {"best": {"score": -left[0]}}
@@ -67,11 +67,11 @@ def test_a_run_below_the_median_is_stopped(tiny_bert_dir, glue_dir, tmp_path, mo
 def test_a_killed_search_goes_on(tiny_bert_dir, glue_dir, tmp_path, monkeypatch, capsys):
     real, runs = module.finetune, []
 
-    def dies(config, datasets, observe, token_cache):
-        runs.append(config.seed)
+    def dies(job, datasets, observe, token_cache):
+        runs.append(job.loop.seed)
         if len(runs) == 3:
             raise KeyboardInterrupt
-        return real(config, datasets, observe)
+        return real(job, datasets, observe)
 
     monkeypatch.setattr(module, "finetune", dies)
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 4) == 130
@@ -88,7 +88,7 @@ def test_a_killed_search_goes_on(tiny_bert_dir, glue_dir, tmp_path, monkeypatch,
 def test_runs_that_all_diverge_end_in_one_line(tiny_bert_dir, glue_dir, tmp_path, capsys, monkeypatch):
     from ofa_bert.errors import RunError
 
-    def diverges(config, datasets, observe, token_cache):
+    def diverges(job, datasets, observe, token_cache):
         raise RunError("the loss became NaN")
 
     monkeypatch.setattr(module, "finetune", diverges)
