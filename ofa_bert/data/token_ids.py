@@ -87,4 +87,4 @@ def _write(path: Path, encoded: Encoded) -> None:
         labels=encoded.labels,
     )
     digest = hashlib.sha256(content.getvalue()).digest()
-    keep(path, lambda file: file.write(digest + content.getvalue()) and None)
+    keep(path, lambda file: file.write(digest + content.getvalue()))

@@ -14,6 +14,7 @@ from ofa_bert.exits.policy import MODES, Policy
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
 from ofa_bert.files.atomic import EXIT_POLICY
 from ofa_bert.files.reading import read_json
+from ofa_bert.numerics import Ints
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
@@ -52,7 +53,7 @@ def read_policy(
     layout: ExitLayout,
     layers: Sequence[int],
     vocab_size: int,
-    kept_tokens: np.ndarray | None = None,
+    kept_tokens: Ints | None = None,
 ) -> Chosen:
     """The policy of a directory or file; UserError unless it was chosen for this sub-model and these exits.
 
@@ -83,7 +84,7 @@ def read_policy(
     return Chosen({key: value for key, value in about.items() if key != "model"}, found)
 
 
-def _table(path: Path, layers: list[int], vocab_size: int, kept_tokens: np.ndarray | None) -> TokenTable:
+def _table(path: Path, layers: list[int], vocab_size: int, kept_tokens: Ints | None) -> TokenTable:
     if kept_tokens is None:
         return read_table(path, layers, vocab_size)
     found = read_table(path, layers)

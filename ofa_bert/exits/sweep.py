@@ -11,6 +11,7 @@ import numpy as np
 from ofa_bert.errors import UserError
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits, saving
+from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.reporting import pyplot
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
@@ -51,25 +52,25 @@ def worth_asking(policy: Policy, outputs: Outputs) -> tuple[int, ...]:
     return tuple(np.flatnonzero(left[:-1] >= _WORTH * left.sum()).tolist())
 
 
-def taken(policy: Policy, outputs: Outputs, ask: Sequence[int]) -> np.ndarray:
+def taken(policy: Policy, outputs: Outputs, ask: Sequence[int]) -> Ints:
     """The place [N] of the exit that answers each sample when only those of `ask` are asked before the last."""
     asked = np.asarray([*ask, len(outputs.layers) - 1])
-    return asked[first_exits(policy, outputs.logits[asked], outputs.certainty[asked[:-1]])]
+    return np.asarray(asked[first_exits(policy, outputs.logits[asked], outputs.certainty[asked[:-1]])])
 
 
-def answers_at(outputs: Outputs, places: np.ndarray) -> np.ndarray:
+def answers_at(outputs: Outputs, places: Ints) -> Floats:
     """Logits [N, C] of each sample's exit."""
-    return outputs.logits[places, np.arange(len(places))]
+    return np.asarray(outputs.logits[places, np.arange(len(places))])
 
 
-def row(task: Task, outputs: Outputs, places: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def row(task: Task, outputs: Outputs, places: Ints, labels: Array) -> dict[str, object]:
     """Scores, mean layers, saving and histogram of samples that are answered at those exits."""
     layers = np.asarray(outputs.layers)[places]
     metrics = compute(task, answers_at(outputs, places), labels)
     return {"score": main_score(task, metrics), **metrics, **run_length(layers, outputs.layers)}
 
 
-def run_length(layers: np.ndarray, possible: Sequence[int]) -> dict[str, Any]:
+def run_length(layers: Ints, possible: Sequence[int]) -> dict[str, object]:
     """Mean layers, share of layers saved, and layers run -> samples, for each sample's layers [N]."""
     return {
         "mean_layers": float(layers.mean()),

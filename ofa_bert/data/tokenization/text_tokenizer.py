@@ -14,6 +14,7 @@ import numpy as np
 from ofa_bert.data.tokenization.families import PADDLENLP
 from ofa_bert.data.tokenization.tokenizer_json import WORDPIECE, build
 from ofa_bert.errors import UserError, first_line
+from ofa_bert.numerics import Ints
 from ofa_bert.reporting import shown
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class TextTokenizer:
         tokens = {number: token for token, number in self._ids.items()}
         return [tokens.get(int(number), self.roles["unk_token"]) for number in ids]
 
-    def encode(self, texts: Sequence[Text], limit: int | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def encode(self, texts: Sequence[Text], limit: int | None = None) -> tuple[list[Ints], list[Ints]]:
         """(input_ids, token_type_ids), each a list of [T_i] int64, of texts or of pairs."""
         return encode_texts(self.fast, texts, limit)
 
@@ -174,9 +175,7 @@ def template(state: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, An
     }
 
 
-def encode_texts(
-    fast: Tokenizer, texts: Sequence[Text], limit: int | None
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def encode_texts(fast: Tokenizer, texts: Sequence[Text], limit: int | None) -> tuple[list[Ints], list[Ints]]:
     """(input_ids, token_type_ids), each a list of [T_i] int64 with T_i <= limit; of a pair the longer text gives first.
 
     UserError for a text that is no Unicode (half of a surrogate pair).
