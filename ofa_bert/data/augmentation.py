@@ -5,12 +5,13 @@ Near means by cosine in the teacher's own word embeddings. The copies have no la
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ofa_bert.data.batches import Encoded
 from ofa_bert.data.corpus import Words
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.numerics import Bools, Floats, Ints
 
 SHARE, NEAREST = 0.4, 15  # of the words of a text, and candidates for each: the paper's p and K
@@ -24,7 +25,7 @@ class Vocabulary(NamedTuple):
     goes_on: Bools
 
     @classmethod
-    def of(cls, tokenizer: Any) -> Vocabulary:
+    def of(cls, tokenizer: Cutter) -> Vocabulary:
         words = Words.of(tokenizer)
         tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         letters = np.asarray([token.lstrip("\u0120").isalpha() for token in tokens])
@@ -36,7 +37,7 @@ class Vocabulary(NamedTuple):
         return np.asarray(self.begins[ids] & ~np.append(self.goes_on[ids[1:]], False))
 
 
-def augment(encoded: Encoded, tokenizer: Any, embeddings: Floats, copies: int, seed: int) -> Encoded:
+def augment(encoded: Encoded, tokenizer: Cutter, embeddings: Floats, copies: int, seed: int) -> Encoded:
     """The texts and, behind them, `copies` of each, as long as they are. `embeddings` [V, H] are the teacher's.
 
     Words of one token that are made of letters are replaced, by such words. The labels of copies are their texts'.

@@ -6,12 +6,11 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Ints
 from ofa_bert.tasks.task import Example
@@ -51,9 +50,7 @@ class Batch:
     index: Ints  # [B] int64, positions in the data set
 
 
-def encode(
-    examples: Sequence[Example], tokenizer: TextTokenizer | Any, max_seq_length: int, progress: bool = True
-) -> Encoded:
+def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool = True) -> Encoded:
     """Tokenize, by PaddleNLP where it has to be its tokenizer; of a pair, the longer text is cut first."""
     input_ids: list[Ints] = []
     token_type_ids: list[Ints] = []
@@ -74,22 +71,27 @@ def texts_of(examples: Iterable[Example]) -> list[Text]:
     return [example.text if example.text_pair is None else (example.text, example.text_pair) for example in examples]
 
 
-def _by_paddlenlp(tokenizer: Any, texts: Sequence[Text], limit: int) -> tuple[list[Ints], list[Ints]]:
-    pair = not isinstance(texts[0], str)
+def _by_paddlenlp(tokenizer: PaddleTokenizer, texts: Sequence[Text], limit: int) -> tuple[list[Ints], list[Ints]]:
+    firsts = [text if isinstance(text, str) else text[0] for text in texts]
+    seconds = [text[1] for text in texts if not isinstance(text, str)]
     with warnings.catch_warnings():
         # PaddleNLP's warning at every pair that is cut, as was asked for.
         warnings.filterwarnings("ignore", "Be aware, overflowing tokens")
         tokens = tokenizer(
-            [text[0] for text in texts] if pair else list(texts),
-            text_pair=[text[1] for text in texts] if pair else None,
+            firsts,
+            text_pair=seconds or None,
             max_length=limit,
             truncation="longest_first",
             return_token_type_ids=True,  # RoBERTa's tokenizer leaves them out by default
             return_attention_mask=False,
         )
     keys = ("input_ids", "token_type_ids")
-    ids, types = ([np.asarray(row, dtype=np.int64) for row in tokens[key]] for key in keys)
+    ids, types = (_rows(tokens[key]) for key in keys)
     return ids, types
+
+
+def _rows(lists: Iterable[Sequence[int]]) -> list[Ints]:
+    return [np.asarray(row, dtype=np.int64) for row in lists]
 
 
 def held_out_count(n: int, share: float) -> int:
@@ -172,7 +174,8 @@ def eval_batches(encoded: Encoded, batch_size: int, pad_id: int, pad_type_id: in
 def plan_batches(lengths: Ints, rows: int, tokens: int) -> list[Ints]:
     """Indices [B_i] that part range(N) into batches, longest texts first, within `rows` and `tokens` (but one row)."""
     order = np.argsort(-lengths, kind="stable")
-    groups, start = [], 0
+    groups: list[Ints] = []
+    start = 0
     while start < len(order):
         count = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
         groups.append(order[start : start + count])

@@ -10,11 +10,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ofa_bert.data.batches import POOL_BATCHES, Batch
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Bools, Ints
 
@@ -33,7 +33,7 @@ class Words:
     ordinary: Ints  # ids that a random token is drawn from
 
     @classmethod
-    def of(cls, tokenizer: Any) -> Words:
+    def of(cls, tokenizer: Cutter) -> Words:
         """From a PaddleNLP tokenizer: WordPiece marks continued words (##), RoBERTa's BPE begun ones (a leading G)."""
         tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         special = frozenset(tokenizer.all_special_ids)
@@ -93,7 +93,7 @@ class Corpus:
     """
 
     def __init__(
-        self, path: str | Path, tokenizer: Any, max_seq_length: int, batch_size: int, seed: int, share: float,
+        self, path: str | Path, tokenizer: Cutter, max_seq_length: int, batch_size: int, seed: int, share: float,
         held_out: int = 0, rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
         self.path, self.tokenizer, self.max_seq_length = Path(path), tokenizer, max_seq_length

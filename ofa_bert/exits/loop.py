@@ -127,7 +127,7 @@ def advance(
         _note(answers, item.index, last.run(*item.tensors).logits, last.layers)
 
 
-def _note(answers: Answers, index: Ints, logits: Ints, layers: int) -> None:
+def _note(answers: Answers, index: Ints, logits: Floats, layers: int) -> None:
     answers.logits[index] = logits
     answers.layers[index] = layers
 

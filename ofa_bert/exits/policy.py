@@ -5,14 +5,15 @@ Every function takes a whole batch; everything is computed in float64 and finite
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.criteria.base import Criterion, State, fresh
-from ofa_bert.files.fields import Fields
 from ofa_bert.numerics import Bools, Floats, Ints
 
 MODES = ("threshold", "predicted")
@@ -55,11 +56,9 @@ class Policy:
         return {"criterion": self.criterion, "threshold": self.threshold, "tolerance": self.tolerance}
 
     @classmethod
-    def from_json(cls, value: object) -> Policy:
-        """Inverse of `to_json`; UserError for anything else. A threshold that is no finite number is let through."""
-        found = Fields(value, "an exit policy")
-        criterion = found.text("criterion", registry.CRITERIA)
-        return cls(criterion, *(found.made(name, float) for name in ("threshold", "tolerance")))
+    def from_json(cls, value: Mapping[str, Any]) -> Policy:
+        """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
+        return cls(value["criterion"], float(value["threshold"]), float(value["tolerance"]))
 
 
 def first_exits(policy: Policy, logits: Floats, certainty: Floats | None) -> Ints:
