@@ -13,7 +13,7 @@ T = TypeVar("T")
 # What the elements are; shapes stand in docstrings. `Array` where a file or a model decides: NumPy's own word is Any.
 Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.floating[Any]]
-Ints: TypeAlias = NDArray[np.integer[Any]]
+Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
 
 # Added to the attention scores of padding, as PaddleNLP does it. Half precision holds it.

@@ -192,8 +192,8 @@ def _stated(directory: Path, config: Mapping[str, Json], special: list[str]) -> 
             raise ValueError(f"added_tokens_decoder: {shown(number)} is {shown(about)}")
         own = {key: about[key] for key in about if not key.startswith("__")}
         yield checked_token({**own, "id": int(number)})
-    for content, number in json_object(directory / "added_tokens.json").items():
-        yield checked_token({"content": content, "id": number, "special": content in special})
+    for content, place in json_object(directory / "added_tokens.json").items():
+        yield checked_token({"content": content, "id": place, "special": content in special})
 
 
 def _settings(config: Mapping[str, Json], state: State) -> dict[str, Json]:
