@@ -74,6 +74,8 @@ def texts_of(examples: Iterable[Example]) -> list[Text]:
 def _by_paddlenlp(tokenizer: PaddleTokenizer, texts: Sequence[Text], limit: int) -> tuple[list[Ints], list[Ints]]:
     firsts = [text if isinstance(text, str) else text[0] for text in texts]
     seconds = [text[1] for text in texts if not isinstance(text, str)]
+    if seconds and len(seconds) < len(firsts):
+        raise ValueError("texts and pairs of texts in one call")
     with warnings.catch_warnings():
         # PaddleNLP's warning at every pair that is cut, as was asked for.
         warnings.filterwarnings("ignore", "Be aware, overflowing tokens")

@@ -10,9 +10,9 @@ from typing import TypeAlias
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.table_files import Table
 
+NewCells: TypeAlias = Mapping[str, object]  # of one row, by the name of the column
 # Either separator: a reader tells from the header which one it is, if need be.
 _QUOTED_IN_CSV = re.compile(r'[",;\r\n\ufeff]')
-NewCells: TypeAlias = Mapping[str, object]  # of one row, by the name of the column
 BREAKS_TSV = re.compile(r"[\t\r\n]")  # in a .tsv nothing can hold these
 
 
