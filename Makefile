@@ -7,6 +7,7 @@
 
 UV_VERSION := 0.13.9
 RUFF_VERSION := 0.17.6
+MYPY_VERSION := 2.4.1
 UV := .uv/bin/uv
 
 # The first Python that fits; another one: make test PYTHON=/path/to/python3.11
@@ -21,7 +22,7 @@ CHECK_PYTHON = @"$(PYTHON)" -c "$(FITS)" 2>/dev/null || \
 # Test processes. Each multiplies matrices on one thread: two that want all cores only wait for each other.
 JOBS ?= 2
 PYTEST := -m pytest -n $(JOBS) --dist worksteal
-FAST := $(addprefix tests/,bundle cli exits files submodels tasks test_layers.py)
+FAST := $(addprefix tests/,bundle cli exits files submodels tasks test_layers.py test_types.py)
 FACTOR ?= 10
 
 help:
@@ -32,7 +33,7 @@ help:
 	@echo "make test-paddle3  the end-to-end test on Paddle 3.3"
 	@echo "make test-all      all of these, and lint: what CI runs"
 	@echo "make fuzz          damaged files and texts of any kind, many more of them   FACTOR=10 times"
-	@echo "make lint          ruff, and the direction of imports"
+	@echo "make lint          ruff, types, and the direction of imports"
 	@echo "make lock          resolve requirements/*.lock anew from setup.py"
 	@echo "make clean         remove the environments and caches"
 	@echo "Each makes its environment when it is missing or its lock has changed. Python: make ... PYTHON=python3.11"
@@ -84,8 +85,9 @@ lock: $(UV)
 lint: $(UV) .venv/installed
 	$(UV) tool run ruff@$(RUFF_VERSION) format --check .
 	$(UV) tool run ruff@$(RUFF_VERSION) check .
+	$(UV) tool run mypy@$(MYPY_VERSION) --python-executable .venv/bin/python
 	.venv/bin/lint-imports
 
 clean:
-	rm -rf .uv .venv .venv-paddle3 .pytest_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .uv .venv .venv-paddle3 .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,26 +1,33 @@
-"""Small numeric functions that several packages share; NumPy alone."""
+"""Small numeric functions that several packages share, and what arrays are called in annotations; NumPy alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 T = TypeVar("T")
+
+# What the elements are; shapes stand in docstrings. `Array` where a file or a model decides: NumPy's own word is Any.
+Array: TypeAlias = NDArray[Any]
+Floats: TypeAlias = NDArray[np.floating[Any]]
+Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
 
 # Added to the attention scores of padding, as PaddleNLP does it. Half precision holds it.
 MASKED = -1e4
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
+def log_softmax(logits: Floats) -> NDArray[np.float64]:
     """log of softmax over the last axis, in float64."""
-    logits = np.asarray(logits, dtype=np.float64)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    wide = np.asarray(logits, dtype=np.float64)
+    shifted = np.asarray(wide - wide.max(axis=-1, keepdims=True))
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
-def distance(full: np.ndarray, other: np.ndarray, regression: bool) -> float:
+def distance(full: Floats, other: Floats, regression: bool) -> float:
     """Mean KL(full || other) of logits [N, C], or mean squared difference of scores [N, 1]."""
     if regression:
         return float(np.mean((full - other) ** 2))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import reprlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from types import ModuleType
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
@@ -13,12 +13,12 @@ _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 12
 _SHORT.maxlevel = 3
 
 
-def table(rows: Sequence[dict[str, Any]]) -> str:
+def table(rows: Sequence[Mapping[str, object]]) -> str:
     """Rows as a Markdown table; the first row's keys are the columns, numbers stand to the right."""
     columns = list(rows[0])
     cells = [[str(row[column]) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
-    right = [not isinstance(rows[0][column], str) or _numeric(rows[0][column]) for column in columns]
+    right = [not isinstance(value, str) or _numeric(value) for value in rows[0].values()]
 
     def line(values: Iterable[str]) -> str:
         padded = [v.rjust(w) if r else v.ljust(w) for v, w, r in zip(values, widths, right)]
@@ -36,7 +36,7 @@ def millions(count: int) -> str:
     return f"{count / 1e6:.2f} M"
 
 
-def pyplot() -> Any:
+def pyplot() -> ModuleType:
     """matplotlib.pyplot, drawing into files alone."""
     # Not at the top: drawing is the only thing that needs matplotlib, and it takes a second to import.
     import matplotlib
@@ -47,7 +47,7 @@ def pyplot() -> Any:
     return pyplot
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value, for a message: one line, short however large or nested it is, nothing unprintable."""
     text = _SHORT.repr(value)
     text = " ".join(text.split()) if "\n" in text else text  # as arrays write themselves
@@ -59,7 +59,7 @@ def one_line(text: str, most: int = 500) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text[:most])
 
 
-def shown_path(path: Any, most: int = 200) -> str:
+def shown_path(path: str | bytes | os.PathLike[str], most: int = 200) -> str:
     """The name of a file, for a message: as it is, unless nobody would read it to its end."""
     text = os.fsdecode(path)
     return text if len(text) <= most else f"{text[:80]}… ({len(text)} characters)"

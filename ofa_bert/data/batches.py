@@ -6,13 +6,13 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.errors import UserError
+from ofa_bert.numerics import Array, Ints
 from ofa_bert.tasks.task import Example
 
 POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled
@@ -24,14 +24,14 @@ _CHUNK = 500  # examples per tokenizer call, between two moves of the progress b
 class Encoded:
     """A tokenized data set: two lists of [T_i] int64 arrays; labels [N], int64 classes or float32 numbers."""
 
-    input_ids: list[np.ndarray]
-    token_type_ids: list[np.ndarray]
-    labels: np.ndarray
+    input_ids: list[Ints]
+    token_type_ids: list[Ints]
+    labels: Array
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
-    def select(self, indices: Sequence[int]) -> Encoded:
+    def select(self, indices: Sequence[int] | Ints) -> Encoded:
         """The data set of these examples, in this order."""
         return Encoded(
             [self.input_ids[i] for i in indices],
@@ -44,18 +44,16 @@ class Encoded:
 class Batch:
     """Padded to its own longest example."""
 
-    input_ids: np.ndarray  # [B, T] int64
-    token_type_ids: np.ndarray  # [B, T] int64
-    labels: np.ndarray  # [B] int64 or float32
-    index: np.ndarray  # [B] int64, positions in the data set
+    input_ids: Ints  # [B, T] int64
+    token_type_ids: Ints  # [B, T] int64
+    labels: Array  # [B] int64 or float32
+    index: Ints  # [B] int64, positions in the data set
 
 
-def encode(
-    examples: Sequence[Example], tokenizer: TextTokenizer | Any, max_seq_length: int, progress: bool = True
-) -> Encoded:
+def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool = True) -> Encoded:
     """Tokenize, by PaddleNLP where it has to be its tokenizer; of a pair, the longer text is cut first."""
-    input_ids: list[np.ndarray] = []
-    token_type_ids: list[np.ndarray] = []
+    input_ids: list[Ints] = []
+    token_type_ids: list[Ints] = []
     cut = tokenizer.encode if isinstance(tokenizer, TextTokenizer) else partial(_by_paddlenlp, tokenizer)
     with tqdm(total=len(examples), desc="tokenize", unit="ex", disable=not progress) as bar:
         for start in range(0, len(examples), _CHUNK):
@@ -73,22 +71,29 @@ def texts_of(examples: Iterable[Example]) -> list[Text]:
     return [example.text if example.text_pair is None else (example.text, example.text_pair) for example in examples]
 
 
-def _by_paddlenlp(tokenizer: Any, texts: Sequence[Text], limit: int) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    pair = not isinstance(texts[0], str)
+def _by_paddlenlp(tokenizer: PaddleTokenizer, texts: Sequence[Text], limit: int) -> tuple[list[Ints], list[Ints]]:
+    firsts = [text if isinstance(text, str) else text[0] for text in texts]
+    seconds = [text[1] for text in texts if not isinstance(text, str)]
+    if seconds and len(seconds) < len(firsts):
+        raise ValueError("texts and pairs of texts in one call")
     with warnings.catch_warnings():
         # PaddleNLP's warning at every pair that is cut, as was asked for.
         warnings.filterwarnings("ignore", "Be aware, overflowing tokens")
         tokens = tokenizer(
-            [text[0] for text in texts] if pair else list(texts),
-            text_pair=[text[1] for text in texts] if pair else None,
+            firsts,
+            text_pair=seconds or None,
             max_length=limit,
             truncation="longest_first",
             return_token_type_ids=True,  # RoBERTa's tokenizer leaves them out by default
             return_attention_mask=False,
         )
     keys = ("input_ids", "token_type_ids")
-    ids, types = ([np.asarray(row, dtype=np.int64) for row in tokens[key]] for key in keys)
+    ids, types = (_rows(tokens[key]) for key in keys)
     return ids, types
+
+
+def _rows(lists: Iterable[Sequence[int]]) -> list[Ints]:
+    return [np.asarray(row, dtype=np.int64) for row in lists]
 
 
 def held_out_count(n: int, share: float) -> int:
@@ -96,7 +101,7 @@ def held_out_count(n: int, share: float) -> int:
     return min(MOST_HELD_OUT, max(1, int(n * share)))
 
 
-def split_holdout(n: int, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_holdout(n: int, count: int, seed: int) -> tuple[Ints, Ints]:
     """(rest, held): sorted int64 indices that part range(n), `count` of them held out by chance.
 
     Raises UserError when nothing would be left to train on.
@@ -145,7 +150,7 @@ class TrainBatches:
             mine = indices[self.rank :: self.world]  # [batch_size]
             yield _pad(self.encoded, mine, self.pad_id, self.pad_type_id)
 
-    def _plan(self, number: int) -> np.ndarray:
+    def _plan(self, number: int) -> Ints:
         """[steps, batch_size * world] int64 indices."""
         rng = np.random.default_rng([self.seed, number])
         size = self.batch_size * self.world
@@ -168,10 +173,11 @@ def eval_batches(encoded: Encoded, batch_size: int, pad_id: int, pad_type_id: in
         yield _pad(encoded, order[start : start + batch_size], pad_id, pad_type_id)
 
 
-def plan_batches(lengths: np.ndarray, rows: int, tokens: int) -> list[np.ndarray]:
+def plan_batches(lengths: Ints, rows: int, tokens: int) -> list[Ints]:
     """Indices [B_i] that part range(N) into batches, longest texts first, within `rows` and `tokens` (but one row)."""
     order = np.argsort(-lengths, kind="stable")
-    groups, start = [], 0
+    groups: list[Ints] = []
+    start = 0
     while start < len(order):
         count = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
         groups.append(order[start : start + count])
@@ -179,11 +185,11 @@ def plan_batches(lengths: np.ndarray, rows: int, tokens: int) -> list[np.ndarray
     return groups
 
 
-def _lengths(encoded: Encoded) -> np.ndarray:
+def _lengths(encoded: Encoded) -> Ints:
     return np.asarray([len(ids) for ids in encoded.input_ids], dtype=np.int64)  # [N]
 
 
-def _pad(encoded: Encoded, indices: np.ndarray, pad_id: int, pad_type_id: int) -> Batch:
+def _pad(encoded: Encoded, indices: Ints, pad_id: int, pad_type_id: int) -> Batch:
     longest = max(len(encoded.input_ids[i]) for i in indices)
     input_ids = np.full((len(indices), longest), pad_id, dtype=np.int64)  # [B, T]
     token_type_ids = np.full((len(indices), longest), pad_type_id, dtype=np.int64)  # [B, T]

@@ -10,12 +10,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ofa_bert.data.batches import POOL_BATCHES, Batch
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
+from ofa_bert.numerics import Bools, Ints
 
 NOT_MASKED = -1
 MASK, RANDOM = 0.8, 0.1  # of the chosen tokens: replaced by [MASK], by a random token; the others stay (BERT, 3.1)
@@ -28,11 +29,11 @@ class Words:
     mask_id: int
     pad_id: int
     special: frozenset[int]
-    continues: np.ndarray  # [V] bool
-    ordinary: np.ndarray  # ids that a random token is drawn from
+    continues: Bools  # [V] bool
+    ordinary: Ints  # ids that a random token is drawn from
 
     @classmethod
-    def of(cls, tokenizer: Any) -> Words:
+    def of(cls, tokenizer: Cutter) -> Words:
         """From a PaddleNLP tokenizer: WordPiece marks continued words (##), RoBERTa's BPE begun ones (a leading G)."""
         tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         special = frozenset(tokenizer.all_special_ids)
@@ -45,7 +46,7 @@ class Words:
         return cls(tokenizer.mask_token_id, tokenizer.pad_token_id, special, np.asarray(continues), ordinary)
 
 
-def mask_words(ids: np.ndarray, words: Words, share: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def mask_words(ids: Ints, words: Words, share: float, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """(ids with masks, labels) of one text [T]: `share` of its words, at least one, with all their tokens.
 
     Labels hold the token that was there, and NOT_MASKED where nothing is to be predicted.
@@ -92,7 +93,7 @@ class Corpus:
     """
 
     def __init__(
-        self, path: str | Path, tokenizer: Any, max_seq_length: int, batch_size: int, seed: int, share: float,
+        self, path: str | Path, tokenizer: Cutter, max_seq_length: int, batch_size: int, seed: int, share: float,
         held_out: int = 0, rank: int = 0, world: int = 1,
     ) -> None:  # fmt: skip
         self.path, self.tokenizer, self.max_seq_length = Path(path), tokenizer, max_seq_length
@@ -150,18 +151,18 @@ class Corpus:
         for indices in rng.permutation(order, axis=0)[start:]:
             yield self._batch([self._mask(encoded[i], 3, *place, i) for i in indices[self.rank :: self.world]])
 
-    def _encode(self, lines: Sequence[str]) -> list[np.ndarray]:
+    def _encode(self, lines: Sequence[str]) -> list[Ints]:
         tokens = self.tokenizer(
             list(lines), max_length=self.max_seq_length, truncation=True, return_token_type_ids=False,
             return_attention_mask=False,
         )["input_ids"]  # fmt: skip
         return [np.asarray(ids, dtype=np.int64) for ids in tokens]
 
-    def _mask(self, ids: np.ndarray, *place: int) -> tuple[np.ndarray, np.ndarray]:
+    def _mask(self, ids: Ints, *place: int) -> tuple[Ints, Ints]:
         """Masked by where the text stands, so that every process would mask it alike."""
         return mask_words(ids, self.words, self.share, np.random.default_rng([self.seed, *place]))
 
-    def _batch(self, texts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batch:
+    def _batch(self, texts: Sequence[tuple[Ints, Ints]]) -> Batch:
         longest = max(len(ids) for ids, _ in texts)
         ids = np.full((len(texts), longest), self.words.pad_id, dtype=np.int64)  # [B, T]
         labels = np.full((len(texts), longest), NOT_MASKED, dtype=np.int64)  # [B, T]

@@ -227,7 +227,7 @@ def write_tsv(directory: str | Path, seed: int = 0, train: int = 6000, dev: int 
     directory.mkdir(parents=True, exist_ok=True)
     data = generate(seed, train, dev)
     for name, examples in (("train", data.train), ("dev", data.dev["dev"])):
-        lines = [f"{example.text}\t{TASK.labels[example.label]}\n" for example in examples]
+        lines = [f"{example.text}\t{TASK.labels[int(example.label)]}\n" for example in examples]
         (directory / f"{name}.tsv").write_text("sentence\tlabel\n" + "".join(lines), encoding="utf-8")
 
 
@@ -277,7 +277,7 @@ def _fill(rng: random.Random, number: int, label: int, for_dev: bool) -> tuple[s
     }
     words: list[str] = []
 
-    def slot(match: re.Match) -> str:
+    def slot(match: re.Match[str]) -> str:
         name, sign = match[1], match[2]
         if name == "i":
             return rng.choice(_INTENSITY)

@@ -59,7 +59,7 @@ def _in_order(data: Datasets, labels: tuple[str, ...]) -> Datasets:
     place = [labels.index(label) for label in data.task.labels]
 
     def moved(examples: tuple[Example, ...]) -> tuple[Example, ...]:
-        return tuple(replace(example, label=place[example.label]) for example in examples)
+        return tuple(replace(example, label=place[int(example.label)]) for example in examples)
 
     dev = {split: moved(examples) for split, examples in data.dev.items()}
     return Datasets(replace(data.task, labels=labels), moved(data.train), dev)

@@ -7,29 +7,34 @@ import io
 import logging
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from ofa_bert.data.file_text import ends_in_carriage_returns, read_text, whole_characters
 from ofa_bert.errors import UserError
-from ofa_bert.files.reading import parse_json
+from ofa_bert.files.reading import Json, parse_json
 
 logger = logging.getLogger(__name__)
 
+# The values of a row; only JSONL has values that are not text.
+Cells: TypeAlias = tuple[Json, ...]
+TextRow: TypeAlias = tuple[int, tuple[str, ...]]  # with its line in the file
+
 SUFFIXES = (".tsv", ".csv", ".jsonl")
-_BLANK: tuple = ()  # an empty line, which is not the same as a quoted empty value
+_BLANK: tuple[str, ...] = ()  # an empty line, which is not the same as a quoted empty value
 _LONGEST_HEADER = 1 << 16  # characters in which semicolons are looked for
 _SEPARATORS = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
 @dataclass(frozen=True)
 class Table:
-    """`rows`: (line in the file, one value per name of `header`); only JSONL has values that are not text."""
+    """`rows`: (line in the file, one value per name of `header`)."""
 
     path: Path
     header: tuple[str, ...]
-    rows: tuple[tuple[int, tuple], ...]
+    rows: tuple[tuple[int, Cells], ...]
     has_header: bool = True
     separator: str = ""  # between the columns of TSV and CSV
     objects: tuple[str, ...] = ()  # JSONL: each row as it stands in the file
@@ -52,7 +57,7 @@ class Table:
         """What to say when the only column begins with other separators than the format's."""
         if self.objects or len(self.header) != 1:
             return ""
-        start = self.header[0] if self.has_header else self.rows[0][1][0]
+        start = self.header[0] if self.has_header else str(self.rows[0][1][0])
         for separator, called in _SEPARATORS.items():
             if separator in start and separator != self.separator:
                 suffix = ".tsv" if separator == "\t" else ".csv"
@@ -95,8 +100,8 @@ def read_table(path: str | Path, has_header: bool = True, broken_rows: int = 0) 
     if not rows:
         raise UserError(f"{path}: the file is empty but for its header")
     header = first if has_header else tuple(map(str, range(width)))
-    rows = _whole_rows(path, rows, width, has_header, broken_rows, separator)
-    return Table(path, header, rows, has_header, separator)
+    whole = _whole_rows(path, rows, width, has_header, broken_rows, separator)
+    return Table(path, header, whole, has_header, separator)
 
 
 def _check_header(path: Path, header: tuple[str, ...]) -> None:
@@ -107,7 +112,9 @@ def _check_header(path: Path, header: tuple[str, ...]) -> None:
         )
 
 
-def _whole_rows(path, rows, width: int, has_header: bool, broken_rows: int, separator: str) -> tuple:
+def _whole_rows(
+    path: Path, rows: Sequence[TextRow], width: int, has_header: bool, broken_rows: int, separator: str
+) -> tuple[TextRow, ...]:
     """The rows of the right width; UserError for more than `broken_rows` others."""
     wrong = [(line, len(values)) for line, values in rows if len(values) != width]
     if len(wrong) > broken_rows:
@@ -129,26 +136,27 @@ def _lines(text: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]  # the end of the last line begins no other
 
 
-def _read_tsv(text: str) -> list[tuple[int, tuple]]:
+def _read_tsv(text: str) -> list[TextRow]:
     # A quote is an ordinary character here.
     return [(number, tuple(line.split("\t")) if line else _BLANK) for number, line in enumerate(_lines(text), 1)]
 
 
 def _separator_of_csv(path: Path, text: str) -> str:
     """A semicolon when the header has some outside of quotes and no comma: so spreadsheets write in half of Europe."""
-    header = re.match(r'[\r\n]*((?:[^"\r\n]+|"[^"]*"|")*)', text[:_LONGEST_HEADER])[1]
-    bare = re.sub(r'"[^"]*"', "", header)
+    header = re.match(r'[\r\n]*((?:[^"\r\n]+|"[^"]*"|")*)', text[:_LONGEST_HEADER])
+    bare = re.sub(r'"[^"]*"', "", header[1] if header else "")
     if ";" not in bare or "," in bare:
         return ","
     logger.info("%s: columns are separated by semicolons", path)
     return ";"
 
 
-def _read_csv(path: Path, text: str, separator: str) -> list[tuple[int, tuple]]:
+def _read_csv(path: Path, text: str, separator: str) -> list[TextRow]:
     if csv.field_size_limit() < len(text):  # only ever raised: another thread may be reading
         csv.field_size_limit(len(text))
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
-    rows, start = [], 1
+    rows: list[TextRow] = []
+    start = 1
     try:
         for values in reader:
             rows.append((start, tuple(values)))
@@ -158,13 +166,13 @@ def _read_csv(path: Path, text: str, separator: str) -> list[tuple[int, tuple]]:
     return rows
 
 
-class _Doubled(dict):
+class _Doubled(dict[str, Json]):
     """An object in which keys stand twice: `twice` is the first of them."""
 
     twice = ""
 
 
-def _object(pairs: list[tuple[str, object]]) -> dict:
+def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     record = dict(pairs)
     if len(record) == len(pairs):
         return record
@@ -175,7 +183,10 @@ def _object(pairs: list[tuple[str, object]]) -> dict:
 
 def _read_jsonl(path: Path, text: str) -> Table:
     keys: dict[str, int] = {}
-    header, rows, objects, halves = (), [], [], []
+    header: tuple[str, ...] = ()
+    rows: list[tuple[int, Cells]] = []
+    objects: list[str] = []
+    halves: list[int] = []
     for number, line in enumerate(_lines(text), 1):
         line = line.strip()
         if not line:
@@ -198,7 +209,7 @@ def _read_jsonl(path: Path, text: str) -> Table:
     return Table(path, header, tuple(rows), objects=tuple(objects), keys=keys)
 
 
-def _record(path: Path, number: int, line: str) -> dict:
+def _record(path: Path, number: int, line: str) -> dict[str, Json]:
     try:
         record = parse_json(line, pairs=_object)
     except ValueError as error:
@@ -210,5 +221,5 @@ def _record(path: Path, number: int, line: str) -> dict:
     return record
 
 
-def _whole(value: object) -> object:
+def _whole(value: Json) -> Json:
     return whole_characters(value) if isinstance(value, str) else value

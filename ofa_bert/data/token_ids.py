@@ -11,12 +11,11 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ofa_bert.data.batches import Encoded, encode
-from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, TextTokenizer
 from ofa_bert.files.atomic import keep
 from ofa_bert.tasks.task import Example
 
@@ -27,7 +26,7 @@ _DIGEST = hashlib.sha256().digest_size
 
 
 def encode_once(
-    examples: Sequence[Example], tokenizer: Any, max_seq_length: int, directory: Path, progress: bool = True
+    examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, directory: Path, progress: bool = True
 ) -> Encoded:
     """`batches.encode`, or what it gave before for the same sentences, tokenizer and length.
 
@@ -41,10 +40,10 @@ def encode_once(
     return found
 
 
-def _key(examples: Sequence[Example], tokenizer: Any, max_seq_length: int) -> str:
+def _key(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int) -> str:
     """SHA-256 over everything that decides the ids. Paths are left out: a moved vocabulary is the same vocabulary."""
     if isinstance(tokenizer, TextTokenizer):
-        about = [max_seq_length, tokenizer.digest]
+        about: list[object] = [max_seq_length, tokenizer.digest]
     else:
         settings = {name: str(value) for name, value in tokenizer.init_kwargs.items() if not name.endswith("_file")}
         about = [type(tokenizer).__name__, max_seq_length, settings, sorted(tokenizer.get_vocab().items())]
@@ -87,4 +86,4 @@ def _write(path: Path, encoded: Encoded) -> None:
         labels=encoded.labels,
     )
     digest = hashlib.sha256(content.getvalue()).digest()
-    keep(path, lambda file: file.write(digest + content.getvalue()) and None)
+    keep(path, lambda file: file.write(digest + content.getvalue()))

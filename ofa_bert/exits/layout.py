@@ -21,7 +21,7 @@ class ExitLayout:
     head: str
     layers: tuple[int, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {**asdict(self), "layers": list(self.layers)}
 
     @classmethod

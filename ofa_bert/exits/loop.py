@@ -9,22 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_bert.exits.criteria.base import State, fresh
 from ofa_bert.exits.policy import Policy
+from ofa_bert.numerics import Floats, Ints
 
 POOL_BATCHES = 8
 Item = TypeVar("Item")
+# Paddle's or NumPy's, as the stages and the library of a kind agree; Paddle's has no type that this file may name.
+Tensor: TypeAlias = Any
 
 
 class Answers(NamedTuple):
     """In the data set's order: logits [N, C] float32 and the layers [N] that ran until the exit that gave them."""
 
-    logits: np.ndarray
-    layers: np.ndarray
+    logits: NDArray[np.float32]
+    layers: NDArray[np.int64]
 
     @classmethod
     def empty(cls, count: int, num_labels: int) -> Answers:
@@ -34,9 +38,9 @@ class Answers(NamedTuple):
 class Answer(NamedTuple):
     """What a stage gives: the tensors that travel on, the exit's logits [B, C], its certainty [B] if it has one."""
 
-    tensors: tuple
-    logits: np.ndarray
-    certainty: np.ndarray | None
+    tensors: tuple[Tensor, ...]
+    logits: Floats
+    certainty: Floats | None
 
 
 class Stage(NamedTuple):
@@ -49,8 +53,8 @@ class Stage(NamedTuple):
 class Library(NamedTuple):
     """How tensors whose first axis is the batch are taken apart and put together."""
 
-    take: Callable[[Any, np.ndarray], Any]  # tensor, rows [B'] -> tensor
-    join: Callable[[Sequence[Any], int, float], Any]  # tensors, axis, value: padded with it along the axis
+    take: Callable[[Tensor, Ints], Tensor]  # tensor, rows [B'] -> tensor
+    join: Callable[[Sequence[Tensor], int, float], Tensor]  # tensors, axis, value: padded with it along the axis
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,12 @@ class Work:
     """Samples on their way: their tensors, their places in the data set [B], the policy's state."""
 
     kind: Kind
-    tensors: tuple
-    index: np.ndarray
+    tensors: tuple[Tensor, ...]
+    index: Ints
     state: State
 
     @classmethod
-    def begin(cls, kind: Kind, tensors: tuple, index: np.ndarray) -> Work:
+    def begin(cls, kind: Kind, tensors: tuple[Tensor, ...], index: Ints) -> Work:
         return cls(kind, tensors, index, fresh(len(index)))
 
     def __len__(self) -> int:
@@ -79,9 +83,9 @@ class Work:
 
     @property
     def length(self) -> int:
-        return self.tensors[0].shape[1]
+        return int(self.tensors[0].shape[1])
 
-    def select(self, rows: np.ndarray) -> Work:
+    def select(self, rows: Ints) -> Work:
         taken = tuple(self.kind.library.take(tensor, rows) for tensor in self.tensors)
         return Work(self.kind, taken, self.index[rows], self.state.select(rows))
 
@@ -123,7 +127,7 @@ def advance(
         _note(answers, item.index, last.run(*item.tensors).logits, last.layers)
 
 
-def _note(answers: Answers, index: np.ndarray, logits: np.ndarray, layers: int) -> None:
+def _note(answers: Answers, index: Ints, logits: Floats, layers: int) -> None:
     answers.logits[index] = logits
     answers.layers[index] = layers
 

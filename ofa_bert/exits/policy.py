@@ -5,6 +5,7 @@ Every function takes a whole batch; everything is computed in float64 and finite
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.criteria.base import Criterion, State, fresh
+from ofa_bert.numerics import Bools, Floats, Ints
 
 MODES = ("threshold", "predicted")
 
@@ -46,19 +48,20 @@ class Policy:
         """Whether no sample can leave at any of that many exits before the last one."""
         return self.rule.never(self.threshold, exits)
 
-    def leave(self, logits: np.ndarray, certainty: np.ndarray | None, state: State) -> tuple[np.ndarray, State]:
+    def leave(self, logits: Floats, certainty: Floats | None, state: State) -> tuple[Bools, State]:
         """Who leaves [B] at an exit that answers logits [B, C] with certainty [B] or None; and the new state."""
         return self.rule.leave(self.threshold, self.tolerance, logits, certainty, state)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, str | float]:
         return {"criterion": self.criterion, "threshold": self.threshold, "tolerance": self.tolerance}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Policy:
+    def from_json(cls, value: Mapping[str, Any]) -> Policy:
+        """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
         return cls(value["criterion"], float(value["threshold"]), float(value["tolerance"]))
 
 
-def first_exits(policy: Policy, logits: np.ndarray, certainty: np.ndarray | None) -> np.ndarray:
+def first_exits(policy: Policy, logits: Floats, certainty: Floats | None) -> Ints:
     """The place [N] of the exit that answers each sample, 0 to E, given all E + 1 exits' logits [E + 1, N, C].
 
     `certainty` is [E, N] or None. Place E is the last exit, which answers whoever did not leave before.
@@ -73,7 +76,7 @@ def first_exits(policy: Policy, logits: np.ndarray, certainty: np.ndarray | None
     return places
 
 
-def saving(layers_run: np.ndarray, depth: int) -> float:
+def saving(layers_run: Ints, depth: int) -> float:
     """The share of layers that were not run: 1 - mean / depth (DeeBERT, eq. 2)."""
     return 1.0 - float(np.mean(layers_run)) / depth
 

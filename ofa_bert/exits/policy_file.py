@@ -13,7 +13,8 @@ from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import MODES, Policy
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
 from ofa_bert.files.atomic import EXIT_POLICY
-from ofa_bert.files.reading import read_json
+from ofa_bert.files.reading import read_object
+from ofa_bert.numerics import Ints
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
@@ -29,7 +30,7 @@ class Chosen(NamedTuple):
 def policy_json(
     policy: Policy, mode: str, ask: Sequence[int], sub_model: SubModelConfig, layout: ExitLayout, layers: Sequence[int],
     task: Task, where: str,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, object]:  # fmt: skip
     """The content of an exit_policy.json: what `read_policy` checks, and `where` it was chosen.
 
     layers: that run until each exit, the last one included.
@@ -53,14 +54,14 @@ def read_policy(
     layout: ExitLayout,
     layers: Sequence[int],
     vocab_size: int,
-    kept_tokens: np.ndarray | None = None,
+    kept_tokens: Ints | None = None,
 ) -> Chosen:
     """The policy of a directory or file; UserError unless it was chosen for this sub-model and these exits.
 
     kept_tokens: of a trimmed vocabulary, the ids that its tokens had; the token table keeps their rows.
     """
     path = Path(where) / EXIT_POLICY if Path(where).is_dir() else Path(where)
-    about = read_json(path)
+    about: dict[str, Any] = read_object(path)  # what does not fit raises below, whatever it is
     layers = list(layers)
     try:
         if not np.isfinite(Policy.from_json(about["policy"]).threshold):
@@ -84,7 +85,7 @@ def read_policy(
     return Chosen({key: value for key, value in about.items() if key != "model"}, found)
 
 
-def _table(path: Path, layers: list[int], vocab_size: int, kept_tokens: np.ndarray | None) -> TokenTable:
+def _table(path: Path, layers: list[int], vocab_size: int, kept_tokens: Ints | None) -> TokenTable:
     if kept_tokens is None:
         return read_table(path, layers, vocab_size)
     found = read_table(path, layers)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits, saving
+from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.reporting import pyplot
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
+
+# What was measured at a threshold: `score`, `mean_layers`, `speedup`; `ms` by batch size; the task's metrics.
+Row: TypeAlias = Mapping[str, Any]
 
 _WORTH = 0.01  # of the samples; a head costs about so much of a layer's time, more when batches are small
 
@@ -51,25 +56,25 @@ def worth_asking(policy: Policy, outputs: Outputs) -> tuple[int, ...]:
     return tuple(np.flatnonzero(left[:-1] >= _WORTH * left.sum()).tolist())
 
 
-def taken(policy: Policy, outputs: Outputs, ask: Sequence[int]) -> np.ndarray:
+def taken(policy: Policy, outputs: Outputs, ask: Sequence[int]) -> Ints:
     """The place [N] of the exit that answers each sample when only those of `ask` are asked before the last."""
     asked = np.asarray([*ask, len(outputs.layers) - 1])
-    return asked[first_exits(policy, outputs.logits[asked], outputs.certainty[asked[:-1]])]
+    return np.asarray(asked[first_exits(policy, outputs.logits[asked], outputs.certainty[asked[:-1]])])
 
 
-def answers_at(outputs: Outputs, places: np.ndarray) -> np.ndarray:
+def answers_at(outputs: Outputs, places: Ints) -> Floats:
     """Logits [N, C] of each sample's exit."""
-    return outputs.logits[places, np.arange(len(places))]
+    return np.asarray(outputs.logits[places, np.arange(len(places))])
 
 
-def row(task: Task, outputs: Outputs, places: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+def row(task: Task, outputs: Outputs, places: Ints, labels: Array) -> dict[str, object]:
     """Scores, mean layers, saving and histogram of samples that are answered at those exits."""
     layers = np.asarray(outputs.layers)[places]
     metrics = compute(task, answers_at(outputs, places), labels)
     return {"score": main_score(task, metrics), **metrics, **run_length(layers, outputs.layers)}
 
 
-def run_length(layers: np.ndarray, possible: Sequence[int]) -> dict[str, Any]:
+def run_length(layers: Ints, possible: Sequence[int]) -> dict[str, object]:
     """Mean layers, share of layers saved, and layers run -> samples, for each sample's layers [N]."""
     return {
         "mean_layers": float(layers.mean()),
@@ -78,7 +83,7 @@ def run_length(layers: np.ndarray, possible: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def choose(rows: Sequence[Mapping[str, Any]], target_drop: float | None, target_speedup: float | None) -> int:
+def choose(rows: Sequence[Row], target_drop: float | None, target_speedup: float | None) -> int:
     """The row to take. Rows have `score` and `speedup`; the first is without early exits.
 
     With a drop, the fastest of those that score at least so near the first; with a speed-up, the best of those that are
@@ -105,14 +110,14 @@ def choose(rows: Sequence[Mapping[str, Any]], target_drop: float | None, target_
     return max(able, key=lambda i: rows[i]["speedup"])
 
 
-def plot(sweeps: Mapping[str, Sequence[Mapping[str, Any]]], chosen: Mapping[str, Any], path: Path, title: str) -> None:
+def plot(sweeps: Mapping[str, Sequence[Row]], chosen: Row, path: Path, title: str) -> None:
     """Score against mean layers and against measured time, a line for each mode and batch size."""
     plt = pyplot()
 
     sizes = list(chosen["ms"])
     figure, axes = plt.subplots(1, 1 + len(sizes), figsize=(5 * (1 + len(sizes)), 4), layout="constrained", sharey=True)
-    panels = [("mean layers", lambda item: item["mean_layers"])]
-    panels += [(f"ms per sample, batch {size}", lambda item, size=size: item["ms"][size]) for size in sizes]
+    panels: list[tuple[str, Callable[[Row], float]]] = [("mean layers", lambda item: item["mean_layers"])]
+    panels += [(f"ms per sample, batch {size}", partial(_ms, size)) for size in sizes]
     for axis, (name, value) in zip(axes, panels):
         for mode, rows in sweeps.items():
             ordered = sorted(rows, key=value)
@@ -126,3 +131,7 @@ def plot(sweeps: Mapping[str, Sequence[Mapping[str, Any]]], chosen: Mapping[str,
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
     plt.close(figure)
+
+
+def _ms(size: object, item: Row) -> float:
+    return float(item["ms"][size])

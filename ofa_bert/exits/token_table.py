@@ -17,6 +17,7 @@ import numpy as np
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
+from ofa_bert.numerics import Array, Floats, Ints
 
 SMOOTHING = 4.0  # a token seen that often is believed half, the rest is what all tokens together say
 
@@ -28,35 +29,35 @@ class TokenTable:
     `layers` [E + 1]: layers run until each exit. `cuts` [E], ascending: scores above the first i of them mean exit i.
     """
 
-    counts: np.ndarray
-    layers: np.ndarray
-    cuts: np.ndarray
+    counts: Array
+    layers: Ints
+    cuts: Floats
 
-    def distribution(self) -> np.ndarray:
+    def distribution(self) -> Floats:
         """P(exit | token) [V, E + 1], drawn towards the distribution over all tokens."""
         prior = self.counts.sum(axis=0) / max(1, self.counts.sum())
         seen = self.counts.sum(axis=1, keepdims=True)
-        return (self.counts + SMOOTHING * prior) / (seen + SMOOTHING)
+        return np.asarray((self.counts + SMOOTHING * prior) / (seen + SMOOTHING))
 
     @cached_property
-    def expected(self) -> np.ndarray:
+    def expected(self) -> Floats:
         """The layers [V] that each token lets expect."""
-        return self.distribution() @ self.layers
+        return np.asarray(self.distribution() @ self.layers)
 
-    def scores(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+    def scores(self, sequences: Sequence[Ints]) -> Floats:
         """Mean over each sample's tokens of the layers expected for that token [N]; one look-up per token."""
         starts = np.cumsum([0, *map(len, sequences[:-1])])
         return np.add.reduceat(self.expected[np.concatenate(sequences)], starts) / [len(ids) for ids in sequences]
 
-    def predict(self, sequences: Sequence[np.ndarray]) -> np.ndarray:
+    def predict(self, sequences: Sequence[Ints]) -> Ints:
         """The place [N] of the exit that each sample is predicted to need."""
         return np.searchsorted(self.cuts, self.scores(sequences), side="right")
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, Array]:
         return {"counts": self.counts, "layers": self.layers, "cuts": self.cuts}
 
 
-def learn(sequences: Sequence[np.ndarray], places: np.ndarray, layers: Sequence[int], vocab_size: int) -> TokenTable:
+def learn(sequences: Sequence[Ints], places: Ints, layers: Sequence[int], vocab_size: int) -> TokenTable:
     """The table of training samples that left at `places` [N]; its cuts send everybody to the last exit."""
     lengths = [len(ids) for ids in sequences]
     tokens = np.concatenate(sequences)
@@ -65,7 +66,7 @@ def learn(sequences: Sequence[np.ndarray], places: np.ndarray, layers: Sequence[
     return TokenTable(counts, np.asarray(layers, dtype=np.int64), np.full(len(layers) - 1, -np.inf))
 
 
-def calibrate(table: TokenTable, sequences: Sequence[np.ndarray], places: np.ndarray) -> TokenTable:
+def calibrate(table: TokenTable, sequences: Sequence[Ints], places: Ints) -> TokenTable:
     """Set the cuts so that, on these samples, as many are predicted for each exit as left there."""
     ordered = np.sort(table.scores(sequences))
     upto = np.cumsum(np.bincount(places, minlength=len(table.layers)))[:-1]  # samples that left at exit i or before
@@ -73,7 +74,7 @@ def calibrate(table: TokenTable, sequences: Sequence[np.ndarray], places: np.nda
     return TokenTable(table.counts, table.layers, edges[upto])
 
 
-def depth_batches(encoded: Encoded, places: np.ndarray, batch_size: int, pad_id: int) -> Iterator[tuple[int, Batch]]:
+def depth_batches(encoded: Encoded, places: Ints, batch_size: int, pad_id: int) -> Iterator[tuple[int, Batch]]:
     """(place of the exit, batch) of samples that share that exit, sorted by length; `Batch.index` is into `encoded`.
 
     Only the last batch of each exit is not full.
@@ -84,7 +85,7 @@ def depth_batches(encoded: Encoded, places: np.ndarray, batch_size: int, pad_id:
             yield int(place), Batch(batch.input_ids, batch.token_type_ids, batch.labels, rows[batch.index])
 
 
-def error_histogram(predicted_layers: np.ndarray, needed_layers: np.ndarray) -> dict[int, int]:
+def error_histogram(predicted_layers: Ints, needed_layers: Ints) -> dict[int, int]:
     """|predicted - needed| in layers -> number of samples."""
     off, counts = np.unique(np.abs(predicted_layers - needed_layers), return_counts=True)
     return dict(zip(off.tolist(), counts.tolist()))

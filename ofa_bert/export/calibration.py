@@ -18,17 +18,18 @@ from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.data.batches import Batch
 from ofa_bert.export.onnx.writer import FACTOR_LIMIT, linear_inputs, quantize, residual_sums
 from ofa_bert.models.encoder import backbone, encoder_layers
+from ofa_bert.numerics import Floats, Ints
 from ofa_bert.system import environment
 
 ROWS = 512  # tokens per tensor that a scale is chosen with
-_CLIPS = 0.87 ** np.arange(20)  # shares of the largest value: 1 down to 0.07
+_CLIPS = tuple((0.87 ** np.arange(20)).tolist())  # shares of the largest value: 1 down to 0.07
 
 
 @dataclass(frozen=True)
 class ActivationSample:
     """`rows`: a sample [ROWS, H] of what enters each linear layer; `peaks`: the largest magnitude in each tensor."""
 
-    rows: Mapping[str, np.ndarray]
+    rows: Mapping[str, Floats]
     peaks: Mapping[str, float]
 
 
@@ -45,7 +46,7 @@ def observe(model: nn.Layer, onnx_model: Path, batches: Iterable[Batch]) -> Acti
     options.intra_op_num_threads = environment.cores()
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     pad, rng = backbone(model).pad_token_id, np.random.default_rng(0)
-    kept: dict[str, np.ndarray] = {}
+    kept: dict[str, Floats] = {}
     peaks = dict.fromkeys([*entering, *sums], 0.0)
     seen = 0
     for batch in batches:
@@ -62,13 +63,13 @@ def observe(model: nn.Layer, onnx_model: Path, batches: Iterable[Batch]) -> Acti
     return ActivationSample({name: rows[: min(seen, ROWS)] for name, rows in kept.items()}, peaks)
 
 
-def _places(rng: np.random.Generator, seen: int, count: int) -> np.ndarray:
+def _places(rng: np.random.Generator, seen: int, count: int) -> Ints:
     """For each of `count` new tokens the row that it takes, ROWS or more for none: every token is kept alike."""
     numbers = seen + np.arange(count)
     return np.where(numbers < ROWS, numbers, rng.integers(0, np.maximum(numbers, 1) + 1))
 
 
-def _keep(kept: dict[str, np.ndarray], name: str, tokens: np.ndarray, places: np.ndarray) -> None:
+def _keep(kept: dict[str, Floats], name: str, tokens: Floats, places: Ints) -> None:
     rows = kept.setdefault(name, np.zeros((ROWS, tokens.shape[1]), "float32"))
     taken = places < ROWS
     rows[places[taken]] = tokens[taken]
@@ -92,7 +93,7 @@ def choose_scales(model: nn.Layer, traffic: ActivationSample) -> dict[str, float
     return scales
 
 
-def best_scale(rows: np.ndarray, peak: float, weight: np.ndarray, clips: Sequence[float] = _CLIPS) -> float:
+def best_scale(rows: Floats, peak: float, weight: Floats, clips: Sequence[float] = _CLIPS) -> float:
     """The scale for `rows` [N, in] that leaves the least relative error in tokens of rows @ weight, both in INT8."""
     values, steps = quantize(weight, axis=0, most=FACTOR_LIMIT)
     rounded = values * steps  # [in, out]

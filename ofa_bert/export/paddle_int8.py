@@ -16,7 +16,7 @@ import logging
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import paddle
@@ -28,7 +28,27 @@ from ofa_bert.errors import RunError
 from ofa_bert.export.calibration import ActivationSample
 from ofa_bert.export.static import save_static
 from ofa_bert.models.encoder import encoder_layers
+from ofa_bert.numerics import Floats, Ints
 from ofa_bert.system.machine import has_vnni
+
+
+class _Operator(Protocol):
+    """What is used here of an operator of Paddle's static graphs; tensors go by their names."""
+
+    type: str
+    input_arg_names: Sequence[str]
+    output_arg_names: Sequence[str]
+
+    def input(self, slot: str) -> Sequence[str]: ...
+    def output(self, slot: str) -> Sequence[str]: ...
+    def _rename_input(self, old: str, new: str) -> None: ...
+
+
+class _Block(Protocol):
+    ops: Sequence[_Operator]
+
+    def _remove_op(self, index: int) -> None: ...
+
 
 PRODUCTS = ("matmul_v2", "matmul", "mul")
 
@@ -66,7 +86,7 @@ def write(model: nn.Layer, target: Path, scales: Mapping[str, float], traffic: A
 class _EvenLinear(nn.Layer):
     """A linear layer as a quantized product of even columns, and a multiplication that makes them uneven again."""
 
-    def __init__(self, linear: nn.Linear, rows: np.ndarray):
+    def __init__(self, linear: nn.Linear, rows: Floats):
         super().__init__()
         weight = linear.weight.numpy()  # [in, out]
         size = np.abs(weight).max(axis=0)
@@ -81,7 +101,7 @@ class _EvenLinear(nn.Layer):
         return self.product(x) * self.size
 
 
-def even(weight: np.ndarray, power: np.ndarray) -> np.ndarray:
+def even(weight: Floats, power: Floats) -> Floats:
     """`weight` [in, out], of columns that reach 1, with each stretch of `in` values reaching 1 as well.
 
     In each stretch one value becomes 1 or -1: the one that the output feels least. `power` [in, out] says how
@@ -99,7 +119,7 @@ _PLACES["inner"] = ("linear2",)
 
 
 @contextlib.contextmanager
-def _evened(model: nn.Layer, scales: Mapping[str, float], rows: Mapping[str, np.ndarray]) -> Iterator[dict[str, float]]:
+def _evened(model: nn.Layer, scales: Mapping[str, float], rows: Mapping[str, Floats]) -> Iterator[dict[str, float]]:
     """The model with even linear layers inside; gives Paddle's name of each weight with the scale of its input."""
     replaced = []
     by_weight = {}
@@ -120,7 +140,7 @@ def _evened(model: nn.Layer, scales: Mapping[str, float], rows: Mapping[str, np.
 
 
 @contextlib.contextmanager
-def _static_mode() -> Iterator[Any]:
+def _static_mode() -> Iterator[paddle.static.Executor]:
     """A static-graph executor on the CPU in a scope of its own; afterwards Paddle is in dynamic mode again."""
     paddle.enable_static()
     loggers = [logging.getLogger(), logging.getLogger("paddleslim")]
@@ -134,7 +154,7 @@ def _static_mode() -> Iterator[Any]:
         paddle.disable_static()
 
 
-def _tensors_left_out(static: Path, executor: Any, wanted: set[str]) -> list[str]:
+def _tensors_left_out(static: Path, executor: paddle.static.Executor, wanted: set[str]) -> list[str]:
     """The tensors whose products stay in float: whatever is multiplied with no weight of the encoder."""
     program, _, _ = paddle.static.load_inference_model(str(static / STATIC_PREFIX), executor)
     left_out = set()
@@ -144,7 +164,9 @@ def _tensors_left_out(static: Path, executor: Any, wanted: set[str]) -> list[str
     return sorted(left_out)
 
 
-def _quantize(static: Path, target: Path, executor: Any, batch: Batch, left_out: Sequence[str]) -> None:
+def _quantize(
+    static: Path, target: Path, executor: paddle.static.Executor, batch: Batch, left_out: Sequence[str]
+) -> None:
     # Imported here: PaddleSlim takes seconds, and only this needs it.
     from paddleslim.quant import quant_post_static
 
@@ -181,11 +203,11 @@ class _OneBatch(paddle.io.Dataset):
     def __len__(self) -> int:
         return 1
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Ints, Ints]:
         return self.batch.input_ids, self.batch.token_type_ids
 
 
-def _finish(target: Path, executor: Any, by_weight: Mapping[str, float]) -> None:
+def _finish(target: Path, executor: paddle.static.Executor, by_weight: Mapping[str, float]) -> None:
     """Give the linear layers' inputs their scales, and take out all other quantization of activations.
 
     PaddleSlim also marks the results of most operators, with scales that nobody chose; oneDNN would round to them.
@@ -194,12 +216,12 @@ def _finish(target: Path, executor: Any, by_weight: Mapping[str, float]) -> None
     program, feeds, fetched = paddle.static.load_inference_model(prefix, executor)
     block = program.global_block()
     made_by = {name: op for op in block.ops for name in op.output_arg_names}
-    wanted = set()  # outputs of the dequantize_linear operators that stay
+    wanted: set[str] = set()  # outputs of the dequantize_linear operators that stay
     done = set()
     for op in block.ops:
         weight = made_by.get(op.input("Y")[0]) if op.type in PRODUCTS else None
         name = weight.input("X")[0] if weight is not None and weight.type == "dequantize_linear" else None
-        if name in by_weight:
+        if name is not None and name in by_weight:
             wanted.update((op.input("X")[0], op.input("Y")[0]))
             _set_scale(made_by, op.input("X")[0], by_weight[name])
             done.add(name)
@@ -210,7 +232,7 @@ def _finish(target: Path, executor: Any, by_weight: Mapping[str, float]) -> None
     paddle.static.save_inference_model(prefix, inputs, fetched, executor, program=program)
 
 
-def _set_scale(made_by: Mapping[str, Any], tensor: str, scale: float) -> None:
+def _set_scale(made_by: Mapping[str, _Operator], tensor: str, scale: float) -> None:
     """`tensor` comes out of a dequantize_linear behind a quantize_linear: set the scale of both."""
     back = made_by[tensor]
     for name in {back.input("Scale")[0], made_by[back.input("X")[0]].input("Scale")[0]}:
@@ -219,10 +241,10 @@ def _set_scale(made_by: Mapping[str, Any], tensor: str, scale: float) -> None:
         paddle.static.global_scope().find_var(name).get_tensor().set(value, paddle.CPUPlace())
 
 
-def _bypass(block: Any, made_by: Mapping[str, Any], wanted: set[str], fetched: Sequence[str]) -> list[str]:
+def _bypass(block: _Block, made_by: Mapping[str, _Operator], wanted: set[str], fetched: Sequence[str]) -> list[str]:
     """Remove each pair of quantize_linear and dequantize_linear whose result is not wanted; returns what is fetched."""
     source: dict[str, str] = {}
-    unneeded = set()
+    unneeded: set[str] = set()
     for op in block.ops:
         before = made_by.get(op.input("X")[0]) if op.type == "dequantize_linear" else None
         if before is not None and before.type == "quantize_linear" and op.output("Y")[0] not in wanted:

@@ -6,10 +6,9 @@ import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ofa_bert.bundle.manifest import TOKENIZER
-from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, Text, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.models.paddlenlp_tokenizer import (
     as_text_tokenizer,
@@ -35,9 +34,7 @@ ODD_TEXTS = (
 )
 
 
-def write_tokenizer(
-    tokenizer: TextTokenizer | Any, bundle: Path, texts: Sequence[tuple[str, str | None]] = ()
-) -> dict[str, Any]:
+def write_tokenizer(tokenizer: Cutter, bundle: Path, texts: Sequence[tuple[str, str | None]] = ()) -> dict[str, object]:
     """Write the tokenizer's files and return what the manifest says about them.
 
     What the model was trained with is what is written; PaddleNLP's tokenizer only checks it, on odd strings and on
@@ -61,6 +58,6 @@ def write_tokenizer(
     return {"file": TOKENIZER, "checked_texts": len(checked), "other_in_paddlenlp": len(others)}
 
 
-def _none(reason: str) -> dict[str, Any]:
+def _none(reason: str) -> dict[str, object]:
     logger.warning("no %s: %s; to encode text for this bundle, PaddleNLP must be installed", TOKENIZER, reason)
     return {"file": None, "reason": reason}

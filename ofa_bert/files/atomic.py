@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.reading import open_regular
@@ -39,7 +39,7 @@ def file_sha256(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def keep(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file that only saves time, the old one or the new one: when the disk refuses, that is a warning."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -63,7 +63,7 @@ def create(path: str | Path) -> BinaryIO:
     return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
-def write_json_atomic(path: str | Path, value: Any) -> None:
+def write_json_atomic(path: str | Path, value: object) -> None:
     """Write JSON beside `path`, sync it, rename it. RunError when the disk refuses; the old file stays."""
     # Before the file is opened: a value that is no JSON is a programming error and must leave no file.
     write_text_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
@@ -187,7 +187,7 @@ def _exchange(first: Path, second: Path) -> bool:
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
-    return rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0
+    return bool(rename(_AT_FDCWD, os.fsencode(first), _AT_FDCWD, os.fsencode(second), _RENAME_EXCHANGE) == 0)
 
 
 def _sync_tree(directory: Path) -> None:

@@ -8,97 +8,149 @@ Every fault is one UserError that names the place, the field, what it holds and 
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, overload
 
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
 
 T = TypeVar("T")
+D = TypeVar("D")
 
-_MISSING = object()
+
+class _Missing(enum.Enum):
+    """Stands for a default that nobody gave: then the field must be there."""
+
+    MISSING = enum.auto()
+
+
+_MISSING = _Missing.MISSING
 
 
 class Fields:
-    """An object of a JSON file. `where` begins every message; a missing field is a fault unless `default` is given."""
+    """An object of a JSON file. `where` begins every message; a missing field is a fault unless `default` is given.
 
-    def __init__(self, value: Any, where: str, cure: str = "") -> None:
+    null counts as missing.
+    """
+
+    def __init__(self, value: object, where: str, cure: str = "") -> None:
         self.where, self.cure = where, cure
         if not isinstance(value, Mapping):
             raise UserError(f"{where}: is {shown(value)}, must be an object with named fields{self._cure()}")
-        self.value = value
+        self.value: Mapping[str, object] = value
 
     def __contains__(self, name: str) -> bool:
         return self.value.get(name) is not None
 
-    def whole(self, name: str, least: int | None = None, most: int | None = None, default: Any = _MISSING) -> int:
+    @overload
+    def whole(self, name: str, least: int | None = None, most: int | None = None) -> int: ...
+    @overload
+    def whole(self, name: str, least: int | None = None, most: int | None = None, *, default: D) -> int | D: ...
+    def whole(
+        self, name: str, least: int | None = None, most: int | None = None, *, default: D | _Missing = _MISSING
+    ) -> int | D:
         """A whole number; true and 1.0 are none."""
 
-        def read(value: Any) -> int:
+        def read(value: object) -> int:
             if type(value) is not int or not _between(value, least, most):
                 raise ValueError(f"a whole number{_range(least, most)}")
             return value
 
         return self._take(name, read, default)
 
+    @overload
+    def number(self, name: str, least: float | None = None, most: float | None = None) -> float: ...
+    @overload
+    def number(self, name: str, least: float | None = None, most: float | None = None, *, default: D) -> float | D: ...
     def number(
-        self, name: str, least: float | None = None, most: float | None = None, default: Any = _MISSING
-    ) -> float:
+        self, name: str, least: float | None = None, most: float | None = None, *, default: D | _Missing = _MISSING
+    ) -> float | D:
         """A finite number."""
 
-        def read(value: Any) -> float:
-            if type(value) not in (int, float) or not math.isfinite(value) or not _between(value, least, most):
+        def read(value: object) -> float:
+            number = _finite(value)
+            if number is None or not _between(number, least, most):
                 raise ValueError(f"a finite number{_range(least, most)}")
-            return float(value)
+            return number
 
         return self._take(name, read, default)
 
-    def text(self, name: str, choices: Sequence[str] = (), default: Any = _MISSING) -> str:
-        def read(value: Any) -> str:
+    @overload
+    def text(self, name: str, choices: Sequence[str] = ()) -> str: ...
+    @overload
+    def text(self, name: str, choices: Sequence[str] = (), *, default: D) -> str | D: ...
+    def text(self, name: str, choices: Sequence[str] = (), *, default: D | _Missing = _MISSING) -> str | D:
+        def read(value: object) -> str:
             if not isinstance(value, str) or (choices and value not in choices):
                 raise ValueError(f"one of {', '.join(choices)}" if choices else "a text")
             return value
 
         return self._take(name, read, default)
 
-    def switch(self, name: str, default: Any = _MISSING) -> bool:
-        def read(value: Any) -> bool:
+    @overload
+    def switch(self, name: str) -> bool: ...
+    @overload
+    def switch(self, name: str, *, default: D) -> bool | D: ...
+    def switch(self, name: str, *, default: D | _Missing = _MISSING) -> bool | D:
+        def read(value: object) -> bool:
             if not isinstance(value, bool):
                 raise ValueError("true or false")
             return value
 
         return self._take(name, read, default)
 
-    def wholes(self, name: str, least: int | None = None, default: Any = _MISSING) -> tuple[int, ...]:
-        def read(value: Any) -> tuple[int, ...]:
-            whole = isinstance(value, list) and all(type(item) is int and _between(item, least, None) for item in value)
-            if not whole:
+    @overload
+    def wholes(self, name: str, least: int | None = None) -> tuple[int, ...]: ...
+    @overload
+    def wholes(self, name: str, least: int | None = None, *, default: D) -> tuple[int, ...] | D: ...
+    def wholes(self, name: str, least: int | None = None, *, default: D | _Missing = _MISSING) -> tuple[int, ...] | D:
+        def read(value: object) -> tuple[int, ...]:
+            items = _items(value)
+            found = tuple(item for item in items or () if type(item) is int and _between(item, least, None))
+            if items is None or len(found) < len(items):
                 raise ValueError(f"a list of whole numbers{_range(least, None)}")
-            return tuple(value)
+            return found
 
         return self._take(name, read, default)
 
-    def numbers(self, name: str, default: Any = _MISSING) -> tuple[float, ...]:
-        def read(value: Any) -> tuple[float, ...]:
-            if not isinstance(value, list) or any(type(v) not in (int, float) or not math.isfinite(v) for v in value):
+    @overload
+    def numbers(self, name: str) -> tuple[float, ...]: ...
+    @overload
+    def numbers(self, name: str, *, default: D) -> tuple[float, ...] | D: ...
+    def numbers(self, name: str, *, default: D | _Missing = _MISSING) -> tuple[float, ...] | D:
+        def read(value: object) -> tuple[float, ...]:
+            items = _items(value)
+            found = tuple(number for number in map(_finite, items or ()) if number is not None)
+            if items is None or len(found) < len(items):
                 raise ValueError("a list of finite numbers")
-            return tuple(map(float, value))
+            return found
 
         return self._take(name, read, default)
 
-    def texts(self, name: str, default: Any = _MISSING) -> tuple[str, ...]:
-        def read(value: Any) -> tuple[str, ...]:
-            if not isinstance(value, list) or any(not isinstance(item, str) for item in value):
+    @overload
+    def texts(self, name: str) -> tuple[str, ...]: ...
+    @overload
+    def texts(self, name: str, *, default: D) -> tuple[str, ...] | D: ...
+    def texts(self, name: str, *, default: D | _Missing = _MISSING) -> tuple[str, ...] | D:
+        def read(value: object) -> tuple[str, ...]:
+            items = _items(value)
+            found = tuple(item for item in items or () if isinstance(item, str))
+            if items is None or len(found) < len(items):
                 raise ValueError("a list of texts")
-            return tuple(value)
+            return found
 
         return self._take(name, read, default)
 
-    def mapping(self, name: str, default: Any = _MISSING) -> Mapping[str, Any]:
+    @overload
+    def mapping(self, name: str) -> Mapping[str, object]: ...
+    @overload
+    def mapping(self, name: str, *, default: D) -> Mapping[str, object] | D: ...
+    def mapping(self, name: str, *, default: D | _Missing = _MISSING) -> Mapping[str, object] | D:
         """An object whose content is kept as it is."""
 
-        def read(value: Any) -> Mapping[str, Any]:
+        def read(value: object) -> Mapping[str, object]:
             if not isinstance(value, Mapping):
                 raise ValueError("an object with named fields")
             return value
@@ -108,18 +160,26 @@ class Fields:
     def inner(self, name: str) -> Fields:
         return Fields(self.mapping(name), f"{self.where}, {name}", self.cure)
 
-    def each(self, name: str, default: Any = _MISSING) -> list[Fields]:
+    @overload
+    def each(self, name: str) -> list[Fields]: ...
+    @overload
+    def each(self, name: str, *, default: D) -> list[Fields] | D: ...
+    def each(self, name: str, *, default: D | _Missing = _MISSING) -> list[Fields] | D:
         """Every object of a list of them."""
 
-        def read(value: Any) -> list[Fields]:
-            if not isinstance(value, list):
+        def read(value: object) -> list[Fields]:
+            items = _items(value)
+            if items is None:
                 raise ValueError("a list of objects")
-            return [Fields(item, f"{self.where}, {name} {place}", self.cure) for place, item in enumerate(value)]
+            return [Fields(item, f"{self.where}, {name} {place}", self.cure) for place, item in enumerate(items)]
 
         return self._take(name, read, default)
 
     def made(self, name: str, make: Callable[[Any], T]) -> T:
-        """What `make` makes of a field; what it finds wrong is said with the place."""
+        """What `make` makes of a field; what it finds wrong is said with the place.
+
+        Any: it may expect what it likes, since whatever it raises for another value becomes a UserError here.
+        """
         value = self.value.get(name)
         try:
             return make(value)
@@ -132,12 +192,12 @@ class Fields:
         """For what fits only together with other fields."""
         raise UserError(f"{self.where}: {name} is {shown(self.value.get(name))}, must be {wanted}{self._cure()}")
 
-    def _take(self, name: str, read: Callable[[Any], T], default: Any) -> T:
+    def _take(self, name: str, read: Callable[[object], T], default: D | _Missing) -> T | D:
         value = self.value.get(name)
         if value is None:
-            if default is _MISSING:
+            if isinstance(default, _Missing):
                 raise UserError(f"{self.where}: {name} is missing{self._cure()}")
-            return default  # type: ignore[no-any-return]  # what the caller named
+            return default
         try:
             return read(value)
         except ValueError as error:
@@ -147,11 +207,27 @@ class Fields:
         return f"; {self.cure}" if self.cure else ""
 
 
+def _items(value: object) -> list[object] | None:
+    return value if isinstance(value, list) else None
+
+
+def _finite(value: object) -> float | None:
+    """The number that a value is; true is none, and 10^400 is none that a float can hold."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
+
+
 def _between(value: float, least: float | None, most: float | None) -> bool:
     return (least is None or value >= least) and (most is None or value <= most)
 
 
 def _range(least: float | None, most: float | None) -> str:
-    if least is None and most is None:
-        return ""
-    return f" from {least:g} to {most:g}" if least is not None and most is not None else f" of at least {least:g}"
+    if least is not None and most is not None:
+        return f" from {least:g} to {most:g}"
+    if most is not None:
+        return f" of at most {most:g}"
+    return "" if least is None else f" of at least {least:g}"

@@ -7,11 +7,10 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import cannot_write
-from ofa_bert.files.reading import open_regular, parse_json
+from ofa_bert.files.reading import Json, open_regular, parse_json
 from ofa_bert.options import changes
 from ofa_bert.reporting import one_line
 
@@ -25,66 +24,70 @@ class Journal:
     a kill cut short is dropped. Without a path nothing is written.
     """
 
-    def __init__(self, path: str | Path | None = None, settings: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, path: str | Path | None = None, settings: Mapping[str, object] | None = None) -> None:
         self.path = None if path is None else Path(path)
-        self.records: dict[str, dict[str, Any]] = {}
+        self.records: dict[str, dict[str, Json]] = {}
         if self.path is None:
             return
-        header = {"settings": json.loads(json.dumps(dict(settings or {})))}
+        header: dict[str, Json] = {"settings": json.loads(json.dumps(dict(settings or {})))}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            lines = self._whole_lines()
+            lines = _whole_lines(self.path)
             if not lines:
-                self._append(header)
+                _append(self.path, header)
         except OSError as error:
             raise cannot_write(self.path, error) from error
         if lines:
-            self._check(lines[0], header)
+            _check(self.path, lines[0]["settings"], header["settings"])
         for line in lines[1:]:
-            self.records[line["key"]] = line
+            self.records[str(line["key"])] = line
 
-    def _whole_lines(self) -> list[dict[str, Any]]:
-        """Every line that was written to its end; the file is cut behind the last of them."""
-        if not self.path.exists():
-            return []
-        with open_regular(self.path) as file:
-            raw = file.read()
-        end = raw.rfind(b"\n") + 1
-        if end < len(raw):
-            logger.warning("%s: dropped a last line that was cut short", self.path)
-            with open(self.path, "rb+") as file:
-                file.truncate(end)
-        try:
-            lines = [parse_json(line.decode("utf-8")) for line in raw[:end].splitlines()]
-            if not all(isinstance(line, dict) for line in lines):
-                raise ValueError("a line that is no object")
-            settings = all(isinstance(line.get("settings"), dict) for line in lines[:1])
-            if not settings or not all(isinstance(line.get("key"), str) for line in lines[1:]):
-                raise ValueError("a line without its key")
-            return lines
-        except ValueError as error:
-            raise UserError(
-                f"{self.path}: is no log of evaluations ({error}); move it away or name another directory"
-            ) from error
-
-    def _check(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-        text = changes(found["settings"], wanted["settings"])
-        if text:
-            raise UserError(f"{self.path}: holds evaluations made otherwise: {one_line(text)}. Name another directory")
-
-    def add(self, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    def add(self, key: str, record: Mapping[str, Json]) -> dict[str, Json]:
         """Keep a record, on the disk before this returns."""
-        line = {"key": key, **record}
+        line: dict[str, Json] = {"key": key, **record}
         if self.path is not None:
             try:
-                self._append(line)
+                _append(self.path, line)
             except OSError as error:
                 raise cannot_write(self.path, error) from error
         self.records[key] = line
         return line
 
-    def _append(self, line: Mapping[str, Any]) -> None:
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+
+def _whole_lines(path: Path) -> list[dict[str, Json]]:
+    """Every line that was written to its end; the file is cut behind the last of them."""
+    if not path.exists():
+        return []
+    with open_regular(path) as file:
+        raw = file.read()
+    end = raw.rfind(b"\n") + 1
+    if end < len(raw):
+        logger.warning("%s: dropped a last line that was cut short", path)
+        with open(path, "rb+") as file:
+            file.truncate(end)
+    try:
+        found = [parse_json(line.decode("utf-8")) for line in raw[:end].splitlines()]
+        lines = [line for line in found if isinstance(line, dict)]
+        if len(lines) < len(found):
+            raise ValueError("a line that is no object")
+        settings = all(isinstance(line.get("settings"), dict) for line in lines[:1])
+        if not settings or not all(isinstance(line.get("key"), str) for line in lines[1:]):
+            raise ValueError("a line without its key")
+        return lines
+    except ValueError as error:
+        raise UserError(
+            f"{path}: is no log of evaluations ({error}); move it away or name another directory"
+        ) from error
+
+
+def _check(path: Path, before: Json, now: Json) -> None:
+    text = changes(before, now) if isinstance(before, dict) and isinstance(now, dict) else ""
+    if text:
+        raise UserError(f"{path}: holds evaluations made otherwise: {one_line(text)}. Name another directory")
+
+
+def _append(path: Path, line: Mapping[str, Json]) -> None:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())

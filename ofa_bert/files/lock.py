@@ -28,7 +28,7 @@ from ofa_bert.system.owner import Owner
 try:
     import fcntl
 except ImportError:  # not on Windows: there the record alone decides
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # as mypy is told nowhere that a module may be missing
 
 P = ParamSpec("P")
 R = TypeVar("R")

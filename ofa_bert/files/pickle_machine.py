@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import codecs
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 # Instructions and copied items of one file. A BERT's state dict takes some 10,000, an optimizer's some 20,000.
 OPERATIONS = 300_000
@@ -44,14 +44,14 @@ class Budget:
 class Stub:
     """Stands for an object that a pickle makes, and takes the state that the pickle gives it."""
 
-    def set_state(self, state: Any) -> None:
+    def set_state(self, state: object) -> None:
         raise MalformedError(f"it sets the state of a {type(self).__name__}")
 
 
 class Name(Stub):
     """What an allowed name resolves to: it can be called, and offers a pickle nothing else to change."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., object]) -> None:
         self.function = function
 
 
@@ -63,19 +63,19 @@ class Machine:
         file: BinaryIO,
         size: int,
         budget: Budget,
-        find: Callable[[str, str], Any],
-        persistent: Callable[[Any], Any] | None = None,
+        find: Callable[[str, str], object],
+        persistent: Callable[[object], object] | None = None,
     ) -> None:
         self.file = file
         self.left = size - file.tell()
         self.budget = budget
         self.find = find
         self.persistent = persistent
-        self.stack: list[Any] = []
+        self.stack: list[object] = []
         self.marks: list[int] = []  # where on the stack
-        self.memo: dict[int, Any] = {}
+        self.memo: dict[int, object] = {}
 
-    def load(self) -> Any:
+    def load(self) -> object:
         """The pickled object; the file stands behind it. Damage raises MalformedError, IndexError and their like."""
         while (code := self.take(1)) != b".":
             self.budget.operate()
@@ -90,8 +90,9 @@ class Machine:
         self.left -= count
         return self.file.read(count)
 
-    def number(self, form: str) -> Any:
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+    def number(self, form: str) -> int:
+        (number,) = struct.unpack(form, self.take(struct.calcsize(form)))
+        return int(number)
 
     def line(self) -> bytes:
         line = self.file.readline(self.left)
@@ -100,10 +101,10 @@ class Machine:
             raise MalformedError("it is cut off")
         return line[:-1]
 
-    def push(self, value: Any) -> None:
+    def push(self, value: object) -> None:
         self.stack.append(value)
 
-    def pop(self) -> Any:
+    def pop(self) -> object:
         if self.marks and len(self.stack) <= self.marks[-1]:
             raise MalformedError("it takes more than it put there")
         return self.stack.pop()
@@ -111,7 +112,7 @@ class Machine:
     def mark(self) -> None:
         self.marks.append(len(self.stack))
 
-    def since_mark(self) -> list[Any]:
+    def since_mark(self) -> list[object]:
         place = self.marks.pop()
         items = self.stack[place:]
         del self.stack[place:]
@@ -126,15 +127,17 @@ class Machine:
     def tuple_of(self, count: int) -> None:
         self.push(tuple([self.pop() for _ in range(count)][::-1]))
 
-    def append(self, items: list[Any]) -> None:
-        if type(self.stack[-1]) is not list:
+    def append(self, items: list[object]) -> None:
+        target = self.stack[-1]
+        if type(target) is not list:
             raise MalformedError("it appends to something that is no list")
-        self.stack[-1].extend(items)
+        target.extend(items)
 
-    def set_items(self, items: list[Any]) -> None:
-        if type(self.stack[-1]) is not dict:
+    def set_items(self, items: list[object]) -> None:
+        target = self.stack[-1]
+        if type(target) is not dict:
             raise MalformedError("it sets items of something that is no dictionary")
-        self.stack[-1].update(checked_items(zip(items[::2], items[1::2], strict=True)))
+        target.update(checked_items(zip(items[::2], items[1::2], strict=True)))
 
     def set_item(self) -> None:
         value, key = self.pop(), self.pop()
@@ -201,10 +204,13 @@ class Machine:
             raise MalformedError("it is of an unknown protocol")
 
 
-def checked_items(pairs: Any) -> dict[Any, Any]:
+def checked_items(pairs: Iterable[object]) -> dict[object, object]:
     """A dictionary of the pairs. A key may only be what is hashed at once."""
-    made = {}
-    for key, value in pairs:
+    made: dict[object, object] = {}
+    for pair in pairs:
+        if not isinstance(pair, (tuple, list)):
+            raise MalformedError(f"a {type(pair).__name__} as an entry of a dictionary")
+        key, value = pair
         if key is not None and not isinstance(key, (str, int, float, bytes)):
             raise MalformedError(f"a {type(key).__name__} as a key")
         made[key] = value
@@ -215,7 +221,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")
 
 
-_INSTRUCTIONS: dict[bytes, Callable[[Machine], None]] = {
+_INSTRUCTIONS: dict[bytes, Callable[[Machine], object]] = {
     b"\x80": Machine.protocol,
     b"\x95": lambda m: m.number("<Q"),  # a frame: how many bytes the writer put out at once
     b"(": Machine.mark,
@@ -230,7 +236,7 @@ _INSTRUCTIONS: dict[bytes, Callable[[Machine], None]] = {
     b"J": lambda m: m.push(m.number("<i")),
     b"K": lambda m: m.push(m.number("<B")),
     b"M": lambda m: m.push(m.number("<H")),
-    b"G": lambda m: m.push(m.number(">d")),
+    b"G": lambda m: m.push(struct.unpack(">d", m.take(8))[0]),
     b"\x8a": lambda m: m.push(int.from_bytes(m.take(m.number("<B")), "little", signed=True)),
     b"S": Machine.text_of_line,
     b"V": lambda m: m.push(m.line().decode("raw-unicode-escape")),

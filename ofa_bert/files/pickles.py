@@ -12,15 +12,17 @@ import math
 import os
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO
+from typing import BinaryIO, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.pickle_machine import Budget, Machine, MalformedError, Name, Stub, checked_items
+from ofa_bert.numerics import Array
 from ofa_bert.reporting import shown
 
 # Half precision becomes float32 (2 times), and a matrix may have several names (tied embeddings).
@@ -29,34 +31,38 @@ _BFLOAT16 = "bfloat16"
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 _TORCH_PROTOCOL = 1001
 _RANK = 32  # NumPy's limit of dimensions
+_ORDERS: tuple[Literal["<", ">", "|", "="], ...] = ("<", ">", "|", "=")
 _DTYPES = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 
 
-def bfloat16_to_float32(words: np.ndarray) -> np.ndarray:
+def bfloat16_to_float32(words: NDArray[np.uint16]) -> NDArray[np.float32]:
     """uint16 words that hold bfloat16 -> the same numbers as float32 (exact)."""
     return (words.astype(np.uint32) << 16).view(np.float32)
 
 
-def size_of(shape: Any) -> int:
-    """The number of elements of a shape out of a file; MalformedError when it is none."""
+def checked_shape(shape: object) -> tuple[int, ...]:
+    """A shape out of a file; MalformedError when it is none."""
     if not isinstance(shape, (list, tuple)) or len(shape) > _RANK or any(type(n) is not int or n < 0 for n in shape):
         raise MalformedError(f"a tensor of the shape {shown(shape)}")
-    return math.prod(shape)
+    return tuple(shape)
 
 
 class _Dtype(Stub):
     """Stands for numpy.dtype; only plain booleans, integers and floats."""
 
-    def __init__(self, spec: Any, *_: Any) -> None:
+    def __init__(self, spec: object, *_: object) -> None:
         spec = spec.decode("ascii") if isinstance(spec, bytes) else spec
-        if spec not in _DTYPES:
+        if not isinstance(spec, str) or spec not in _DTYPES:
             raise MalformedError(f"array of type {shown(spec)}")
-        self.dtype = np.dtype(spec)
+        self.dtype: np.dtype[np.generic] = np.dtype(spec)
 
-    def set_state(self, state: Any) -> None:
-        order = state[1]  # (version, byte order, subdtype, names, fields, itemsize, alignment, flags)
-        order = order.decode("ascii") if isinstance(order, bytes) else order
-        if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
+    def set_state(self, state: object) -> None:
+        # (version, byte order, subdtype, names, fields, itemsize, alignment, flags)
+        if not isinstance(state, tuple) or len(state) < 5 or any(part is not None for part in state[2:5]):
+            raise MalformedError("structured array")
+        stated = state[1].decode("ascii") if isinstance(state[1], bytes) else state[1]
+        order = next((known for known in _ORDERS if known == stated), None)
+        if order is None:
             raise MalformedError("structured array")
         self.dtype = self.dtype.newbyteorder(order)
 
@@ -69,41 +75,48 @@ class _Tensor(Stub, ABC):
         """What the array takes as it is handed on: half precision as float32."""
 
     @abstractmethod
-    def array(self) -> np.ndarray:
+    def array(self) -> Array:
         """The array itself."""
 
 
 class _PaddleTensor(_Tensor):
     """Stands for numpy.ndarray until its state arrives."""
 
-    value: np.ndarray | None = None
+    value: Array | None = None
 
-    def set_state(self, state: Any) -> None:
-        _, shape, dtype, fortran, data = state
-        if not isinstance(data, bytes):
+    def set_state(self, state: object) -> None:
+        if not isinstance(state, tuple) or len(state) != 5 or not isinstance(state[4], bytes):
             raise MalformedError("array without raw bytes")
-        size_of(shape)
+        _, shape, dtype, fortran, data = state
         flat = np.frombuffer(data, _dtype_of(dtype))
-        self.value = flat.reshape(shape, order="F" if fortran else "C")
+        self.value = flat.reshape(checked_shape(shape), order="F" if fortran else "C")
 
-    def nbytes(self) -> int:
+    def _content(self) -> Array:
         if self.value is None:
             raise MalformedError("array without content")
-        return self.value.size * (4 if self.value.itemsize == 2 else self.value.itemsize)
+        return self.value
 
-    def array(self) -> np.ndarray:
+    def nbytes(self) -> int:
+        value = self._content()
+        return value.size * (4 if value.itemsize == 2 else value.itemsize)
+
+    def array(self) -> Array:
         # Paddle has no unsigned 16-bit tensors: it writes bfloat16 as the words that hold it.
-        return bfloat16_to_float32(self.value) if self.value.dtype == np.uint16 else self.value
+        value = self._content()
+        return bfloat16_to_float32(value) if value.dtype == np.uint16 else value
 
 
-def _dtype_of(stub: Any) -> np.dtype:
+def _dtype_of(stub: object) -> np.dtype[np.generic]:
     if not isinstance(stub, _Dtype):
         raise MalformedError("array without a dtype")
     return stub.dtype
 
 
-def _scalar(dtype: Any, data: Any) -> Any:
-    return np.frombuffer(data, _dtype_of(dtype), count=1)[0]
+def _scalar(dtype: object, data: object) -> np.generic:
+    if not isinstance(data, bytes):
+        raise MalformedError("number without raw bytes")
+    number: np.generic = np.frombuffer(data, _dtype_of(dtype), count=1)[0]
+    return number
 
 
 @dataclass(eq=False)
@@ -114,20 +127,20 @@ class _Storage:
     key: str
     count: int
     data: bytes | None = None
-    _elements: np.ndarray | None = field(default=None, repr=False)
+    _elements: Array | None = field(default=None, repr=False)
 
     @property
-    def bits(self) -> np.dtype:
+    def bits(self) -> np.dtype[np.generic]:
         return np.dtype("<u2" if self.kind == _BFLOAT16 else self.kind)
 
-    def elements(self) -> np.ndarray:
+    def elements(self) -> Array:
         """All elements, read and converted once however many tensors share them."""
         if self._elements is None:
             if self.data is None:
                 raise MalformedError(f"tensor data {shown(self.key)} is missing")
             if len(self.data) < self.count * self.bits.itemsize:
                 raise MalformedError(f"tensor data {shown(self.key)} is cut off")
-            flat = np.frombuffer(self.data, self.bits, count=self.count)
+            flat: Array = np.frombuffer(self.data, self.bits, count=self.count)
             self._elements = bfloat16_to_float32(flat) if self.kind == _BFLOAT16 else flat
         return self._elements
 
@@ -142,34 +155,33 @@ class _TorchTensor(_Tensor):
     strides: tuple[int, ...]
 
     def nbytes(self) -> int:
-        size = size_of(self.shape)
+        size = math.prod(self.shape)
         last = self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides))
         # The first condition also refuses a few bytes that are expanded, by stride 0, to fill the memory.
         if size > self.storage.count or len(self.shape) != len(self.strides) or (size and last >= self.storage.count):
             raise MalformedError("tensor that reaches beyond its data")
         return size * max(self.storage.bits.itemsize, 4 if self.storage.bits.itemsize == 2 else 1)
 
-    def array(self) -> np.ndarray:
+    def array(self) -> Array:
         flat = self.storage.elements()
         strides = [stride * flat.itemsize for stride in self.strides]
         return np.array(np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, strides))
 
 
-def _rebuild_tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _TorchTensor:
+def _rebuild_tensor(storage: object, offset: object, shape: object, strides: object, *_: object) -> _TorchTensor:
     if not isinstance(storage, _Storage):
         raise MalformedError("tensor without a storage")
     if type(offset) is not int or offset < 0:
         raise MalformedError("tensor with a negative size")
-    size_of(shape), size_of(strides)
-    return _TorchTensor(storage, offset, tuple(shape), tuple(strides))
+    return _TorchTensor(storage, offset, checked_shape(shape), checked_shape(strides))
 
 
-def _rebuild_parameter(tensor: Any, *_: Any) -> Any:
+def _rebuild_parameter(tensor: object, *_: object) -> object:
     return tensor
 
 
 _BUILTINS = ("builtins", "__builtin__")
-_NAMES: dict[tuple[str, str], Callable[..., Any]] = {
+_NAMES: dict[tuple[str, str], Callable[..., object]] = {
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _PaddleTensor,
     ("torch._utils", "_rebuild_tensor"): _rebuild_tensor,
@@ -203,10 +215,10 @@ class _Reader:
         self.storages: dict[str, _Storage] = {}
         self._read_storage = read_storage
 
-    def load(self, file: BinaryIO, size: int) -> Any:
+    def load(self, file: BinaryIO, size: int) -> object:
         return Machine(file, size, self.budget, self._find, self._persistent).load()
 
-    def _find(self, module: str, name: str) -> Any:
+    def _find(self, module: str, name: str) -> object:
         if (module, name) in _NAMES:
             return Name(_NAMES[module, name])
         if (module, name) == ("_codecs", "encode"):
@@ -220,20 +232,20 @@ class _Reader:
         wanted = ascii(f"{module}.{name}")[:100]
         raise UserError(f"it asks to run {wanted}, which reading weights never needs")
 
-    def _latin1(self, text: Any, encoding: Any = "latin1") -> bytes:
+    def _latin1(self, text: object, encoding: object = "latin1") -> bytes:
         """Stands for _codecs.encode, by which pickle protocol 2 writes bytes."""
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
             raise MalformedError(f"bytes encoded as {shown(encoding)}")
         self.budget.copy(len(text))
         return text.encode("latin1")
 
-    def _container(self, make: Callable[[Any], Any], items: Any = ()) -> Any:
+    def _container(self, make: Callable[[Iterable[object]], object], items: object = ()) -> object:
         if not isinstance(items, (list, tuple, dict)):
             raise MalformedError(f"a container of a {type(items).__name__}")
         self.budget.operate(len(items))
         return make(items.items() if isinstance(items, dict) else items)
 
-    def _persistent(self, pid: Any) -> _Storage:
+    def _persistent(self, pid: object) -> _Storage:
         if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or pid[1] not in _STORAGES.values():
             raise MalformedError("unknown persistent object")
         _, kind, key, _, count = pid[:5]
@@ -247,13 +259,13 @@ class _Reader:
         return self.storages[key]
 
 
-def load_paddle(file: BinaryIO) -> Any:
+def load_paddle(file: BinaryIO) -> object:
     """The object in a `.pdparams` or `.pdopt` file; in a dictionary arrays stand for tensors, the rest is raw."""
     size = _size(file)
     return _with_arrays(_Reader(size).load(file, size), size)
 
 
-def load_torch(file: BinaryIO) -> Any:
+def load_torch(file: BinaryIO) -> object:
     """The same for a torch `.bin` or `.pt` file, zip or the older stream."""
     size = _size(file)
     is_zip = file.read(4) == b"PK\x03\x04"
@@ -265,7 +277,7 @@ def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def _load_torch_zip(file: BinaryIO, size: int) -> Any:
+def _load_torch_zip(file: BinaryIO, size: int) -> object:
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         roots = [info.filename[: -len("data.pkl")] for info in members if info.filename.endswith("/data.pkl")]
@@ -284,7 +296,7 @@ def _load_torch_zip(file: BinaryIO, size: int) -> Any:
         return reader.load(io.BytesIO(program), len(program))
 
 
-def _load_torch_stream(file: BinaryIO, size: int) -> Any:
+def _load_torch_stream(file: BinaryIO, size: int) -> object:
     """Magic, protocol, system, object and storage keys as pickles, then per storage a count and its bytes."""
     reader = _Reader(size)
     if reader.load(file, size) != _TORCH_MAGIC or reader.load(file, size) != _TORCH_PROTOCOL:
@@ -303,7 +315,7 @@ def _load_torch_stream(file: BinaryIO, size: int) -> Any:
     return value
 
 
-def _with_arrays(value: Any, size: int) -> Any:
+def _with_arrays(value: object, size: int) -> object:
     """A dictionary with arrays in place of stubs; what is no tensor is left as it is, and never walked."""
     if not isinstance(value, dict):
         return value

@@ -15,11 +15,13 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeAlias
 
 from ofa_bert.errors import UserError
 
-Pairs = Callable[[list[tuple[str, Any]]], Any]
+# What a JSON text holds.
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+Pairs: TypeAlias = Callable[[list[tuple[str, Json]]], dict[str, Json]]
 
 JSON_BYTES = 16 << 20
 JSON_DEPTH = 100
@@ -53,7 +55,7 @@ def refuse_pointer(path: str | Path) -> None:
         )
 
 
-def read_json(path: str | Path, finite: bool = False, most: int = JSON_BYTES) -> Any:
+def read_json(path: str | Path, finite: bool = False, most: int = JSON_BYTES) -> Json:
     """The content of a JSON file, as `parse_json` gives it.
 
     UserError when it is missing, no file, a Git LFS pointer, larger than `most` bytes, not UTF-8 or not JSON.
@@ -72,7 +74,7 @@ def read_json(path: str | Path, finite: bool = False, most: int = JSON_BYTES) ->
         raise UserError(f"{path}: not a JSON file ({error})") from error
 
 
-def read_object(path: str | Path, finite: bool = False) -> dict[str, Any]:
+def read_object(path: str | Path, finite: bool = False) -> dict[str, Json]:
     """The same for a file that must hold an object."""
     value = read_json(path, finite)
     if not isinstance(value, dict):
@@ -80,22 +82,22 @@ def read_object(path: str | Path, finite: bool = False) -> dict[str, Any]:
     return value
 
 
-def parse_json(text: str, finite: bool = False, pairs: Pairs | None = None) -> Any:
+def parse_json(text: str, finite: bool = False, pairs: Pairs | None = None) -> Json:
     """The value of a JSON text; ValueError when it is none, or exceeds JSON_DEPTH or JSON_DIGITS.
 
     NaN and Infinity are passed on: our own records hold the scores of runs that diverged. With `finite` they, and
     numbers too large for a float, are refused too. pairs: makes an object of its pairs; default: a dict.
     """
     try:
-        value = _decoder(finite, pairs).decode(text)
+        value: Json = _decoder(finite, pairs).decode(text)
     except RecursionError:
         raise ValueError(f"nested more than {JSON_DEPTH} deep") from None
     depth, level = 0, [value]
-    while level := [item for item in level if isinstance(item, (dict, list))]:
+    while holders := [item for item in level if isinstance(item, (dict, list))]:
         depth += 1
         if depth > JSON_DEPTH:
             raise ValueError(f"nested more than {JSON_DEPTH} deep")
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+        level = [child for item in holders for child in (item.values() if isinstance(item, dict) else item)]
     return value
 
 

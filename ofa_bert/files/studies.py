@@ -6,10 +6,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ofa_bert.errors import RunError, UserError, first_line
 from ofa_bert.files.atomic import cannot_write
+
+if TYPE_CHECKING:
+    from optuna.storages import RDBStorage
 
 # What SQLite says, and whose it is to mend.
 _NO_STUDY = ("not a database", "malformed", "no such table", "no such column", "has no column", "file is encrypted")
@@ -17,7 +21,7 @@ _NOT_WRITABLE = ("readonly database", "unable to open database file", "attempt t
 _WAITED = 60  # seconds for another process that is writing
 
 
-def require_optuna() -> Any:
+def require_optuna() -> ModuleType:
     try:
         # Optional: pip install ofa_bert[search]; it costs a second to import.
         import optuna
@@ -27,7 +31,7 @@ def require_optuna() -> Any:
     return optuna
 
 
-def sqlite_storage(optuna: Any, path: Path) -> Any:
+def sqlite_storage(optuna: ModuleType, path: Path) -> RDBStorage:
     """Optuna's storage with a write-ahead log: safe against kills, and a tenth of the time per trial.
 
     Processes of one machine may share it; SQLite's write-ahead log works on no network file system.
@@ -45,12 +49,12 @@ def sqlite_storage(optuna: Any, path: Path) -> Any:
     url = URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
     with plain_errors(path):
         try:
-            storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _WAITED}})
+            storage: RDBStorage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _WAITED}})
         except RuntimeError as error:  # of another version of Optuna
             raise UserError(f"{path}: {first_line(error)}; move it away or name another directory") from error
 
         @event.listens_for(storage.engine, "connect")
-        def settings(connection: Any, _: Any) -> None:
+        def settings(connection: sqlite3.Connection, _: object) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,8 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import pickles
 from ofa_bert.files.atomic import create
 from ofa_bert.files.pickle_machine import MalformedError
-from ofa_bert.files.reading import JSON_BYTES, open_regular, parse_json, read_json, refuse_pointer
+from ofa_bert.files.reading import JSON_BYTES, Json, open_regular, parse_json, read_json, refuse_pointer
+from ofa_bert.numerics import Array
 from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
@@ -66,7 +68,7 @@ def find_weights(directory: str | Path) -> Path:
     raise UserError(f"{directory}: holds no weights; looked for {', '.join(WEIGHT_FILES)}")
 
 
-def read_weights(path: str | Path) -> dict[str, np.ndarray]:
+def read_weights(path: str | Path) -> dict[str, Array]:
     """Name -> array of a weight file: safetensors, Paddle's or PyTorch's pickle, or a split model's index.
 
     float16 and bfloat16 become float32, other types stay as they are. Entries that are not arrays (Paddle's
@@ -84,7 +86,7 @@ def read_weights(path: str | Path) -> dict[str, np.ndarray]:
     return _arrays(path, value)
 
 
-def _read(path: Path, reader: Callable[[BinaryIO], Any]) -> Any:
+def _read(path: Path, reader: Callable[[BinaryIO], object]) -> object:
     try:
         with open_regular(path) as file:
             size = os.fstat(file.fileno()).st_size
@@ -104,7 +106,7 @@ def _read(path: Path, reader: Callable[[BinaryIO], Any]) -> Any:
         raise UserError(f"{path}: {detail}; fetch or save it again") from error
 
 
-def _arrays(path: Path, value: Mapping[Any, Any]) -> dict[str, np.ndarray]:
+def _arrays(path: Path, value: Mapping[object, object]) -> dict[str, Array]:
     arrays = {}
     for name, item in value.items():
         if isinstance(name, str) and isinstance(item, np.ndarray):
@@ -116,19 +118,19 @@ def _arrays(path: Path, value: Mapping[Any, Any]) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_parts(index: Path) -> dict[str, np.ndarray]:
+def _read_parts(index: Path) -> dict[str, Array]:
     """All parts of a split model, checked: every name of the index present, no part outside its directory."""
     content = read_json(index, finite=True)
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict) or not all(isinstance(part, str) for part in weight_map.values()):
         raise UserError(f"{index}: not an index of weight files; it has no weight_map of names to files")
-    parts = sorted(set(weight_map.values()))
+    parts = sorted({str(part) for part in weight_map.values()})
     for part in parts:
         if Path(part).name != part or not part.isprintable():
             raise UserError(f"{index}: names {shown(part)}; parts must lie beside the index")
         if Path(part).suffix not in _READERS:  # another index, or this one again, among them
             raise UserError(f"{index}: names {shown(part)}, which is no weight file ({', '.join(_READERS)})")
-    weights: dict[str, np.ndarray] = {}
+    weights: dict[str, Array] = {}
     for part in parts:
         weights.update(read_weights(index.parent / part))
     missing = sorted(set(weight_map) - set(weights))
@@ -137,50 +139,62 @@ def _read_parts(index: Path) -> dict[str, np.ndarray]:
     return weights
 
 
-def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
+def _read_safetensors(file: BinaryIO) -> dict[str, Array]:
     """Parsed here because the library's NumPy reader has no bfloat16; it is a JSON header and raw bytes."""
     size = os.fstat(file.fileno()).st_size
     (length,) = struct.unpack("<Q", file.read(8))
     if length > min(size - 8, JSON_BYTES):
         raise MalformedError(f"its header would have {length} bytes")
     header = parse_json(file.read(length).decode("utf-8"), finite=True)
+    if not isinstance(header, dict):
+        raise MalformedError(f"its header is a {type(header).__name__}")
     header.pop("__metadata__", None)
-    for name, entry in header.items():
-        _check_entry(name, entry)
+    entries = {name: _entry(name, about) for name, about in header.items()}
     data = memoryview(file.read())
     arrays, position = {}, 0
-    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        begin, end = entry["data_offsets"]
-        if begin != position or end > len(data):
+    for name, entry in sorted(entries.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if entry.begin != position or entry.end > len(data):
             raise MalformedError(f"tensor {shown(name)} lies outside the data or over another one")
-        arrays[name] = _tensor(entry, data[begin:end])
-        position = end
+        arrays[name] = _tensor(entry, data[entry.begin : entry.end])
+        position = entry.end
     if position != len(data):
         raise MalformedError(f"{len(data) - position} bytes belong to no tensor")
     return arrays
 
 
-def _check_entry(name: str, entry: Any) -> None:
+class _Entry(NamedTuple):
+    """Where a tensor lies behind the header, in bytes, and what it is."""
+
+    begin: int
+    end: int
+    dtype: str
+    shape: tuple[int, ...]
+
+
+def _entry(name: str, about: Json) -> _Entry:
     """MalformedError unless type, shape and offsets of a tensor are what they must be and agree."""
-    if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
+    if not isinstance(about, dict) or set(about) != {"dtype", "shape", "data_offsets"}:
         raise MalformedError(f"tensor {shown(name)} is not described by dtype, shape and data_offsets")
-    offsets, dtype = entry["data_offsets"], entry["dtype"]
+    offsets, dtype = about["data_offsets"], about["dtype"]
     if not isinstance(dtype, str) or (dtype != _BFLOAT16 and dtype not in _SAFETENSORS_DTYPES):
         raise MalformedError(f"tensor {shown(name)} has the unknown type {shown(dtype)}")
-    if not isinstance(offsets, list) or len(offsets) != 2 or any(type(place) is not int for place in offsets):
+    places = [place for place in offsets if type(place) is int] if isinstance(offsets, list) else []
+    if not isinstance(offsets, list) or len(offsets) != 2 or len(places) != 2:
         raise MalformedError(f"tensor {shown(name)} lies at {shown(offsets)}")
+    entry = _Entry(places[0], places[1], dtype, pickles.checked_shape(about["shape"]))
     itemsize = 2 if dtype == _BFLOAT16 else np.dtype(_SAFETENSORS_DTYPES[dtype]).itemsize
-    if offsets[0] < 0 or pickles.size_of(entry["shape"]) * itemsize != offsets[1] - offsets[0]:
+    if entry.begin < 0 or math.prod(entry.shape) * itemsize != entry.end - entry.begin:
         raise MalformedError(f"tensor {shown(name)} has another size than its shape says")
+    return entry
 
 
-def _tensor(entry: Mapping[str, Any], data: memoryview) -> np.ndarray:
-    if entry["dtype"] == _BFLOAT16:
-        return pickles.bfloat16_to_float32(np.frombuffer(data, "<u2").reshape(entry["shape"]))
-    return np.frombuffer(data, _SAFETENSORS_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+def _tensor(entry: _Entry, data: memoryview) -> Array:
+    if entry.dtype == _BFLOAT16:
+        return pickles.bfloat16_to_float32(np.frombuffer(data, "<u2").reshape(entry.shape))
+    return np.frombuffer(data, _SAFETENSORS_DTYPES[entry.dtype]).reshape(entry.shape)
 
 
-_READERS: dict[str, Callable[[BinaryIO], Any]] = {
+_READERS: dict[str, Callable[[BinaryIO], object]] = {
     ".safetensors": _read_safetensors,
     ".pdparams": pickles.load_paddle,
     ".pdopt": pickles.load_paddle,
@@ -190,9 +204,7 @@ _READERS: dict[str, Callable[[BinaryIO], Any]] = {
 }
 
 
-def write_weights(
-    path: str | Path, weights: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
-) -> None:
+def write_weights(path: str | Path, weights: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
     """Write safetensors into a new file and sync it to the disk. OSError, and a partial file, when that fails.
 
     The default metadata say format "np": PaddleNLP 2.8 loads that and refuses "pd". Written here rather than
@@ -202,7 +214,7 @@ def write_weights(
     arrays = {name: np.ascontiguousarray(array).reshape(np.shape(array)) for name, array in weights.items()}
     # Larger elements first, so that every tensor starts at a multiple of its element size.
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-    header: dict[str, Any] = {"__metadata__": dict(metadata or {"format": "np"})}
+    header: dict[str, object] = {"__metadata__": dict(metadata or {"format": "np"})}
     position = 0
     for name in order:
         array = arrays[name]

@@ -91,7 +91,7 @@ def classify(model: nn.Layer, hidden: paddle.Tensor) -> paddle.Tensor:
     """Logits [B, C] from the last hidden states [B, T, H], by the model's own head."""
     head = classifier_head(model)
     x = hidden[:, 0]  # [B, H]
-    if head.dropout_first:
+    if head.dropout_first and head.dropout is not None:
         x = module_at(model, head.dropout)(x)
     x = module_at(model, head.dense)(x)
     for name in head.activations:

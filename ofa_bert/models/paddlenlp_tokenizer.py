@@ -84,12 +84,14 @@ def differing(ours: TextTokenizer, theirs: Any, texts: Sequence[Text]) -> list[t
     if not texts:
         return []
     found = ours.encode(texts)
-    pairs = [(text, None) if isinstance(text, str) else text for text in texts]
+    pairs = [(text, None) if isinstance(text, str) else (text[0], text[1]) for text in texts]
     # Singles and pairs apart: PaddleNLP takes one kind in a call.
     wanted: list[tuple[Any, Any]] = [(None, None)] * len(texts)
     for kind in (True, False):
         places = [place for place, (_, second) in enumerate(pairs) if (second is None) is kind]
-        encoded = encode([Example(*pairs[place], 0) for place in places], theirs, _LIMIT, progress=False)
+        encoded = encode(
+            [Example(pairs[place][0], pairs[place][1], 0) for place in places], theirs, _LIMIT, progress=False
+        )
         for place, row in zip(places, zip(encoded.input_ids, encoded.token_type_ids)):
             wanted[place] = row
     different = []
@@ -110,7 +112,7 @@ def by_unicode_alone(ours: TextTokenizer, theirs: Any, texts: Sequence[Text]) ->
     odd = {text[1] for text, *_ in differing(ours, theirs, [f"a{letter}b" for letter in letters])}
     table = dict.fromkeys(map(ord, odd), "")
     without = [
-        text.translate(table) if isinstance(text, str) else tuple(part.translate(table) for part in text)
+        text.translate(table) if isinstance(text, str) else (text[0].translate(table), text[1].translate(table))
         for text in texts
     ]
     return not differing(ours, theirs, without)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.fields import Fields
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, check_mult, even_layers, uniform
 
 
@@ -69,7 +69,7 @@ class SearchSpace:
         drawn = rng.sample(between, min(samples, len(between)))
         return tuple(_distinct([every[0], *drawn, every[-1]]))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "shape": self.shape.to_json(),
             "width_mults": list(self.width_mults),
@@ -78,13 +78,21 @@ class SearchSpace:
         }
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> SearchSpace:
+    def from_json(cls, value: object) -> SearchSpace:
+        """Inverse of `to_json`; raises UserError for anything else."""
+        found = Fields(value, "a search space")
         return cls(
-            ModelShape.from_json(value["shape"]),
-            tuple(value["width_mults"]),
-            tuple(value["depth_mults"]),
-            tuple(tuple(layers) for layers in value["kept_layers"]),
+            found.made("shape", ModelShape.from_json),
+            found.numbers("width_mults"),
+            found.numbers("depth_mults"),
+            found.made("kept_layers", _layers),
         )
+
+
+def _layers(value: object) -> tuple[tuple[int, ...], ...]:
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    return tuple(Fields({"layers": layers}, "kept layers").wholes("layers", least=0) for layers in value)
 
 
 def _nearest(name: str, value: float, allowed: Sequence[float]) -> float:

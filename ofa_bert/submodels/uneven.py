@@ -91,7 +91,7 @@ class UnevenSpace:
         for choice in itertools.product(options, repeat=self.shape.num_layers):
             kept = [layer for layer, (heads, _) in enumerate(choice) if heads]
             if len(kept) >= self.min_depth:
-                yield SubModelConfig(kept, [choice[k][0] for k in kept], [choice[k][1] for k in kept])
+                yield SubModelConfig(tuple(kept), tuple(choice[k][0] for k in kept), tuple(choice[k][1] for k in kept))
 
 
 def uneven_space(shape: ModelShape, min_width: float, min_depth: float, steps: int = 12) -> UnevenSpace:

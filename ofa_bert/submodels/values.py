@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import MISSING, asdict, dataclass, fields
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.fields import Fields
 
 # 12 heads * (2/3) is 7.999... in floating point; the tolerance makes it the 8 that everybody means.
 ROUNDING = 1e-6
@@ -30,8 +30,19 @@ class ModelShape:
     embedding_size: int = 0  # ELECTRA's, with a projection to the hidden size when they differ; 0: the hidden size
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> ModelShape:
-        return cls(**value)
+    def from_json(cls, value: object) -> ModelShape:
+        """Inverse of `to_json`; raises UserError for anything else."""
+        found = Fields(value, "a model's shape")
+        sizes = {field.name: None if field.default is MISSING else int(field.default) for field in fields(cls)}
+        for name in found.value:
+            if name not in sizes:
+                found.wrong(name, f"left out: it has {', '.join(sizes)}")
+        return cls(
+            **{
+                name: found.whole(name, least=0) if default is None else found.whole(name, least=0, default=default)
+                for name, default in sizes.items()
+            }
+        )
 
     def to_json(self) -> dict[str, int]:
         return asdict(self)
@@ -87,7 +98,7 @@ class SubModelConfig:
         return {name: list(value) for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, value: Any) -> SubModelConfig:
+    def from_json(cls, value: object) -> SubModelConfig:
         """Inverse of `to_json`; raises UserError for anything else."""
         if not isinstance(value, dict) or set(value) != {"layers", "heads", "ffn"}:
             raise UserError(
@@ -97,7 +108,7 @@ class SubModelConfig:
         for name, items in value.items():
             if not isinstance(items, (list, tuple)) or any(type(item) is not int for item in items):
                 raise UserError(f"a sub-model's {name!r} must be a list of whole numbers; got {str(items)[:120]}")
-        return cls(**value)
+        return cls(**{name: tuple(items) for name, items in value.items()})
 
 
 def scaled(count: int, mult: float) -> int:

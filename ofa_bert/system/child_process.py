@@ -6,16 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import ofa_bert
 from ofa_bert.errors import UserError
 from ofa_bert.system import environment
 
 
-def ask(module: str, request: dict[str, Any]) -> dict[str, Any]:
+def ask(module: str, request: Mapping[str, object]) -> dict[str, object]:
     """The module's answer, or {"error": why there is none}."""
     paths = [str(Path(ofa_bert.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
@@ -27,17 +26,17 @@ def ask(module: str, request: dict[str, Any]) -> dict[str, Any]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
     )
     if done.returncode == 0:
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        return dict(json.loads(done.stdout.strip().splitlines()[-1]))
     if done.returncode < 0:
         return {"error": f"its process was ended by signal {-done.returncode}; 9 is most often too little memory"}
     return {"error": (done.stderr.strip().splitlines() or ["it failed without a word"])[-1]}
 
 
-def answer(work: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
+def answer(work: Callable[[dict[str, object]], Mapping[str, object]]) -> int:
     """What the module's main does: read the request, print what `work` makes of it."""
     environment.prepare()
     try:
-        result = work(json.loads(sys.stdin.read()))
+        result: Mapping[str, object] = work(json.loads(sys.stdin.read()))
     except UserError as error:
         result = {"error": str(error)}
     sys.stdout.write("\n" + json.dumps(result) + "\n")

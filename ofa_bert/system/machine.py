@@ -5,12 +5,11 @@ from __future__ import annotations
 import platform
 import subprocess
 from pathlib import Path
-from typing import Any
 
 from ofa_bert.system import environment
 
 
-def machine(device: str, cpuinfo: str = "/proc/cpuinfo") -> dict[str, Any]:
+def machine(device: str, cpuinfo: str = "/proc/cpuinfo") -> dict[str, str | int | None]:
     """What computes: the processor and its usable cores, and the GPU when it is used."""
     gpu = _gpu_name() if device == "gpu" else None
     return {"processor": processor(cpuinfo), "cores": environment.cores(), "gpu": gpu}

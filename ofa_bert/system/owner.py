@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 _LONGEST_COMMAND = 160  # characters of a command line that a message shows
 
@@ -32,14 +31,14 @@ class Owner:
         return cls(socket.gethostname(), pid, _start(pid) or "", _boot(), command, since)
 
     @classmethod
-    def from_json(cls, found: Any) -> Owner | None:
+    def from_json(cls, found: object) -> Owner | None:
         """None when it is not what `to_json` made."""
         if not isinstance(found, Mapping) or set(found) != set(cls.__dataclass_fields__):
             return None
         texts = all(isinstance(value, str) for name, value in found.items() if name != "pid")
         return cls(**found) if texts and type(found["pid"]) is int and found["pid"] > 0 else None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, str | int]:
         return asdict(self)
 
     def is_me(self) -> bool:

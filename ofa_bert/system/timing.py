@@ -9,6 +9,8 @@ from typing import TypeVar
 import numpy as np
 from tqdm import tqdm
 
+from ofa_bert.numerics import Floats
+
 Name = TypeVar("Name", bound=Hashable)
 FEWEST = 3  # rounds that are timed even when they take longer than allowed
 
@@ -24,7 +26,7 @@ def in_turn(
     seconds: float = float("inf"),
     settle: Callable[[Name, Name], object] | None = None,
     label: str = "",
-) -> dict[Name, np.ndarray]:
+) -> dict[Name, Floats]:
     """Milliseconds [rounds] of each alternative; every round runs each of them once, after `warmup` untimed rounds.
 
     The callables must return when their work is done (a GPU's are to be synchronised). After FEWEST timed rounds

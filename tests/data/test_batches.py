@@ -173,3 +173,22 @@ def test_encode_pairs_cuts_the_longer_text(tokenizer):
     assert data.token_type_ids[2].tolist() == [0, 0, 0, 1, 1]
     assert data.labels.dtype == np.float32
     assert data.labels.tolist() == [0.5, 2.0, 1.0]
+
+
+class OfPaddleNLP:
+    """Called as PaddleNLP's tokenizers are; a text has an id for each of its letters."""
+
+    def __call__(self, text, text_pair=None, **asked):
+        rows = [
+            [ord(letter) for letter in first + second] for first, second in zip(text, text_pair or [""] * len(text))
+        ]
+        return {"input_ids": rows, "token_type_ids": [[0] * len(row) for row in rows]}
+
+
+def test_paddlenlp_is_given_texts_or_pairs_never_both():
+    single, pair = Example("ab", None, 0), Example("c", "d", 0)
+    assert encode([single], OfPaddleNLP(), 8, progress=False).input_ids[0].tolist() == [97, 98]
+    assert encode([pair], OfPaddleNLP(), 8, progress=False).input_ids[0].tolist() == [99, 100]
+    for mixed in ([single, pair], [pair, single]):
+        with pytest.raises(ValueError, match="texts and pairs"):
+            encode(mixed, OfPaddleNLP(), 8, progress=False)

@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeAlias, overload
 
 import numpy as np
 
 from ofa_bert.data.tokenization.families import PADDLENLP
-from ofa_bert.data.tokenization.tokenizer_json import WORDPIECE, build
+from ofa_bert.data.tokenization.tokenizer_json import WORDPIECE, State, build
 from ofa_bert.errors import UserError, first_line
+from ofa_bert.files.reading import Json
+from ofa_bert.numerics import Ints
 from ofa_bert.reporting import shown
 
 if TYPE_CHECKING:
@@ -21,8 +23,32 @@ if TYPE_CHECKING:
 
 FILE = "tokenizer.json"
 ADDITIONAL = "additional_special_tokens"
+_KEYS = ("input_ids", "token_type_ids")
 
-Text = str | tuple[str, str]
+Text: TypeAlias = str | tuple[str, str]
+
+
+class PaddleTokenizer(Protocol):
+    """What this project uses of PaddleNLP's tokenizers."""
+
+    @property
+    def init_kwargs(self) -> Mapping[str, object]: ...
+    @property
+    def pad_token_id(self) -> int: ...
+    @property
+    def mask_token_id(self) -> int: ...
+    @property
+    def all_special_ids(self) -> list[int]: ...
+    def __len__(self) -> int: ...
+    def get_vocab(self) -> dict[str, int]: ...
+    def convert_ids_to_tokens(self, ids: list[int]) -> list[str]: ...
+    def save_pretrained(self, directory: str, /) -> object: ...
+    def __call__(
+        self, text: list[str], text_pair: list[str] | None = None, max_length: int | None = None, **asked: bool | str
+    ) -> Mapping[str, list[list[int]]]: ...
+
+
+Cutter: TypeAlias = "TextTokenizer | PaddleTokenizer"  # PaddleNLP's where it has to be
 
 
 class TextTokenizer:
@@ -36,7 +62,7 @@ class TextTokenizer:
         input_ids, token_type_ids = tokenizer.encode(["a text", "another"], limit=128)
     """
 
-    def __init__(self, family: str, state: dict[str, Any], roles: Mapping[str, str], settings: Mapping[str, Any]):
+    def __init__(self, family: str, state: State, roles: Mapping[str, str], settings: Mapping[str, Json]):
         self.family, self.roles, self.settings = family, dict(roles), dict(settings)
         self.state = {**state, "post_processor": template(state, roles)}
         self.fast: Tokenizer = build(self.state)
@@ -45,7 +71,7 @@ class TextTokenizer:
 
     @property
     def is_wordpiece(self) -> bool:
-        return self.state["model"]["type"] == WORDPIECE
+        return bool(self.state["model"]["type"] == WORDPIECE)
 
     @property
     def pad_token_id(self) -> int:
@@ -87,22 +113,30 @@ class TextTokenizer:
         tokens = {number: token for token, number in self._ids.items()}
         return [tokens.get(int(number), self.roles["unk_token"]) for number in ids]
 
-    def encode(self, texts: Sequence[Text], limit: int | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def encode(self, texts: Sequence[Text], limit: int | None = None) -> tuple[list[Ints], list[Ints]]:
         """(input_ids, token_type_ids), each a list of [T_i] int64, of texts or of pairs."""
         return encode_texts(self.fast, texts, limit)
 
+    @overload
     def __call__(
-        self, text: str | Sequence[str], text_pair: str | Sequence[str] | None = None, max_length: int | None = None,
+        self, text: str, text_pair: str | None = None, max_length: int | None = None, **asked: bool | str
+    ) -> dict[str, list[int]]: ...
+    @overload
+    def __call__(
+        self, text: list[str], text_pair: list[str] | None = None, max_length: int | None = None, **asked: bool | str
+    ) -> dict[str, list[list[int]]]: ...
+    def __call__(
+        self, text: str | list[str], text_pair: str | list[str] | None = None, max_length: int | None = None,
         **asked: bool | str,
-    ) -> dict[str, list]:  # fmt: skip
+    ) -> dict[str, list[int]] | dict[str, list[list[int]]]:  # fmt: skip
         """input_ids and token_type_ids of one text or of several, as lists: called as a PaddleNLP tokenizer is."""
         if asked.get("padding"):
             raise TypeError("texts are not padded here; data.batches does it")
-        one = isinstance(text, str)
-        firsts, seconds = ([text], [text_pair]) if one else (text, text_pair)
-        texts = firsts if text_pair is None else list(zip(firsts, seconds))
-        ids, types = ([row.tolist() for row in rows] for rows in self.encode(texts, max_length))
-        return {"input_ids": ids[0] if one else ids, "token_type_ids": types[0] if one else types}
+        if isinstance(text, str):
+            found = self.encode([(text, text_pair) if isinstance(text_pair, str) else text], max_length)
+            return {key: rows[0].tolist() for key, rows in zip(_KEYS, found)}
+        texts = text if text_pair is None else list(zip(text, text_pair))
+        return {key: [row.tolist() for row in rows] for key, rows in zip(_KEYS, self.encode(texts, max_length))}
 
     def trimmed(self, kept: Sequence[str]) -> TextTokenizer:
         """The same over fewer tokens, numbered in the order of `kept`, which must hold every added and special one."""
@@ -138,10 +172,10 @@ class TextTokenizer:
         if beyond:
             _write_json(directory / "added_tokens.json", beyond)
 
-    def _special_tokens_map(self) -> dict[str, Any]:
+    def _special_tokens_map(self) -> dict[str, object]:
         known = {token["content"]: token for token in self.state["added_tokens"]}
 
-        def entry(content: str) -> str | dict[str, Any]:
+        def entry(content: str) -> str | dict[str, object]:
             # A plain string eats the blanks around it in PaddleNLP, which only byte pairs would notice.
             token = known.get(content)
             if self.is_wordpiece or token is None:
@@ -149,17 +183,17 @@ class TextTokenizer:
             return {key: token[key] for key in ("content", "single_word", "lstrip", "rstrip", "normalized")}
 
         others = [token for token in self.all_special_tokens if token not in self.roles.values()]
-        roles = {role: entry(token) for role, token in self.roles.items()}
+        roles: dict[str, object] = {role: entry(token) for role, token in self.roles.items()}
         return {**roles, ADDITIONAL: [entry(token) for token in others]} if others else roles
 
 
-def template(state: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, Any]:
+def template(state: State, roles: Mapping[str, str]) -> dict[str, object]:
     """The post-processor: [CLS] A [SEP] B [SEP] with types 0 and 1; RoBERTa's byte pairs: two marks between, type 0."""
     wordpiece = state["model"]["type"] == WORDPIECE
     numbers = {token["content"]: token["id"] for token in state["added_tokens"]} | state["model"]["vocab"]
     start, end = roles["cls_token"], roles["sep_token"]
 
-    def mark(token: str, kind: int = 0) -> dict[str, Any]:
+    def mark(token: str, kind: int = 0) -> dict[str, object]:
         return {"SpecialToken": {"id": token, "type_id": kind}}
 
     single = [mark(start), {"Sequence": {"id": "A", "type_id": 0}}, mark(end)]
@@ -174,14 +208,13 @@ def template(state: Mapping[str, Any], roles: Mapping[str, str]) -> dict[str, An
     }
 
 
-def encode_texts(
-    fast: Tokenizer, texts: Sequence[Text], limit: int | None
-) -> tuple[list[np.ndarray], list[np.ndarray]]:
+def encode_texts(fast: Tokenizer, texts: Sequence[Text], limit: int | None) -> tuple[list[Ints], list[Ints]]:
     """(input_ids, token_type_ids), each a list of [T_i] int64 with T_i <= limit; of a pair the longer text gives first.
 
     UserError for a text that is no Unicode (half of a surrogate pair).
     """
-    input_ids, token_type_ids = [], []
+    input_ids: list[Ints] = []
+    token_type_ids: list[Ints] = []
     for encoding, text in zip(_run(fast, texts), texts):
         if limit is not None and len(encoding) > limit:
             encoding = _cut(fast, text, limit)
@@ -217,7 +250,7 @@ def _cut(fast: Tokenizer, text: Text, limit: int) -> Encoding:
     kept = longest_first(len(parts[0]), len(parts[1]), room) if pair else (room,)
     for part, length in zip(parts, kept):
         part.truncate(length)
-    return fast.post_process(*parts)
+    return fast.post_process(parts[0], parts[1] if pair else None)
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
@@ -243,5 +276,5 @@ def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="")
 
 
-def _write_json(path: Path, value: Any) -> None:
+def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from ofa_bert.data.tokenization.families import PADDLENLP
 from ofa_bert.data.tokenization.text_tokenizer import ADDITIONAL, FILE, TextTokenizer
 from ofa_bert.data.tokenization.tokenizer_json import (
     BYTE_PAIRS,
     WORDPIECE,
+    AddedToken,
+    State,
     build,
-    check_added_token,
+    checked_token,
     read_state,
 )
 from ofa_bert.data.tokenization.vocabulary_files import (
@@ -32,6 +33,7 @@ from ofa_bert.data.tokenization.vocabulary_files import (
     read_vocabulary,
 )
 from ofa_bert.errors import UserError
+from ofa_bert.files.reading import Json
 from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
@@ -93,13 +95,13 @@ def _check_there(directory: Path, family: str) -> None:
         raise UserError(f"{directory}: has no tokenizer; {absent[0]} is missing")
 
 
-def _only_paddlenlp(config: Mapping[str, Any]) -> str:
+def _only_paddlenlp(config: Mapping[str, Json]) -> str:
     if config.get("never_split"):
         return f"never_split {shown(config['never_split'])}"
     return "" if config.get("do_basic_tokenize", True) else "do_basic_tokenize false"
 
 
-def _check_not_lost(directory: Path, config: Mapping[str, Any], reason: str) -> None:
+def _check_not_lost(directory: Path, config: Mapping[str, Json], reason: str) -> None:
     """PaddleNLP's tokenizer does not read added_tokens_decoder."""
     known = read_vocabulary(directory / VOCABULARY) | json_object(directory / "added_tokens.json")
     lost = [token["content"] for token in _stated(directory, config, []) if token["content"] not in known]
@@ -110,7 +112,7 @@ def _check_not_lost(directory: Path, config: Mapping[str, Any], reason: str) -> 
         )
 
 
-def _from_json(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def _from_json(directory: Path, config: Mapping[str, Json]) -> State:
     """tokenizer.json; what tokenizer_config.json says of letter case, accents and ideographs goes before."""
     state = read_state(directory / FILE)
     known = {token["content"]: token["id"] for token in state["added_tokens"]} | state["model"]["vocab"]
@@ -131,12 +133,12 @@ def _from_json(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     return state
 
 
-def _effective(normalizer: Mapping[str, Any], name: str) -> object:
+def _effective(normalizer: Mapping[str, object], name: str) -> object:
     value = normalizer.get(name)
     return normalizer.get("lowercase") if name == "strip_accents" and value is None else value
 
 
-def _roles(kind: str, config: Mapping[str, Any], special: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
+def _roles(kind: str, config: Mapping[str, Json], special: Mapping[str, Json]) -> tuple[dict[str, str], list[str]]:
     """What each special token is, and the further special ones. special_tokens_map.json goes before the settings."""
     stated = {**config, **special}
     roles = {role: content_of(stated.get(role) or default) for role, default in _ROLES[kind].items()}
@@ -147,12 +149,12 @@ def _roles(kind: str, config: Mapping[str, Any], special: Mapping[str, Any]) -> 
 
 
 def _added(
-    directory: Path, config: Mapping[str, Any], state: Mapping[str, Any], roles: Mapping[str, str], more: list[str]
-) -> list[dict[str, Any]]:
+    directory: Path, config: Mapping[str, Json], state: State, roles: Mapping[str, str], more: list[str]
+) -> list[AddedToken]:
     """Every added and special token with its number, by number. The first that describes a token decides how it is."""
-    vocabulary = state["model"]["vocab"]
+    vocabulary: dict[str, int] = state["model"]["vocab"]
     special = list(dict.fromkeys([*roles.values(), *more]))
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, AddedToken] = {}
     for token in [*state["added_tokens"], *_stated(directory, config, special)]:
         content, number = token["content"], token["id"]
         known = vocabulary.get(content, found.get(content, token)["id"])
@@ -166,14 +168,13 @@ def _added(
         # RoBERTa's mask takes the blank before it along, as a word would.
         before = content == roles["mask_token"] and state["model"]["type"] == BYTE_PAIRS
         if content not in found:
-            token = {"content": content, "id": numbers[content], "special": True, "lstrip": before}
-            check_added_token(token)
-            found[content] = token
+            about: dict[str, Json] = {"content": content, "id": numbers[content], "special": True, "lstrip": before}
+            found[content] = checked_token(about)
     _check_numbers(vocabulary, found.values())
     return sorted(found.values(), key=lambda token: token["id"])
 
 
-def _check_numbers(vocabulary: Mapping[str, int], added: Iterable[Mapping[str, Any]]) -> None:
+def _check_numbers(vocabulary: Mapping[str, int], added: Iterable[AddedToken]) -> None:
     owners = {number: token for token, number in vocabulary.items()}
     for token in added:
         owner = owners.setdefault(token["id"], token["content"])
@@ -181,7 +182,7 @@ def _check_numbers(vocabulary: Mapping[str, int], added: Iterable[Mapping[str, A
             raise ValueError(f"{shown(owner)} and the added token {shown(token['content'])} share a number")
 
 
-def _stated(directory: Path, config: Mapping[str, Any], special: list[str]) -> Iterator[dict[str, Any]]:
+def _stated(directory: Path, config: Mapping[str, Json], special: list[str]) -> Iterator[AddedToken]:
     """The added tokens that tokenizer_config.json and added_tokens.json name."""
     decoder = config.get("added_tokens_decoder") or {}
     if not isinstance(decoder, dict):
@@ -189,16 +190,13 @@ def _stated(directory: Path, config: Mapping[str, Any], special: list[str]) -> I
     for number, about in decoder.items():
         if not number.isdecimal() or not isinstance(about, dict):
             raise ValueError(f"added_tokens_decoder: {shown(number)} is {shown(about)}")
-        token = {key: about[key] for key in about if not key.startswith("__")} | {"id": int(number)}
-        check_added_token(token)
-        yield token
-    for content, number in json_object(directory / "added_tokens.json").items():
-        token = {"content": content, "id": number, "special": content in special}
-        check_added_token(token)
-        yield token
+        own = {key: about[key] for key in about if not key.startswith("__")}
+        yield checked_token({**own, "id": int(number)})
+    for content, place in json_object(directory / "added_tokens.json").items():
+        yield checked_token({"content": content, "id": place, "special": content in special})
 
 
-def _settings(config: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(config: Mapping[str, Json], state: State) -> dict[str, Json]:
     """tokenizer_config.json as it will be written: what the tokenizer really does, and what it says besides."""
     kept = {key: value for key, value in config.items() if key not in _NOT_KEPT and not key.endswith("_file")}
     normalizer = state.get("normalizer") or {}
@@ -210,7 +208,7 @@ def _settings(config: Mapping[str, Any], state: Mapping[str, Any]) -> dict[str, 
     return kept
 
 
-def _check_marks(state: Mapping[str, Any], tokenizer: TextTokenizer) -> None:
+def _check_marks(state: State, tokenizer: TextTokenizer) -> None:
     """A post-processor that the file brings must do what the family's does."""
     if state.get("post_processor") is None:
         return

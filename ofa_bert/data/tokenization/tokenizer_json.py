@@ -7,15 +7,32 @@ one that passes is the one written here.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 from ofa_bert.errors import UserError, first_line
+from ofa_bert.files.reading import Json
 from ofa_bert.reporting import shown
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+# A tokenizer.json that was checked here. What its parts hold depends on their "type", so the values have none.
+State: TypeAlias = dict[str, Any]
+
+
+class AddedToken(TypedDict):
+    """A token that is found in a text before it is cut into words."""
+
+    content: str
+    id: int
+    special: bool
+    single_word: bool
+    lstrip: bool
+    rstrip: bool
+    normalized: bool
+
 
 WORDPIECE, BYTE_PAIRS = "WordPiece", "BPE"
 CONTINUES = "##"  # how WordPiece marks a piece that goes on with a word
@@ -35,11 +52,12 @@ _MOST_BYTES = 256 << 20
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
 
-def read_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> State:
     """The content of a tokenizer.json, checked; ValueError says what cannot be used."""
-    state = parse(path)
-    if not isinstance(state, dict):
-        raise ValueError(f"must hold a JSON object, not {type(state).__name__}")
+    found = parse(path)
+    if not isinstance(found, dict):
+        raise ValueError(f"must hold a JSON object, not {type(found).__name__}")
+    state: State = found
     model = state.get("model")
     if not isinstance(model, dict):
         raise ValueError("it has no model")
@@ -56,12 +74,13 @@ def read_state(path: Path) -> dict[str, Any]:
     return {**state, "truncation": None, "padding": None, "decoder": None}
 
 
-def parse(path: Path) -> Any:
+def parse(path: Path) -> Json:
     """JSON of a file; ValueError when it is none, too deep or too large."""
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"{path.name} is larger than {_MOST_BYTES >> 20} MiB")
-        return json.loads(path.read_text("utf-8"))
+        value: Json = json.loads(path.read_text("utf-8"))
+        return value
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror or error}") from error
     except RecursionError as error:
@@ -72,11 +91,11 @@ def parse(path: Path) -> Any:
         raise ValueError(f"{path.name} is not a JSON file ({error})") from error
 
 
-def build(state: Mapping[str, Any]) -> Tokenizer:
+def build(state: State) -> Tokenizer:
     """The library's tokenizer; ValueError with its reason, or for a token that would get another number."""
     tokenizers = library()
     try:
-        tokenizer = tokenizers.Tokenizer.from_str(json.dumps(state))
+        tokenizer: Tokenizer = tokenizers.Tokenizer.from_str(json.dumps(state))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic inside the library is no Exception
@@ -102,7 +121,7 @@ def load(path: Path) -> Tokenizer:
         raise UserError(f"{path}: not a tokenizer: {error}; copy or export the bundle again") from error
 
 
-def library() -> Any:
+def library() -> ModuleType:
     """The package tokenizers; UserError that says how to get it."""
     # Not at the top: most commands never cut a text, and not every install has it.
     try:
@@ -122,7 +141,7 @@ def _check_vocabulary(vocabulary: object) -> None:
         raise ValueError("two tokens of its vocabulary share a number")
 
 
-def _check_wordpiece(model: Mapping[str, Any]) -> None:
+def _check_wordpiece(model: State) -> None:
     unknown, prefix = model.get("unk_token"), model.get("continuing_subword_prefix")
     if not isinstance(unknown, str) or unknown not in model["vocab"]:
         raise ValueError(f"its unk_token {shown(unknown)} is not in the vocabulary")
@@ -135,7 +154,7 @@ def _check_wordpiece(model: Mapping[str, Any]) -> None:
         raise ValueError(f"its max_input_chars_per_word is {shown(longest)}, not 1 to {_LONGEST_WORD}")
 
 
-def _check_byte_pairs(model: Mapping[str, Any]) -> None:
+def _check_byte_pairs(model: State) -> None:
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(key):
             raise ValueError(f"its model has {key} {shown(model[key])}, which no model here is trained with")
@@ -164,11 +183,11 @@ def _check_added(added: object) -> None:
     for token in added:
         if not isinstance(token, dict):
             raise ValueError(f"its added token {shown(token)} is no object")
-        check_added_token(token)
+        checked_token(token)
 
 
-def check_added_token(token: dict[str, Any]) -> None:
-    """Fill in what an added token leaves open; ValueError for what it may not be."""
+def checked_token(token: dict[str, Json]) -> AddedToken:
+    """The token, with what it leaves open filled in; ValueError for what it may not be."""
     content, number = token.get("content"), token.get("id")
     if not isinstance(content, str) or not content.strip():
         raise ValueError(f"an added token is {shown(content)}")
@@ -179,3 +198,4 @@ def check_added_token(token: dict[str, Any]) -> None:
     for flag in _FLAGS:
         if not isinstance(token.setdefault(flag, False), bool):
             raise ValueError(f"the added token {shown(content)} has {flag} {shown(token[flag])}")
+    return cast(AddedToken, token)

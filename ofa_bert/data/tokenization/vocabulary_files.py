@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ofa_bert.data.tokenization.families import LETTER_CASE_ONLY, PADDLENLP
-from ofa_bert.data.tokenization.tokenizer_json import BYTE_PAIRS, CONTINUES, SPLIT_SYMBOLS, WORDPIECE, parse
+from ofa_bert.data.tokenization.tokenizer_json import BYTE_PAIRS, CONTINUES, SPLIT_SYMBOLS, WORDPIECE, State, parse
+from ofa_bert.files.reading import Json
 from ofa_bert.reporting import shown
 
 VOCABULARY, PAIRS, MERGES = "vocab.txt", "vocab.json", "merges.txt"
@@ -21,14 +21,14 @@ def has_byte_pairs(directory: Path, family: str) -> bool:
     return (family, BYTE_PAIRS) in PADDLENLP and (directory / PAIRS).is_file()
 
 
-def from_vocabulary(directory: Path, family: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def from_vocabulary(directory: Path, family: str, config: Mapping[str, Json]) -> State:
     if has_byte_pairs(directory, family):
         return _byte_pairs(directory, config)
     vocabulary = read_vocabulary(directory / VOCABULARY)
     unknown = content_of(config.get("unk_token", "[UNK]"))
     if unknown not in vocabulary:
         raise ValueError(f"{VOCABULARY} has no line {unknown}")
-    stated = {} if family in LETTER_CASE_ONLY else config
+    stated: Mapping[str, Json] = {} if family in LETTER_CASE_ONLY else config
     return {
         "version": "1.0",
         "truncation": None,
@@ -53,7 +53,7 @@ def from_vocabulary(directory: Path, family: str, config: Mapping[str, Any]) -> 
     }
 
 
-def _byte_pairs(directory: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+def _byte_pairs(directory: Path, config: Mapping[str, Json]) -> State:
     vocabulary = json_object(directory / PAIRS)
     wrong = [token for token, number in vocabulary.items() if type(number) is not int]
     if wrong or not vocabulary:
@@ -101,7 +101,7 @@ def _text(path: Path) -> str:
         raise ValueError(f"{path.name} is not UTF-8 text ({error.reason})") from error
 
 
-def flag(config: Mapping[str, Any], key: str, default: bool | None) -> bool | None:
+def flag(config: Mapping[str, Json], key: str, default: bool | None) -> bool | None:
     value = config.get(key, default)
     if not isinstance(value, bool) and not (value is None and default is None):
         raise ValueError(f"tokenizer_config.json: {key} is {shown(value)}, not true or false")
@@ -115,7 +115,7 @@ def content_of(token: object) -> str:
     return content
 
 
-def json_object(path: Path) -> dict[str, Any]:
+def json_object(path: Path) -> dict[str, Json]:
     """A JSON object; {} when there is no such file."""
     if not path.is_file():
         return {}

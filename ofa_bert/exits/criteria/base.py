@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ofa_bert.errors import UserError
+from ofa_bert.numerics import Bools, Floats, Ints
 
 NO_PREDICTION = np.nan
 # What a criterion may be the default of, beside the name of a training of exits.
@@ -20,10 +21,10 @@ _CANDIDATES = 400
 class State(NamedTuple):
     """What a policy remembers of each active sample: the last exit's answer [B], and for how many exits it held [B]."""
 
-    prediction: np.ndarray
-    streak: np.ndarray
+    prediction: Floats
+    streak: Ints
 
-    def select(self, rows: np.ndarray) -> State:
+    def select(self, rows: Ints) -> State:
         return State(self.prediction[rows], self.streak[rows])
 
     @classmethod
@@ -55,8 +56,8 @@ class Criterion(ABC):
 
     @abstractmethod
     def leave(
-        self, threshold: float, tolerance: float, logits: np.ndarray, certainty: np.ndarray | None, state: State
-    ) -> tuple[np.ndarray, State]:
+        self, threshold: float, tolerance: float, logits: Floats, certainty: Floats | None, state: State
+    ) -> tuple[Bools, State]:
         """Who leaves [B] at an exit that answers logits [B, C] with certainty [B] or None; and the new state."""
 
     @abstractmethod
@@ -75,7 +76,7 @@ class Criterion(ABC):
         """
 
     @abstractmethod
-    def seen(self, logits: np.ndarray, certainty: np.ndarray | None) -> list[float]:
+    def seen(self, logits: Floats, certainty: Floats | None) -> list[float]:
         """Thresholds that tell these samples apart, from hardly anybody leaving early on.
 
         logits [E, N, C] and certainty [E, N] are of the exits before the last one.
@@ -105,13 +106,13 @@ class Compared(Criterion):
     1; otherwise it has no meaning and is refused.
     """
 
-    uncertainty: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+    uncertainty: Callable[[Floats, Floats | None], Floats]
     limit: Callable[[int], Limit] = one
     closed: bool = True
 
     def leave(
-        self, threshold: float, tolerance: float, logits: np.ndarray, certainty: np.ndarray | None, state: State
-    ) -> tuple[np.ndarray, State]:
+        self, threshold: float, tolerance: float, logits: Floats, certainty: Floats | None, state: State
+    ) -> tuple[Bools, State]:
         everybody = self.closed and threshold >= self.limit(np.shape(logits)[-1]).value
         return (self.uncertainty(logits, certainty) < threshold) | everybody, state
 
@@ -139,7 +140,7 @@ class Compared(Criterion):
             return "threshold 0: nobody leaves early"
         return f"threshold {limit.words}: everybody leaves at the first exit" if threshold == limit.value else None
 
-    def seen(self, logits: np.ndarray, certainty: np.ndarray | None) -> list[float]:
+    def seen(self, logits: Floats, certainty: Floats | None) -> list[float]:
         values = self.uncertainty(logits, certainty)
         # Midway between two samples that were seen: the next sample's rounding does not decide.
         quantiles = np.unique(np.quantile(values, np.linspace(0, 1, _CANDIDATES)))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ofa_bert.exits.criteria.base import NUMBERS, Compared
+from ofa_bert.numerics import Floats
 
 
-def doubt(logits: np.ndarray, certainty: np.ndarray | None) -> np.ndarray:
+def doubt(logits: Floats, certainty: Floats | None) -> Floats:
     """1 - certainty [...], float64. ValueError without a certainty."""
     if certainty is None:
         raise ValueError("these exits say no certainty")

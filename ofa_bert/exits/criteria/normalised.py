@@ -8,9 +8,10 @@ import numpy as np
 
 from ofa_bert.exits.criteria.base import Compared
 from ofa_bert.exits.criteria.entropy import entropy
+from ofa_bert.numerics import Floats
 
 
-def normalised_entropy(logits: np.ndarray) -> np.ndarray:
+def normalised_entropy(logits: Floats) -> Floats:
     """Entropy as a share of its largest value ln C: 0 to 1 for any number of classes (FastBERT, GEEP)."""
     classes = np.shape(logits)[-1]
     if classes < 2:

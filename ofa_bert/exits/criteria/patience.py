@@ -9,9 +9,10 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria.base import Criterion, State
+from ofa_bert.numerics import Bools, Floats
 
 
-def predictions(logits: np.ndarray) -> np.ndarray:
+def predictions(logits: Floats) -> Floats:
     """The class [...] of logits [..., C], or the number itself when C is 1; float64."""
     logits = np.asarray(logits)
     return (logits[..., 0] if logits.shape[-1] == 1 else logits.argmax(axis=-1)).astype(np.float64)
@@ -25,8 +26,8 @@ class Patience(Criterion):
     """
 
     def leave(
-        self, threshold: float, tolerance: float, logits: np.ndarray, certainty: np.ndarray | None, state: State
-    ) -> tuple[np.ndarray, State]:
+        self, threshold: float, tolerance: float, logits: Floats, certainty: Floats | None, state: State
+    ) -> tuple[Bools, State]:
         now = predictions(logits)
         near = tolerance if np.shape(logits)[-1] == 1 else 0.5  # classes are whole numbers
         same = np.abs(now - state.prediction) < near  # False for NO_PREDICTION
@@ -44,7 +45,7 @@ class Patience(Criterion):
             raise UserError(f"threshold {threshold:g}: patience is a whole number of exits, at least 1")
         return f"patience {threshold:g} with {exits} exits: nobody leaves early" if threshold >= exits else None
 
-    def seen(self, logits: np.ndarray, certainty: np.ndarray | None) -> list[float]:
+    def seen(self, logits: Floats, certainty: Floats | None) -> list[float]:
         return self.spread((), logits.shape[-1], len(logits))
 
     def spread(self, shares: Sequence[float], num_labels: int, exits: int) -> list[float]:

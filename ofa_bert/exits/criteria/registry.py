@@ -5,7 +5,16 @@ from __future__ import annotations
 from ofa_bert.exits.criteria import certainty, entropy, margin, normalised, patience
 from ofa_bert.exits.criteria.base import CLASSES, NUMBERS, Criterion
 
-_EVERY = {each.CRITERION.name: each.CRITERION for each in (entropy, normalised, certainty, patience, margin)}
+_EVERY: dict[str, Criterion] = {
+    each.name: each
+    for each in (
+        entropy.CRITERION,
+        normalised.CRITERION,
+        certainty.CRITERION,
+        patience.CRITERION,
+        margin.CRITERION,
+    )
+}
 
 CRITERIA: tuple[str, ...] = tuple(_EVERY)
 FOR_NUMBERS = tuple(name for name, each in _EVERY.items() if each.for_numbers)

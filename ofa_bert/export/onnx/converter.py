@@ -11,10 +11,17 @@ import contextlib
 import importlib.metadata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from ofa_bert.bundle.manifest import OUTPUT
 from ofa_bert.errors import RunError, UserError, first_line
+
+if TYPE_CHECKING:
+    from google.protobuf.internal.containers import RepeatedScalarFieldContainer
+    from google.protobuf.message import Message
+    from onnx import GraphProto, NodeProto, ValueInfoProto
+
+M = TypeVar("M", bound="Message")
 
 # The first opset in which LayerNormalization is one operator; both supported paddle2onnx versions reach it.
 OPSET = 17
@@ -109,7 +116,7 @@ def _convert(static_model: Path, parameters: Path) -> bytes:
     return bytes(content)
 
 
-def constants_to_initializers(graph: Any) -> None:
+def constants_to_initializers(graph: GraphProto) -> None:
     """Turn each Constant node that holds a tensor into an initializer of the same name."""
     kept = []
     for node in graph.node:
@@ -122,7 +129,7 @@ def constants_to_initializers(graph: Any) -> None:
     _replace_nodes(graph, kept)
 
 
-def drop_identities(graph: Any) -> None:
+def drop_identities(graph: GraphProto) -> None:
     """Remove Identity nodes, so that what they passed on (often a weight) is read directly."""
     outputs = {item.name for item in graph.output}
     source: dict[str, str] = {}
@@ -136,7 +143,7 @@ def drop_identities(graph: Any) -> None:
     _replace_nodes(graph, kept)
 
 
-def drop_unused(graph: Any) -> None:
+def drop_unused(graph: GraphProto) -> None:
     """Remove initializers that no node reads; ONNX Runtime warns about each."""
     read = {name for node in graph.node for name in node.input} | {item.name for item in graph.output}
     kept = _copies(item for item in graph.initializer if item.name in read)
@@ -144,18 +151,18 @@ def drop_unused(graph: Any) -> None:
     graph.initializer.extend(kept)
 
 
-def _copies(messages: Iterable[Any]) -> list[Any]:
+def _copies(messages: Iterable[M]) -> list[M]:
     # Deleting a repeated field invalidates the messages that it held.
     return [type(message).FromString(message.SerializeToString()) for message in messages]
 
 
-def _replace_nodes(graph: Any, nodes: Sequence[Any]) -> None:
+def _replace_nodes(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
     copies = _copies(nodes)
     del graph.node[:]
     graph.node.extend(copies)
 
 
-def _rename(graph: Any, names: dict[str, str]) -> None:
+def _rename(graph: GraphProto, names: dict[str, str]) -> None:
     """Rename tensors everywhere in the graph."""
     for node in graph.node:
         _map_names(node.input, names)
@@ -164,12 +171,12 @@ def _rename(graph: Any, names: dict[str, str]) -> None:
         item.name = names.get(item.name, item.name)
 
 
-def _map_names(field: Any, names: Mapping[str, str]) -> None:
+def _map_names(field: RepeatedScalarFieldContainer[str], names: Mapping[str, str]) -> None:
     for index, name in enumerate(field):
         field[index] = names.get(name, name)
 
 
-def _name_outside(graph: Any, num_labels: int) -> None:
+def _name_outside(graph: GraphProto, num_labels: int) -> None:
     """Give the output its name, and the free dimensions theirs."""
     _rename(graph, {graph.output[0].name: OUTPUT})
     for value in graph.input:
@@ -179,7 +186,7 @@ def _name_outside(graph: Any, num_labels: int) -> None:
     del graph.value_info[:]
 
 
-def _set_dims(value: Any, dims: Sequence[str | int]) -> None:
+def _set_dims(value: ValueInfoProto, dims: Sequence[str | int]) -> None:
     shape = value.type.tensor_type.shape
     del shape.dim[:]
     for dim in dims:

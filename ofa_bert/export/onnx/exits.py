@@ -10,13 +10,13 @@ from paddle import nn
 from ofa_bert.bundle.exits import CERTAINTY, HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.exits.layout import HEAD_PARTS, HEAD_WIDTH
-from ofa_bert.export.onnx.graph import Graph
+from ofa_bert.export.onnx.graph import Graph, Place
 from ofa_bert.export.onnx.writer import OPSET, Form, Writer, save
 from ofa_bert.models.encoder import backbone, encoder_layers
 from ofa_bert.models.exit_heads import Exits, Ramp
 from ofa_bert.numerics import MASKED
 
-IDS = (np.int64, ["batch", "sequence"])
+IDS: Place = (np.int64, ["batch", "sequence"])
 
 
 def write_segment(model: nn.Layer, form: Form, begin: int, end: int, target: Path) -> None:
@@ -39,8 +39,8 @@ def write_head(model: nn.Layer, exits: Exits, form: Form, depth: int, target: Pa
     """The exit after `depth` layers: logits and certainty, or the model's own classifier at the end."""
     graph = _graph(model, exits, form)
     config = model.config
-    outputs = {OUTPUT: (np.float32, ["batch", config.num_labels])}
-    inputs = {HIDDEN: (graph.dtype, ["batch", "sequence", config.hidden_size])}
+    outputs: dict[str, Place] = {OUTPUT: (np.float32, ["batch", config.num_labels])}
+    inputs: dict[str, Place] = {HIDDEN: (graph.dtype, ["batch", "sequence", config.hidden_size])}
     first = graph.node("Gather", HIDDEN, graph.integers(0), axis=1)  # [B, H]
     if depth == len(encoder_layers(model)):
         Writer(model, form, graph).head(first)

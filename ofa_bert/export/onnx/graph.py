@@ -3,45 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
+
+from ofa_bert.numerics import Array
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
 
 OWN = "com.microsoft"  # the domain of ONNX Runtime's own operators
 _IR_VERSION = 8  # of opset 17: older runtimes refuse newer ones
 
-Place = "tuple[Any, list]"  # type and shape of an input or output
+Place: TypeAlias = tuple[DTypeLike, Sequence[str | int]]  # type and shape of an input or output
+Attribute: TypeAlias = int | float | str | Sequence[int]  # of a node
 
 
 class Graph:
     """Collects a graph whose floating-point tensors are of `dtype`; `weights` holds the model's, float32, by name."""
 
-    def __init__(self, dtype: Any, weights: Mapping[str, np.ndarray]):
+    def __init__(self, dtype: DTypeLike, weights: Mapping[str, Array]):
         self.dtype = np.dtype(dtype)
         self.weights = weights
-        self._nodes: list[Any] = []
-        self._tensors: dict[str, Any] = {}
-        self._constants: dict[tuple, str] = {}
+        self._nodes: list[NodeProto] = []
+        self._tensors: dict[str, TensorProto] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     @property
     def last(self) -> str:
         return self._nodes[-1].output[0]
 
-    def node(self, op: str, *inputs: str, out: str | None = None, domain: str = "", **attributes: Any) -> str:
+    def node(self, op: str, *inputs: str, out: str | None = None, domain: str = "", **attributes: Attribute) -> str:
         """Add a node with one output and return that output's name."""
         from onnx import helper
 
         name = f"{op}_{len(self._nodes)}"
-        self._nodes.append(helper.make_node(op, list(inputs), [out or name], name=name, domain=domain, **attributes))
+        made = helper.make_node(op, list(inputs), [out or name], name=name, domain=domain)
+        made.attribute.extend(helper.make_attribute(key, value) for key, value in sorted(attributes.items()))
+        self._nodes.append(made)
         return out or name
 
-    def own(self, op: str, *inputs: str, out: str | None = None, **attributes: Any) -> str:
+    def own(self, op: str, *inputs: str, out: str | None = None, **attributes: Attribute) -> str:
         """A node of ONNX Runtime's own operators."""
         return self.node(op, *inputs, out=out, domain=OWN, **attributes)
 
-    def nodes(self, op: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
+    def nodes(self, op: str, count: int, *inputs: str, **attributes: Attribute) -> list[str]:
         """Add one node with several outputs."""
-        self.node(op, *inputs, **attributes)
+        self.node(op, *inputs, out=None, domain="", **attributes)
         first = self._nodes[-1].output[0]
         self._nodes[-1].output.extend(f"{first}_{index}" for index in range(1, count))
         return list(self._nodes[-1].output)
@@ -51,7 +60,7 @@ class Graph:
         assert self._nodes[-1].output[0] == tensor
         self._nodes[-1].output[0] = name
 
-    def add(self, name: str, array: np.ndarray) -> str:
+    def add(self, name: str, array: Array) -> str:
         """Store an array under this name; float32 takes the graph's dtype."""
         from onnx import numpy_helper
 
@@ -71,7 +80,7 @@ class Graph:
         """An int64 scalar or vector, stored once."""
         return self._shared(np.asarray(value, "int64"))
 
-    def _shared(self, array: np.ndarray) -> str:
+    def _shared(self, array: Array) -> str:
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
             from onnx import numpy_helper
@@ -81,7 +90,7 @@ class Graph:
             self._constants[key] = name
         return self._constants[key]
 
-    def type_of(self, dtype: Any) -> int:
+    def type_of(self, dtype: DTypeLike) -> int:
         from onnx import helper
 
         return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
@@ -113,20 +122,20 @@ class Graph:
         narrow = self.node("LayerNormalization", x, *ends, axis=-1, epsilon=epsilon)
         return self.node("Cast", narrow, out=out, to=self.type_of(self.dtype))
 
-    def finish(self, inputs: Sequence[str], output: str, num_labels: int, opset: int) -> Any:
+    def finish(self, inputs: Sequence[str], output: str, num_labels: int, opset: int) -> ModelProto:
         """The whole as a ModelProto: int64 [batch, sequence] inputs, one float32 [batch, num_labels] output."""
         ids = {name: (np.int64, ["batch", "sequence"]) for name in inputs}
         return self.model(ids, {output: (np.float32, ["batch", num_labels])}, opset)
 
-    def model(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place], opset: int) -> Any:
+    def model(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place], opset: int) -> ModelProto:
         """The whole as a ModelProto, whose inputs and outputs have these types and shapes."""
         from onnx import helper
 
-        ends = [
+        given, found = (
             [helper.make_tensor_value_info(name, self.type_of(dtype), shape) for name, (dtype, shape) in side.items()]
             for side in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self._nodes, "ofa_bert", *ends, list(self._tensors.values()))
+        )
+        graph = helper.make_graph(self._nodes, "ofa_bert", given, found, list(self._tensors.values()))
         opsets = [helper.make_opsetid("", opset)]
         if any(node.domain == OWN for node in self._nodes):
             opsets.append(helper.make_opsetid(OWN, 1))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from paddle import nn
@@ -20,7 +20,10 @@ from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.export.onnx.graph import Graph
 from ofa_bert.models.encoder import backbone, classifier_head, encoder_layers, family_of, projection_of
-from ofa_bert.numerics import MASKED
+from ofa_bert.numerics import MASKED, Array
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 OPSET = 17  # the first with LayerNormalization
 # Largest int8 value of a weight that is multiplied in int8. Processors without VNNI add two products of an activation
@@ -45,7 +48,7 @@ class Form:
     fused: bool = False
     scales: Mapping[str, float] = field(default_factory=dict)
     per_channel: bool = True
-    wide_norms: frozenset = frozenset()
+    wide_norms: frozenset[str] = frozenset()
 
 
 def obstacle(model: nn.Layer) -> str | None:
@@ -65,7 +68,7 @@ def write(model: nn.Layer, target: Path, form: Form = Form()) -> None:
     save(graph.finish(INPUTS, OUTPUT, model.config.num_labels, OPSET), target, form)
 
 
-def save(built: Any, target: Path, form: Form) -> None:
+def save(built: ModelProto, target: Path, form: Form) -> None:
     """Check an ONNX model and write it."""
     import onnx
 
@@ -122,10 +125,11 @@ class Writer:
         if types is not None:
             embedded = graph.node("Add", embedded, types)
         epsilon, first = backbone(self.model).embeddings.layer_norm._epsilon, "layer0.states"
-        if projection_of(self.model) is None:
+        own = family_of(self.model).projection
+        if own is None or projection_of(self.model) is None:
             return graph.norm(embedded, name + "layer_norm", epsilon, first, wide=False)
         narrow = graph.norm(embedded, name + "layer_norm", epsilon, None, wide=False)  # [B, T, E]
-        projection = self.prefix + family_of(self.model).projection  # in floating point: it is small
+        projection = self.prefix + own  # in floating point: it is small
         product = graph.node("MatMul", narrow, graph.parameter(f"{projection}.weight"))
         return graph.node("Add", product, graph.parameter(f"{projection}.bias"), out=first)
 
@@ -160,13 +164,13 @@ class Writer:
     def _types(self, name: str) -> str | None:
         """Embeddings of token_type_ids [B, T, H], with the row that all tokens share added to them."""
         graph, weights, shared = self.graph, self.graph.weights, family_of(self.model).shared_row(self.model.config)
-        row = weights[f"{name}{shared[0]}.weight"][shared[1]] if shared else None  # [H]
         table = name + "token_type_embeddings.weight"
+        if shared is None:
+            return graph.node("Gather", graph.parameter(table), INPUTS[1]) if table in weights else None
+        row = weights[f"{name}{shared[0]}.weight"][shared[1]]  # [H]
         if table not in weights:
-            return None if row is None else graph.add(f"{name}{shared[0]}.weight", row.astype(graph.dtype))
-        if row is not None:
-            return graph.node("Gather", graph.add(table, (weights[table] + row).astype(graph.dtype)), INPUTS[1])
-        return graph.node("Gather", graph.parameter(table), INPUTS[1])
+            return graph.add(f"{name}{shared[0]}.weight", row.astype(graph.dtype))
+        return graph.node("Gather", graph.add(table, (weights[table] + row).astype(graph.dtype)), INPUTS[1])
 
     def layer(self, index: int, layer: nn.TransformerEncoderLayer, x: str, mask: str) -> str:
         name, own = f"{self.prefix}encoder.layers.{index}.", f"layer{index}."
@@ -180,7 +184,7 @@ class Writer:
             own + "sum2", inner, attended, name + "linear2", name + "norm2", layer.norm2, following
         )
 
-    def qkv(self, index: int) -> tuple[str, np.ndarray, np.ndarray]:
+    def qkv(self, index: int) -> tuple[str, Array, Array]:
         """Name, weight [H, 3 * heads * d] and bias of the three projections as one."""
         name = f"{self.prefix}encoder.layers.{index}.self_attn."
         parts = [name + f"{part}_proj." for part in "qkv"]
@@ -210,7 +214,7 @@ class Writer:
             "Attention", x, matrix, vector, mask, num_heads=attention.num_heads, qkv_hidden_sizes=sizes
         )
 
-    def linear(self, x: str, name: str, weight: np.ndarray, bias: np.ndarray) -> str:
+    def linear(self, x: str, name: str, weight: Array, bias: Array) -> str:
         """x @ weight + bias in the form's arithmetic."""
         graph, form = self.graph, self.form
         if form.weights == "float":
@@ -228,7 +232,7 @@ class Writer:
         product = graph.node("MatMul", rounded, graph.node("DequantizeLinear", matrix, scale, zeros, axis=1))
         return graph.node("Add", product, vector)
 
-    def stored(self, name: str) -> tuple[str, np.ndarray, np.ndarray]:
+    def stored(self, name: str) -> tuple[str, Array, Array]:
         return name, self.graph.weights[f"{name}.weight"], self.graph.weights[f"{name}.bias"]
 
     def add_and_norm(self, place: str, y: str, x: str, linear: str, norm: str, layer: nn.LayerNorm, out: str) -> str:
@@ -263,7 +267,7 @@ class Writer:
         return self.graph.node("Gemm", x, *(self.graph.parameter(f"{name}.{leaf}") for leaf in ("weight", "bias")))
 
 
-def quantize(array: np.ndarray, axis: int, most: int = 127, per_channel: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def quantize(array: Array, axis: int, most: int = 127, per_channel: bool = True) -> tuple[Array, Array]:
     """(int8 values up to +-`most`, float32 scales) of a matrix; `axis` is the one that shares a scale, and is kept."""
     largest = np.abs(array).max(axis=axis if per_channel else None, keepdims=True)
     scales = np.where(largest > 0, largest / most, 1).astype("float32")
