@@ -1,6 +1,7 @@
 """python -m ofa_bert <command>: what is not one of the three scripts.
 
 commands:
+  add_digests     SHA-256 of every file for a bundle from before there were any, so that a changed byte is found out
   demo            finetune, train a supernet and export its sub-models on an embedded encoder and a generated task
   predict         labels and probabilities for the texts of a TSV, CSV or JSONL file, from a bundle; needs no Paddle
   bench           latency, size, memory and score of bundles in every back end and precision, with tables and plots
@@ -29,6 +30,7 @@ from ofa_bert.cli.process import RESUME, leave, run_command, show
 from ofa_bert.errors import UserError
 
 COMMANDS = (
+    "add_digests",
     "bench",
     "demo",
     "distil",

@@ -117,8 +117,8 @@ class _Reference:
         kept = ("max_abs_difference", "relative_difference", "argmax_agreement")
         shared = ("tolerance", "relative_tolerance", "checked_with", "device")
         return {
-            **{key: [report[key] for report in reports] for key in kept},
-            **{key: reports[0][key] for key in shared},
+            **{key: [getattr(report, key) for report in reports] for key in kept},
+            **{key: getattr(reports[0], key) for key in shared},
         }
 
     def _check_certainty(self, label: str, place: int, precision: str) -> Any:

@@ -7,10 +7,10 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from paddle import nn
 
+from ofa_bert.bundle.entries import ModelEntry
 from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
@@ -20,7 +20,7 @@ from ofa_bert.export.checks import ExportCheck
 from ofa_bert.export.onnx import converter, writer
 from ofa_bert.export.onnx.writer import Form
 from ofa_bert.runtime.backends.registry import first_for
-from ofa_bert.runtime.opening import open_files
+from ofa_bert.runtime.opening import Backend, open_files
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Forms:
             return Form(half=True, fused=kind.fused, wide_norms=self._wide_norms(name))
         return Form(fused=kind.fused)
 
-    def _wide_norms(self, name: str) -> frozenset:
+    def _wide_norms(self, name: str) -> frozenset[str]:
         """The residual sums that half precision may not hold."""
         peaks = self.traffic().peaks
         sums = set(writer.residual_sums(self.model))
@@ -121,26 +121,26 @@ class Exporter:
         self.model, self.bundle, self.judge = model, bundle, judge
         self.forms = Forms(model, judge.batches, bundle.parent)
 
-    def add(self, name: str) -> dict[str, Any]:
+    def add(self, name: str) -> ModelEntry:
         """Write and judge one model; returns its entry in the manifest."""
         kind, started = KINDS[name], time.perf_counter()
         self._write(name, kind)
         place = self.bundle / kind.place
         files = [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
         backend = first_for(kind.format, kind.precision, kind.fused)
-        report = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
-        return {
-            "name": name,
-            "format": kind.format,
-            "precision": kind.precision,
-            "fused": kind.fused,
-            "files": [path.relative_to(self.bundle).as_posix() for path in files],
-            "bytes": sum(path.stat().st_size for path in files),
-            **report,
-            "seconds": round(time.perf_counter() - started, 2),
-        }
+        check = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
+        return ModelEntry(
+            name,
+            kind.format,
+            kind.precision,
+            tuple(path.relative_to(self.bundle).as_posix() for path in files),
+            kind.fused,
+            sum(path.stat().st_size for path in files),
+            check,
+            round(time.perf_counter() - started, 2),
+        )
 
-    def _loader(self, files: list[Path], backend: str, kind: Kind) -> Callable[[], Any]:
+    def _loader(self, files: list[Path], backend: str, kind: Kind) -> Callable[[], Backend]:
         import paddle
 
         on_gpu = kind.format == "paddle" and kind.precision == "fp32" and paddle.get_device() != "cpu"

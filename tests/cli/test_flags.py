@@ -19,6 +19,7 @@ from ofa_bert.options import option, unused, whole
 from ofa_bert.search.costs import registry
 
 COMMANDS = {
+    "add_digests": "bundle.add_digests.AddDigestsConfig",
     "bench": "bench.config.BenchConfig",
     "demo": "recipes.config.DemoConfig",
     "distil": "training.students.config.DistilConfig",

@@ -261,7 +261,7 @@ def test_a_bundle_answers_without_paddle_as_the_model_does(tmp_path, heads):
     model.eval()
     assert [layer.self_attn.num_heads for layer in encoder_layers(model)] == list(heads or (4, 4, 4))
     manifest = export_bundle(model, tokenizer, {}, tmp_path / "bundle", 16, onnx=True, precisions=("fp16", "int8"))
-    assert manifest["tokenizer"]["file"] == "tokenizer.json"
+    assert manifest.tokenizer.file == "tokenizer.json"
     texts = ["a film is not good", "The plot was dull, they said", ""]
     command = [sys.executable, "-c", WITHOUT_PADDLE, str(tmp_path / "bundle"), json.dumps(texts)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
