@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
+from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import ModelShape
 
 MOST = (1 << 31) - 1  # of any size, number or position
@@ -20,5 +22,5 @@ def shape_of(fields: Fields) -> ModelShape:
         sizes[field.name] = fields.whole(field.name, least, MOST, **({"default": field.default} if optional else {}))
     unknown = sorted(set(fields.value) - set(sizes))
     if unknown:
-        fields.wrong(unknown[0][:60], f"left out: a shape has {', '.join(sizes)}")
+        raise UserError(f"{fields.where}: has {shown(unknown[0])}, a shape has {', '.join(sizes)}; {fields.cure}")
     return ModelShape(**sizes)

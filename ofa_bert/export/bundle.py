@@ -153,7 +153,7 @@ def _description(model: nn.Layer, meta: Mapping[str, Any]) -> dict[str, Any]:
         "num_labels": model.config.num_labels,
         "parameters": sum(int(np.prod(parameter.shape)) for parameter in model.parameters()),
         "pad_token_id": backbone(model).pad_token_id,
-        **{name: meta[name] for name in ("score", "scores") if _is_finite(meta.get(name))},
+        **{name: meta[name] for name in ("score", "scores") if name in meta and _is_finite(meta[name])},
     }
 
 
