@@ -1,6 +1,7 @@
 """Serving directories: configurations that the engines' own schemas read and that tell the truth about the models."""
 
 import ast
+import hashlib
 import json
 import shutil
 import sys
@@ -330,6 +331,42 @@ def test_onnx_with_another_interface_or_foreign_operators_is_refused(tmp_path):
     (problem,) = serving_repository.onnx_problems(save(renamed), "fp32", "none")
     assert "has inputs" in problem
     assert "'ids'" in problem
+
+
+def test_every_file_that_is_written_has_its_digest(tmp_path):
+    bundle = make_bundle(tmp_path / "a")
+    export([bundle], tmp_path / "out", "--engines", "triton")
+    told = json.loads((tmp_path / "out" / "serving.json").read_text())["files"]
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != "serving.json"]
+    assert {(tmp_path / "out" / name) for name in told} == set(written)
+    for name, entry in told.items():
+        content = (tmp_path / "out" / name).read_bytes()
+        assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    held = open_bundle(bundle).manifest.files
+    assert told["triton/t/1/model.onnx"] == held["model.onnx"].to_json()
+    assert told["triton/t/tokenizer/tokenizer.json"] == held["tokenizer.json"].to_json()
+
+
+def test_a_copy_that_went_wrong_is_refused(tmp_path, monkeypatch):
+    bundle = make_bundle(tmp_path / "a")
+
+    def copy(source, target):
+        Path(target).write_bytes(bytes(Path(source).stat().st_size))
+
+    monkeypatch.setattr(serving_repository.shutil, "copyfile", copy)
+    with pytest.raises(UserError, match="model.onnx: is not the file that was exported"):
+        export([bundle], tmp_path / "out", "--engines", "triton")
+    assert not (tmp_path / "out").exists()
+
+
+def test_graphs_of_exits_are_no_part_of_the_tokenizer(tmp_path):
+    bundle = make_bundle(tmp_path / "a")
+    (bundle / "exits").mkdir()
+    (bundle / "exits" / "head0.onnx").write_bytes(b"head")
+    change_manifest(bundle, files=digests_of(bundle))
+    export([bundle], tmp_path / "out", "--engines", "triton")
+    tokenizer = tmp_path / "out" / "triton" / "t" / "tokenizer"
+    assert [path.name for path in tokenizer.iterdir()] == ["tokenizer.json"]
 
 
 def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):

@@ -151,7 +151,7 @@ def _opened(name: str, how: Opening, left_out: list[str]) -> Backend:
     options.intra_op_num_threads = how.threads
     options.log_severity_level = 3
     cuda = ("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})
-    providers = [cuda] if how.device == "gpu" else ["CPUExecutionProvider"]
+    providers: list[str | tuple[str, dict[str, str]]] = [cuda if how.device == "gpu" else "CPUExecutionProvider"]
     if how.device == "gpu" and cuda[0] not in onnxruntime.get_available_providers():
         raise UserError("peer hugging_face: the installed ONNX Runtime has no CUDA; pip install onnxruntime-gpu")
     session = onnxruntime.InferenceSession(str(how.file), options, providers=providers, disabled_optimizers=left_out)
