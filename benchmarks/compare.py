@@ -33,7 +33,6 @@ from ofa_bert.system.machine import machine
 from ofa_bert.system.provenance import versions
 from ofa_bert.system.timing import SPIN_SECONDS, in_turn
 from ofa_bert.tasks.metrics import compute, main_score
-from ofa_bert.tasks.task import Task
 
 SETTINGS = {"backend": str, "precision": str, "threads": int, "workers": int, "batch_size": int}
 SETTINGS.update(exit_threshold=str, exit_mode=str)
@@ -105,7 +104,7 @@ def measure(chosen, ways, task):
                 **more,
                 "score": main_score(task, scores),
                 **scores,
-                "parameters": read_manifest(bundle)["parameters"],
+                "parameters": read_manifest(bundle).parameters,
                 "mean_layers": float(layers.mean()) if layers.any() else None,
                 "texts_per_second": len(timed) * 1e3 / float(np.median(totals[name])),
                 "p50_ms": float(np.percentile(single, 50)),
@@ -161,12 +160,11 @@ def work(argv=None):
     ways = {name: (bundle, more) for name, bundle, more in named}
     if len(ways) < len(named):
         raise UserError("--ways: every way needs a name of its own")
-    tasks = {bundle: read_manifest(bundle)["task"] for bundle, _ in ways.values()}
-    first = next(iter(tasks.values()))
-    other = [bundle for bundle, task in tasks.items() if not task or task != first]
+    tasks = {bundle: read_manifest(bundle).task for bundle, _ in ways.values()}
+    task = next(iter(tasks.values()))
+    other = [bundle for bundle, each in tasks.items() if each is None or each != task]
     if other:
         raise UserError(f"{other[0]}: has no task or another one than the first bundle")
-    task = Task.from_json(first)
     rows = measure(chosen, ways, task)
     output = Path(chosen.output_dir)
     output.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import dev_data
 
 from ofa_bert.bundle.exits import FROM_POLICY, ExitPlan, exits_of, plan_of
-from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.cli.process import run_command
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
@@ -42,7 +42,6 @@ from ofa_bert.system import environment
 from ofa_bert.system.provenance import versions
 from ofa_bert.system.timing import in_turn
 from ofa_bert.tasks.metrics import compute, main_score
-from ofa_bert.tasks.task import Task
 
 ANY_LENGTH = 2**62  # tokens of a batch: only its texts are counted
 
@@ -69,14 +68,14 @@ def parse(argv):
 class Data:
     """Dev, tokenized and sorted by length: ids and token types [N, T], labels [N]."""
 
-    def __init__(self, chosen, bundle, manifest):
-        self.task = Task.from_json(manifest["task"])
+    def __init__(self, chosen, bundle):
+        self.task = bundle.manifest.task
         texts, labels = dev_data.load(chosen, self.task)
-        tokens, kinds = load_text_encoder(bundle, manifest)(texts)
+        tokens, kinds = load_text_encoder(bundle.path, bundle.manifest.max_seq_length)(texts)
         order = np.argsort([-len(row) for row in tokens], kind="stable")
         self.labels = labels[order]
         self.lengths = np.asarray([len(tokens[i]) for i in order])
-        self.ids = np.full([len(order), self.lengths[0]], manifest["pad_token_id"], dtype=np.int64)
+        self.ids = np.full([len(order), self.lengths[0]], bundle.manifest.pad_token_id, dtype=np.int64)
         self.types = np.zeros_like(self.ids)
         for row, i in enumerate(order):
             self.ids[row, : self.lengths[row]] = tokens[i]
@@ -117,29 +116,29 @@ class Way:
         return answers
 
 
-def ways_of(chosen, bundle, manifest):
+def ways_of(chosen, bundle):
     """The bundle's full model, then each threshold."""
-    entry = exits_of(bundle, manifest)
+    entry, place = exits_of(bundle), str(bundle.path)
     how = {name: getattr(chosen, name) for name in ("backend", "precision", "device", "threads")}
-    labels = manifest["num_labels"]
-    whole, layers = open_model(bundle, **how), tuple(entry["layers"])
-    ways = [Way(bundle, "full", layers, lambda size: whole, 1, labels)]
-    every = ExitPlan(layers, Policy(entry["criterion"], 1.0), tuple(range(len(layers) - 1)))
+    labels = bundle.manifest.num_labels
+    whole, layers = open_model(bundle, **how), entry.layers
+    ways = [Way(place, "full", layers, lambda size: whole, 1, labels)]
+    every = ExitPlan(layers, Policy(entry.criterion, 1.0), tuple(range(len(layers) - 1)))
     on_gpu = chosen.device == "gpu"  # where predicted exits have graphs of their own
     parts = open_exit_parts(bundle, every, **how)  # which all thresholds share
     tried = [(value, "threshold") for value in dict.fromkeys(["0", *chosen.thresholds])]
     tried += [(FROM_POLICY, "predicted")] if chosen.predicted else []
     for value, mode in tried:
         criterion = None if value == FROM_POLICY else chosen.criterion
-        plan = plan_of(bundle, manifest, value, mode, criterion)
+        plan = plan_of(bundle, value, mode, criterion)
 
         def sized(size, plan=plan):
             own = open_exit_parts(bundle, plan, **how) if plan.table is not None and on_gpu else parts
-            return ExitModel(own, plan, labels, manifest["pad_token_id"], Limits(size, ANY_LENGTH))
+            return ExitModel(own, plan, labels, bundle.manifest.pad_token_id, Limits(size, ANY_LENGTH))
 
         name = f"{value}, predicted" if mode == "predicted" else str(value)
         # Predicted exits need no pool to refill from: texts of one exit come together from all of the data.
-        ways.append(Way(bundle, name, layers, sized, None if mode == "predicted" else chosen.pool, labels))
+        ways.append(Way(place, name, layers, sized, None if mode == "predicted" else chosen.pool, labels))
         ways[-1].plan = plan
     return ways
 
@@ -258,15 +257,18 @@ def work(argv=None):
     chosen = parse(argv)
     if min(*chosen.batch_sizes, chosen.pool, chosen.repeats, chosen.threads) < 1:
         raise UserError("--batch_sizes, --pool, --repeats and --threads must be above 0")
-    manifests = {bundle: read_manifest(bundle) for bundle in dict.fromkeys(chosen.bundles)}
-    first, *_ = manifests
-    for bundle, manifest in manifests.items():
-        if not manifest["task"]:
-            raise UserError(f"{bundle}: names no task, whose score could be measured")
-        if any(manifest[key] != manifests[first][key] for key in ("task", "max_seq_length")):
-            raise UserError(f"{bundle}: has another task or --max_seq_length than {first}; measure them one by one")
-    ways = [way for bundle, manifest in manifests.items() for way in ways_of(chosen, bundle, manifest)]
-    data = Data(chosen, first, manifests[first])
+    bundles = [open_bundle(bundle) for bundle in dict.fromkeys(chosen.bundles)]
+    first = bundles[0]
+    for bundle in bundles:
+        own, others = bundle.manifest, first.manifest
+        if own.task is None:
+            raise UserError(f"{bundle.path}: names no task, whose score could be measured")
+        if (own.task, own.max_seq_length) != (others.task, others.max_seq_length):
+            raise UserError(
+                f"{bundle.path}: has another task or --max_seq_length than {first.path}; measure them one by one"
+            )
+    ways = [way for bundle in bundles for way in ways_of(chosen, bundle)]
+    data = Data(chosen, first)
     rows = measure(chosen, data, ways)
     setting = {key: value for key, value in vars(chosen).items() if key not in ("output_dir",)}
     output = Path(chosen.output_dir)

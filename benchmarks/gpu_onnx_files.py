@@ -86,10 +86,9 @@ def exported(
     argv += ["--precision", *precisions, "--fused"]
     if export_model.main([*argv, "--sub_model", str(scratch / "sub_model.json")]):
         raise SystemExit(1)
-    for model in read_manifest(scratch / "static")["models"]:
-        if model["format"] == "onnx" and model["precision"] in precisions:
-            side = "fused" if model.get("fused") else "portable"
-            yield side, model["precision"], scratch / "static" / model["files"][0]
+    for model in read_manifest(scratch / "static").models:
+        if model.format == "onnx" and model.precision in precisions:
+            yield "fused" if model.fused else "portable", model.precision, scratch / "static" / model.files[0]
 
 
 def peers(

@@ -27,7 +27,7 @@ from ofa_bert.system.timing import in_turn
 
 def texts_of(bundle, path, limit):
     table = read_table(path)
-    places = [table.column(name) for name in read_manifest(bundle)["task"]["text_columns"]]
+    places = [table.column(name) for name in read_manifest(bundle).task.text_columns]
     parts = [tuple(row[place].strip() for place in places) for _, row in table.rows[:limit]]
     return [part if len(part) == 2 else part[0] for part in parts]
 

@@ -12,8 +12,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from ofa_bert.bench.job import BenchGrid, BenchJob, RoundSettings
@@ -25,16 +25,22 @@ from ofa_bert.bench.rows import (
     CSV_FILE,
     JSON_FILE,
     TABLE_FILE,
+    About,
+    Measured,
     Row,
+    Score,
+    Skipped,
     add_score_differences,
     add_speedups,
+    in_full,
     model_table,
     skipped_lines,
     speed_table,
     timing,
     write_rows,
 )
-from ofa_bert.bundle.manifest import models
+from ofa_bert.bundle.entries import ModelEntry
+from ofa_bert.bundle.manifest import Manifest
 from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
@@ -69,14 +75,10 @@ def bench(job: BenchJob, argv: Sequence[str] = (), download: Callable[[Task], Da
         if not found:
             raise RunError("nothing can be measured: " + "; ".join(skipped_lines(skipped)))
         scores = {model.candidate: score_of(model, bundles, data, grid) for model in found}
-        about = {
-            **machine(grid.device),
-            "versions": "; ".join(f"{name} {number}" for name, number in versions().items()),
-            "command": shlex.join(["python", "-m", "ofa_bert", "bench", *argv]),
-        }
+        about = _about(grid.device, argv)
         rows: list[Row] = []
         for row in measured(grid, job.rounds, found, bundles, scores):
-            rows.append({**row, **about})
+            rows.append(in_full(row, about))
             if len(rows) % len(found) == 0:  # after every setting: a run that is cut short keeps what it has
                 add_speedups(rows)
                 add_score_differences(rows)
@@ -88,43 +90,60 @@ def bench(job: BenchJob, argv: Sequence[str] = (), download: Callable[[Task], Da
     return f"{text}\n\n{output}: {', '.join([JSON_FILE, CSV_FILE, TABLE_FILE, *drawn])}"
 
 
+def _about(device: str, argv: Sequence[str]) -> About:
+    here = machine(device)
+    return {
+        "processor": here["processor"],
+        "cores": here["cores"],
+        "gpu": here["gpu"],
+        "versions": "; ".join(f"{name} {number}" for name, number in versions().items()),
+        "command": shlex.join(["python", "-m", "ofa_bert", "bench", *argv]),
+    }
+
+
 def _data(source: DataSource, bundles: Bundles, download: Callable[[Task], Datasets] | None) -> Datasets | None:
     """The dev data to score on, with the classes in the order that the bundles know them; None when none are given."""
     if not source.given:
         return None
-    tasks = {name: manifest.get("task") for name, (_, manifest) in bundles.items()}
-    other = [name for name, task in tasks.items() if not task or task["labels"] != next(iter(tasks.values()))["labels"]]
+    tasks = {name: bundle.manifest.task for name, bundle in bundles.items()}
+    task = next(iter(tasks.values()))
+    if task is None:
+        raise UserError(f"{next(iter(tasks))}: does not say its task, so data cannot score it; leave them out")
+    other = [name for name, each in tasks.items() if each is None or each.labels != task.labels]
     if other:
         raise UserError(f"{other[0]}: has other labels than the first bundle, so the data cannot score both")
-    task = next(iter(tasks.values()))
     # The bundles know their task: beside a GLUE task's directory the name may be left out.
-    return source.load(task["labels"], download, task["name"] if source.data_dir else None)
+    return source.load(task.labels, download, task.name if source.data_dir else None)
 
 
-def score_of(model: Model, bundles: Bundles, data: Datasets | None, grid: BenchGrid) -> Row:
+def score_of(model: Model, bundles: Bundles, data: Datasets | None, grid: BenchGrid) -> Score:
     """score, score_name and score_source: measured on the given dev data, or else what the manifest says."""
-    candidate, manifest = model.candidate, bundles[model.candidate.bundle][1]
-    none = {"score": None, "score_name": None, "score_source": None}
-    if candidate.is_peer or not manifest.get("task"):
+    candidate, bundle = model.candidate, bundles[model.candidate.bundle]
+    none: Score = {"score": None, "score_name": None, "score_source": None}
+    task = bundle.manifest.task
+    if candidate.is_peer or task is None:
         return none
-    task = Task.from_json(manifest["task"])
     if data is None:
-        files = _files_of(candidate.backend, manifest)
-        held = [item.get("score_after") for item in files if item["precision"] == candidate.precision]
-        score = next((item for item in held if item is not None), None)
-        if score is None and candidate.precision == "fp32":
-            score = manifest.get("score")
+        score = _known_score(candidate, bundle.manifest)
         return none if score is None else {"score": score, "score_name": task.metrics[0], "score_source": "manifest"}
     label = f"{candidate.bundle}, {candidate.backend}, {candidate.precision}"
     logger.info("scoring %s", label)
     with Predictor(
-        candidate.path, candidate.backend, candidate.precision, device=grid.device, provider=grid.provider
+        bundle, candidate.backend, candidate.precision, device=grid.device, provider=grid.provider
     ) as predictor:
         mains = []
         for examples in data.dev.values():
             texts = [(item.text, item.text_pair) if item.text_pair is not None else item.text for item in examples]
-            mains.append(main_score(task, compute(task, predictor.logits(texts, True), [e.label for e in examples])))
+            labels = np.asarray([item.label for item in examples])
+            mains.append(main_score(task, compute(task, predictor.logits(texts, True), labels)))
     return {"score": sum(mains) / len(mains), "score_name": task.metrics[0], "score_source": "measured"}
+
+
+def _known_score(candidate: Candidate, manifest: Manifest) -> float | None:
+    files = _files_of(candidate.backend, manifest)
+    checks = [item.check for item in files if item.precision == candidate.precision]
+    held = [check.score_after for check in checks if check is not None and check.score_after is not None]
+    return held[0] if held else (manifest.score if candidate.precision == "fp32" else None)
 
 
 def measured(
@@ -132,27 +151,33 @@ def measured(
     rounds: RoundSettings,
     found: Sequence[Model],
     bundles: Bundles,
-    scores: Mapping[Candidate, Row],
-) -> Iterator[Row]:
+    scores: Mapping[Candidate, Score],
+) -> Iterator[Measured]:
     """One row per model, threads, batch and length, the times of all of them taken in turn."""
     opened: dict[Key, Backend] = {}
     for threads in thread_counts(grid):
         for number, model in enumerate(tqdm(found, desc=f"open, {threads} thread(s)", unit="model", leave=False)):
-            opened[threads, number] = open_candidate(model.candidate, setup_of(grid, threads))
+            opened[threads, number] = open_candidate(
+                model.candidate, setup_of(grid, threads), bundles[model.candidate.bundle]
+            )
     for length in grid.length:
         for batch in grid.batch:
             runs: dict[Key, Callable[[], object]] = {}
             for key, backend in opened.items():
-                pad = bundles[found[key[1]].candidate.bundle][1]["pad_token_id"]
+                pad = bundles[found[key[1]].candidate.bundle].manifest.pad_token_id
                 runs[key] = backend.bind(*tokens(batch, length, pad, rounds.seed))
             times = system_timing.in_turn(
                 runs, rounds.repeats, rounds.warmup, rounds.seconds, settler(opened, runs), f"batch {batch} x {length}"
             )
             for (threads, number), milliseconds in times.items():
                 model, backend = found[number], opened[threads, number]
-                manifest = bundles[model.candidate.bundle][1]
+                manifest = bundles[model.candidate.bundle].manifest
                 yield {
-                    **_identity(model, manifest),
+                    "bundle": model.candidate.bundle,
+                    "backend": model.candidate.backend,
+                    "precision": model.candidate.precision,
+                    "peer": model.candidate.is_peer,
+                    "parameters": manifest.parameters,
                     "device": backend.device,
                     "provider": backend.provider,
                     "threads": threads,
@@ -179,35 +204,25 @@ def settler(opened: Mapping[Key, Backend], runs: Mapping[Key, Callable[[], objec
     return settle
 
 
-def _identity(model: Model, manifest: Mapping[str, Any]) -> Row:
-    return {
-        "bundle": model.candidate.bundle,
-        "backend": model.candidate.backend,
-        "precision": model.candidate.precision,
-        "peer": model.candidate.is_peer,
-        "parameters": manifest.get("parameters"),
-    }
-
-
-def size_mib(candidate: Candidate, manifest: Mapping[str, Any]) -> float | None:
+def size_mib(candidate: Candidate, manifest: Manifest) -> float | None:
     """The model's files on disk; of bf16, and of what TensorRT makes of it, the fp32 files it is computed from."""
     if candidate.file:
         return Path(candidate.file).stat().st_size / 2**20
     if candidate.is_peer:
         return None
-    held = {m["precision"]: m for m in _files_of(candidate.backend, manifest)}
+    held = {m.precision: m for m in _files_of(candidate.backend, manifest)}
     model = held.get(candidate.precision) or held.get("fp32")
     if model is None:
         return None
-    return sum(manifest["files"][name] for name in model["files"]) / 2**20
+    return sum(manifest.files[name].bytes for name in model.files) / 2**20
 
 
-def _files_of(backend: str, manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _files_of(backend: str, manifest: Manifest) -> list[ModelEntry]:
     """The manifest's models that a back end opens; of those fused for one provider, their portable forms."""
-    return [item for item in models(manifest) if item["format"] == format_of(backend) and not item.get("fused")]
+    return [item for item in manifest.models if item.format == format_of(backend) and not item.fused]
 
 
-def report(rows: Sequence[Row], skipped: Sequence[Mapping[str, str]]) -> str:
+def report(rows: Sequence[Row], skipped: Sequence[Skipped]) -> str:
     """The tables, and in words how they came about."""
     first = rows[0]
     on = f"{first['processor']}, {first['cores']} core(s)" + (f", {first['gpu']}" if first["gpu"] else "")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from ofa_bert.bench.job import BenchGrid
 from ofa_bert.bench.peers.base import Job, described
 from ofa_bert.bench.peers.registry import PEERS
-from ofa_bert.bench.probe import Candidate, Setup, probe
-from ofa_bert.bundle.manifest import models, read_manifest
+from ofa_bert.bench.probe import Candidate, Facts, Setup, probe
+from ofa_bert.bench.rows import Skipped
+from ofa_bert.bundle.manifest import Bundle, Manifest, open_bundle
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends.base import PRECISIONS
 from ofa_bert.runtime.backends.registry import files_for, format_of
@@ -23,7 +23,7 @@ from ofa_bert.system import environment
 
 logger = logging.getLogger(__name__)
 
-Bundles = dict[str, tuple[Path, dict[str, Any]]]  # short name -> (path, manifest)
+Bundles = dict[str, Bundle]  # by short name
 
 
 @dataclass(frozen=True)
@@ -31,27 +31,27 @@ class Model:
     """A candidate that runs here, and what is known of it before it is timed."""
 
     candidate: Candidate
-    facts: Mapping[str, Any]  # of probe.measure
+    facts: Facts
 
 
 def open_bundles(paths: Sequence[str]) -> Bundles:
-    """Short name -> (path, manifest). The name is the directory's, with its parent's where two are called alike."""
+    """The bundles, opened, by short name: it is the directory's, with its parent's where two are called alike."""
     resolved = [Path(path).resolve() for path in paths]
     twice = [str(path) for path, count in Counter(resolved).items() if count > 1]
     if twice:
         raise UserError(f"--bundles {twice[0]}: given twice")
     alike = Counter(path.name for path in resolved)
     names = [path.name if alike[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in resolved]
-    return {name: (Path(path), read_manifest(path)) for name, path in zip(names, paths)}
+    return {name: open_bundle(path) for name, path in zip(names, paths)}
 
 
 def check(grid: BenchGrid, bundles: Bundles) -> None:
     """UserError for lengths that a bundle has no positions for, and for more threads than cores."""
     problems = [
-        f"--length {length}: {name} was exported for at most {manifest['max_seq_length']} tokens"
+        f"--length {length}: {name} was exported for at most {bundle.manifest.max_seq_length} tokens"
         for length in grid.length
-        for name, (_, manifest) in bundles.items()
-        if length > manifest["max_seq_length"]
+        for name, bundle in bundles.items()
+        if length > bundle.manifest.max_seq_length
     ]
     cores = environment.cores()
     problems += [
@@ -67,24 +67,26 @@ def candidates(grid: BenchGrid, bundles: Bundles) -> Iterator[Candidate]:
     """Every combination that was asked for, in the order of the flags, the bundles innermost."""
     for backend in grid.backends:
         for precision in grid.precisions or PRECISIONS:
-            for name, (path, manifest) in bundles.items():
-                if grid.precisions or precision in offered(manifest, backend):
-                    yield Candidate(name, str(path), backend, precision)
+            for name, bundle in bundles.items():
+                if grid.precisions or precision in offered(bundle.manifest, backend):
+                    yield Candidate(name, str(bundle.path), backend, precision)
 
 
-def offered(manifest: Mapping[str, Any], backend: str) -> set[str]:
+def offered(manifest: Manifest, backend: str) -> set[str]:
     """The precisions of the files that a back end could open, and bf16, which is no file: some compute fp32's in it."""
-    held = {model["precision"] for model in models(manifest) if model["format"] == format_of(backend)} - {"bf16"}
+    held = {model.precision for model in manifest.models if model.format == format_of(backend)} - {"bf16"}
     return held | ({"bf16"} if held & {*files_for(backend, "bf16")} else set())
 
 
-def runnable(grid: BenchGrid, bundles: Bundles, scratch: Path) -> tuple[list[Model], list[dict[str, str]]]:
+def runnable(grid: BenchGrid, bundles: Bundles, scratch: Path) -> tuple[list[Model], list[Skipped]]:
     """(models that run here, what does not and why). Two that turn out to be the same model are measured once."""
-    skipped: list[dict[str, str]] = []
+    skipped: list[Skipped] = []
     wanted = [*candidates(grid, bundles), *_peers(grid, bundles, scratch, skipped)]
     found: dict[Candidate, Model] = {}
     for candidate in tqdm(wanted, desc="open", unit="model", leave=False):
-        facts = probe(candidate, setup_of(grid, max(thread_counts(grid))), bundles[candidate.bundle][1]["pad_token_id"])
+        facts = probe(
+            candidate, setup_of(grid, max(thread_counts(grid))), bundles[candidate.bundle].manifest.pad_token_id
+        )
         if "error" in facts:
             skipped.append(_skip(candidate, facts["error"]))
         else:
@@ -93,22 +95,28 @@ def runnable(grid: BenchGrid, bundles: Bundles, scratch: Path) -> tuple[list[Mod
     return list(found.values()), skipped
 
 
-def _skip(candidate: Candidate, reason: str) -> dict[str, str]:
-    return {**{key: getattr(candidate, key) for key in ("bundle", "path", "backend", "precision")}, "reason": reason}
+def _skip(candidate: Candidate, reason: str) -> Skipped:
+    return {
+        "bundle": candidate.bundle,
+        "path": candidate.path,
+        "backend": candidate.backend,
+        "precision": candidate.precision,
+        "reason": reason,
+    }
 
 
-def _peers(grid: BenchGrid, bundles: Bundles, scratch: Path, skipped: list[dict[str, str]]) -> Iterator[Candidate]:
+def _peers(grid: BenchGrid, bundles: Bundles, scratch: Path, skipped: list[Skipped]) -> Iterator[Candidate]:
     """Every peer of every bundle's shape, or of the first bundle's only."""
     jobs: list[tuple[Candidate, Job]] = []
     for name in grid.peers:
         peer = PEERS[name]
         precisions = tuple(wanted for wanted in grid.precisions or () if wanted in peer.precisions) or ("fp32",)
-        for number, (bundle, (path, manifest)) in enumerate(bundles.items()):
+        for number, (short, bundle) in enumerate(bundles.items()):
             if peer.first_only and number:
                 continue
-            mine = [Candidate(bundle, str(path), name, precision) for precision in precisions]
+            mine = [Candidate(short, str(bundle.path), name, precision) for precision in precisions]
             try:
-                shape, sub_model = described(manifest, str(path))
+                shape, sub_model = described(bundle.manifest, str(bundle.path))
             except UserError as error:
                 skipped += [_skip(candidate, str(error)) for candidate in mine]
                 continue
@@ -121,7 +129,7 @@ def _peers(grid: BenchGrid, bundles: Bundles, scratch: Path, skipped: list[dict[
         yield from _written([(candidate, job) for candidate, job in jobs if PEERS[job.peer].write == write], skipped)
 
 
-def _written(wanted: Sequence[tuple[Candidate, Job]], skipped: list[dict[str, str]]) -> Iterator[Candidate]:
+def _written(wanted: Sequence[tuple[Candidate, Job]], skipped: list[Skipped]) -> Iterator[Candidate]:
     """The candidates with the files that their peers' one `write` makes."""
     jobs = list({job.prefix: job for _, job in wanted}.values())
     write = PEERS[jobs[0].peer].write

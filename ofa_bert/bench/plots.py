@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ofa_bert.bench.rows import SETTING, Row, milliseconds
+from ofa_bert.bench.rows import Row, milliseconds, setting_of
 from ofa_bert.numerics import undominated
 from ofa_bert.reporting import pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LATENCY, TRADE_OFF = "latency.png", "score_latency.png"
 MARKERS = "osD^vPX*<>"
@@ -20,12 +24,12 @@ MARKERS = "osD^vPX*<>"
 def latency_plot(rows: Sequence[Row], path: Path) -> None:
     """One panel per setting, one group of bars per back end and precision, one bar per bundle."""
     plt = pyplot()
-    settings = list(dict.fromkeys(tuple(row[key] for key in SETTING) for row in rows))
+    settings = list(dict.fromkeys(setting_of(row) for row in rows))
     bundles = list(dict.fromkeys(row["bundle"] for row in rows))
     engines = list(dict.fromkeys((row["backend"], row["precision"]) for row in rows))
     figure, axes = _panels(len(settings), 3.6, 1.0 + 0.22 * len(engines) * (len(bundles) + 0.8))
     for axis, setting in zip(axes, settings):
-        here = [row for row in rows if tuple(row[key] for key in SETTING) == setting]
+        here = [row for row in rows if setting_of(row) == setting]
         for number, bundle in enumerate(bundles):
             found = {(row["backend"], row["precision"]): row for row in here if row["bundle"] == bundle}
             places = [index for index, engine in enumerate(engines) if engine in found]
@@ -56,17 +60,17 @@ def trade_off_plot(rows: Sequence[Row], path: Path) -> bool:
     if not scored:
         return False
     plt = pyplot()
-    settings = list(dict.fromkeys(tuple(row[key] for key in SETTING) for row in scored))
+    settings = list(dict.fromkeys(setting_of(row) for row in scored))
     bundles = list(dict.fromkeys(row["bundle"] for row in scored))
     engines = list(dict.fromkeys((row["backend"], row["precision"]) for row in scored))
     figure, axes = _panels(len(settings), 3.8, 3.6)
     for axis, setting in zip(axes, settings):
-        here = [row for row in scored if tuple(row[key] for key in SETTING) == setting]
+        here = [row for row in scored if setting_of(row) == setting]
         for row in here:
             marker = MARKERS[engines.index((row["backend"], row["precision"])) % len(MARKERS)]
             color = f"C{bundles.index(row['bundle'])}"
-            axis.plot(row["p50_ms"], row["score"], marker, color=color, markersize=7, alpha=0.8)
-        best = undominated([(row["p50_ms"], row["score"]) for row in here], itemgetter(0), itemgetter(1))
+            axis.plot(*_place(row), marker, color=color, markersize=7, alpha=0.8)
+        best = undominated(list(map(_place, here)), itemgetter(0), itemgetter(1))
         best.append((max(row["p50_ms"] for row in here), best[-1][1]))
         axis.step([x for x, _ in best], [y for _, y in best], where="post", color="0.6", linewidth=1, zorder=0)
         threads, batch, length = setting
@@ -85,7 +89,13 @@ def trade_off_plot(rows: Sequence[Row], path: Path) -> bool:
     return True
 
 
-def _log_scale(axis: Any) -> None:
+def _place(row: Row) -> tuple[float, float]:
+    """Where a row with a score stands."""
+    assert row["score"] is not None
+    return row["p50_ms"], row["score"]
+
+
+def _log_scale(axis: Axes) -> None:
     """Times differ by factors; a few round numbers say where, also where they span less than a factor of ten."""
     from matplotlib import ticker
 
@@ -99,7 +109,7 @@ def _log_scale(axis: Any) -> None:
     axis.xaxis.set_minor_locator(ticker.NullLocator())
 
 
-def _panels(count: int, width: float, height: float) -> tuple[Any, list[Any]]:
+def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """(figure, its panels), at most three beside each other."""
     columns = 2 if count == 4 else min(3, count)
     rows = -(-count // columns)

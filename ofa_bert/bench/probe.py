@@ -11,13 +11,13 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 
 from ofa_bert.bench.peers.base import Opening
 from ofa_bert.bench.peers.registry import PEERS
-from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.errors import RunError
 from ofa_bert.runtime.backends.base import Ids
 from ofa_bert.runtime.backends.tensorrt import Profile
@@ -52,11 +52,20 @@ class Setup:
     lengths: tuple[int, ...]
 
 
-def open_candidate(candidate: Candidate, setup: Setup) -> Backend:
-    """UserError with the cure when it cannot be opened here."""
+class Facts(TypedDict, total=False):
+    """What is known of a candidate before it is timed; of one that does not run here only the error."""
+
+    peak_memory_mib: float | None
+    open_seconds: float
+    precision: str  # that it computes in
+    error: str
+
+
+def open_candidate(candidate: Candidate, setup: Setup, bundle: Bundle | None = None) -> Backend:
+    """UserError with the cure when it cannot be opened here. bundle: the candidate's, if it is open already."""
     if candidate.is_peer:
         file = Path(candidate.file) if candidate.file else None
-        manifest = read_manifest(candidate.path)
+        manifest = (bundle or open_bundle(candidate.path)).manifest
         how = Opening(manifest, file, candidate.precision, setup.device, setup.threads)
         return PEERS[candidate.backend].open(how)
     batches, lengths = sorted(setup.batches), sorted(setup.lengths)
@@ -65,8 +74,9 @@ def open_candidate(candidate: Candidate, setup: Setup) -> Backend:
         (min(lengths), lengths[len(lengths) // 2], lengths[-1]),
     )
     return open_model(
-        candidate.path, candidate.backend, candidate.precision, setup.device, setup.threads, setup.provider, profile
-    )
+        bundle or candidate.path, candidate.backend, candidate.precision, setup.device, setup.threads, setup.provider,
+        profile,
+    )  # fmt: skip
 
 
 def tokens(batch: int, length: int, pad_token_id: int, seed: int = 0) -> tuple[Ids, Ids]:
@@ -76,14 +86,14 @@ def tokens(batch: int, length: int, pad_token_id: int, seed: int = 0) -> tuple[I
     return input_ids, np.zeros_like(input_ids)
 
 
-def probe(candidate: Candidate, setup: Setup, pad_token_id: int) -> dict[str, Any]:
-    """peak_memory_mib, open_seconds and the precision it computes in; or "error" alone, saying why it cannot run."""
+def probe(candidate: Candidate, setup: Setup, pad_token_id: int) -> Facts:
+    """What `measure` finds in a process of its own, or why the candidate cannot run."""
     request = {"candidate": asdict(candidate), "setup": asdict(setup), "pad_token_id": pad_token_id}
-    return child_process.ask("ofa_bert.bench.probe", request)
+    return cast(Facts, child_process.ask("ofa_bert.bench.probe", request))
 
 
-def measure(request: dict[str, Any]) -> dict[str, Any]:
-    """What `probe` returns, measured in this process."""
+def measure(request: dict[str, Any]) -> Facts:
+    """Facts of the candidate that `probe` asks for, measured in this process."""
     candidate = Candidate(**request["candidate"])
     setup = Setup(**request["setup"])
     started = time.perf_counter()
@@ -99,4 +109,4 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(child_process.answer(measure))
+    sys.exit(child_process.answer(lambda request: dict(measure(request))))

@@ -5,24 +5,115 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple, TypedDict
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.reporting import table
 
-Row = dict[str, Any]  # flat: every value is text, a number, a truth value or None
+
+class Score(TypedDict):
+    """A model's score on dev, which metric that is, and whether it was measured or the manifest says it."""
+
+    score: float | None
+    score_name: str | None
+    score_source: str | None
+
+
+class Timing(TypedDict):
+    p50_ms: float
+    p95_ms: float
+    samples_per_second: float
+    runs: int
+
+
+class About(TypedDict):
+    """What measured: the same in every row."""
+
+    processor: str
+    cores: int
+    gpu: str | None
+    versions: str
+    command: str
+
+
+class Measured(Timing, Score):
+    """A model at one setting."""
+
+    bundle: str
+    backend: str
+    precision: str
+    peer: bool
+    parameters: int | None
+    device: str
+    provider: str
+    threads: int
+    batch: int
+    length: int
+    warmup: int
+    seed: int
+    model_mib: float | None
+    peak_memory_mib: float | None
+    open_seconds: float
+
+
+class Row(Measured, About):
+    """A line of rows.json and rows.csv; the last three compare it with others, once these are there."""
+
+    speedup_to_full: float | None
+    speedup: float | None
+    score_to_full: float | None
+
+
+class Skipped(TypedDict):
+    """What was not measured, and why."""
+
+    bundle: str
+    path: str
+    backend: str
+    precision: str
+    reason: str
+
+
+Line = dict[str, str | int]  # of a table that is printed
 
 JSON_FILE, CSV_FILE, TABLE_FILE = "rows.json", "rows.csv", "table.md"
-# What two measurements must share for their ratio to mean something.
-SETTING = ("threads", "batch", "length")
-MODEL = ("bundle", "backend", "precision")
 
 
-def timing(milliseconds: np.ndarray, batch: int) -> Row:
+class Setting(NamedTuple):
+    """What two measurements must share for their ratio to mean something."""
+
+    threads: int
+    batch: int
+    length: int
+
+
+class Name(NamedTuple):
+    """What tells the models of a benchmark apart."""
+
+    bundle: str
+    backend: str
+    precision: str
+
+
+def in_full(measured: Measured, about: About) -> Row:
+    """A row that has not been compared yet."""
+    return {**measured, **about, "speedup_to_full": None, "speedup": None, "score_to_full": None}
+
+
+def setting_of(row: Row) -> Setting:
+    return Setting(row["threads"], row["batch"], row["length"])
+
+
+def name_of(row: Row) -> Name:
+    return Name(row["bundle"], row["backend"], row["precision"])
+
+
+def timing(milliseconds: NDArray[np.float64], batch: int) -> Timing:
     return {
         "p50_ms": float(np.percentile(milliseconds, 50)),
         "p95_ms": float(np.percentile(milliseconds, 95)),
@@ -37,19 +128,19 @@ def add_speedups(rows: Sequence[Row]) -> None:
     speedup_to_full: against the first row's bundle in the same back end and precision; None if that did not run.
     speedup: against the first row's bundle, back end and precision.
     """
-    full, reference = rows[0]["bundle"], tuple(rows[0][key] for key in MODEL)
-    median = {tuple(row[key] for key in MODEL + SETTING): row["p50_ms"] for row in rows}
+    reference = name_of(rows[0])
+    median = {(name_of(row), setting_of(row)): row["p50_ms"] for row in rows}
 
-    def ratio(row: Row, model: tuple) -> float | None:
-        against = median.get((*model, *(row[key] for key in SETTING)))
+    def ratio(row: Row, model: Name) -> float | None:
+        against = median.get((model, setting_of(row)))
         return None if against is None else against / row["p50_ms"]
 
     for row in rows:
-        row["speedup_to_full"] = ratio(row, (full, row["backend"], row["precision"]))
+        row["speedup_to_full"] = ratio(row, name_of(row)._replace(bundle=reference.bundle))
         row["speedup"] = ratio(row, reference)
 
 
-def write_rows(directory: Path, rows: Sequence[Row], skipped: Sequence[Mapping[str, str]]) -> None:
+def write_rows(directory: Path, rows: Sequence[Row], skipped: Sequence[Skipped]) -> None:
     """rows.json, with what was left out and why, and the same rows as rows.csv."""
     text = json.dumps({"rows": list(rows), "skipped": list(skipped)}, ensure_ascii=False, indent=1)
     write_text_atomic(directory / JSON_FILE, text + "\n")
@@ -63,13 +154,12 @@ def write_rows(directory: Path, rows: Sequence[Row], skipped: Sequence[Mapping[s
 def speed_table(rows: Sequence[Row]) -> str:
     """Milliseconds of the full model and of each other bundle, and how much faster that is, one line per setting."""
     bundles = list(dict.fromkeys(row["bundle"] for row in rows))
-    groups: dict[tuple, dict[str, Row]] = {}
+    groups: dict[tuple[Setting, str, str], dict[str, Row]] = {}
     for row in sorted(rows, key=lambda row: (row["length"], row["threads"], row["batch"])):  # stable: models in order
-        key = tuple(row[name] for name in ("length", "threads", "batch", "backend", "precision"))
-        groups.setdefault(key, {})[row["bundle"]] = row
-    lines = []
-    for (length, threads, batch, backend, precision), found in groups.items():
-        line = {"batch": f"{batch} x {length}", "threads": threads, "back end": backend, "precision": precision}
+        groups.setdefault((setting_of(row), row["backend"], row["precision"]), {})[row["bundle"]] = row
+    lines: list[Line] = []
+    for ((threads, batch, length), backend, precision), found in groups.items():
+        line: Line = {"batch": f"{batch} x {length}", "threads": threads, "back end": backend, "precision": precision}
         for name in bundles:
             line[name if name != bundles[0] else f"{name} ms"] = _cell(found.get(name), name != bundles[0])
         lines.append(line)
@@ -84,15 +174,16 @@ def _cell(row: Row | None, ratio: bool) -> str:
     if row is None:
         return "–"
     text = milliseconds(row["p50_ms"])
-    return f"{text} ({row['speedup_to_full']:.2f}x)" if ratio and row["speedup_to_full"] else text
+    speedup = row["speedup_to_full"]
+    return f"{text} ({speedup:.2f}x)" if ratio and speedup else text
 
 
 def model_table(rows: Sequence[Row]) -> str:
     """Size, memory and score of each model, and its speed-up over the first one at the largest setting."""
-    largest = max(tuple(row[key] for key in SETTING) for row in rows)
-    lines = []
+    largest = max(map(setting_of, rows))
+    lines: list[Line] = []
     for row in rows:
-        if tuple(row[key] for key in SETTING) != largest:
+        if setting_of(row) != largest:
             continue
         lines.append(
             {
@@ -103,7 +194,7 @@ def model_table(rows: Sequence[Row]) -> str:
                 "memory MiB": _number(row["peak_memory_mib"], ".0f"),
                 row["score_name"] or "score": _number(row["score"], ".4f"),
                 "to full fp32": _number(row["score_to_full"], "+.4f"),
-                f"speed-up, batch {largest[1]}": f"{row['speedup']:.2f}x",
+                f"speed-up, batch {largest.batch}": f"{row['speedup']:.2f}x",
             }
         )
     return table(_same_keys(lines))
@@ -113,7 +204,7 @@ def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
 
 
-def _same_keys(lines: Sequence[Row]) -> list[Row]:
+def _same_keys(lines: Sequence[Line]) -> list[Line]:
     """A peer has no score, and so no name for one; its column is the others'."""
     named = next((line for line in lines if "score" not in line), lines[0])
     keys = list(named)
@@ -128,9 +219,9 @@ def add_score_differences(rows: Sequence[Row]) -> None:
         row["score_to_full"] = row["score"] - known[0] if known and row["score"] is not None else None
 
 
-def skipped_lines(skipped: Iterable[Mapping[str, str]]) -> list[str]:
+def skipped_lines(skipped: Iterable[Skipped]) -> list[str]:
     """Each reason once, with all that it keeps from running."""
-    reasons: dict[str, list[Mapping[str, str]]] = {}
+    reasons: dict[str, list[Skipped]] = {}
     for item in skipped:
         reasons.setdefault(item["reason"].replace(item["path"], "a bundle"), []).append(item)
     lines = []

@@ -1,16 +1,15 @@
-"""The exits of a bundle: how its manifest describes them, and which policy a run follows. No Paddle.
-
-A model with exits lies in the bundle as the layers between its exits and one small head per exit, each a graph of its
-own. So a run has exactly the layers and the heads that it needs.
-"""
+"""The exits of a bundle as a run needs them: which policy it follows, and from which files. No Paddle."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ofa_bert.bundle.exit_entry import ChosenPolicy, ExitsEntry
+from ofa_bert.bundle.manifest import Bundle
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.policy import MODES, Policy, check_threshold
@@ -20,8 +19,6 @@ FOLDER = "exits"  # inside the bundle; also the key in its manifest
 HIDDEN = "hidden"  # hidden states [B, T, H] that enter a graph
 CERTAINTY = "certainty"  # [B], of every head but the last
 FROM_POLICY = "policy"  # in place of a threshold: what the bundle's exit_policy.json says
-_FILES = ("segments", "heads", "moves")
-_AGAIN = "export the bundle again with export_model.py"
 
 
 class Parts(NamedTuple):
@@ -50,96 +47,51 @@ class ExitPlan:
     table: TokenTable | None = None
 
 
-def exits_of(bundle: str | Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What the manifest says of exits; UserError when there are none or the entry is damaged."""
-    entry = manifest.get(FOLDER)
-    if entry is None:
+def exits_of(bundle: Bundle) -> ExitsEntry:
+    """What the manifest says of exits; UserError when there are none."""
+    if bundle.manifest.exits is None:
         raise UserError(
-            f"{bundle}: has no early exits; train them with run_glue_ofa.py --exits and export that directory with"
+            f"{bundle.path}: has no early exits; train them with run_glue_ofa.py --exits and export that directory with"
             " export_model.py, or leave the exit threshold out"
         )
-    problem = _problem(entry, manifest["files"])
-    if problem:
-        raise UserError(f"{bundle}: the manifest's {FOLDER} are damaged: {problem}; {_AGAIN}")
-    return entry
+    return bundle.manifest.exits
 
 
-def _problem(entry: Any, files: Mapping[str, Any]) -> str | None:
-    if not isinstance(entry, dict):
-        return "no table of entries"
-    layers, models = entry.get("layers"), entry.get("models")
-    if not isinstance(layers, list) or not all(isinstance(count, int) for count in layers) or len(layers) < 2:
-        return f"layers {layers!r}"
-    if layers != sorted(set(layers)) or layers[0] < 1:
-        return f"layers {layers!r}"
-    if entry.get("criterion") not in CRITERIA:
-        return f"criterion {entry.get('criterion')!r}"
-    if not isinstance(models, list):
-        return "models is missing"
-    for model in models:
-        if not isinstance(model, dict) or not {"name", "format", "precision", *_FILES} <= set(model):
-            return "an entry of models"
-        unknown = sorted({name for kind in _FILES for part in model[kind] for name in part} - set(files))
-        if unknown:
-            return f"{unknown[0]} is not among the files"
-        for kind in ("segments", "heads"):
-            if len(model[kind]) != len(layers):
-                return f"{model['name']} has {len(model[kind])} {kind} for {len(layers)} exits"
-    if entry.get("table") is not None and entry["table"] not in files:
-        return f"{entry['table']} is not among the files"
-    return _policy_problem(entry.get("chosen"), len(layers) - 1)
-
-
-def _policy_problem(chosen: Any, exits: int) -> str | None:
-    if chosen is None:
-        return None
-    try:
-        Policy.from_json(chosen["policy"])
-        if chosen["mode"] in MODES and set(chosen["ask"]) <= set(range(exits)):
-            return None
-    except (KeyError, TypeError, ValueError):
-        pass
-    return "the chosen policy"
-
-
-def plan_of(
-    bundle: str | Path,
-    manifest: Mapping[str, Any],
-    threshold: float | str,
-    mode: str | None = None,
-    criterion: str | None = None,
-) -> ExitPlan:
+def plan_of(bundle: Bundle, threshold: float | str, mode: str | None = None, criterion: str | None = None) -> ExitPlan:
     """The way that a run answers. UserError for a threshold that cannot be meant and for what the bundle lacks.
 
     threshold: a number, compared at every exit by `criterion` (that of the bundle's policy, or what its exits were
     trained for); or "policy": threshold, criterion and the exits to ask as chosen at `python -m ofa_bert exits`.
     mode: "threshold" or "predicted"; unless given, the policy's, and "threshold" for a number.
     """
-    entry = exits_of(bundle, manifest)
-    chosen, count = entry.get("chosen"), len(entry["layers"]) - 1
+    entry = exits_of(bundle)
+    count = len(entry.layers) - 1
     if mode is not None and mode not in MODES:
         raise UserError(f"exit_mode {mode}: must be one of {', '.join(MODES)}")
     if threshold == FROM_POLICY:
-        if chosen is None:
-            raise UserError(
-                f"{bundle}: holds no exit policy; give a number as the exit threshold, or choose one with"
-                " python -m ofa_bert exits and export again with --exit_policy"
-            )
-        if criterion is not None and criterion != chosen["policy"]["criterion"]:
-            held = chosen["policy"]["criterion"]
-            raise UserError(f"exit_criterion {criterion}: the bundle's policy has {held}; leave it out")
-        policy, ask, mode = Policy.from_json(chosen["policy"]), tuple(chosen["ask"]), mode or chosen["mode"]
+        chosen = _chosen(bundle, entry, criterion)
+        policy, ask, mode = chosen.policy, chosen.ask, mode or chosen.mode
     else:
-        policy, ask = _given(entry, chosen, manifest["num_labels"], threshold, criterion), tuple(range(count))
-    plan = ExitPlan(tuple(entry["layers"]), policy, () if policy.never(count) else ask)
-    return replace(plan, table=_table(Path(bundle), entry, threshold)) if mode == "predicted" else plan
+        policy, ask = _given(entry, bundle.manifest.num_labels, threshold, criterion), tuple(range(count))
+    plan = ExitPlan(entry.layers, policy, () if policy.never(count) else ask)
+    return replace(plan, table=_table(bundle.path, entry, threshold)) if mode == "predicted" else plan
 
 
-def _given(
-    entry: Mapping[str, Any], chosen: Any, num_labels: int, threshold: float | str, criterion: str | None
-) -> Policy:
-    exits = len(entry["layers"]) - 1
-    own = Policy.from_json(chosen["policy"]) if chosen else Policy.never_leaves(exits, entry["criterion"])
+def _chosen(bundle: Bundle, entry: ExitsEntry, criterion: str | None) -> ChosenPolicy:
+    if entry.chosen is None:
+        raise UserError(
+            f"{bundle.path}: holds no exit policy; give a number as the exit threshold, or choose one with"
+            " python -m ofa_bert exits and export again with --exit_policy"
+        )
+    held = entry.chosen.policy.criterion
+    if criterion not in (None, held):
+        raise UserError(f"exit_criterion {criterion}: the bundle's policy has {held}; leave it out")
+    return entry.chosen
+
+
+def _given(entry: ExitsEntry, num_labels: int, threshold: float | str, criterion: str | None) -> Policy:
+    exits = len(entry.layers) - 1
+    own = entry.chosen.policy if entry.chosen else Policy.never_leaves(exits, entry.criterion)
     criterion = criterion or own.criterion
     if criterion not in CRITERIA:
         raise UserError(f"exit_criterion {criterion}: must be one of {', '.join(CRITERIA)}")
@@ -147,39 +99,40 @@ def _given(
         number = float(threshold)
     except (TypeError, ValueError):
         raise UserError(f"exit threshold {threshold!r}: must be a number or {FROM_POLICY}") from None
-    if not number == number:
+    if math.isnan(number):
         raise UserError(f"exit threshold {threshold}: must be a number or {FROM_POLICY}")
     check_threshold(criterion, number, num_labels, exits)
     return Policy(criterion, number, own.tolerance)
 
 
-def _table(bundle: Path, entry: Mapping[str, Any], threshold: float | str) -> TokenTable:
+def _table(bundle: Path, entry: ExitsEntry, threshold: float | str) -> TokenTable:
     if threshold != FROM_POLICY:
         raise UserError(
             f"exit threshold {threshold}: exits are predicted for the bundle's own policy alone; give"
             f" {FROM_POLICY} as the threshold, or mode threshold"
         )
-    if entry.get("table") is None:
+    if entry.table_file is None:
         raise UserError(
             f"{bundle}: holds no table to predict exits with; make one with python -m ofa_bert exits (--table_samples"
             " above 0) and export again with --exit_policy"
         )
-    return read_table(bundle / entry["table"], entry["layers"])
+    return read_table(bundle / entry.table_file, list(entry.layers))
 
 
-def pick_parts(
-    bundle: Path, entry: Mapping[str, Any], kind: str, precisions: tuple[str, ...], fused: tuple[bool, ...]
-) -> Parts:
+def pick_parts(bundle: Bundle, kind: str, precisions: Sequence[str], fused: Sequence[bool]) -> Parts:
     """The files of the first precision, of those that serve the wanted one, that the bundle has exits in."""
+    entry = exits_of(bundle)
     for precision in precisions:
         for form in fused:
-            for model in entry["models"]:
-                if (model["format"], model["precision"], bool(model.get("fused"))) == (kind, precision, form):
-                    files = ([[bundle / name for name in part] for part in model[key]] for key in _FILES)
-                    return Parts(*files, precision)
-    held = ", ".join(model["name"] for model in entry["models"]) or "none"
+            for model in entry.models:
+                if (model.format, model.precision, model.fused) == (kind, precision, form):
+                    segments, heads, moves = (
+                        [bundle.paths(part) for part in parts] for parts in (model.segments, model.heads, model.moves)
+                    )
+                    return Parts(segments, heads, moves, precision)
+    held = ", ".join(model.name for model in entry.models) or "none"
     flags = f"--precision {precisions[0]}" + (" --onnx" if kind == "onnx" else "")
     raise UserError(
-        f"{bundle}: holds no {kind} exits in {' or '.join(precisions)}, only {held}; export it with export_model.py"
-        f" {flags}"
+        f"{bundle.path}: holds no {kind} exits in {' or '.join(precisions)}, only {held}; export it with"
+        f" export_model.py {flags}"
     )

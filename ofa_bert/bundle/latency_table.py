@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ofa_bert.bundle.shape_fields import shape_of
 from ofa_bert.errors import UserError
+from ofa_bert.exits.layout import HEADS
 from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 FORMAT = 1
 _MOST_MS = 1e9  # eleven days
+_DIGITS = re.compile("[0-9]{1,9}")
+_CURE = "python -m ofa_bert latency makes one"
+
+Milliseconds = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class ExitCost:
     """What early exits cost beside layers: `call_ms` for every part that is run, `head_ms` for every exit asked."""
 
-    head: str  # the kind of head, as layout.HEADS names it
+    head: str  # the kind of head, as exits.layout.HEADS names it
     call_ms: float
     head_ms: float
     median_error: float = 0.0  # of predictions until an exit, for runs that the costs were not fitted to
@@ -42,9 +50,9 @@ class LatencyTable:
     layer: float
     heads: Mapping[int, float]
     ffn: Mapping[int, float]
-    setting: Mapping[str, Any] = field(default_factory=dict)
-    error: Mapping[str, Any] = field(default_factory=dict)
-    measured: Sequence[Mapping[str, Any]] = ()
+    setting: Mapping[str, object] = field(default_factory=dict)
+    error: Mapping[str, object] = field(default_factory=dict)
+    measured: Sequence[Mapping[str, object]] = ()
     exits: ExitCost | None = None  # None: measured for a model without exits
     outgrown: Mapping[float, float] = field(default_factory=dict)  # share of the weights -> ms per share beyond it
 
@@ -52,15 +60,16 @@ class LatencyTable:
         """Milliseconds of one call."""
         return float(self.after_layers(sub_model)[-1])
 
-    def after_layers(self, sub_model: SubModelConfig) -> np.ndarray:
+    def after_layers(self, sub_model: SubModelConfig) -> Milliseconds:
         """Milliseconds [depth] of a call that ends after 1, 2, ... of the sub-model's layers."""
         sub_model.check_fits(self.shape)
         heads = np.interp(sub_model.heads, list(self.heads), list(self.heads.values()))
         ffn = np.interp(sub_model.ffn, list(self.ffn), list(self.ffn.values()))
         beyond = weights_beyond(self.shape, sub_model, tuple(self.outgrown))  # [depth, shares]
-        return self.base + np.cumsum(self.layer + heads + ffn) + beyond @ np.asarray([*self.outgrown.values()])
+        ends: Milliseconds = self.base + np.cumsum(self.layer + heads + ffn)
+        return np.asarray(ends + beyond @ np.asarray([*self.outgrown.values()]), np.float64)
 
-    def after_exits(self, sub_model: SubModelConfig, layers: Sequence[int], ask: Sequence[int]) -> np.ndarray:
+    def after_exits(self, sub_model: SubModelConfig, layers: Sequence[int], ask: Sequence[int]) -> Milliseconds:
         """Milliseconds [E + 1] until the exit after each of `layers` has answered; those at places `ask` are asked.
 
         ValueError when the table was made without exits.
@@ -69,10 +78,10 @@ class LatencyTable:
             raise ValueError("a latency table without exits")
         places = np.arange(len(layers))
         asked = np.searchsorted(np.asarray(ask), places, side="right")
-        ends = self.after_layers(sub_model)[np.asarray(layers) - 1]
-        return ends + (places + 1) * self.exits.call_ms + asked * self.exits.head_ms
+        ends: Milliseconds = self.after_layers(sub_model)[np.asarray(layers) - 1]
+        return np.asarray(ends + (places + 1) * self.exits.call_ms + asked * self.exits.head_ms, np.float64)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "format": FORMAT,
             "setting": dict(self.setting),
@@ -88,20 +97,31 @@ class LatencyTable:
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> LatencyTable:
-        tables = [_costs(value[name], _count) for name in ("heads_ms", "ffn_ms")]
-        if not all(tables):
-            raise ValueError("no heads or no neurons were measured")
-        shape = ModelShape.from_json({name: _count(size) for name, size in value["shape"].items()})
-        base, layer = _ms(value["base_ms"]), _ms(value["layer_ms"])
-        exits = value.get("exits")
-        if exits:
-            numbers = {name: _ms(number) for name, number in exits.items() if name != "head"}
-            exits = ExitCost(head=str(exits["head"]), **numbers)
-        outgrown = _costs(value.get("outgrown_ms", {}), _ms)
-        measured = tuple(dict(row) for row in value["measured"])
-        setting, error = ({**value[name]} for name in ("setting", "error"))
-        return cls(shape, base, layer, *tables, setting, error, measured, exits or None, outgrown)
+    def from_json(cls, value: object, where: str = "the latency table") -> LatencyTable:
+        """The table of what `to_json` gave; UserError, which begins with `where`, for any fault."""
+        fields = Fields(value, where, _CURE)
+        if fields.whole("format") != FORMAT:
+            raise UserError(f"{where}: latency table of format {shown(fields.value['format'])}; measure it again")
+        shape = shape_of(fields.inner("shape"))
+        most = {"heads_ms": shape.num_heads, "ffn_ms": shape.ffn_size}
+        heads, ffn = ({count: ms for count, ms in _counts(fields, name, most[name])} for name in most)
+        exits = None
+        if "exits" in fields:
+            costs = fields.inner("exits")
+            error = costs.number("median_error", 0, default=0.0)
+            exits = ExitCost(costs.text("head", HEADS), _ms(costs, "call_ms"), _ms(costs, "head_ms"), error)
+        return cls(
+            shape,
+            _ms(fields, "base_ms"),
+            _ms(fields, "layer_ms"),
+            heads,
+            ffn,
+            dict(fields.mapping("setting")),
+            dict(fields.mapping("error")),
+            tuple(dict(row.value) for row in fields.each("measured")),
+            exits,
+            dict(_shares(fields)) if "outgrown_ms" in fields else {},
+        )
 
     def save(self, path: str | Path) -> None:
         write_json_atomic(path, self.to_json())
@@ -109,14 +129,7 @@ class LatencyTable:
     @classmethod
     def load(cls, path: str | Path) -> LatencyTable:
         """UserError when the file is no latency table."""
-        value = read_json(path)  # the error of a table from one model is NaN
-        try:
-            if value["format"] != FORMAT:
-                raise UserError(f"{path}: latency table of format {shown(value['format'])}; measure it again")
-            return cls.from_json(value)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            reason = f"{type(error).__name__}: {shown(str(error))}"
-            raise UserError(f"{path}: is no latency table ({reason}); python -m ofa_bert latency makes one") from error
+        return cls.from_json(read_json(path), str(path))  # not finite: the error of a table from one model is NaN
 
     def check_shape(self, shape: ModelShape, path: str) -> None:
         """UserError when the table was measured for models of other sizes."""
@@ -127,30 +140,40 @@ class LatencyTable:
             raise UserError(f"{path}: was measured for a model with {'; '.join(other)}; measure one for this model")
 
 
-def _costs(value: Mapping[str, Any], key: Any) -> dict[Any, float]:
+def _ms(fields: Fields, name: str) -> float:
+    return fields.number(name, -_MOST_MS, _MOST_MS)
+
+
+def _counts(fields: Fields, name: str, most: int) -> list[tuple[int, float]]:
     """What JSON keeps as {"12": ms}, in the order of its numbers."""
-    return dict(sorted((key(_number(name)), _ms(ms)) for name, ms in value.items()))
+    table = fields.inner(name)
+    if not table.value:
+        fields.wrong(name, "milliseconds for one number or more")
+    for text in table.value:
+        if not _DIGITS.fullmatch(text) or int(text) > most:
+            raise UserError(f"{table.where}: has {shown(text)}, must be a number from 0 to {most}; {_CURE}")
+    return sorted((int(text), _ms(table, text)) for text in table.value)
 
 
-def _number(text: str) -> int | float:
-    return float(text) if "." in text or "e" in text else int(text)
+def _shares(fields: Fields) -> list[tuple[float, float]]:
+    """Milliseconds by a share of the weights, ascending."""
+    table = fields.inner("outgrown_ms")
+    found = []
+    for text in table.value:
+        try:
+            share = float(text)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            raise UserError(f"{table.where}: has {shown(text)}, must be a share from 0 to 1; {_CURE}")
+        found.append((share, _ms(table, text)))
+    return sorted(found)
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value < 1 << 31:
-        raise ValueError(f"{shown(value)} is no number of heads, neurons or layers")
-    return value
-
-
-def _ms(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > _MOST_MS:
-        raise ValueError(f"{shown(value)} is no number of milliseconds")
-    return float(value)
-
-
-def weights_beyond(shape: ModelShape, model: SubModelConfig, shares: Sequence[float]) -> np.ndarray:
+def weights_beyond(shape: ModelShape, model: SubModelConfig, shares: Sequence[float]) -> NDArray[np.float64]:
     """By how much the weights [depth] of 1, 2, ... layers exceed each of these shares of the full encoder's."""
     hidden = shape.hidden_size
     full = shape.num_layers * (4 * shape.num_heads * shape.head_dim + 2 * shape.ffn_size) * hidden
     own = (4 * np.asarray(model.heads) * shape.head_dim + 2 * np.asarray(model.ffn)) * hidden
-    return np.maximum(0.0, np.cumsum(own)[:, None] / full - np.asarray(shares).reshape(1, -1))
+    beyond: NDArray[np.float64] = np.maximum(0.0, np.cumsum(own)[:, None] / full - np.asarray(shares).reshape(1, -1))
+    return beyond

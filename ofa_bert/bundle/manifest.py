@@ -1,24 +1,42 @@
-"""What a bundle holds and how its manifest is read: for the exporter and for runtimes that have no Paddle."""
+"""What a bundle holds and how its manifest is read: for the exporter and for runtimes that have no Paddle.
+
+`Manifest` is the whole of a manifest.json. It is parsed in one place, field by field; whoever has one reads attributes.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ofa_bert.bundle.digests import check_files
+from ofa_bert.bundle.entries import FileEntry, ModelEntry, TokenizerEntry, read_files
+from ofa_bert.bundle.exit_entry import ExitsEntry
+from ofa_bert.bundle.shape_fields import MOST, shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import finish_replacement
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
+from ofa_bert.reporting import shown
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.tasks.task import Task
 
-FORMAT = 2
+logger = logging.getLogger(__name__)
+
+FORMAT = 3
+WITHOUT_DIGESTS = 2  # the format before: a file's size alone
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"  # for the `tokenizers` library; absent when the model's tokenizer has no such form
 INPUTS = ("input_ids", "token_type_ids")  # int64 [B, T]; the padding mask is derived inside
 OUTPUT = "logits"  # float32 [B, C]; Paddle's static models have a name of their own for it
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
 STATIC_PREFIX = "inference"
 PARAMETERS = "inference.pdiparams"
 PROGRAMS = ("inference.json", "inference.pdmodel")  # from Paddle 3, from Paddle 2
+_CURE = "export the bundle again with export_model.py"
 
 
 class Kind(NamedTuple):
@@ -45,72 +63,219 @@ KINDS = {
 }
 
 
-def read_manifest(bundle: str | Path) -> dict[str, Any]:
-    """The manifest of a bundle whose every file is there with its size; UserError names what is wrong."""
-    bundle = Path(bundle)
-    finish_replacement(bundle)
-    if not (bundle / MANIFEST).is_file():
-        raise UserError(f"{bundle}: no bundle, it has no {MANIFEST}; export_model.py --static_sub_model makes one")
-    manifest = read_json(bundle / MANIFEST)
-    if not isinstance(manifest, dict) or manifest.get("kind") != "bundle":
-        raise UserError(f"{bundle / MANIFEST}: does not describe a bundle; export it again with export_model.py")
-    if manifest.get("format") != FORMAT:
-        raise UserError(
-            f"{bundle / MANIFEST}: format {manifest.get('format')!r}, this version reads {FORMAT};"
-            " export the bundle again with export_model.py"
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a bundle is: its models and files, and the model, task and sizes that it was made from.
+
+    models have files of their own; computed: precisions that are computed from another model's files.
+    score and scores are of dev, as training measured them; compared_shapes: [B, T] of what the export compared.
+    """
+
+    labels: tuple[str, ...]  # class i is labels[i]; empty for a regression, or where classes have no names
+    num_labels: int
+    pad_token_id: int
+    max_seq_length: int
+    models: tuple[ModelEntry, ...]
+    files: Mapping[str, FileEntry]  # by path inside the bundle, the manifest itself apart
+    model_type: str | None = None
+    shape: ModelShape | None = None
+    sub_model: SubModelConfig | None = None
+    task: Task | None = None
+    parameters: int | None = None
+    score: float | None = None
+    scores: Mapping[str, object] | None = None
+    compared_shapes: tuple[tuple[int, int], ...] = ()
+    max_drop: float | None = None  # points of score that a precision was allowed to lose
+    computed: tuple[ModelEntry, ...] = ()
+    exits: ExitsEntry | None = None
+    tokenizer: TokenizerEntry | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def has_digests(self) -> bool:
+        return all(entry.sha256 is not None for entry in self.files.values())
+
+    @property
+    def is_regression(self) -> bool:
+        return self.num_labels == 1 and not self.labels
+
+    def to_json(self) -> dict[str, object]:
+        """The content of manifest.json; with digests it has one of its own, which `from_json` checks."""
+        found = {"score": self.score, "scores": self.scores and dict(self.scores)}
+        exits = {} if self.exits is None else {"exits": self.exits.to_json()}
+        about: dict[str, object] = {
+            "format": FORMAT if self.has_digests else WITHOUT_DIGESTS,
+            "kind": "bundle",
+            "model_type": self.model_type,
+            "shape": self.shape and self.shape.to_json(),
+            "sub_model": self.sub_model and self.sub_model.to_json(),
+            "task": self.task and self.task.to_json(),
+            "labels": list(self.labels),
+            "num_labels": self.num_labels,
+            "parameters": self.parameters,
+            "pad_token_id": self.pad_token_id,
+            **{name: value for name, value in found.items() if value is not None},
+            "max_seq_length": self.max_seq_length,
+            "inputs": list(INPUTS),
+            "compared_shapes": [list(shape) for shape in self.compared_shapes],
+            "max_drop": self.max_drop,
+            "models": [model.to_json() for model in self.models],
+            "computed": [model.to_json() for model in self.computed],
+            **exits,
+            "tokenizer": self.tokenizer and self.tokenizer.to_json(),
+            "versions": dict(self.versions),
+            "files": {name: entry.to_json() for name, entry in self.files.items()},
+        }
+        return sealed(about) if self.has_digests else about
+
+    @classmethod
+    def from_json(cls, value: object, where: str) -> Manifest:
+        """The manifest of what a manifest.json holds; UserError, one line that begins with `where`, for any fault."""
+        fields = Fields(value, where, _CURE)
+        digests = _check_kind(fields) == FORMAT
+        files = read_files(fields, digests)
+        made = cls(
+            labels=fields.texts("labels"),
+            num_labels=fields.whole("num_labels", 1, MOST),
+            pad_token_id=fields.whole("pad_token_id", 0, MOST),
+            max_seq_length=fields.whole("max_seq_length", 1, MOST),
+            models=tuple(ModelEntry.from_json(each, files) for each in fields.each("models")),
+            files=files,
+            model_type=fields.text("model_type", default=None),
+            shape=shape_of(fields.inner("shape")) if "shape" in fields else None,
+            sub_model=fields.made("sub_model", SubModelConfig.from_json) if "sub_model" in fields else None,
+            task=fields.made("task", Task.from_json) if "task" in fields else None,
+            parameters=fields.whole("parameters", 0, default=None),
+            score=fields.number("score", default=None),
+            scores=fields.mapping("scores", default=None),
+            compared_shapes=fields.made("compared_shapes", _pairs) if "compared_shapes" in fields else (),
+            max_drop=fields.number("max_drop", 0, default=None),
+            computed=tuple(ModelEntry.from_json(each, files) for each in fields.each("computed", default=[])),
+            exits=ExitsEntry.from_json(fields.inner("exits"), files) if "exits" in fields else None,
+            tokenizer=TokenizerEntry.from_json(fields.inner("tokenizer")) if "tokenizer" in fields else None,
+            versions=fields.made("versions", _texts) if "versions" in fields else {},
         )
-    problem = _shape_problem(manifest)
-    if problem:
-        raise UserError(f"{bundle / MANIFEST}: {problem}; export the bundle again with export_model.py")
-    for name, size in manifest["files"].items():
-        _check_file(bundle, name, size)
+        _check_together(made, fields)
+        return made
+
+
+def _check_kind(fields: Fields) -> int:
+    """The format's number, once the manifest is one of a bundle and as it was written."""
+    if fields.value.get("kind") != "bundle":
+        raise UserError(f"{fields.where}: does not describe a bundle; {_CURE}")
+    found = fields.whole("format")
+    if found not in (WITHOUT_DIGESTS, FORMAT):
+        known = f"this version reads {WITHOUT_DIGESTS} and {FORMAT}"
+        raise UserError(f"{fields.where}: format {shown(found)}, {known}; {_CURE}")
+    if found == FORMAT and fields.text("sha256") != sealed(fields.value)["sha256"]:
+        raise UserError(f"{fields.where}: was changed after it was written; copy the whole bundle again, or {_CURE}")
+    return found
+
+
+def _check_together(made: Manifest, fields: Fields) -> None:
+    """UserError for what fits only each by itself."""
+    if made.labels and len(made.labels) != made.num_labels:
+        fields.wrong("labels", f"a name for each of {made.num_labels} outputs, or none")
+    if made.task is not None and (made.task.labels != made.labels or made.task.num_labels != made.num_labels):
+        fields.wrong("task", "a task with these labels and as many outputs")
+    if not made.models:
+        fields.wrong("models", "a list of one model or more")
+    if fields.texts("inputs", default=INPUTS) != INPUTS:
+        fields.wrong("inputs", f"{', '.join(INPUTS)}")
+    for model in (*made.models, *made.computed):
+        total = sum(made.files[name].bytes for name in model.files)
+        if model.bytes not in (None, total):
+            raise UserError(f"{fields.where}: {model.name} has {model.bytes} bytes, its files have {total}; {_CURE}")
+    if made.tokenizer is not None and made.tokenizer.file not in (None, *made.files):
+        fields.wrong("tokenizer", "about one of the files")
+    if made.sub_model is None:
+        return
+    if made.shape is not None:
+        try:
+            made.sub_model.check_fits(made.shape)
+        except UserError as error:
+            raise UserError(f"{fields.where}: {error}; {_CURE}") from error
+    if made.exits is not None and made.exits.layers[-1] != made.sub_model.depth:
+        fields.wrong("exits", f"exits of a model with {made.sub_model.depth} layers, the last one behind them all")
+
+
+def _pairs(value: object) -> tuple[tuple[int, int], ...]:
+    if not isinstance(value, list):
+        raise ValueError("no list")
+    pairs = [tuple(pair) for pair in value if isinstance(pair, list) and [*map(type, pair)] == [int, int]]
+    if len(pairs) < len(value):
+        raise ValueError("not [rows, tokens] everywhere")
+    return tuple(pairs)
+
+
+def _texts(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(text, str) for text in value.values()):
+        raise ValueError("not texts by name")
+    return dict(value)
+
+
+def sealed(about: Mapping[str, object]) -> dict[str, object]:
+    """A manifest with the digest of all else that it says, however that is laid out."""
+    rest = {name: value for name, value in about.items() if name != "sha256"}
+    plain = json.loads(json.dumps(rest))  # as it will be read: keys are texts, which decides their order
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return {**rest, "sha256": hashlib.sha256(text.encode("ascii")).hexdigest()}
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was opened: its directory, and its manifest, whose every file was there as it was written."""
+
+    path: Path
+    manifest: Manifest
+
+    def model_files(self, format: str, precision: str, fused: bool = False) -> list[Path]:
+        """The files of one of its models, [model.onnx] or [program, parameters]. UserError when it has none."""
+        for model in self.manifest.models:
+            if (model.format, model.precision, model.fused) == (format, precision, fused):
+                return self.paths(model.files)
+        raise UserError(
+            f"{self.path}: holds no {format} model in {precision}, only {self.held()};"
+            f" export it with export_model.py --precision {precision}{' --onnx' if format == 'onnx' else ''}"
+            f"{' --fused' if fused else ''}"
+        )
+
+    def paths(self, names: tuple[str, ...]) -> list[Path]:
+        return [self.path / name for name in names]
+
+    def held(self) -> str:
+        """The names of its models, for a message."""
+        return ", ".join(model.name for model in self.manifest.models)
+
+
+def open_bundle(bundle: str | Path | Bundle) -> Bundle:
+    """A bundle whose every file is there as it was written; UserError names what is wrong. An open one as it is."""
+    if isinstance(bundle, Bundle):
+        return bundle
+    path = Path(bundle)
+    manifest = checked_manifest(path)
+    if not manifest.has_digests:
+        logger.warning(
+            "%s: has no digests, so a changed file is not found out; python -m ofa_bert add_digests --bundle %s adds"
+            " them",
+            path, path,
+        )  # fmt: skip
+    return Bundle(path, manifest)
+
+
+def checked_manifest(path: Path) -> Manifest:
+    """The manifest of a directory that holds what it says; without digests, files of the sizes that it says."""
+    finish_replacement(path)
+    if not (path / MANIFEST).is_file():
+        raise UserError(f"{path}: no bundle, it has no {MANIFEST}; export_model.py --static_sub_model makes one")
+    manifest = Manifest.from_json(read_json(path / MANIFEST, finite=True), str(path / MANIFEST))
+    check_files(path, manifest.files, MANIFEST)
     return manifest
 
 
-def _shape_problem(manifest: Mapping[str, Any]) -> str | None:
-    wanted = {"files": dict, "models": list, "labels": list, "num_labels": int, "pad_token_id": int}
-    wanted["max_seq_length"] = int
-    for key, kind in wanted.items():
-        if not isinstance(manifest.get(key), kind):
-            return f"{key} is missing or no {kind.__name__}"
-    for name, size in manifest["files"].items():
-        if not isinstance(size, int) or Path(name).is_absolute() or ".." in Path(name).parts:
-            return f"files: {name!r}: {size!r} is not a path inside the bundle with its size"
-    for model in manifest["models"]:
-        if not isinstance(model, dict) or not isinstance(model.get("files"), list):
-            return "an entry of models is damaged"
-        if not {"name", "format", "precision"} <= set(model) or not set(model["files"]) <= set(manifest["files"]):
-            return f"models: the entry {model.get('name')!r} is damaged"
-    return None
-
-
-def _check_file(bundle: Path, name: str, size: int) -> None:
-    path = bundle / name
-    if not path.is_file():
-        raise UserError(f"{path}: missing, though {MANIFEST} lists it; copy the whole bundle again")
-    found = path.stat().st_size
-    if found != size:
-        raise UserError(f"{path}: has {found} bytes, {MANIFEST} says {size}; copy the whole bundle again")
-
-
-def models(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One dictionary per model in the bundle: name, format, precision, files, bytes and how it was checked."""
-    return list(manifest["models"])
-
-
-def model_files(bundle: str | Path, format: str, precision: str, fused: bool = False) -> list[Path]:
-    """The files of one model of the bundle, [model.onnx] or [program, parameters]. UserError when it has none."""
-    bundle = Path(bundle)
-    held = models(read_manifest(bundle))
-    for model in held:
-        if (model["format"], model["precision"], model.get("fused", False)) == (format, precision, fused):
-            return [bundle / name for name in model["files"]]
-    names = ", ".join(model["name"] for model in held)
-    raise UserError(
-        f"{bundle}: holds no {format} model in {precision}, only {names};"
-        f" export it with export_model.py --precision {precision}{' --onnx' if format == 'onnx' else ''}"
-        f"{' --fused' if fused else ''}"
-    )
+def read_manifest(bundle: str | Path | Bundle) -> Manifest:
+    """The manifest of a bundle that `open_bundle` finds whole."""
+    return open_bundle(bundle).manifest
 
 
 def program_path(directory: str | Path) -> Path:

@@ -7,8 +7,10 @@ The padding mask is not an input: it is derived from the padding token inside th
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,12 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.bundle.manifest import FORMAT, INPUTS, MANIFEST
+from ofa_bert.bundle.digests import described
+from ofa_bert.bundle.entries import ModelEntry, TokenizerEntry
+from ofa_bert.bundle.exit_entry import ExitsEntry
+from ofa_bert.bundle.manifest import MANIFEST, Manifest, checked_manifest
 from ofa_bert.data.batches import eval_batches
 from ofa_bert.errors import UserError
-from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.policy_file import read_policy
 from ofa_bert.export.checks import BATCH, Data, ExportCheck, Probe
 from ofa_bert.export.exits import add_exits
@@ -28,6 +32,7 @@ from ofa_bert.export.static import save_static
 from ofa_bert.export.tokenizer import write_tokenizer
 from ofa_bert.export.variants import Exporter, check_plan, plan
 from ofa_bert.files.atomic import atomic_directory, write_json_atomic
+from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import backbone, longest_input, model_type_of
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits
@@ -54,7 +59,7 @@ def export_bundle(
     exits: Exits | None = None,
     exit_policy: str | None = None,
     kept_tokens: np.ndarray | None = None,
-) -> dict[str, Any]:
+) -> Manifest:
     """Write the bundle of `model` (a full model or an extracted sub-model) and return its manifest.
 
     `record` is the model's; its shape, sub_model, task, score and scores go into the manifest.
@@ -83,34 +88,33 @@ def export_bundle(
         for name in names:
             reports.append(exporter.add(name))
             logger.info("%s", _line(reports[-1]))
-        written = {} if exits is None else {EXITS: add_exits(exporter, exits, names, record, policy)}
-        manifest = {
-            "format": FORMAT,
-            "kind": "bundle",
+        entry = None if exits is None else add_exits(exporter, exits, names, record, policy)
+        about = write_tokenizer(tokenizer, bundle, data.texts if data else ())
+        files = described(bundle)
+        manifest = Manifest(
             **_description(model, record),
-            "max_seq_length": max_seq_length,
-            "inputs": list(INPUTS),
-            "compared_shapes": [list(ids.shape) for ids, _ in probes],
-            "max_drop": max_drop,
-            "models": [report for report in reports if report["precision"] != "bf16"],
-            # Precisions that are computed from another model's files.
-            "computed": [report for report in reports if report["precision"] == "bf16"],
-            **written,
-            "tokenizer": write_tokenizer(tokenizer, bundle, data.texts if data else ()),
-            "versions": versions(),
-        }
-        sizes = {path: path.stat().st_size for path in sorted(bundle.rglob("*")) if path.is_file()}
-        manifest["files"] = {path.relative_to(bundle).as_posix(): size for path, size in sizes.items()}
-        write_json_atomic(bundle / MANIFEST, manifest)
+            max_seq_length=max_seq_length,
+            compared_shapes=tuple(ids.shape for ids, _ in probes),
+            max_drop=max_drop if math.isfinite(max_drop) else None,
+            models=tuple(report for report in reports if report.precision != "bf16"),
+            computed=tuple(report for report in reports if report.precision == "bf16"),
+            exits=entry and ExitsEntry.from_json(Fields(entry, "the bundle's exits"), files),
+            tokenizer=TokenizerEntry.from_json(Fields(about, "the bundle's tokenizer")),
+            versions=versions(),
+            files=files,
+        )
+        write_json_atomic(bundle / MANIFEST, manifest.to_json())
+        checked_manifest(bundle)  # whoever opens it reads it so
     logger.info("bundle written to %s", directory)
     return manifest
 
 
-def _line(report: Mapping[str, Any]) -> str:
-    text = f"{report['name']}: {report['bytes'] / 1e6:.1f} MB, max |d logit| {report['max_abs_difference']:.1e}"
-    text += f", same answers {report['argmax_agreement']:.1%}"
-    if report["score_after"] is not None:
-        text += f", dev {report['score_before']:.4f} -> {report['score_after']:.4f}"
+def _line(model: ModelEntry) -> str:
+    check = model.check
+    text = f"{model.name}: {model.bytes / 1e6:.1f} MB, max |d logit| {check.max_abs_difference:.1e}"
+    text += f", same answers {check.argmax_agreement:.1%}"
+    if check.score_after is not None:
+        text += f", dev {check.score_before:.4f} -> {check.score_after:.4f}"
     return text
 
 
@@ -138,19 +142,26 @@ def _check(model: nn.Layer, record: ModelRecord, max_seq_length: int) -> None:
 def _description(model: nn.Layer, record: ModelRecord) -> dict[str, Any]:
     """The part of the manifest that says what the model is."""
     task = record.task
-    scores = {"scores": dict(record.scores)} if record.scores else {}
     return {
         "model_type": model_type_of(model),
-        "shape": record.shape and record.shape.to_json(),
-        "sub_model": record.sub_model and record.sub_model.to_json(),
-        "task": task and task.to_json(),
-        "labels": list(task.labels) if task else [],
+        "shape": record.shape,
+        "sub_model": record.sub_model,
+        "task": task,
+        "labels": task.labels if task else (),
         "num_labels": model.config.num_labels,
         "parameters": sum(int(np.prod(parameter.shape)) for parameter in model.parameters()),
         "pad_token_id": backbone(model).pad_token_id,
-        **({} if record.score is None else {"score": record.score}),
-        **scores,
+        "score": record.score,
+        "scores": record.scores or None,
     }
+
+
+def _is_finite(scores: object) -> bool:
+    """Whether a manifest can hold them; a run that diverged measures no number."""
+    try:
+        return bool(json.dumps(scores, allow_nan=False))
+    except ValueError:
+        return False
 
 
 @contextmanager

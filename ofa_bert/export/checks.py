@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import paddle
 from paddle import nn
 
+from ofa_bert.bundle.entries import Check
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.models.encoder import backbone
@@ -63,7 +63,7 @@ class ExportCheck:
             return list(eval_batches(self.data.calibration, BATCH, backbone(self.model).pad_token_id))
         return [Batch(ids, types, np.zeros(len(ids), "int64"), np.arange(len(ids))) for ids, types in self.probes]
 
-    def verdict(self, name: str, precision: str, load: Callable[[], Backend]) -> dict[str, Any]:
+    def verdict(self, name: str, precision: str, load: Callable[[], Backend]) -> Check:
         """What the manifest says about a model; RunError, naming `name`, when it is not good enough."""
         try:
             backend = load()
@@ -72,24 +72,24 @@ class ExportCheck:
             raise
         except Exception as error:  # each library has its own types; what they say matters, not which it is
             raise RunError(f"{name} failed on the model that was just exported: {first_line(error)}") from error
-        report = {
-            "max_abs_difference": self._largest(name, found, self.tolerance if precision == "fp32" else None),
-            "relative_difference": self._relative(found),
-            "argmax_agreement": self._agreement(found),
-            "tolerance": self.tolerance if precision == "fp32" else None,
-            "relative_tolerance": RELATIVE.get(precision),
-            "checked_with": backend.name,
-            "device": backend.device,
-            "output": backend.output,
-        }
-        limit = report["relative_tolerance"]
-        if limit is not None and not report["relative_difference"] <= limit:
+        tolerance, limit = self.tolerance if precision == "fp32" else None, RELATIVE.get(precision)
+        check = Check(
+            max_abs_difference=self._largest(name, found, tolerance),
+            relative_difference=self._relative(found),
+            argmax_agreement=self._agreement(found),
+            tolerance=tolerance,
+            relative_tolerance=limit,
+            checked_with=backend.name,
+            device=backend.device,
+            output=backend.output,
+        )
+        if limit is not None and not check.relative_difference <= limit:
             raise RunError(
-                f"{name}: the logits differ from the dynamic model's by {report['relative_difference']:.0%} of their"
+                f"{name}: the logits differ from the dynamic model's by {check.relative_difference:.0%} of their"
                 f" spread, allowed are {limit:.0%}. {_cure(precision)}. Nothing was written"
             )
-        report.update(self._scores(name, precision, backend))
-        return report
+        before, after = self._scores(name, precision, backend)
+        return replace(check, score_before=before, score_after=after)
 
     def _largest(self, name: str, found: list[np.ndarray], tolerance: float | None) -> float:
         worst = 0.0
@@ -118,9 +118,10 @@ class ExportCheck:
         same = [have.argmax(-1) == want.argmax(-1) for have, want in zip(found, self._expected)]
         return float(np.concatenate(same).mean())
 
-    def _scores(self, name: str, precision: str, backend: Backend) -> dict[str, float | None]:
+    def _scores(self, name: str, precision: str, backend: Backend) -> tuple[float | None, float | None]:
+        """(before, after) on dev; RunError when too much was lost."""
         if self.data is None:
-            return {"score_before": None, "score_after": None}
+            return None, None
 
         def forward(batch: Batch) -> paddle.Tensor:
             return paddle.to_tensor(backend.run(batch.input_ids.numpy(), batch.token_type_ids.numpy()))
@@ -135,7 +136,7 @@ class ExportCheck:
                 f"{name}: {data.task.metrics[0]} on dev falls by {drop:.1f} points, from {self.before:.4f} to"
                 f" {after:.4f}; `max_drop` allows {self.max_drop:g}. {_cure(precision)}. Nothing was written"
             )
-        return {"score_before": self.before, "score_after": after}
+        return self.before, after
 
 
 def _cure(precision: str) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ofa_bert.bundle.exit_entry import ExitCheck
 from ofa_bert.bundle.exits import FOLDER, ExitPlan, Parts
 from ofa_bert.bundle.manifest import KINDS, OUTPUT, Kind
 from ofa_bert.errors import RunError
@@ -81,7 +82,7 @@ def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> 
         return [path.relative_to(exporter.bundle).as_posix() for path in part]
 
     report = reference.verdict(name, kind, parts)
-    logger.info("exits of %s: max |d logit| %.1e", name, max(report["max_abs_difference"]))
+    logger.info("exits of %s: max |d logit| %.1e", name, max(report.max_abs_difference))
     return {
         "name": name,
         "format": kind.format,
@@ -91,7 +92,7 @@ def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> 
         "heads": [names(part) for part in parts.heads],
         "moves": [names(part) for part in parts.moves],
         "bytes": sum(path.stat().st_size for path in target.iterdir()),
-        **report,
+        **report.to_json(),
     }
 
 
@@ -104,7 +105,7 @@ class _Reference:
         self._each = [ExportCheck(UpTo(judge.model, exits, end), judge.probes, judge.tolerance) for end in self.ends]
         self._certainty = [_certainties(judge, exits, end) for end in self.ends[:-1]]
 
-    def verdict(self, name: str, kind: Kind, files: Parts) -> dict[str, Any]:
+    def verdict(self, name: str, kind: Kind, files: Parts) -> ExitCheck:
         """How far each exit's logits are off; RunError when too far, as for the whole model."""
         backend = first_for(kind.format, kind.precision, kind.fused, parts=True)
         early = len(self.ends) - 1
@@ -115,12 +116,15 @@ class _Reference:
             label = f"{name}, exit after {end} layers"
             whole = _whole(parts, place, self._check_certainty(label, place, kind.precision))
             reports.append(judge.verdict(label, kind.precision, lambda whole=whole: whole))
-        kept = ("max_abs_difference", "relative_difference", "argmax_agreement")
-        shared = ("tolerance", "relative_tolerance", "checked_with", "device")
-        return {
-            **{key: [report[key] for report in reports] for key in kept},
-            **{key: reports[0][key] for key in shared},
-        }
+        return ExitCheck(
+            tuple(report.max_abs_difference for report in reports),
+            tuple(report.relative_difference for report in reports),
+            tuple(report.argmax_agreement for report in reports),
+            reports[0].tolerance,
+            reports[0].relative_tolerance,
+            reports[0].checked_with,
+            reports[0].device,
+        )
 
     def _check_certainty(self, label: str, place: int, precision: str) -> Any:
         if place == len(self.ends) - 1 or precision != "fp32":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.bundle.manifest import PRECISIONS
+from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.data.source import DataSource
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import option, unused

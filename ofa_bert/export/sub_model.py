@@ -100,9 +100,8 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
             exit_policy=job.exit_policy,
             kept_tokens=kept_tokens,
         )
-        models = [*manifest["models"], *manifest["computed"]]
-        summary.update(static=str(job.static_sub_model), models=models, files=manifest["files"])
-        summary["exits"] = manifest.get(EXITS)
+        models = [*manifest.models, *manifest.computed]
+        summary.update(static=str(job.static_sub_model), models=models, exits=manifest.exits)
     # After the bundle: an export that fails its checks leaves nothing.
     save_model(job.sub_model_output_dir, small, tokenizer, own, {} if exits is None else {EXITS: exits})
     return summary

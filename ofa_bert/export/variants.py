@@ -10,6 +10,7 @@ from pathlib import Path
 
 from paddle import nn
 
+from ofa_bert.bundle.entries import ModelEntry
 from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
@@ -120,24 +121,24 @@ class Exporter:
         self.model, self.bundle, self.judge = model, bundle, judge
         self.forms = Forms(model, judge.batches, bundle.parent)
 
-    def add(self, name: str) -> dict[str, object]:
+    def add(self, name: str) -> ModelEntry:
         """Write and judge one model; returns its entry in the manifest."""
         kind, started = KINDS[name], time.perf_counter()
         self._write(name, kind)
         place = self.bundle / kind.place
         files = [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
         backend = first_for(kind.format, kind.precision, kind.fused)
-        report = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
-        return {
-            "name": name,
-            "format": kind.format,
-            "precision": kind.precision,
-            "fused": kind.fused,
-            "files": [path.relative_to(self.bundle).as_posix() for path in files],
-            "bytes": sum(path.stat().st_size for path in files),
-            **report,
-            "seconds": round(time.perf_counter() - started, 2),
-        }
+        check = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
+        return ModelEntry(
+            name,
+            kind.format,
+            kind.precision,
+            tuple(path.relative_to(self.bundle).as_posix() for path in files),
+            kind.fused,
+            sum(path.stat().st_size for path in files),
+            check,
+            round(time.perf_counter() - started, 2),
+        )
 
     def _loader(self, files: list[Path], backend: str, kind: Kind) -> Callable[[], Backend]:
         import paddle

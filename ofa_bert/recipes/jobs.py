@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ofa_bert.bundle.manifest import PRECISIONS
+from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.data.source import TrainingData
 from ofa_bert.options import option, unused
 from ofa_bert.runtime.backends.registry import BACKENDS

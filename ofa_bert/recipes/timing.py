@@ -18,7 +18,7 @@ import numpy as np
 import paddle
 from tqdm import tqdm
 
-from ofa_bert.bundle.manifest import models, read_manifest
+from ofa_bert.bundle.manifest import Manifest, read_manifest
 from ofa_bert.data.batches import Encoded, encode, eval_batches
 from ofa_bert.models.directories import WEIGHTS, load_model
 from ofa_bert.runtime.backends.registry import format_of
@@ -208,7 +208,7 @@ def opened(contender: Contender, plan: TimingPlan) -> Iterator[Opened]:
         yield _open_eager(contender, plan.model_type)
         return
     manifest = read_manifest(contender.path)
-    parameters, mebibytes = manifest["parameters"], _file_bytes(manifest, contender) / 2**20
+    parameters, mebibytes = manifest.parameters, _file_bytes(manifest, contender) / 2**20
     arguments = {
         "bundle": contender.path, "backend": contender.engine, "precision": contender.precision,
         "device": plan.device,
@@ -247,9 +247,9 @@ def _open_eager(contender: Contender, model_type: str) -> Opened:
     return Opened(answer, int(parameters), Path(contender.path, WEIGHTS).stat().st_size / 2**20)
 
 
-def _file_bytes(manifest: dict[str, Any], contender: Contender) -> int:
+def _file_bytes(manifest: Manifest, contender: Contender) -> int:
     """Of the model that is opened; bf16 is computed from the fp32 files, int8 by some from the static form."""
-    held = {m["precision"]: m["bytes"] for m in models(manifest) if m["format"] == format_of(contender.engine)}
+    held = {m.precision: m.bytes for m in manifest.models if m.format == format_of(contender.engine)}
     instead = "int8-static" if contender.precision == "int8" else "fp32"
     return held.get(contender.precision) or held[instead]
 

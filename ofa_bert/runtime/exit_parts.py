@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ofa_bert.bundle.exits import HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
+
+if TYPE_CHECKING:
+    from onnx import NodeProto, OperatorSetIdProto, TensorProto
 
 
 def merge(parts: Sequence[Path], target: Path) -> None:
@@ -21,9 +24,9 @@ def merge(parts: Sequence[Path], target: Path) -> None:
     except ImportError:
         raise UserError("predicted exits on a GPU: the package onnx is not installed: pip install onnx") from None
     models = [onnx.load(str(part)) for part in parts]
-    nodes: list[Any] = []
-    tensors: list[Any] = []
-    opsets: dict[str, Any] = {}
+    nodes: list[NodeProto] = []
+    tensors: list[TensorProto] = []
+    opsets: dict[str, OperatorSetIdProto] = {}
     hidden = ""
     for number, model in enumerate(models):
         names = {**{name: name for name in INPUTS}, HIDDEN: hidden, "": ""}  # "" is an optional input that is left out

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofa_bert.exits.loop import Library
 
+if TYPE_CHECKING:
+    from onnxruntime import OrtValue
+
 
 class OnDevice:
     """A tensor that stays where it was computed; of an array it has what the loop over exits looks at."""
 
-    def __init__(self, value: Any):
-        self.value = value  # an onnxruntime.OrtValue
+    def __init__(self, value: OrtValue):
+        self.value = value
         self.shape: tuple[int, ...] = tuple(value.shape())
 
     def __len__(self) -> int:

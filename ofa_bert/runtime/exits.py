@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ofa_bert.bundle.exits import ExitPlan, plan_of
-from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.exits.loop import Answer, Answers, Kind, Stage, Work, advance
@@ -112,7 +112,7 @@ class ExitModel:
 
 
 def open_exits(
-    bundle: str | Path,
+    bundle: str | Path | Bundle,
     threshold: float | str,
     mode: str | None = None,
     criterion: str | None = None,
@@ -124,10 +124,10 @@ def open_exits(
     provider: str | None = None,
 ) -> ExitModel:
     """The bundle's exits, ready to run; the last five as in opening.open_model. In a worker process too."""
-    manifest = read_manifest(bundle)
-    plan = plan_of(bundle, manifest, threshold, mode, criterion)
+    bundle = open_bundle(bundle)
+    plan = plan_of(bundle, threshold, mode, criterion)
     parts = open_exit_parts(bundle, plan, backend, precision, device, threads, provider)
-    return ExitModel(parts, plan, manifest["num_labels"], manifest["pad_token_id"], Limits(*limits))
+    return ExitModel(parts, plan, bundle.manifest.num_labels, bundle.manifest.pad_token_id, Limits(*limits))
 
 
 def _lengths(input_ids: Ids, pad: int) -> Numbers:

@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from ofa_bert.bundle.exits import ExitPlan, Parts, exits_of, pick_parts
-from ofa_bert.bundle.manifest import models, read_manifest
+from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.exits.loop import Library
 from ofa_bert.runtime.arguments import whole_number, word
@@ -69,7 +69,7 @@ class ExitParts(NamedTuple):
 
 
 def open_model(
-    bundle: str | Path,
+    bundle: str | Path | Bundle,
     backend: str = "auto",
     precision: str = "fp32",
     device: str = "cpu",
@@ -79,6 +79,7 @@ def open_model(
 ) -> Backend:
     """The bundle's model in this precision, ready to run. UserError, with the cure, when that cannot be.
 
+    bundle: its directory, which is read and checked; or one that was opened, which is not read again.
     backend: one of BACKENDS, or "auto": the first that is installed and for which the bundle has a file.
     threads: all usable cores unless given. provider: how a GPU is used; "cuda" when device is "gpu".
     profile: the shapes that TensorRT compiles for.
@@ -86,14 +87,14 @@ def open_model(
     provider = resolve(backend, precision, device, provider)
     if threads is not None:
         whole_number("threads", threads, 1, MOST_THREADS)
-    manifest = read_manifest(bundle)
-    profile = profile or Profile.up_to(manifest["max_seq_length"])
+    bundle = open_bundle(bundle)
+    profile = profile or Profile.up_to(bundle.manifest.max_seq_length)
     names = BACKENDS if backend == "auto" else (backend,)
     problems = []
     for name in names:
         try:
             check_choice(name, precision, provider)
-            files, held = _pick(Path(bundle), models(manifest), name, precision, provider)
+            files, held = _pick(bundle, name, precision, provider)
             return _open(files, name, computed_in(precision, held), provider, threads, profile)
         except _DamagedError:
             raise  # another file of the same bundle may be no better
@@ -125,7 +126,7 @@ def open_files(
 
 
 def open_exit_parts(
-    bundle: str | Path,
+    bundle: str | Path | Bundle,
     plan: ExitPlan,
     backend: str = "auto",
     precision: str = "fp32",
@@ -137,15 +138,15 @@ def open_exit_parts(
     provider = resolve(backend, precision, device, provider)
     if threads is not None:
         whole_number("threads", threads, 1, MOST_THREADS)
-    manifest = read_manifest(bundle)
-    entry = exits_of(bundle, manifest)
+    bundle = open_bundle(bundle)
+    exits_of(bundle)  # before any back end is asked: without exits none can open them
     problems = []
     for name in BACKENDS if backend == "auto" else (backend,):
         try:
             check_choice(name, precision, provider)
             _check_parts(name, precision, provider)
             wanted = files_for(name, precision, provider)
-            files = pick_parts(Path(bundle), entry, REGISTRY[name].format, wanted, _forms(name, provider))
+            files = pick_parts(bundle, REGISTRY[name].format, wanted, _forms(name, provider))
         except UserError as error:
             problems.append(str(error))
             continue
@@ -232,21 +233,18 @@ def _installed(package: str) -> bool:
     return sys.modules.get(package) is not None or importlib.util.find_spec(package) is not None
 
 
-def _pick(
-    bundle: Path, held: Sequence[Mapping[str, Any]], backend: str, precision: str, provider: str
-) -> tuple[list[Path], str]:
+def _pick(bundle: Bundle, backend: str, precision: str, provider: str) -> tuple[list[Path], str]:
     """(files, their precision) of the first model in the bundle that serves `precision`."""
     kind, wanted = REGISTRY[backend].format, files_for(backend, precision, provider)
     for file_precision in wanted:
         for fused in _forms(backend, provider):
-            for model in held:
-                found = model["format"], model["precision"], bool(model.get("fused"))
-                if found == (kind, file_precision, fused):
-                    return [bundle / name for name in model["files"]], file_precision
+            for model in bundle.manifest.models:
+                if (model.format, model.precision, model.fused) == (kind, file_precision, fused):
+                    return bundle.paths(model.files), file_precision
     flags = f"--precision {wanted[0]}" + (" --onnx" if kind == "onnx" else "")
     raise UserError(
-        f"{bundle}: holds no {kind} model in {' or '.join(wanted)} for backend {backend}, only"
-        f" {', '.join(model['name'] for model in held) or 'none'}; export it with export_model.py {flags}"
+        f"{bundle.path}: holds no {kind} model in {' or '.join(wanted)} for backend {backend}, only {bundle.held()};"
+        f" export it with export_model.py {flags}"
     )
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ofa_bert.bundle.manifest import TOKENIZER
 from ofa_bert.errors import UserError
-from ofa_bert.runtime.texts import Text, TextEncoder
+from ofa_bert.runtime.texts import Text, TextEncoder, TokenIds
 from ofa_bert.system import packages
 
 
-def paddlenlp_encoder(bundle: Path, manifest: Mapping[str, Any]) -> TextEncoder:
+def paddlenlp_encoder(bundle: Path, longest: int) -> TextEncoder:
+    """longest: tokens of a text, special ones included; the rest is cut off."""
     try:
         # Costs seconds and the training stack: only for the families that have no tokenizer.json.
         packages.require("paddle")
@@ -29,10 +27,10 @@ def paddlenlp_encoder(bundle: Path, manifest: Mapping[str, Any]) -> TextEncoder:
 
     tokenizer = AutoTokenizer.from_pretrained(str(bundle))
 
-    def encoder(texts: Sequence[Text]) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    def encoder(texts: Sequence[Text]) -> tuple[list[TokenIds], list[TokenIds]]:
         pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
         examples = [Example(first, second, 0) for first, second in pairs]
-        encoded = encode(examples, tokenizer, manifest["max_seq_length"], progress=False)
+        encoded = encode(examples, tokenizer, longest, progress=False)
         return encoded.input_ids, encoded.token_type_ids
 
     return encoder

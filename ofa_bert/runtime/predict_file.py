@@ -6,9 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from ofa_bert.bundle.manifest import model_files, read_manifest
+from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.data.table_writers import BREAKS_TSV, table_text
@@ -25,26 +25,35 @@ _DIGITS = 6
 _LONGEST_NAME = 200  # of 255 bytes: the file has a longer name until it is complete
 
 
-def predict_file(job: PredictJob) -> dict[str, Any]:
+class Summary(TypedDict):
+    """What to tell of a table that was predicted."""
+
+    rows: int
+    labels: dict[str, int]  # how often each was predicted, the most frequent first; empty for numbers
+
+
+def predict_file(job: PredictJob) -> Summary:
     """Predict every row of job.input and write job.output; returns what to tell about it."""
-    manifest = read_manifest(job.bundle)
-    columns = job.text_columns or _trained_columns(job, manifest)
+    bundle = open_bundle(job.bundle)
+    columns = job.text_columns or _trained_columns(bundle)
     has_header = not (job.text_columns and all(name.isdecimal() for name in columns))
     table = read_table(job.input, has_header=has_header)
     texts = _texts(table, columns)
     _check_writable(Path(job.output))
-    with Predictor(**job.predictor_arguments()) as predictor:
+    with Predictor(**{**job.predictor_arguments(), "bundle": bundle}) as predictor:
         _check_new_columns(table, predictor, job)
         predictions = predictor.predict(texts, progress=True)
         rows = [_described(prediction, predictor.labels, job.all_probabilities) for prediction in predictions]
     write_text_atomic(job.output, table_text(table, rows))
-    return {"rows": len(rows), "labels": dict(Counter(row[LABEL] for row in rows if LABEL in row).most_common())}
+    labels = Counter(str(row[LABEL]) for row in rows if LABEL in row)
+    return {"rows": len(rows), "labels": dict(labels.most_common())}
 
 
-def _trained_columns(job: PredictJob, manifest: dict[str, Any]) -> tuple[str, ...]:
-    if not manifest.get("task"):
-        raise UserError(f"{job.bundle}: does not say which columns hold the text; name them with `text_columns`")
-    return tuple(manifest["task"]["text_columns"])
+def _trained_columns(bundle: Bundle) -> tuple[str, ...]:
+    task = bundle.manifest.task
+    if task is None:
+        raise UserError(f"{bundle.path}: does not say which columns hold the text; name them with --text_columns")
+    return task.text_columns
 
 
 def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
@@ -98,25 +107,25 @@ def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob) -> N
         )
 
 
-def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> dict[str, Any]:
+def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> dict[str, str | float]:
     """The new columns of one row."""
-    layer = {} if prediction.exit_layer is None else {EXIT_LAYER: prediction.exit_layer}
-    if prediction.label is None:
-        return {VALUE: round(prediction.value, _DIGITS), **layer}
-    row = {LABEL: whole_characters(prediction.label), PROBABILITY: round(prediction.probability, _DIGITS)}
-    if every:
-        pairs = zip(labels, prediction.probabilities)
+    row: dict[str, str | float] = {}
+    if prediction.value is not None:
+        row[VALUE] = round(prediction.value, _DIGITS)
+    if prediction.label is not None and prediction.probability is not None:
+        row[LABEL], row[PROBABILITY] = whole_characters(prediction.label), round(prediction.probability, _DIGITS)
+        pairs = zip(labels, prediction.probabilities) if every else ()
         row.update({f"{PROBABILITY}_{whole_characters(label)}": round(value, _DIGITS) for label, value in pairs})
-    return {**row, **layer}
+    return row if prediction.exit_layer is None else {**row, EXIT_LAYER: prediction.exit_layer}
 
 
 def trtexec_for(job: TrtexecJob) -> str:
     """The trtexec command line for a bundle's ONNX model."""
-    manifest = read_manifest(job.bundle)
-    longest = manifest["max_seq_length"]
+    bundle = open_bundle(job.bundle)
+    longest = bundle.manifest.max_seq_length
     profile = Profile(tuple(job.batch), tuple(job.length or Profile.up_to(longest).length))
     if profile.length[2] > longest:
         raise UserError(f"--length {profile.length[2]}: the bundle was exported for up to {longest} tokens")
     held = "int8-static" if job.precision == "int8-static" else "fp32"
-    (model,) = model_files(job.bundle, "onnx", held)
+    (model,) = bundle.model_files("onnx", held)
     return trtexec_command(model, job.precision, profile, Path(job.engine))

@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ofa_bert.bundle.exits import FROM_POLICY, plan_of
-from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
@@ -62,7 +61,7 @@ class Predictor:
 
     def __init__(
         self,
-        bundle: str | Path,
+        bundle: str | Path | Bundle,
         backend: str = "auto",
         precision: str = "fp32",
         threads: int | None = None,
@@ -77,7 +76,7 @@ class Predictor:
         exit_criterion: str | None = None,
         timeout: float = TIMEOUT,
     ):
-        """backend, precision, device, provider, profile: see opening.open_model.
+        """bundle, backend, precision, device, provider, profile: see opening.open_model.
 
         workers: processes that compute side by side, each on its own cores; 0 computes in this one.
         threads: per process; unless given, all usable cores, divided among the workers.
@@ -87,7 +86,7 @@ class Predictor:
         model runs for every text.
         timeout: seconds that a worker may take for a batch, see workers.WorkerPool; then another one does it.
         """
-        bundle = path("bundle", bundle)
+        bundle = bundle if isinstance(bundle, Bundle) else path("bundle", bundle)
         workers = whole_number("workers", workers, 0, MOST_THREADS)
         self._parts = workers or 1
         if threads is not None:
@@ -100,23 +99,23 @@ class Predictor:
             raise UserError(f"profile {shown(profile)}: must be a Profile of ofa_bert.runtime.backends.tensorrt")
         provider = resolve(backend, precision, device, provider)
         _check_exits(exit_threshold, exit_mode, exit_criterion)
-        self.manifest = read_manifest(bundle)
-        count = self.manifest["num_labels"]
-        regression = count == 1 and not self.manifest["labels"]
-        self.labels = () if regression else tuple(self.manifest["labels"] or map(str, range(count)))
-        self._encode = load_text_encoder(bundle, self.manifest)
+        bundle = open_bundle(bundle)  # read and checked here alone: what is opened below is given it
+        self.manifest = bundle.manifest
+        numbered = () if self.manifest.is_regression else tuple(map(str, range(self.manifest.num_labels)))
+        self.labels = self.manifest.labels or numbered
+        self._encode = load_text_encoder(bundle.path, self.manifest.max_seq_length)
         self._precision = precision
         self._owner = os.getpid()
         self._lock = threading.Lock()  # a Paddle predictor and the workers answer one caller at a time
         used = threads or max(1, environment.cores() // self._parts)
         tokens = max_tokens_per_batch or (CPU_TOKENS * used if provider == CPU else GPU_TOKENS)
-        how: dict[str, Any] = {"bundle": bundle, "backend": backend, "precision": precision, "device": device}
+        how: dict[str, object] = {"bundle": bundle, "backend": backend, "precision": precision, "device": device}
         how["provider"] = provider
         self._exits = exit_threshold is not None
         opener: Callable[..., Backend | ExitModel] = open_model
         if exit_threshold is not None:
             opener = open_exits
-            plan = plan_of(bundle, self.manifest, exit_threshold, exit_mode, exit_criterion)
+            plan = plan_of(bundle, exit_threshold, exit_mode, exit_criterion)
             how.update(threshold=exit_threshold, mode=exit_mode, criterion=exit_criterion, limits=(batch_size, tokens))
             # What runs is given many batches at once and makes full ones of the samples that stay.
             together = CHUNK if plan.table is not None else batch_size * POOL_BATCHES
@@ -135,7 +134,7 @@ class Predictor:
     def __enter__(self) -> Predictor:
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -168,8 +167,8 @@ class Predictor:
         check_process(self._owner)  # before the lock, which a fork may have copied while a thread held it
         if self._model is None and self._pool is None:
             raise UserError("this Predictor is closed; make another one")
-        texts = check_texts(texts, self.manifest)
-        answers = Answers.empty(len(texts), self.manifest["num_labels"])
+        texts = check_texts(texts, self.manifest.task)
+        answers = Answers.empty(len(texts), self.manifest.num_labels)
         with self._lock, tqdm(total=len(texts), desc="predict", unit="text", disable=not progress) as bar:
             members: dict[int, NDArray[np.int64]] = {}
             for key, found in self._run(self._batches(texts, members)):
@@ -199,7 +198,7 @@ class Predictor:
                 key = start + int(group[0])
                 members[key] = start + group
                 shape = len(group), lengths[group[0]]
-                batch = Batch(key, np.full(shape, self.manifest["pad_token_id"]), np.zeros(shape, np.int64))
+                batch = Batch(key, np.full(shape, self.manifest.pad_token_id), np.zeros(shape, np.int64))
                 for row, text in enumerate(group):
                     batch.input_ids[row, : lengths[text]] = input_ids[text]
                     batch.token_type_ids[row, : lengths[text]] = token_type_ids[text]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ofa_bert.bundle.manifest import TOKENIZER
 from ofa_bert.data.tokenization.text_tokenizer import encode_texts
@@ -13,10 +11,13 @@ from ofa_bert.runtime.paddlenlp_tokenizer import paddlenlp_encoder
 from ofa_bert.runtime.texts import TextEncoder
 
 
-def load_text_encoder(bundle: str | Path, manifest: Mapping[str, Any]) -> TextEncoder:
-    """From tokenizer.json by the `tokenizers` library; by PaddleNLP where the bundle has no such file."""
-    path = Path(bundle) / TOKENIZER
+def load_text_encoder(bundle: Path, longest: int) -> TextEncoder:
+    """From tokenizer.json by the `tokenizers` library; by PaddleNLP where the directory has no such file.
+
+    longest: tokens of a text, special ones included; the rest is cut off.
+    """
+    path = bundle / TOKENIZER
     if not path.is_file():
-        return paddlenlp_encoder(Path(bundle), manifest)
+        return paddlenlp_encoder(bundle, longest)
     fast = load(path)
-    return lambda texts: encode_texts(fast, texts, manifest["max_seq_length"])
+    return lambda texts: encode_texts(fast, texts, longest)

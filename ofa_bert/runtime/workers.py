@@ -26,7 +26,7 @@ import weakref
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from ofa_bert.errors import RunError, UserError, first_line
 from ofa_bert.exits.loop import Answers
@@ -64,7 +64,25 @@ class Batch(NamedTuple):
     token_type_ids: Ids  # [B, T]
 
 
+class Job(NamedTuple):
+    """What every worker of a pool does: call `opener` (module:function) with the arguments, which are pickled to it."""
+
+    arguments: Mapping[str, object]
+    opener: str
+    threads: int
+
+
+class Start(TypedDict):
+    """What a worker is told on its command line, as JSON."""
+
+    opener: str
+    cores: list[int]
+    path: list[str]
+    descriptor: int  # its end of the connection
+
+
 Key = tuple[int, int]  # number of the run, key of the batch
+Request = tuple[Key, Ids, Ids]
 Found = Logits | Answers  # what `run` of a model gives: logits, or with the layers that ran for them
 Answered = tuple[int, Found]  # with the batch's key
 
@@ -75,7 +93,7 @@ class WorkerPool:
     def __init__(
         self,
         count: int,
-        arguments: Mapping[str, Any],
+        arguments: Mapping[str, object],
         threads: int | None = None,
         opener: str = "ofa_bert.runtime.opening:open_model",
         timeout: float = TIMEOUT,
@@ -88,7 +106,7 @@ class WorkerPool:
         self._owner = os.getpid()
         self._timeout = timeout
         self.threads = threads or max(1, environment.cores() // count)
-        self._job = {"arguments": {**arguments, "threads": self.threads}, "opener": opener}
+        self._job = Job({**arguments, "threads": self.threads}, opener, self.threads)
         self._workers: list[_Worker] = []
         self._end = weakref.finalize(self, _end_all, self._workers)
         self._run_number = 0
@@ -199,16 +217,16 @@ class WorkerPool:
 class _Worker:
     """One process, its end of the connection, and the batches that it has not answered, oldest first."""
 
-    def __init__(self, job: Mapping[str, Any], cores: Sequence[int], timeout: float):
+    def __init__(self, job: Job, cores: Sequence[int], timeout: float):
         self.cores = cores
         self.ready = False
         self.pending: dict[Key, Batch] = {}
         self._timeout, self._since = timeout, time.monotonic()
-        threads = str(job["arguments"]["threads"])
+        threads = str(job.threads)
         path = [entry or os.getcwd() for entry in sys.path]
         ours, theirs = socket.socketpair()
         with theirs:
-            start = {"opener": job["opener"], "cores": list(cores), "path": path, "descriptor": theirs.fileno()}
+            start = Start(opener=job.opener, cores=list(cores), path=path, descriptor=theirs.fileno())
             try:
                 self.process = subprocess.Popen(
                     [sys.executable, "-c", _BOOT, json.dumps(start)],
@@ -227,7 +245,7 @@ class _Worker:
             ours.setsockopt(socket.SOL_SOCKET, direction, limit)
         self.connection = Connection(ours.detach())
         with contextlib.suppress(OSError):  # it has ended already; whoever waits for it is told
-            self.connection.send(job["arguments"])
+            self.connection.send(job.arguments)
 
     def take(self, key: Key, batch: Batch) -> None:
         if not self.pending:
@@ -273,7 +291,7 @@ def _end_all(workers: Sequence[_Worker]) -> None:
         worker.end(max(0.0, deadline - time.monotonic()))
 
 
-def serve(job: Mapping[str, Any]) -> None:
+def serve(job: Start) -> None:
     """A worker's life: load the model, then answer batches until the connection ends."""
     connection = Connection(job["descriptor"])
     try:
@@ -287,11 +305,11 @@ def serve(job: Mapping[str, Any]) -> None:
             return
         connection.send(("ready", None, None))
         # Reads ahead in a thread: neither side may wait for the other to read while the other does the same.
-        batches: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        batches: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(connection, batches), daemon=True).start()
-        for key, *inputs in iter(batches.get, None):
+        for key, input_ids, token_type_ids in iter(batches.get, None):
             try:
-                answer = ("done", key, model.run(*inputs))
+                answer = ("done", key, model.run(input_ids, token_type_ids))
             except Exception as error:  # each library has its own types; the message goes to the user
                 answer = ("failed", key, first_line(error))
             connection.send(answer)
@@ -299,7 +317,7 @@ def serve(job: Mapping[str, Any]) -> None:
         pass  # nobody is left to answer to
 
 
-def _read(connection: Connection, batches: queue.SimpleQueue[Any]) -> None:
+def _read(connection: Connection, batches: queue.SimpleQueue[Request | None]) -> None:
     try:
         while True:
             batches.put(connection.recv())

@@ -7,18 +7,19 @@ A message is a list of (field, value), where a value is a text, a number, a trut
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
-
-Value = "str | int | bool | Word | Message"
-Message = Sequence[tuple[str, Any]]
 
 
 class Word(NamedTuple):
     """A name that stands without quotes, as of an enumeration."""
 
     text: str
+
+
+Field = tuple[str, object]
+Message = Sequence[Field]
 
 
 def text_of(message: Message, indent: str = "") -> str:
@@ -34,7 +35,7 @@ def text_of(message: Message, indent: str = "") -> str:
         elif isinstance(value, str):
             lines.append(f"{indent}{name}: {_quoted(value)}")
         else:
-            inner = text_of(value, indent + "  ")
+            inner = text_of(cast(Message, value), indent + "  ")
             lines.append(f"{indent}{name} {{\n{inner}{indent}}}")
     return "".join(line + "\n" for line in lines)
 
@@ -57,7 +58,7 @@ class Serving(NamedTuple):
 
 def triton(name: str, inputs: dict[str, int], num_labels: int, has_labels: bool, length: int, how: Serving) -> str:
     """config.pbtxt for the ONNX Runtime backend. inputs: name -> free dimensions after the batch."""
-    message: list[tuple[str, Any]] = [
+    message: list[Field] = [
         ("name", name),
         ("backend", "onnxruntime"),
         ("default_model_filename", "model.onnx"),
@@ -115,7 +116,7 @@ def _warmup(length: int, how: Serving) -> Message:
 
 def fastdeploy(output: str, num_labels: int, how: Serving) -> str:
     """config.pbtxt for FastDeploy's backend, whose engine on a CPU and on a GPU is Paddle Inference."""
-    message: list[tuple[str, Any]] = [("backend", "fastdeploy"), ("max_batch_size", how.max_batch_size)]
+    message: list[Field] = [("backend", "fastdeploy"), ("max_batch_size", how.max_batch_size)]
     for name in INPUTS:
         message.append(("input", [("name", name), ("data_type", Word("TYPE_INT64")), ("dims", -1)]))
     message += [
@@ -134,6 +135,7 @@ def fastdeploy(output: str, num_labels: int, how: Serving) -> str:
 
 # Paddle Serving's numbers for types.
 _INT64, _FLOAT32 = 0, 1
+Variable = tuple[str, str, bool, int, list[int]]  # name, alias, is_lod_tensor, type, sizes
 
 
 def paddle_serving(output: str) -> tuple[str, bytes]:
@@ -142,9 +144,10 @@ def paddle_serving(output: str) -> tuple[str, bytes]:
     What its converter (paddle_serving_client.convert) writes for this model, but that the output's alias says what
     it is. Sizes that are free are left out there, and an output counts as of variable length.
     """
-    feeds = [(name, name, False, _INT64, []) for name in INPUTS]
-    fetches = [(output, OUTPUT, True, _FLOAT32, [-1])]
-    message, stream = [], b""
+    feeds: list[Variable] = [(name, name, False, _INT64, []) for name in INPUTS]
+    fetches: list[Variable] = [(output, OUTPUT, True, _FLOAT32, [-1])]
+    message: list[Field] = []
+    stream = b""
     for field, number, kind, variables in (
         ("feed_var", 2, "feed_type", feeds),
         ("fetch_var", 3, "fetch_type", fetches),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ofa_bert.reporting import millions, table
 from ofa_bert.serving.config_text import Serving
+from ofa_bert.serving.served import Served, Version
 
 _TRITON = """## Triton Inference Server
 
@@ -83,19 +83,19 @@ output has the name that `config.pbtxt` says. It is called as Triton is. From Py
 """
 
 
-def readme(models: Sequence[Mapping[str, Any]], engines: Sequence[str], precision: str, how: Serving) -> str:
-    """Markdown for the models as serving.json describes them."""
+def readme(models: Sequence[Served], engines: Sequence[str], precision: str, how: Serving) -> str:
+    """Markdown: what is served and how each server is started and called."""
     parts = ["# Models to serve\n"]
     for model in models:
-        labels = ", ".join(f"{place} {label}" for place, label in enumerate(model["labels"])) or "one number"
-        parts.append(f"**{model['name']}**, at most {model['max_seq_length']} tokens; output: {labels}.\n")
-        parts.append(table([_row(version) for version in model["versions"]]) + "\n")
+        labels = ", ".join(f"{place} {label}" for place, label in enumerate(model.labels)) or "one number"
+        parts.append(f"**{model.name}**, at most {model.max_seq_length} tokens; output: {labels}.\n")
+        parts.append(table([_row(version) for version in model.versions]) + "\n")
     parts.append(
         "Inputs of every model: `input_ids` and `token_type_ids`, int64 [batch, length], both free; output: logits,"
         " float32 [batch, labels]. `tokenizer/` beside each model makes the first two from text.\n"
     )
     first = models[0]
-    names = {"name": first["name"], "version": first["versions"][-1]["version"]}
+    names = {"name": first.name, "version": first.versions[-1].number}
     if "triton" in engines:
         gpus = "--gpus all " if how.device == "gpu" else ""
         parts.append(_TRITON.format(gpus=gpus, precision=precision, client=client(first)))
@@ -106,25 +106,25 @@ def readme(models: Sequence[Mapping[str, Any]], engines: Sequence[str], precisio
     return "\n".join(parts)
 
 
-def _row(version: Mapping[str, Any]) -> dict[str, str]:
-    parameters, score = version.get("parameters"), version.get("score")
+def _row(version: Version) -> dict[str, str]:
+    parameters, score = version.manifest.parameters, version.manifest.score
     return {
-        "version": str(version["version"]),
-        "bundle": version["bundle"],
+        "version": str(version.number),
+        "bundle": version.name,
         "parameters": "–" if parameters is None else millions(parameters),
         "score": "–" if score is None else f"{score:.4f}",
     }
 
 
-def client(model: Mapping[str, Any]) -> str:
+def client(model: Served) -> str:
     """A Python program that asks Triton for this model."""
-    pairs = len((model["task"] or {"text_columns": ["text"]})["text_columns"]) == 2
-    labels = model["labels"]
+    pairs = model.first.task is not None and len(model.first.task.text_columns) == 2
+    labels = model.labels
     return _CLIENT.format(
-        name=model["name"],
-        version=model["versions"][-1]["version"],
-        length=model["max_seq_length"],
-        pad=model["pad_token_id"],
+        name=model.name,
+        version=model.versions[-1].number,
+        length=model.max_seq_length,
+        pad=model.first.pad_token_id,
         outputs=len(labels) or 1,
         texts='[("a text", "and its partner")]' if pairs else '["a text", "another"]',
         answer=f"[{labels!r}[row.argmax()] for row in logits]" if labels else "logits[:, 0]",

@@ -8,16 +8,15 @@ README.md          how to start each server and how to call it; serving.json: th
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from ofa_bert.bundle.manifest import INPUTS, OUTPUT, TOKENIZER, model_files, models, read_manifest
+from ofa_bert.bundle.digests import check_copy, described
+from ofa_bert.bundle.manifest import INPUTS, MANIFEST, OUTPUT, TOKENIZER, Bundle
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import SERVING_META, atomic_directory, write_json_atomic, write_text_atomic
@@ -26,55 +25,15 @@ from ofa_bert.runtime.opening import open_files
 from ofa_bert.serving import config_text as configs
 from ofa_bert.serving.job import ServingJob
 from ofa_bert.serving.readme import readme
+from ofa_bert.serving.served import Served, grouped, tokenizer_files
+
+if TYPE_CHECKING:
+    from onnx import ValueInfoProto
 
 logger = logging.getLogger(__name__)
 
 PADDLE_PROGRAM = ".pdmodel"
 STANDARD_DOMAINS = ("", "ai.onnx")
-
-
-@dataclass(frozen=True)
-class Version:
-    """A bundle as one version of a model on a server."""
-
-    number: int
-    bundle: Path
-    manifest: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        kept = ("sub_model", "parameters", "score", "scores", "max_seq_length")
-        about = {key: self.manifest[key] for key in kept if key in self.manifest}
-        return {"version": self.number, "bundle": self.bundle.resolve().name, **about}
-
-
-@dataclass(frozen=True)
-class Served:
-    """A model on a server: versions that take the same tokens and give the same labels."""
-
-    name: str
-    versions: tuple[Version, ...]
-
-    @property
-    def first(self) -> Mapping[str, Any]:
-        return self.versions[0].manifest
-
-    @property
-    def labels(self) -> list[str]:
-        return list(self.first["labels"])
-
-    @property
-    def max_seq_length(self) -> int:
-        return min(version.manifest["max_seq_length"] for version in self.versions)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "task": self.first.get("task"),
-            "labels": self.labels,
-            "pad_token_id": self.first["pad_token_id"],
-            "max_seq_length": self.max_seq_length,
-            "versions": [version.to_json() for version in self.versions],
-        }
 
 
 @lock.writer("output_dir", beside=True)
@@ -94,54 +53,12 @@ def export_serving(job: ServingJob) -> str:
             for engine, write in (("paddle_serving", write_paddle_serving), ("fastdeploy", write_fastdeploy)):
                 if engine in job.engines:
                     write(new / engine, model, how)
-        described = [model.to_json() for model in served]
-        write_text_atomic(new / "README.md", readme(described, job.engines, job.precision, how))
-        write_json_atomic(new / SERVING_META, {"engines": list(job.engines), "models": described})
-    lines = [f"{model.name}: version {v.number} is {v.bundle}" for model in served for v in model.versions]
+        write_text_atomic(new / "README.md", readme(served, job.engines, job.precision, how))
+        about = {"engines": list(job.engines), "models": [model.to_json() for model in served]}
+        files = {name: entry.to_json() for name, entry in described(new).items()}
+        write_json_atomic(new / SERVING_META, {**about, "files": files})
+    lines = [f"{model.name}: version {v.number} is {v.bundle.path}" for model in served for v in model.versions]
     return "\n".join([*lines, f"{Path(job.output_dir) / 'README.md'} says how to start a server and call it"])
-
-
-def grouped(job: ServingJob) -> list[Served]:
-    """Bundles with the same labels, padding and tokenizer as the versions of one model."""
-    groups: dict[tuple, list[tuple[Path, dict[str, Any]]]] = {}
-    resolved = [Path(path).resolve() for path in job.bundles]
-    for path in job.bundles:
-        if resolved.count(Path(path).resolve()) > 1:
-            raise UserError(f"--bundles {path}: given twice")
-        manifest = read_manifest(path)
-        groups.setdefault(_interface(Path(path), manifest), []).append((Path(path), manifest))
-    if job.name and len(groups) > 1:
-        apart = [members[0][0] for members in groups.values()]
-        raise UserError(
-            f"`name` {job.name}: {apart[0]} and {apart[1]} differ in labels or tokenizer, so they become models of"
-            " their own; leave --name out, or export them apart"
-        )
-    served: list[Served] = []
-    for members in groups.values():
-        task = members[0][1].get("task")
-        wanted = job.name or re.sub(r"[^A-Za-z0-9_.-]+", "-", task["name"] if task else "model")
-        name, number = wanted, 1
-        while name in [model.name for model in served]:
-            name, number = f"{wanted}-{number + 1}", number + 1
-        versions = (Version(place, *member) for place, member in enumerate(members, 1))
-        served.append(Served(name, tuple(versions)))
-    return served
-
-
-def _interface(bundle: Path, manifest: Mapping[str, Any]) -> tuple:
-    """What a client must know of a model: two bundles with the same can stand in for each other."""
-    digest = hashlib.sha256()
-    for path in tokenizer_files(bundle, manifest):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    task = manifest.get("task")
-    name = task["name"] if task else None
-    return name, tuple(manifest["labels"]), manifest["num_labels"], manifest["pad_token_id"], digest.hexdigest()
-
-
-def tokenizer_files(bundle: Path, manifest: Mapping[str, Any]) -> list[Path]:
-    """The bundle's files that belong to none of its models."""
-    of_models = {name for model in models(manifest) for name in model["files"]}
-    return [bundle / name for name in sorted(manifest["files"]) if name not in of_models]
 
 
 def _check(model: Served, job: ServingJob) -> None:
@@ -156,9 +73,9 @@ def _check(model: Served, job: ServingJob) -> None:
         raise UserError("; ".join(problems))
 
 
-def _paddle_problems(bundle: Path) -> list[str]:
+def _paddle_problems(bundle: Bundle) -> list[str]:
     try:
-        program, _ = model_files(bundle, "paddle", "fp32")
+        program, _ = bundle.model_files("paddle", "fp32")
     except UserError as error:
         return [f"{error}; or --engines triton"]
     if program.suffix == PADDLE_PROGRAM:
@@ -169,14 +86,14 @@ def _paddle_problems(bundle: Path) -> list[str]:
     ]
 
 
-def onnx_problems(bundle: Path, precision: str, accelerator: str) -> list[str]:
+def onnx_problems(bundle: Bundle, precision: str, accelerator: str) -> list[str]:
     """What keeps a bundle's ONNX model from being served: another interface, operators that only one engine has."""
     try:
-        files = model_files(bundle, "onnx", precision)
+        files = bundle.model_files("onnx", precision)
     except UserError as error:
         return [str(error)]
     inputs, outputs, domains = interface(files[0])
-    labels = read_manifest(bundle)["num_labels"]
+    labels = bundle.manifest.num_labels
     expected = ({name: ("int64", [None, None]) for name in INPUTS}, {OUTPUT: ("float32", [None, labels])})
     if (inputs, outputs) != expected:
         return [f"{files[0]}: has inputs {inputs} and outputs {outputs}, expected are {expected[0]} and {expected[1]}"]
@@ -189,7 +106,7 @@ def onnx_problems(bundle: Path, precision: str, accelerator: str) -> list[str]:
     return []
 
 
-Tensors = dict[str, tuple[str, list[Any]]]
+Tensors = dict[str, tuple[str, list[int | None]]]
 
 
 def interface(path: Path) -> tuple[Tensors, Tensors, list[str]]:
@@ -201,8 +118,8 @@ def interface(path: Path) -> tuple[Tensors, Tensors, list[str]]:
     except Exception as error:  # protobuf's own type
         raise UserError(f"{path}: is no ONNX file ({error}); copy the whole bundle again") from error
 
-    def tensors(values: Any) -> Tensors:
-        found = {}
+    def tensors(values: Iterable[ValueInfoProto]) -> Tensors:
+        found: Tensors = {}
         for value in values:
             kind = value.type.tensor_type
             sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
@@ -217,14 +134,14 @@ def write_triton(directory: Path, model: Served, precision: str, how: configs.Se
     """<model>/config.pbtxt, labels.txt, tokenizer/, versions.json and <version>/model.onnx."""
     directory.mkdir(parents=True)
     for version in model.versions:
-        files = model_files(version.bundle, "onnx", precision)
+        files = version.bundle.model_files("onnx", precision)
         place = directory / str(version.number)
         place.mkdir()
-        shutil.copyfile(files[0], place / "model.onnx")
+        _copy(version.bundle, files[0], place / "model.onnx")
         for other in files[1:]:  # weights beside the graph keep the name that the graph knows them by
-            shutil.copyfile(other, place / other.name)
-    inputs, outputs, _ = interface(directory / str(model.versions[0].number) / "model.onnx")
-    num_labels = outputs[OUTPUT][1][1]
+            _copy(version.bundle, other, place / other.name)
+    inputs, _, _ = interface(directory / str(model.versions[0].number) / "model.onnx")
+    num_labels = model.first.num_labels  # as `onnx_problems` has seen
     dims = {name: len(sizes) - 1 for name, (_, sizes) in inputs.items()}
     text = configs.triton(model.name, dims, num_labels, bool(model.labels), model.max_seq_length, how)
     write_text_atomic(directory / "config.pbtxt", text)
@@ -241,12 +158,18 @@ def _write_labels(directory: Path, model: Served) -> None:
 
 def _copy_tokenizer(directory: Path, model: Served) -> None:
     """tokenizer/ beside the versions: Triton passes over directories whose name is no number."""
-    first = model.versions[0]
+    bundle = model.versions[0].bundle
     (directory / "tokenizer").mkdir()
-    for path in tokenizer_files(first.bundle, first.manifest):
-        shutil.copyfile(path, directory / "tokenizer" / path.name)
+    for name in tokenizer_files(bundle.manifest):
+        _copy(bundle, bundle.path / name, directory / "tokenizer" / name)
     if not (directory / "tokenizer" / TOKENIZER).exists():
-        logger.warning("%s: has no %s; clients need PaddleNLP to tokenize", first.bundle, TOKENIZER)
+        logger.warning("%s: has no %s; clients need PaddleNLP to tokenize", bundle.path, TOKENIZER)
+
+
+def _copy(bundle: Bundle, source: Path, target: Path) -> None:
+    """Copy a file of the bundle; UserError when what arrives is not what was exported."""
+    shutil.copyfile(source, target)
+    check_copy(target, bundle.manifest.files[source.relative_to(bundle.path).as_posix()], MANIFEST)
 
 
 def _paddle_output(files: Sequence[Path]) -> str:
@@ -260,7 +183,7 @@ def _paddle_output(files: Sequence[Path]) -> str:
 def write_paddle_serving(directory: Path, model: Served, how: configs.Serving) -> None:
     """<model>/<version>/serving_server (model and description) and serving_client (description)."""
     for version in model.versions:
-        program, parameters = model_files(version.bundle, "paddle", "fp32")
+        program, parameters = version.bundle.model_files("paddle", "fp32")
         text, stream = configs.paddle_serving(_paddle_output([program, parameters]))
         place = directory / model.name / str(version.number)
         for side in ("server", "client"):
@@ -269,7 +192,7 @@ def write_paddle_serving(directory: Path, model: Served, how: configs.Serving) -
             write_text_atomic(folder / f"serving_{side}_conf.prototxt", text)
             (folder / f"serving_{side}_conf.stream.prototxt").write_bytes(stream)
         for path in (program, parameters):
-            shutil.copyfile(path, place / "serving_server" / path.name)
+            _copy(version.bundle, path, place / "serving_server" / path.name)
     _write_labels(directory / model.name, model)
     _copy_tokenizer(directory / model.name, model)
 
@@ -280,12 +203,12 @@ def write_fastdeploy(directory: Path, model: Served, how: configs.Serving) -> No
     A model for each version: their outputs have different names, and a configuration names one.
     """
     for version in model.versions:
-        program, parameters = model_files(version.bundle, "paddle", "fp32")
+        program, parameters = version.bundle.model_files("paddle", "fp32")
         place = directory / f"{model.name}_v{version.number}"
         (place / "1").mkdir(parents=True)
-        text = configs.fastdeploy(_paddle_output([program, parameters]), version.manifest["num_labels"], how)
+        text = configs.fastdeploy(_paddle_output([program, parameters]), version.manifest.num_labels, how)
         write_text_atomic(place / "config.pbtxt", text)
-        shutil.copyfile(program, place / "1" / "model.pdmodel")
-        shutil.copyfile(parameters, place / "1" / "model.pdiparams")
+        _copy(version.bundle, program, place / "1" / "model.pdmodel")
+        _copy(version.bundle, parameters, place / "1" / "model.pdiparams")
         _write_labels(place, model)
         _copy_tokenizer(place, model)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.handmade_bundle import LABELS, expected, make_bundle
+from helpers.handmade_bundle import LABELS, change_manifest, expected, make_bundle
 from helpers.models import WORDS
 from ofa_bert import __main__ as program
 from ofa_bert.bench import benchmark, plan, probe
@@ -19,6 +19,8 @@ from ofa_bert.bench.peers import hugging_face
 from ofa_bert.bench.peers.base import Job, Opening, Peer, Written
 from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.probe import Candidate, Setup
+from ofa_bert.bundle.entries import Check, FileEntry, ModelEntry
+from ofa_bert.bundle.manifest import Manifest
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import UserError
 from ofa_bert.runtime import opening
@@ -38,9 +40,9 @@ def bundles(tmp_path_factory):
     small = make_bundle(
         root / "small", score=0.8, parameters=100, models=[("onnx-int8", "onnx", "int8", "model.int8.onnx")]
     )
-    manifest = json.loads((small / "manifest.json").read_text())
-    manifest["models"][1]["score_after"] = 0.75
-    (small / "manifest.json").write_text(json.dumps(manifest))
+    held = json.loads((small / "manifest.json").read_text())["models"]
+    judged = Check(0.1, 0.1, 1.0, None, 0.5, "onnx_runtime", "cpu", "logits", 0.8, 0.75).to_json()
+    change_manifest(small, models=[held[0], {**held[1], **judged}])
     return str(root / "full"), str(small)
 
 
@@ -121,11 +123,11 @@ def test_models_take_turns_with_every_thread_count(bundles, tmp_path, here, monk
     """full, small, full, small ...: never the same model's timed runs in a row."""
     calls, opened = [], opening.open_model
 
-    def spying(path, backend, precision, device, threads, *more):
-        model = opened(path, backend, precision, device, threads, *more)
+    def spying(bundle, backend, precision, device, threads, *more):
+        model = opened(bundle, backend, precision, device, threads, *more)
 
         def bind(*batch):
-            return lambda: calls.append((str(path), threads, len(batch[0])))
+            return lambda: calls.append((str(getattr(bundle, "path", bundle)), threads, len(batch[0])))
 
         return model._replace(bind=bind)
 
@@ -295,7 +297,7 @@ def test_peer_has_the_bundle_s_shape_narrow_layers_included(tmp_path, monkeypatc
         ("hugging_face_tuned", tuned.files["fp32"], 1e-4),
         ("hugging_face", plain.files["int8"], 0.1),
     ):
-        backend = PEERS[name].open(Opening({}, Path(path), "fp32", "cpu", 1))
+        backend = PEERS[name].open(Opening(None, Path(path), "fp32", "cpu", 1))
         assert backend.name == name
         np.testing.assert_allclose(backend.run(ids, types), wanted, atol=tolerance)
     assert not list(tmp_path.glob("*.plain.onnx"))
@@ -379,7 +381,7 @@ def test_a_peers_model_is_given_a_mask(name, off, tmp_path, monkeypatch):
         return real(*arguments, **named)
 
     monkeypatch.setattr(onnxruntime, "InferenceSession", session)
-    backend = PEERS[name].open(Opening({}, tmp_path / "m.onnx", "fp32", "cpu", 1))
+    backend = PEERS[name].open(Opening(None, tmp_path / "m.onnx", "fp32", "cpu", 1))
     ids, types = np.array([[3, 4]]), np.array([[0, 1]])
     np.testing.assert_array_equal(backend.run(ids, types), [[13, 114]])
     backend.bind(ids, types)()
@@ -446,7 +448,9 @@ def test_beside_a_data_directory_the_bundle_says_which_task(tmp_path, here):
 
 def test_bf16_is_offered_where_it_is_computed():
     entries = [("onnx", "fp32"), ("onnx", "bf16"), ("onnx", "int8"), ("paddle", "fp32")]
-    manifest = {"models": [dict(zip(("format", "precision"), entry)) for entry in entries]}
+    models = tuple(ModelEntry("", kind, precision, ("a", "b")) for kind, precision in entries)
+    files = {name: FileEntry(1) for name in "ab"}
+    manifest = Manifest(labels=(), num_labels=1, pad_token_id=0, max_seq_length=8, models=models, files=files)
     wanted = {
         "onnx_runtime": {"fp32", "int8"},
         "openvino": {"fp32", "bf16", "int8"},

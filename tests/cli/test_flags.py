@@ -19,6 +19,7 @@ from ofa_bert.options import option, options_of, unused
 from ofa_bert.search.costs import registry
 
 COMMANDS = {
+    "add_digests": "bundle.add_digests.AddDigestsJob",
     "bench": "bench.job.BenchJob",
     "demo": "recipes.jobs.DemoJob",
     "distil": "training.students.jobs.DistilJob",

@@ -45,7 +45,7 @@ def encoders(directory, family, home, manifest=LONG):
         encoded = encode(examples, trained, manifest["max_seq_length"], progress=False)
         return encoded.input_ids, encoded.token_type_ids
 
-    return in_training, load_text_encoder(home / "bundle", manifest)
+    return in_training, load_text_encoder(home / "bundle", manifest["max_seq_length"])
 
 
 def trained_and_deployed(directory, family, texts, home, manifest=LONG):
@@ -130,7 +130,10 @@ def test_a_trimmed_vocabulary_finds_its_added_tokens(spelling, tmp_path):
     texts = ["a bad<url>film", "<user> a"]
     wanted = [[vocabulary[kept[number]] for number in row] for row in rows(smaller.encode(texts))[0]]
     assert wanted == rows(whole.encode(texts))[0]
-    for other in (read_tokenizer(tmp_path / "small", "bert").encode, load_text_encoder(tmp_path / "small", LONG)):
+    for other in (
+        read_tokenizer(tmp_path / "small", "bert").encode,
+        load_text_encoder(tmp_path / "small", LONG["max_seq_length"]),
+    ):
         assert rows(other(texts)) == rows(smaller.encode(texts))
 
 
@@ -360,7 +363,7 @@ def test_a_hostile_tokenizer_json(name, state, tmp_path):
     refused(tmp_path)
     if path[0] not in ("post_processor",) and name != "byte pairs for bert":  # a runtime knows no family
         with pytest.raises(UserError, match="tokenizer.json: not a tokenizer: .*export the bundle again"):
-            load_text_encoder(tmp_path, LONG)
+            load_text_encoder(tmp_path, LONG["max_seq_length"])
     assert time.monotonic() - start < 5
 
 
@@ -369,7 +372,7 @@ def test_no_tokenizer_json_at_all(content, tmp_path):
     change(tmp_path, {"tokenizer.json": content})
     refused(tmp_path)
     with pytest.raises(UserError, match="not a tokenizer"):
-        load_text_encoder(tmp_path, LONG)
+        load_text_encoder(tmp_path, LONG["max_seq_length"])
 
 
 def test_a_panic_of_the_library_is_an_error(monkeypatch, tmp_path):

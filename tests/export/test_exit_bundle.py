@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from helpers.exit_case import ENDS, between, make_case, write_policy
+from helpers.handmade_bundle import change_manifest, digests_of
 from helpers.paths import ROOT
 from ofa_bert import __main__ as commands
 from ofa_bert.bundle.exits import ExitPlan, plan_of
+from ofa_bert.bundle.manifest import Bundle
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits import policy_file
 from ofa_bert.exits.policy import Policy, first_exits
@@ -78,7 +80,7 @@ def with_policy(case, policy, limits=(8, 10**9), ask=(0, 1, 2), **how):
     """An ExitModel that also takes policies which a user is refused."""
     plan = ExitPlan(ENDS, policy, ask)
     parts = open_exit_parts(case.bundle, plan, threads=1, **how)
-    return ExitModel(parts, plan, case.manifest["num_labels"], 0, Limits(*limits))
+    return ExitModel(parts, plan, case.manifest.num_labels, 0, Limits(*limits))
 
 
 @pytest.mark.parametrize("which", ["case", "attention", "numbers", "electra"])
@@ -147,15 +149,13 @@ def test_a_threshold_above_the_maximum_answers_all_at_the_first_exit(case):
 @pytest.mark.parametrize(("precision", "off"), [("fp32", 2e-5), ("fp16", 0.02)])
 def test_hidden_states_need_not_leave_the_device(case, precision, off, monkeypatch):
     """What a GPU runs, with tensors that stay in ONNX Runtime; here its device is the CPU."""
-    import onnxruntime
-
     from ofa_bert.runtime import opening
     from ofa_bert.runtime.backends import onnx_runtime
     from ofa_bert.runtime.backends.registry import REGISTRY
 
     def load(files, settings):
         _, session = onnx_runtime._ort_session(files, settings._replace(provider="cpu"))
-        return onnx_runtime.bound_part(onnxruntime, session, "cpu")
+        return onnx_runtime.bound_part(session, "cpu")
 
     opened = []
     monkeypatch.setitem(REGISTRY, "onnx_runtime", replace(onnx_runtime.CAPABILITIES, load_part=load))
@@ -273,9 +273,8 @@ def test_batches_stay_full_and_only_what_is_needed_runs(case):
 
 
 def test_the_policy_of_the_bundle(case):
-    chosen = case.manifest["exits"]["chosen"]
     found = answers(case, "policy")
-    policy = Policy.from_json(chosen["policy"])
+    policy = case.manifest.exits.chosen.policy
     asked = np.asarray([0, 2, 3])
     places = asked[first_exits(policy, case.outputs.logits[asked], None)]
     np.testing.assert_array_equal(found.layers, np.asarray(ENDS)[places])
@@ -389,9 +388,9 @@ def test_bundles_that_lack_something(case, attention, tmp_path):
         Predictor(make_bundle(tmp_path / "plain"), exit_threshold=0.1)
     with pytest.raises(UserError, match="holds no exit policy"):
         Predictor(attention.bundle, exit_threshold="policy")
-    entry = {**case.manifest["exits"], "table": None}
+    manifest = replace(case.manifest, exits=replace(case.manifest.exits, table_file=None))
     with pytest.raises(UserError, match="no table to predict"):
-        plan_of(case.bundle, {**case.manifest, "exits": entry}, "policy", "predicted")
+        plan_of(Bundle(case.bundle, manifest), "policy", "predicted")
 
 
 @pytest.mark.parametrize(
@@ -409,9 +408,8 @@ def test_bundles_that_lack_something(case, attention, tmp_path):
 def test_a_damaged_manifest_is_refused(case, tmp_path, key, value):
     bundle = tmp_path / "bundle"
     shutil.copytree(case.bundle, bundle)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["exits"][key] = value
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    held = json.loads((bundle / "manifest.json").read_text())["exits"]
+    change_manifest(bundle, exits={**held, key: value})
     with pytest.raises(UserError, match="export the bundle again"):
         Predictor(bundle, exit_threshold=0.1)
 
@@ -422,6 +420,9 @@ def test_damaged_files_are_refused(case, tmp_path):
     part = bundle / "exits" / "onnx-fp32" / "segment2.onnx"
     whole_part = part.read_bytes()
     part.write_bytes(b"\0" * len(whole_part))
+    with pytest.raises(UserError, match=r"segment2.onnx: is not the file that was exported"):
+        Predictor(bundle, exit_threshold=0.1)
+    change_manifest(bundle, files=digests_of(bundle))
     with pytest.raises(UserError, match=r"segment2.onnx: onnx_runtime cannot load it"):
         Predictor(bundle, exit_threshold=0.1)
     part.write_bytes(whole_part[:-1])
@@ -445,7 +446,7 @@ def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
 
 
 def test_a_policy_for_another_model_is_refused(case, tmp_path):
-    meta = {"sub_model": whole(case.model).to_json(), "task": case.manifest["task"]}
+    meta = {"sub_model": whole(case.model).to_json(), "task": case.manifest.task.to_json()}
     write_policy(tmp_path / "policy", case.model, case.exits, meta, case.data, case.outputs, 0.5)
 
     def read(path, meta):

@@ -1,5 +1,6 @@
 """A bundle is what the model is: every back end, family and uneven layers; of a wrong one nothing is left."""
 
+import hashlib
 import json
 import resource
 from pathlib import Path
@@ -93,24 +94,27 @@ def test_bundle_holds_what_deployment_needs_and_nothing_else(exported, tokenizer
 
 def test_manifest_is_truthful(exported):
     model, bundle, manifest = exported
-    assert json.loads((bundle / "manifest.json").read_text()) == manifest == read_manifest(bundle)
+    assert json.loads((bundle / "manifest.json").read_text()) == manifest.to_json()
+    assert manifest == read_manifest(bundle)
     sizes = {name: len(content) for name, content in contents(bundle).items() if name != "manifest.json"}
-    assert manifest["files"] == sizes
+    assert {name: entry.bytes for name, entry in manifest.files.items()} == sizes
+    for name, entry in manifest.files.items():
+        assert entry.sha256 == hashlib.sha256((bundle / name).read_bytes()).hexdigest()
     full = encoder.shape_of(tiny_model(heads=None))
-    assert manifest["parameters"] == count_parameters(full, SUB_MODEL)
+    assert manifest.parameters == count_parameters(full, SUB_MODEL)
     weights = sum(parameter.size for parameter in model.parameters())
     assert 4 * weights < sizes["inference.pdiparams"] < 4 * weights + 10_000
-    assert manifest["sub_model"] == META["sub_model"]
-    assert manifest["score"] == 0.5
-    assert manifest["task"] == META["task"]
-    assert manifest["labels"] == ["a", "b", "c"]
-    assert (manifest["model_type"], manifest["max_seq_length"]) == ("bert", 48)
-    assert [model["name"] for model in manifest["models"]] == ["paddle-fp32", "onnx-fp32"]
-    for model in manifest["models"]:
-        assert model["bytes"] == sum(sizes[name] for name in model["files"])
-    assert manifest["versions"]["paddle"] == paddle.__version__
-    assert manifest["versions"]["onnxruntime"] == onnxruntime.__version__
-    assert manifest["compared_shapes"] == [[1, 1], [1, 3], [2, 17], [5, 48]]
+    assert manifest.sub_model == SUB_MODEL
+    assert manifest.score == 0.5
+    assert manifest.task == TASK
+    assert manifest.labels == ("a", "b", "c")
+    assert (manifest.model_type, manifest.max_seq_length) == ("bert", 48)
+    assert [model.name for model in manifest.models] == ["paddle-fp32", "onnx-fp32"]
+    for model in manifest.models:
+        assert model.bytes == sum(sizes[name] for name in model.files)
+    assert manifest.versions["paddle"] == paddle.__version__
+    assert manifest.versions["onnxruntime"] == onnxruntime.__version__
+    assert manifest.compared_shapes == ((1, 1), (1, 3), (2, 17), (5, 48))
 
 
 @pytest.mark.parametrize(("place", "backend"), enumerate(BACKENDS))
@@ -119,14 +123,14 @@ def test_reported_difference_is_the_measured_one(exported, place, backend):
     run = open_model(bundle, backend).run
     probes = export_bundle._probes(model, 48)
     worst = max(np.abs(run(*probe) - dynamic_logits(model, probe)).max() for probe in probes)
-    report = manifest["models"][place]
-    assert report["max_abs_difference"] == pytest.approx(worst, abs=1e-6)
-    assert worst <= report["tolerance"] == 1e-4
-    assert report["argmax_agreement"] == 1.0
-    assert (report["device"], report["checked_with"]) == ("cpu", backend)
-    assert (report["output"] == "logits") == (backend == "onnx_runtime")
-    assert report["score_before"] is None
-    assert report["score_after"] is None
+    report = manifest.models[place].check
+    assert report.max_abs_difference == pytest.approx(worst, abs=1e-6)
+    assert worst <= report.tolerance == 1e-4
+    assert report.argmax_agreement == 1.0
+    assert (report.device, report.checked_with) == ("cpu", backend)
+    assert (report.output == "logits") == (backend == "onnx_runtime")
+    assert report.score_before is None
+    assert report.score_after is None
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -149,9 +153,9 @@ def test_the_static_model_loads_in_paddle_itself(exported):
 def test_families(model_type, heads, ffn, tokenizer, tmp_path):
     model = tiny_model(model_type, heads, ffn)
     manifest = export_bundle.export_bundle(model, tokenizer, {}, tmp_path / "bundle", 32, onnx=True)
-    assert manifest["model_type"] == model_type
-    assert manifest["sub_model"] is None
-    assert manifest["labels"] == []
+    assert manifest.model_type == model_type
+    assert manifest.sub_model is None
+    assert manifest.labels == ()
     for backend in BACKENDS:
         assert_same_logits(model, tmp_path / "bundle", backend, [(3, 29), (1, 2)])
 
@@ -161,7 +165,7 @@ def test_regression_and_another_padding_token(tokenizer, tmp_path):
     model = tiny_model(num_labels=1, pad_token_id=4)
     task = Task("similarity", (), ("pearson",), ("a", "b")).to_json()
     manifest = export_bundle.export_bundle(model, tokenizer, {"task": task}, tmp_path / "bundle", 16, onnx=True)
-    assert (manifest["num_labels"], manifest["pad_token_id"]) == (1, 4)
+    assert (manifest.num_labels, manifest.pad_token_id) == (1, 4)
     assert onnx_outputs(tmp_path / "bundle") == {"logits": ["batch", 1]}
 
 
@@ -296,7 +300,7 @@ def test_lengths_without_positions_are_refused(model_type, length, limit, tokeni
 def test_roberta_exports_at_its_longest(tokenizer, tmp_path):
     model = tiny_model("roberta", pad_token_id=1)
     manifest = export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", 46)
-    assert manifest["compared_shapes"][-1] == [5, 46]
+    assert manifest.compared_shapes[-1] == (5, 46)
 
 
 def test_labels_must_fit_the_classifier(tokenizer, tmp_path):

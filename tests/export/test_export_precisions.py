@@ -7,7 +7,7 @@ import pytest
 
 from helpers.models import build, randomise
 from helpers.paths import SHARED
-from ofa_bert.bundle.manifest import model_files
+from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.errors import RunError, UserError
@@ -75,28 +75,28 @@ def test_all_precisions_at_once(model_type, heads, ffn, tmp_path):
     manifest = export(
         model, tmp_path / "b", "fp16", "int8", "int8-static", onnx=True, fused=True, data=data, max_drop=20.0
     )
-    names = [entry["name"] for entry in manifest["models"]]
+    names = [entry.name for entry in manifest.models]
     onnx_names = ["onnx-fp32", "onnx-fp32-fused", "onnx-fp16", "onnx-fp16-fused", "onnx-int8"]
     assert names == ["paddle-fp32", *onnx_names, *STATIC, "onnx-int8-static"]
-    by_name = {entry["name"]: entry for entry in manifest["models"]}
+    by_name = {entry.name: entry for entry in manifest.models}
     for name, limit in {
         "onnx-fp32-fused": 1e-5,
         "onnx-fp16": 0.01,
         "onnx-int8": 0.15,
         "onnx-int8-static": 0.25,
     }.items():
-        assert by_name[name]["relative_difference"] < limit, name
+        assert by_name[name].check.relative_difference < limit, name
     for name in STATIC:
         # One value in each stretch of a weight is moved, and here a stretch has as few as 8.
-        assert by_name[name]["relative_difference"] < 0.45
-    for entry in manifest["models"]:
-        assert entry["score_before"] == 1.0
-        assert entry["score_after"] >= 0.8
-        assert entry["seconds"] > 0
-        assert entry["bytes"] == sum((tmp_path / "b" / name).stat().st_size for name in entry["files"])
-        files = model_files(tmp_path / "b", entry["format"], entry["precision"], fused=entry["fused"])
-        assert [str(path.relative_to(tmp_path / "b")) for path in files] == entry["files"]
-    assert manifest["tokenizer"]["file"] is None  # Words has no vocabulary
+        assert by_name[name].check.relative_difference < 0.45
+    for entry in manifest.models:
+        assert entry.check.score_before == 1.0
+        assert entry.check.score_after >= 0.8
+        assert entry.seconds > 0
+        assert entry.bytes == sum((tmp_path / "b" / name).stat().st_size for name in entry.files)
+        files = open_bundle(tmp_path / "b").model_files(entry.format, entry.precision, fused=entry.fused)
+        assert [str(path.relative_to(tmp_path / "b")) for path in files] == list(entry.files)
+    assert manifest.tokenizer.file is None  # Words has no vocabulary
 
 
 class Uneven(paddle.nn.Layer):
@@ -136,17 +136,17 @@ def test_bf16_is_the_fp32_file_in_openvino(tmp_path):
         manifest = export(tiny(), tmp_path / "b", "bf16")
     except UserError as error:
         pytest.skip(str(error))
-    assert [entry["name"] for entry in manifest["models"]] == ["paddle-fp32", "onnx-fp32"]
-    (entry,) = manifest["computed"]
-    assert entry["files"] == ["model.onnx"]
-    assert entry["checked_with"] == "openvino"
-    assert entry["score_after"] is None
+    assert [entry.name for entry in manifest.models] == ["paddle-fp32", "onnx-fp32"]
+    (entry,) = manifest.computed
+    assert entry.files == ("model.onnx",)
+    assert entry.check.checked_with == "openvino"
+    assert entry.check.score_after is None
 
 
 def test_without_data_only_logits_are_compared(tmp_path):
     manifest = export(tiny(), tmp_path / "b", "int8")
-    assert [entry["name"] for entry in manifest["models"]] == ["paddle-fp32", "onnx-int8"]
-    assert all(entry["score_before"] is None for entry in manifest["models"])
+    assert [entry.name for entry in manifest.models] == ["paddle-fp32", "onnx-int8"]
+    assert all(entry.check.score_before is None for entry in manifest.models)
     with pytest.raises(UserError, match="int8-static: is calibrated on training sentences"):
         export(tiny(), tmp_path / "c", "int8-static")
     assert not (tmp_path / "c").exists()
@@ -174,7 +174,7 @@ def test_a_score_that_falls_fails_the_command(tmp_path, monkeypatch):
     ):
         export(model, tmp_path / "b", "int8", data=data)
     assert list(tmp_path.iterdir()) == []
-    assert export(model, tmp_path / "b", "int8", data=data, max_drop=100.0)["max_drop"] == 100.0
+    assert export(model, tmp_path / "b", "int8", data=data, max_drop=100.0).max_drop == 100.0
 
 
 def test_random_answers_fail_without_data_too(tmp_path, monkeypatch):
@@ -205,7 +205,7 @@ def test_fp16_keeps_large_sums_in_fp32_and_refuses_the_rest(tmp_path, monkeypatc
         nodes = onnx.load(str(tmp_path / "b" / name)).graph.node
         casts = [node for node in nodes if node.op_type == "Cast" and node.attribute[0].i == onnx.TensorProto.FLOAT]
         assert len(casts) == 3  # two into the one LayerNorm, and the logits
-    assert all(entry["relative_difference"] < 0.05 for entry in manifest["models"])
+    assert all(entry.check.relative_difference < 0.05 for entry in manifest.models)
     layer.linear1.weight.set_value(layer.linear1.weight * 100_000)
     with pytest.raises(RunError, match=r"onnx-fp16: layer1\.inner reaches \d+, too near to 65504 .* bf16"):
         export(model, tmp_path / "c", "fp16")
@@ -213,7 +213,7 @@ def test_fp16_keeps_large_sums_in_fp32_and_refuses_the_rest(tmp_path, monkeypatc
 
 def test_what_the_writer_cannot_express_is_fp32_only(tmp_path):
     model = build(hidden_act="tanh", layers=2)
-    assert len(export(model, tmp_path / "b", "fp32", onnx=True)["models"]) == 2
+    assert len(export(model, tmp_path / "b", "fp32", onnx=True).models) == 2
     with pytest.raises(UserError, match="onnx-int8: cannot be written for this model: its activation is tanh"):
         export(model, tmp_path / "c", "int8")
 

@@ -122,7 +122,7 @@ def test_what_only_paddlenlp_knows_is_cut_by_paddlenlp_everywhere(tmp_path):
     (tmp_path / "b").mkdir()
     assert write_tokenizer(tokenizer, tmp_path / "b", TEXTS)["file"] is None
     trained = encode([Example("a-b film", None, 0)], tokenizer, 16, progress=False)
-    deployed = load_text_encoder(tmp_path / "b", {"max_seq_length": 16})(["a-b film"])
+    deployed = load_text_encoder(tmp_path / "b", 16)(["a-b film"])
     assert trained.input_ids[0].tolist() == deployed[0][0].tolist() == [2, 27, 6, 3]
 
 

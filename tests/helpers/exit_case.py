@@ -19,7 +19,7 @@ class Case(NamedTuple):
     model: Any
     exits: Any
     bundle: Any
-    manifest: dict
+    manifest: Any  # Manifest
     data: Any  # Encoded
     texts: list
     outputs: Any  # of every exit of the dynamic model

@@ -109,7 +109,7 @@ def make_bundle(path, columns=("text",), labels=LABELS, limit=16, paddle=False, 
         write_tokenizer(path / "tokenizer.json")
     metrics = ["accuracy"] if labels else ["pearson"]
     content = {
-        "format": 2,
+        "format": 3,
         "kind": "bundle",
         "model_type": "bert",
         "task": {"name": "t", "labels": list(labels), "metrics": metrics, "text_columns": list(columns)},
@@ -118,8 +118,29 @@ def make_bundle(path, columns=("text",), labels=LABELS, limit=16, paddle=False, 
         "pad_token_id": PAD,
         "max_seq_length": limit,
         "models": [dict(zip(("name", "format", "precision", "files"), entry)) for entry in entries],
-        "files": {file.name: file.stat().st_size for file in sorted(path.iterdir())},
+        "files": digests_of(path),
         **manifest,
     }
-    (path / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    write_manifest(path, content)
     return path
+
+
+def digests_of(path):
+    """The field `files` of a bundle's manifest, from what lies in its directory."""
+    from ofa_bert.bundle.digests import described
+
+    return {name: entry.to_json() for name, entry in described(path).items() if name != "manifest.json"}
+
+
+def write_manifest(path, content):
+    """A manifest of that content, with the digest of its own that whoever writes one gives it."""
+    from ofa_bert.bundle.manifest import sealed
+
+    (path / "manifest.json").write_text(json.dumps(sealed(content)), encoding="utf-8")
+
+
+def change_manifest(path, **changes):
+    """Give some fields of a bundle's manifest other values, as its writer would have; returns them all."""
+    content = {**json.loads((path / "manifest.json").read_text(encoding="utf-8")), **changes}
+    write_manifest(path, content)
+    return content

@@ -264,7 +264,7 @@ def test_a_bundle_answers_without_paddle_as_the_model_does(tmp_path, heads):
     manifest = export_bundle(
         model, tokenizer, ModelRecord(), tmp_path / "bundle", 16, onnx=True, precisions=("fp16", "int8")
     )
-    assert manifest["tokenizer"]["file"] == "tokenizer.json"
+    assert manifest.tokenizer.file == "tokenizer.json"
     texts = ["a film is not good", "The plot was dull, they said", ""]
     command = [sys.executable, "-c", WITHOUT_PADDLE, str(tmp_path / "bundle"), json.dumps(texts)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -130,6 +130,52 @@ def read_latency_table(path: Path) -> None:
     json.dumps(table.to_json())
 
 
+def bundle(directory: Path, damaged: str) -> Path:
+    """A bundle with exits and with every field that an exporter writes; no graph in it can run."""
+    from helpers.full_manifest import write_bundle
+
+    return write_bundle(directory / "bundle") / damaged
+
+
+def seal_manifest(path: Path) -> None:
+    """Makes the manifest's own digest agree with what was damaged, so that its fields are read."""
+    from helpers.handmade_bundle import write_manifest
+
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return
+    if isinstance(value, dict):
+        write_manifest(path.parent, value)
+
+
+def read_bundle(path: Path) -> None:
+    from ofa_bert.bundle.exits import pick_parts, plan_of
+    from ofa_bert.bundle.manifest import open_bundle
+
+    found = open_bundle(path.parent)
+    json.dumps(found.manifest.to_json())
+    assert found.manifest.max_seq_length > 0
+    if found.manifest.exits is not None and found.manifest.exits.chosen is not None:
+        plan_of(found, "policy", "threshold")
+        pick_parts(found, "onnx", ("fp32", *[model.precision for model in found.manifest.exits.models]), (False, True))
+
+
+def front(directory: Path) -> Path:
+    from helpers.small_front import FRONT
+
+    FRONT.save(directory / "front.json")
+    return directory / "front.json"
+
+
+def read_front(path: Path) -> None:
+    from ofa_bert.bundle.front import Front
+
+    found = Front.load(path)
+    found.within(3.0)
+    json.dumps(found.to_json(), allow_nan=False)
+
+
 def exit_policy(directory: Path) -> Path:
     from ofa_bert.exits.layout import ExitLayout
     from ofa_bert.exits.policy import Policy
@@ -272,6 +318,11 @@ KINDS = (
     FileKind("index", index, read_weights, mutations.of_json),
     FileKind("journal", journal, read_journal, mutations.of_json_lines),
     FileKind("latency table", latency_table, read_latency_table, mutations.of_json, cases=100),
+    FileKind("manifest", partial(bundle, damaged="manifest.json"), read_bundle, mutations.of_json, cases=200,
+             seal=seal_manifest),
+    FileKind("manifest, not sealed", partial(bundle, damaged="manifest.json"), read_bundle, mutations.of_json),
+    FileKind("file of a bundle", partial(bundle, damaged="model.onnx"), read_bundle, mutations.of_bytes, cases=20),
+    FileKind("front", front, read_front, mutations.of_json, cases=100),
     FileKind("exit policy", exit_policy, read_exit_policy, mutations.of_json, cases=80),
     FileKind("token table", token_table, read_token_table, mutations.of_safetensors),
     *(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.handmade_bundle import expected, make_bundle, write_onnx
+from helpers.handmade_bundle import change_manifest, digests_of, expected, make_bundle, write_onnx
 from ofa_bert.errors import UserError
 from ofa_bert.runtime import opening
 from ofa_bert.runtime.backends import base as runtime_backends_base
@@ -206,6 +206,7 @@ def test_a_damaged_model_of_the_right_size(backend, tmp_path):
     require(backend)
     path = plain_bundle(tmp_path) / "model.onnx"
     path.write_bytes(b"\xff" * path.stat().st_size)
+    change_manifest(path.parent, files=digests_of(path.parent))
     for name in (backend, "auto"):
         with pytest.raises(UserError, match=r"model.onnx: .* cannot load it: .*; copy the bundle again") as caught:
             open_model(path.parent, name)
@@ -290,9 +291,8 @@ def test_fused_operators_are_for_cuda(provider, file, tmp_path, monkeypatch, cac
     fake = FakeOrt()
     monkeypatch.setitem(sys.modules, "onnxruntime", fake)
     path = plain_bundle(tmp_path, models=FUSED)
-    manifest = json.loads((path / "manifest.json").read_text())
-    manifest["models"] = [{**model, "fused": "fused" in model["name"]} for model in reversed(manifest["models"])]
-    (path / "manifest.json").write_text(json.dumps(manifest))
+    held = json.loads((path / "manifest.json").read_text())["models"]
+    change_manifest(path, models=[{**model, "fused": "fused" in model["name"]} for model in reversed(held)])
     open_model(path, "onnx_runtime", provider=provider)
     assert Path(fake.told["path"]).name == f"{file}.onnx"
     assert fake.told["disabled"] == (["SkipLayerNormFusion"] if provider == "cpu" else [])
@@ -549,8 +549,7 @@ def test_a_profile_is_least_best_most(values):
 
 def test_manifest_that_lies_about_the_models(tmp_path):
     path = plain_bundle(tmp_path)
-    manifest = json.loads((path / "manifest.json").read_text())
-    manifest["models"][0]["files"] = ["gone.onnx"]
-    (path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match="manifest.json"):
+    held = json.loads((path / "manifest.json").read_text())["models"]
+    change_manifest(path, models=[{**held[0], "files": ["gone.onnx"]}])
+    with pytest.raises(UserError, match="manifest.json, models 0: files has 'gone.onnx', which is not among the files"):
         open_model(path)

@@ -1,7 +1,6 @@
 """Predictor: labels and probabilities in the order of the texts, tokens as in training, and no Paddle for it."""
 
 import itertools
-import json
 import random
 import subprocess
 import sys
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.handmade_bundle import LABELS, expected, make_bundle
+from helpers.handmade_bundle import LABELS, change_manifest, digests_of, expected, make_bundle
 from helpers.models import WORDS
 from helpers.paths import ROOT
 from ofa_bert.data.batches import encode, plan_batches
@@ -84,13 +83,12 @@ def test_pairs_too_long_for_the_model(pair_bundle, paddle_tokenizer):
 
 
 def test_every_way_of_cutting_a_pair_is_paddlenlps(pair_bundle, paddle_tokenizer):
-    manifest = json.loads((pair_bundle / "manifest.json").read_text())
     word = [" ".join(WORDS[:count]) for count in range(1, 14)]
     texts = [(a, b) for a in word for b in word]
     for limit in (4, 12, 13):
         examples = [Example(a, b, 0) for a, b in texts]
         wanted = encode(examples, paddle_tokenizer, limit, progress=False)
-        input_ids, token_type_ids = load_text_encoder(pair_bundle, {**manifest, "max_seq_length": limit})(texts)
+        input_ids, token_type_ids = load_text_encoder(pair_bundle, limit)(texts)
         for found, right in ((input_ids, wanted.input_ids), (token_type_ids, wanted.token_type_ids)):
             assert [ids.tolist() for ids in found] == [ids.tolist() for ids in right]
             assert {ids.dtype for ids in found} == {np.dtype("int64")}
@@ -116,8 +114,7 @@ def test_regression(tmp_path):
 
 def test_labels_without_names_are_numbered(tmp_path):
     bundle = make_bundle(tmp_path / "b", task=None, labels=LABELS)
-    manifest = json.loads((bundle / "manifest.json").read_text())
-    (bundle / "manifest.json").write_text(json.dumps({**manifest, "labels": []}))
+    change_manifest(bundle, labels=[])
     with Predictor(bundle, threads=1) as predictor:
         assert predictor.labels == ("0", "1", "2")
         assert predictor.predict(["good film"])[0].label in predictor.labels
@@ -241,6 +238,7 @@ def test_limits_must_be_positive(bundle, name, value):
 def test_a_damaged_tokenizer(tmp_path):
     path = make_bundle(tmp_path / "b") / "tokenizer.json"
     path.write_bytes(b"{" * path.stat().st_size)
+    change_manifest(path.parent, files=digests_of(path.parent))
     with pytest.raises(UserError, match="tokenizer.json: not a tokenizer: .*export the bundle again"):
         Predictor(path.parent)
 
@@ -248,12 +246,11 @@ def test_a_damaged_tokenizer(tmp_path):
 def test_truncation_and_padding_in_the_file_are_not_used(bundle, tmp_path):
     from tokenizers import Tokenizer
 
-    manifest = json.loads((bundle / "manifest.json").read_text())
     tokenizer = Tokenizer.from_file(str(bundle / "tokenizer.json"))
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=9)
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    found = [load_text_encoder(where, manifest)(sentences(9)) for where in (bundle, tmp_path)]
+    found = [load_text_encoder(where, 16)(sentences(9)) for where in (bundle, tmp_path)]
     for one, other in zip(*found):
         assert [ids.tolist() for ids in one] == [ids.tolist() for ids in other]
 
@@ -295,15 +292,16 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
     assert labels.split()[0] in LABELS
     assert len(labels.split()) == 2
     allowed = {
-        "bundle": "exits manifest",
+        "bundle": "digest_cache digests entries exit_entry exits manifest shape_fields",
         "data": "batches file_text",
         "data.tokenization": "families text_tokenizer tokenizer_json",
-        "exits": "loop policy token_table",
+        "exits": "layout loop policy token_table",
         "exits.criteria": "base certainty entropy margin normalised patience registry",
-        "files": "atomic pickle_machine pickles reading weights",
+        "files": "atomic fields pickle_machine pickles reading weights",
         "runtime": "arguments exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor processes texts"
         " tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt",
+        "submodels": "values",
         "system": "environment packages",
         "tasks": "task",
     }

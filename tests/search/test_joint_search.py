@@ -134,7 +134,7 @@ def test_the_printed_export_has_the_precision_of_the_back_end(supernet_dir, tabl
     assert "--exit_policy" not in export
     assert export_model.main([*export, "--max_drop", "1"]) == 0
     manifest = read_manifest(tmp_path / "out" / "static")
-    assert wanted in {model["precision"] for model in manifest["models"]}
+    assert wanted in {model.precision for model in manifest.models}
 
 
 def test_a_score_is_kept_with_exits_and_the_same_command_goes_on(supernet_dir, tables, tmp_path):

@@ -1,6 +1,7 @@
 """Serving directories: configurations that the engines' own schemas read and that tell the truth about the models."""
 
 import ast
+import hashlib
 import json
 import shutil
 import sys
@@ -13,9 +14,10 @@ import paddle
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from helpers.handmade_bundle import LABELS, expected, make_bundle, write_onnx
+from helpers.handmade_bundle import LABELS, change_manifest, digests_of, expected, make_bundle, write_onnx
 from helpers.models import VOCABULARY
 from ofa_bert import __main__ as program
+from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.serving import config_text
@@ -284,6 +286,7 @@ def test_bundles_with_other_labels_become_models_of_their_own(bundles, tmp_path)
 def test_another_precision_is_served_under_the_same_file_name(tmp_path):
     bundle = make_bundle(tmp_path / "a", models=[("onnx-int8", "onnx", "int8", "model.int8.onnx")])
     write_onnx(bundle / "model.int8.onnx", 3, seed=5)
+    change_manifest(bundle, files=digests_of(bundle))
     export([bundle], tmp_path / "out", "--engines", "triton", "--precision", "int8", "--name", "mine")
     served = tmp_path / "out" / "triton" / "mine" / "1" / "model.onnx"
     assert served.read_bytes() == (bundle / "model.int8.onnx").read_bytes() != (bundle / "model.onnx").read_bytes()
@@ -299,9 +302,8 @@ def test_what_an_engine_cannot_read_is_refused_before_anything_is_written(bundle
     with pytest.raises(UserError, match="given twice"):
         export([bare, f"{bare}/../bare"], output)
     paddle3 = make_bundle(tmp_path / "paddle3", models=[("paddle-fp32", "paddle", "fp32", "inference.json")])
-    manifest = json.loads((paddle3 / "manifest.json").read_text())
-    manifest["models"][1]["files"] = ["inference.json", "model.onnx"]
-    (paddle3 / "manifest.json").write_text(json.dumps(manifest))
+    held = json.loads((paddle3 / "manifest.json").read_text())["models"]
+    change_manifest(paddle3, models=[held[0], {**held[1], "files": ["inference.json", "model.onnx"]}])
     with pytest.raises(UserError, match="is Paddle 3's format"):
         export([paddle3], output, "--engines", "fastdeploy")
     assert not output.exists()
@@ -315,22 +317,56 @@ def test_onnx_with_another_interface_or_foreign_operators_is_refused(tmp_path):
 
     def save(changed):
         onnx.save(changed, path)
-        manifest = json.loads((bundle / "manifest.json").read_text())
-        manifest["files"]["model.onnx"] = path.stat().st_size
-        (bundle / "manifest.json").write_text(json.dumps(manifest))
+        change_manifest(bundle, files=digests_of(bundle))
+        return open_bundle(bundle)
 
     own = onnx.ModelProto.FromString(model.SerializeToString())
     own.graph.node[0].domain = "com.microsoft"
-    save(own)
-    assert serving_repository.onnx_problems(bundle, "fp32", "none") == []
-    (problem,) = serving_repository.onnx_problems(bundle, "fp32", "openvino")
+    foreign = save(own)
+    assert serving_repository.onnx_problems(foreign, "fp32", "none") == []
+    (problem,) = serving_repository.onnx_problems(foreign, "fp32", "openvino")
     assert "has operators of com.microsoft, which openvino does not know" in problem
     renamed = onnx.ModelProto.FromString(model.SerializeToString())
     renamed.graph.input[0].name = "ids"
-    save(renamed)
-    (problem,) = serving_repository.onnx_problems(bundle, "fp32", "none")
+    (problem,) = serving_repository.onnx_problems(save(renamed), "fp32", "none")
     assert "has inputs" in problem
     assert "'ids'" in problem
+
+
+def test_every_file_that_is_written_has_its_digest(tmp_path):
+    bundle = make_bundle(tmp_path / "a")
+    export([bundle], tmp_path / "out", "--engines", "triton")
+    told = json.loads((tmp_path / "out" / "serving.json").read_text())["files"]
+    written = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and path.name != "serving.json"]
+    assert {(tmp_path / "out" / name) for name in told} == set(written)
+    for name, entry in told.items():
+        content = (tmp_path / "out" / name).read_bytes()
+        assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    held = open_bundle(bundle).manifest.files
+    assert told["triton/t/1/model.onnx"] == held["model.onnx"].to_json()
+    assert told["triton/t/tokenizer/tokenizer.json"] == held["tokenizer.json"].to_json()
+
+
+def test_a_copy_that_went_wrong_is_refused(tmp_path, monkeypatch):
+    bundle = make_bundle(tmp_path / "a")
+
+    def copy(source, target):
+        Path(target).write_bytes(bytes(Path(source).stat().st_size))
+
+    monkeypatch.setattr(serving_repository.shutil, "copyfile", copy)
+    with pytest.raises(UserError, match="model.onnx: is not the file that was exported"):
+        export([bundle], tmp_path / "out", "--engines", "triton")
+    assert not (tmp_path / "out").exists()
+
+
+def test_graphs_of_exits_are_no_part_of_the_tokenizer(tmp_path):
+    bundle = make_bundle(tmp_path / "a")
+    (bundle / "exits").mkdir()
+    (bundle / "exits" / "head0.onnx").write_bytes(b"head")
+    change_manifest(bundle, files=digests_of(bundle))
+    export([bundle], tmp_path / "out", "--engines", "triton")
+    tokenizer = tmp_path / "out" / "triton" / "t" / "tokenizer"
+    assert [path.name for path in tokenizer.iterdir()] == ["tokenizer.json"]
 
 
 def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):

@@ -120,7 +120,7 @@ def test_the_command_writes_a_model_that_exports(teacher, glue_dir, tmp_path):
     export = ["--model_name_or_path", str(tmp_path / "run"), "--device", "cpu", "--max_seq_length", "32", "--onnx"]
     assert export_model.main([*export, *target]) == 0
     with Predictor(tmp_path / "static") as predictor:
-        assert predictor.manifest["score"] == pytest.approx(results["after"]["score"])
+        assert predictor.manifest.score == pytest.approx(results["after"]["score"])
 
 
 def test_full_size_keeps_the_score(teacher, glue_dir, tmp_path):

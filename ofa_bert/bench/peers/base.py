@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ofa_bert.bundle.manifest import Manifest
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.registry import FAMILIES
 from ofa_bert.runtime.opening import Backend
@@ -33,7 +34,7 @@ class Written(NamedTuple):
 class Opening(NamedTuple):
     """What a peer's model is opened from and how."""
 
-    manifest: Mapping[str, Any]  # of the bundle whose shape it has
+    manifest: Manifest  # of the bundle whose shape it has
     file: Path | None  # what `write` made
     precision: str
     device: str
@@ -53,15 +54,13 @@ class Peer:
     spins: bool = False  # its threads stay awake for a while after a run
 
 
-def described(manifest: Mapping[str, Any], name: str) -> tuple[ModelShape, SubModelConfig]:
+def described(manifest: Manifest, name: str) -> tuple[ModelShape, SubModelConfig]:
     """The full model's shape and what the bundle keeps of it; UserError for a family that has no peer."""
     with_peers = [family.model_type for family in FAMILIES.values() if family.has_peers]
-    if manifest.get("model_type") not in with_peers:
+    if manifest.model_type not in with_peers:
         raise UserError(
-            f"{name}: is of the family {manifest.get('model_type')}; there are peers for {', '.join(with_peers)} only"
+            f"{name}: is of the family {manifest.model_type}; there are peers for {', '.join(with_peers)} only"
         )
-    if not manifest.get("shape"):
+    if manifest.shape is None:
         raise UserError(f"{name}: its manifest does not say the model's shape; export it again with export_model.py")
-    shape = ModelShape.from_json(manifest["shape"])
-    kept = manifest.get("sub_model")
-    return shape, SubModelConfig.from_json(kept) if kept else uniform(shape, 1.0)
+    return manifest.shape, manifest.sub_model or uniform(manifest.shape, 1.0)

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,10 @@ from ofa_bert.runtime.backends.base import Ids, Logits
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system import child_process
+
+if TYPE_CHECKING:
+    import torch
+    from onnxruntime.transformers.onnx_model_bert import BertOnnxModel
 
 NEEDED = ("torch", "transformers", "onnx", "onnxruntime")
 PLAIN, TUNED = "hugging_face", "hugging_face_tuned"
@@ -46,19 +50,24 @@ def write(jobs: Sequence[Job]) -> list[Written]:
     return [Written(**written) for written in answer["exported"]]
 
 
-def _export_all(request: Mapping[str, Any]) -> dict[str, Any]:
-    return {"exported": [_export(job) for job in request["jobs"]]}
+def _export_all(request: dict[str, Any]) -> dict[str, Any]:
+    return {"exported": [_export(_job_of(job))._asdict() for job in request["jobs"]]}
 
 
-def _export(request: Mapping[str, Any]) -> dict[str, Any]:
+def _job_of(value: Mapping[str, Any]) -> Job:
+    shape, sub_model = ModelShape.from_json(value["shape"]), SubModelConfig(**value["sub_model"])
+    return Job(value["peer"], shape, sub_model, value["prefix"], tuple(value["precisions"]), value["gpu"])
+
+
+def _export(job: Job) -> Written:
     import torch
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers.fusion_options import FusionOptions
     from onnxruntime.transformers.optimizer import optimize_model
 
-    model = hugging_face_model(ModelShape.from_json(request["shape"]), SubModelConfig.from_json(request["sub_model"]))
-    prefix, plain = request["prefix"], request["prefix"] + ".plain.onnx"
+    model = hugging_face_model(job.shape, job.sub_model)
+    plain = f"{job.prefix}.plain.onnx"
     example = (torch.ones([2, 8], dtype=torch.int64),) * 2 + (torch.zeros([2, 8], dtype=torch.int64),)
     free = {name: {0: "batch", 1: "sequence"} for name in MASKED_INPUTS}
     torch.onnx.export(
@@ -66,14 +75,14 @@ def _export(request: Mapping[str, Any]) -> dict[str, Any]:
         dynamic_axes={**free, "logits": {0: "batch"}}, opset_version=OPSET, dynamo=False,
     )  # fmt: skip
 
-    def optimized() -> Any:
+    def optimized() -> BertOnnxModel:
         # 0 heads: it reads them off the graph, where a narrower layer has fewer.
         options = FusionOptions(_OPTIMIZER)
-        if request["peer"] == TUNED:
+        if job.peer == TUNED:
             options.enable_skip_layer_norm = options.enable_bias_skip_layer_norm = False
-        return optimize_model(plain, _OPTIMIZER, 0, 0, optimization_options=options, use_gpu=request["gpu"])
+        return optimize_model(plain, _OPTIMIZER, 0, 0, optimization_options=options, use_gpu=job.gpu)
 
-    files = {precision: f"{prefix}.{precision}.onnx" for precision in ("fp32", *request["precisions"])}
+    files = {precision: f"{job.prefix}.{precision}.onnx" for precision in ("fp32", *job.precisions)}
     fused = optimized()
     fused.save_model_to_file(files["fp32"])
     if "fp16" in files:
@@ -87,10 +96,10 @@ def _export(request: Mapping[str, Any]) -> dict[str, Any]:
         )  # fmt: skip
     os.unlink(plain)
     counts = {name: int(count) for name, count in fused.get_fused_operator_statistics().items() if count}
-    return {"files": {name: path for name, path in files.items() if name in request["precisions"]}, "fused": counts}
+    return Written({name: path for name, path in files.items() if name in job.precisions}, counts)
 
 
-def hugging_face_model(shape: ModelShape, sub_model: SubModelConfig) -> Any:
+def hugging_face_model(shape: ModelShape, sub_model: SubModelConfig) -> torch.nn.Module:
     """A torch module of that shape, (input_ids, attention_mask, token_type_ids) [B, T] -> logits [B, C]."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
@@ -113,12 +122,14 @@ def hugging_face_model(shape: ModelShape, sub_model: SubModelConfig) -> Any:
         layer.intermediate.dense = torch.nn.Linear(hidden, ffn)
         layer.output.dense = torch.nn.Linear(ffn, hidden)
 
-    class Logits(torch.nn.Module):
+    class Logits(torch.nn.Module):  # type: ignore[misc, unused-ignore]  # without PyTorch its class is unknown
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
-        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+        ) -> torch.Tensor:
             return self.model(input_ids, attention_mask, token_type_ids, return_dict=False)[0]
 
     return Logits()
@@ -140,7 +151,7 @@ def _opened(name: str, how: Opening, left_out: list[str]) -> Backend:
     options.intra_op_num_threads = how.threads
     options.log_severity_level = 3
     cuda = ("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})
-    providers = [cuda] if how.device == "gpu" else ["CPUExecutionProvider"]
+    providers: list[str | tuple[str, dict[str, str]]] = [cuda if how.device == "gpu" else "CPUExecutionProvider"]
     if how.device == "gpu" and cuda[0] not in onnxruntime.get_available_providers():
         raise UserError("peer hugging_face: the installed ONNX Runtime has no CUDA; pip install onnxruntime-gpu")
     session = onnxruntime.InferenceSession(str(how.file), options, providers=providers, disabled_optimizers=left_out)

@@ -33,21 +33,21 @@ def run(argv):
     show(f"dynamic model: {summary['dynamic']}")
     for model in summary["models"]:
         show(
-            f"{model['name']}: {model['bytes'] / 1e6:.1f} MB, max |d logit| {model['max_abs_difference']:.1e},"
-            f" same answers {model['argmax_agreement']:.1%}" + _score(model)
+            f"{model.name}: {model.bytes / 1e6:.1f} MB, max |d logit| {model.check.max_abs_difference:.1e},"
+            f" same answers {model.check.argmax_agreement:.1%}" + _score(model.check)
         )
     if summary.get("exits"):
         entry = summary["exits"]
-        worst = max(max(model["max_abs_difference"]) for model in entry["models"] if model["precision"] == "fp32")
-        show(f"exits after {' '.join(map(str, entry['layers']))} layers: max |d logit| {worst:.1e} in fp32")
+        worst = max(max(model.check.max_abs_difference) for model in entry.models if model.precision == "fp32")
+        show(f"exits after {' '.join(map(str, entry.layers))} layers: max |d logit| {worst:.1e} in fp32")
     if "static" in summary:
         show(f"static model: {summary['static']}")
 
 
-def _score(model):
-    if model["score_after"] is None:
+def _score(check):
+    if check.score_after is None:
         return ""
-    return f", dev {model['score_after']:.4f} ({100 * (model['score_after'] - model['score_before']):+.1f} points)"
+    return f", dev {check.score_after:.4f} ({100 * (check.score_after - check.score_before):+.1f} points)"
 
 
 def main(argv=None):

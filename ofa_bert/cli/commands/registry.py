@@ -17,6 +17,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "add_digests": Command(
+        "SHA-256 of every file for a bundle from before there were any, so that a changed byte is found out"
+    ),
     "demo": Command(
         "finetune, train a supernet and export its sub-models on an embedded encoder and a generated task",
         _SAME_COMMAND,

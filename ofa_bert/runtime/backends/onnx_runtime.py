@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import Capabilities, Engine, Ids, Logits, Provider, Settings
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exit_tensors import Array, OnDevice, Part
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 _ORT_PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -42,7 +46,9 @@ def load(files: Sequence[Path], settings: Settings) -> Engine:
     return Engine(run, OUTPUT, None if settings.provider == "cpu" else bind)
 
 
-def _ort_session(files: Sequence[Path], settings: Settings, among_many: bool = False) -> tuple[Any, Any]:
+def _ort_session(
+    files: Sequence[Path], settings: Settings, among_many: bool = False
+) -> tuple[ModuleType, InferenceSession]:
     """The library and a session; `among_many`: its threads make room at once for those of the next one."""
     import onnxruntime
 
@@ -67,14 +73,14 @@ def _ort_session(files: Sequence[Path], settings: Settings, among_many: bool = F
 
 
 def load_part(files: Sequence[Path], settings: Settings) -> Part:
-    onnxruntime, session = _ort_session(files, settings, among_many=True)
+    _, session = _ort_session(files, settings, among_many=True)
     if settings.provider != "cpu":
-        return bound_part(onnxruntime, session, "cuda")
+        return bound_part(session, "cuda")
     names = [item.name for item in session.get_inputs()]
     return lambda *arrays: session.run(None, dict(zip(names, arrays)))
 
 
-def bound_part(onnxruntime: Any, session: Any, device: str) -> Part:
+def bound_part(session: InferenceSession, device: str) -> Part:
     """A part whose hidden states come from and stay on the device; what it answers is copied to the host."""
     names = [item.name for item in session.get_inputs()]
     outputs = [item.name for item in session.get_outputs()]
@@ -121,7 +127,7 @@ def tensorrt_options(precision: str, profile: Profile, cache: Path) -> dict[str,
     return options
 
 
-def _require_ort_provider(onnxruntime: Any, provider: str) -> None:
+def _require_ort_provider(onnxruntime: ModuleType, provider: str) -> None:
     if _ORT_PROVIDERS[provider] not in onnxruntime.get_available_providers():
         raise UserError(
             f"provider {provider}: the installed ONNX Runtime {onnxruntime.__version__} is a build without it;"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends.base import NO_BF16, Capabilities, Engine, Ids, Logits, Provider, Settings
 from ofa_bert.runtime.exit_tensors import Array, Part
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel
 
 
 def load(files: Sequence[Path], settings: Settings) -> Engine:
@@ -23,7 +26,7 @@ def load(files: Sequence[Path], settings: Settings) -> Engine:
     return Engine(run, OUTPUT)
 
 
-def _compiled(files: Sequence[Path], settings: Settings) -> Any:
+def _compiled(files: Sequence[Path], settings: Settings) -> CompiledModel:
     import openvino
 
     core = openvino.Core()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Protocol
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import NO_BF16, Capabilities, Engine, Ids, Logits, Provider, Settings
 from ofa_bert.runtime.backends.tensorrt import Profile
-from ofa_bert.runtime.exit_tensors import Array, Part
+from ofa_bert.runtime.exit_tensors import Array, Host, Part
 from ofa_bert.system import packages
 
 _SMALLEST_SUBGRAPH = 5  # operators; fewer are not worth leaving Paddle's own kernels for TensorRT
@@ -22,6 +23,47 @@ GPU_MEMORY = 256  # MiB that Paddle's pool on a GPU starts with; it grows
 # oneDNN fusions of Paddle 2.6 and 3.3: of two activations in a row, TinyBERT's tanh and ReLU, they keep one, without a
 # message. Without them bf16 is as fast.
 _LOSES_ACTIVATIONS = ("fc_act_mkldnn_fuse_pass", "fc_activation_fuse_pass")
+
+
+class _Handle(Protocol):
+    """A tensor of paddle.inference."""
+
+    def copy_from_cpu(self, array: Host) -> None: ...
+    def copy_to_cpu(self) -> Logits: ...
+
+
+class _Predictor(Protocol):
+    """paddle.inference.Predictor, which has no types of its own."""
+
+    def get_input_names(self) -> list[str]: ...
+    def get_output_names(self) -> list[str]: ...
+    def get_input_handle(self, name: str) -> _Handle: ...
+    def get_output_handle(self, name: str) -> _Handle: ...
+    def run(self) -> object: ...
+
+
+class _PrecisionType(Protocol):
+    Float32: object
+    Half: object
+    Int8: object
+
+
+class _Config(Protocol):
+    """paddle.inference.Config, as far as it is set here."""
+
+    def disable_glog_info(self) -> None: ...
+    def enable_use_gpu(self, mebibytes: int, device: int, precision: object) -> None: ...
+    def disable_gpu(self) -> None: ...
+    def set_cpu_math_library_num_threads(self, threads: int) -> None: ...
+    def enable_mkldnn(self) -> None: ...
+    def disable_mkldnn(self) -> None: ...
+    def delete_pass(self, name: str) -> None: ...
+    def enable_mkldnn_bfloat16(self) -> None: ...
+    def enable_mkldnn_int8(self, operators: set[str]) -> None: ...
+    def collect_shape_range_info(self, path: str) -> None: ...
+    def enable_tensorrt_engine(self, **settings: object) -> None: ...
+    def set_optim_cache_dir(self, path: str) -> None: ...
+    def enable_tuned_tensorrt_dynamic_shape(self, path: str, rebuild: bool) -> None: ...
 
 
 def load(files: Sequence[Path], settings: Settings) -> Engine:
@@ -43,7 +85,7 @@ def load_part(files: Sequence[Path], settings: Settings) -> Part:
     return run
 
 
-def _paddle_predictor(files: Sequence[Path], settings: Settings) -> Any:
+def _paddle_predictor(files: Sequence[Path], settings: Settings) -> _Predictor:
     paddle = packages.require("paddle")
     from paddle import inference
 
@@ -54,10 +96,11 @@ def _paddle_predictor(files: Sequence[Path], settings: Settings) -> Any:
         config = _paddle_tensorrt(inference, files, settings)
     else:
         config = _paddle_config(inference, files, settings)
-    return inference.create_predictor(config)
+    predictor: _Predictor = inference.create_predictor(config)
+    return predictor
 
 
-def _paddle_engine(predictor: Any) -> Engine:
+def _paddle_engine(predictor: _Predictor) -> Engine:
     (output,) = predictor.get_output_names()
 
     def run(input_ids: Ids, token_type_ids: Ids) -> Logits:
@@ -70,7 +113,7 @@ def _paddle_engine(predictor: Any) -> Engine:
     return Engine(run, output)
 
 
-def _require_paddle_gpu(paddle: Any) -> None:
+def _require_paddle_gpu(paddle: ModuleType) -> None:
     if not paddle.is_compiled_with_cuda() or paddle.device.cuda.device_count() == 0:
         raise UserError(
             f"device gpu: Paddle {paddle.__version__} is a CPU build or finds no GPU; use --device cpu, or install a"
@@ -78,8 +121,8 @@ def _require_paddle_gpu(paddle: Any) -> None:
         )
 
 
-def _paddle_config(inference: Any, files: Sequence[Path], settings: Settings) -> Any:
-    config = inference.Config(*map(str, files))
+def _paddle_config(inference: ModuleType, files: Sequence[Path], settings: Settings) -> _Config:
+    config: _Config = inference.Config(*map(str, files))
     config.disable_glog_info()
     if settings.provider != "cpu":
         half = settings.provider == "cuda" and settings.precision == "fp16"  # TensorRT makes its own half precision
@@ -112,7 +155,7 @@ def _require_bf16(cpuinfo: str = "/proc/cpuinfo") -> None:
     raise UserError(NO_BF16)
 
 
-def _paddle_tensorrt(inference: Any, files: Sequence[Path], settings: Settings) -> Any:
+def _paddle_tensorrt(inference: ModuleType, files: Sequence[Path], settings: Settings) -> _Config:
     cache = tensorrt.cache_directory(files, settings.precision, settings.profile)
     if files[0].suffix == ".json":
         converted = _convert_for_paddle3(files[0], settings.precision, settings.profile, cache)
@@ -130,7 +173,7 @@ def _paddle_tensorrt(inference: Any, files: Sequence[Path], settings: Settings) 
     return config
 
 
-def _require_tensorrt(inference: Any) -> None:
+def _require_tensorrt(inference: ModuleType) -> None:
     """UserError unless this Paddle was built for TensorRT and finds its libraries."""
     if not any(inference.get_trt_compile_version()):
         raise UserError(
@@ -141,7 +184,9 @@ def _require_tensorrt(inference: Any) -> None:
         raise UserError(f"provider tensorrt: {tensorrt.MISSING}")
 
 
-def _set_up_tensorrt(config: Any, precision_type: Any, precision: str, profile: Profile, cache: Path) -> None:
+def _set_up_tensorrt(
+    config: _Config, precision_type: type[_PrecisionType], precision: str, profile: Profile, cache: Path
+) -> None:
     """Switch TensorRT on in a paddle.inference.Config on a GPU, with the shapes that a first run collected."""
     modes = {"fp32": precision_type.Float32, "fp16": precision_type.Half, "int8-static": precision_type.Int8}
     config.enable_tensorrt_engine(
