@@ -96,10 +96,10 @@ def _data(config: BenchConfig, bundles: Bundles, download: Callable[[Task], Data
     other = [name for name, task in tasks.items() if not task or task["labels"] != next(iter(tasks.values()))["labels"]]
     if other:
         raise UserError(f"{other[0]}: has other labels than the first bundle, so the data cannot score both")
-    task, arguments = next(iter(tasks.values())), config.data_arguments()
+    task, arguments = Task.from_json(next(iter(tasks.values()))), config.data_arguments()
     if config.data_dir:
-        arguments["task_name"] = config.task_name or task["name"]
-    return load_datasets(labels=task["labels"], **arguments, download=download)
+        arguments["task_name"] = config.task_name or task.name
+    return load_datasets(known=task, **arguments, download=download)
 
 
 def score_of(model: Model, bundles: Bundles, data: Datasets | None, config: BenchConfig) -> Row:

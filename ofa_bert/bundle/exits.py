@@ -15,6 +15,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.policy import MODES, Policy, check_threshold
 from ofa_bert.exits.token_table import TokenTable, read_table
+from ofa_bert.tasks.task import Task, task_of
 
 FOLDER = "exits"  # inside the bundle; also the key in its manifest
 HIDDEN = "hidden"  # hidden states [B, T, H] that enter a graph
@@ -130,14 +131,13 @@ def plan_of(
             raise UserError(f"exit_criterion {criterion}: the bundle's policy has {held}; leave it out")
         policy, ask, mode = Policy.from_json(chosen["policy"]), tuple(chosen["ask"]), mode or chosen["mode"]
     else:
-        policy, ask = _given(entry, chosen, manifest["num_labels"], threshold, criterion), tuple(range(count))
+        task = task_of(manifest, manifest["num_labels"])
+        policy, ask = _given(entry, chosen, task, threshold, criterion), tuple(range(count))
     plan = ExitPlan(tuple(entry["layers"]), policy, () if policy.never(count) else ask)
     return replace(plan, table=_table(Path(bundle), entry, threshold)) if mode == "predicted" else plan
 
 
-def _given(
-    entry: Mapping[str, Any], chosen: Any, num_labels: int, threshold: float | str, criterion: str | None
-) -> Policy:
+def _given(entry: Mapping[str, Any], chosen: Any, task: Task, threshold: float | str, criterion: str | None) -> Policy:
     exits = len(entry["layers"]) - 1
     own = Policy.from_json(chosen["policy"]) if chosen else Policy.never_leaves(exits, entry["criterion"])
     criterion = criterion or own.criterion
@@ -149,8 +149,8 @@ def _given(
         raise UserError(f"exit threshold {threshold!r}: must be a number or {FROM_POLICY}") from None
     if not number == number:
         raise UserError(f"exit threshold {threshold}: must be a number or {FROM_POLICY}")
-    check_threshold(criterion, number, num_labels, exits)
-    return Policy(criterion, number, own.tolerance)
+    check_threshold(criterion, number, task.choices, exits)
+    return Policy(criterion, number, own.tolerance, task.kind_name)
 
 
 def _table(bundle: Path, entry: Mapping[str, Any], threshold: float | str) -> TokenTable:

@@ -47,7 +47,7 @@ def augment(encoded: Encoded, tokenizer: Any, embeddings: np.ndarray, copies: in
     texts = list(encoded.input_ids)
     for _ in range(copies):
         texts += [replaced(ids, vocabulary, near, rng) for ids in encoded.input_ids]
-    return Encoded(texts, encoded.token_type_ids * (copies + 1), np.tile(encoded.labels, copies + 1))
+    return Encoded(texts, encoded.token_type_ids * (copies + 1), np.concatenate([encoded.labels] * (copies + 1)))
 
 
 def neighbours(embeddings: np.ndarray, tokens: np.ndarray, candidates: np.ndarray) -> dict[int, np.ndarray]:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ofa_bert.options import option
+from ofa_bert.tasks.kinds.registry import WORDS
+
+LABEL_FLAGS = ("label_column", "label_kind", "label_separator", "labels")  # of your own files
 
 
 @dataclass(frozen=True)
@@ -28,14 +31,25 @@ class DataConfig:
         None,
         many=True,
     )
-    label_column: str | None = option(
-        "name of the label column of your own data, classes or numbers; default: label", None
+    label_column: tuple | None = option(
+        "name of the label column of your own data; several: a column of 0 and 1 for each label of multilabel;"
+        " default: label",
+        None,
+        many=True,
     )
 
     label_kind: str = option(
-        "whether your own labels are classes or numbers to predict; auto looks at them",
+        "whether your own labels are classes, numbers to predict, or several labels at once; auto looks at them",
         "auto",
-        choices=("auto", "classes", "numbers"),
+        choices=("auto", *sorted(WORDS)),
+    )
+    label_separator: str | None = option(
+        'what stands between the labels of a text, such as "|"; JSONL may have lists instead', None
+    )
+    labels: tuple | None = option(
+        "names of the labels of your own data, in their order; default: those of the training data, sorted",
+        None,
+        many=True,
     )
 
     def problems(self) -> list[str]:
@@ -47,8 +61,12 @@ class DataConfig:
             problems.append("--train_file and --dev_file go together")
         if self.data_dir and (own or not self.task_name):
             problems.append("--data_dir holds a GLUE task's files: it needs --task_name and excludes --train_file")
-        if not own and (self.text_columns or self.label_column or self.label_kind != "auto"):
-            problems.append("--text_columns, --label_column and --label_kind describe --train_file and --dev_file")
+        about_labels = self.label_column or self.label_kind != "auto" or self.label_separator or self.labels
+        if not own and (self.text_columns or about_labels):
+            problems.append(
+                "--text_columns, --label_column, --label_kind, --label_separator and --labels describe --train_file and"
+                " --dev_file"
+            )
         if self.text_columns and len(self.text_columns) > 2:
             problems.append(f"--text_columns {' '.join(self.text_columns)}: one or two columns")
         return problems
@@ -56,5 +74,6 @@ class DataConfig:
     def data_arguments(self) -> dict[str, Any]:
         """The fields that say where sentences come from, as `sources.load_datasets` takes them."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(DataConfig)}
-        regression = {"auto": None, "classes": False, "numbers": True}[values.pop("label_kind")]
-        return {**values, "regression": regression}
+        kind, columns = values.pop("label_kind"), values.pop("label_column")
+        values["label_columns"] = (columns,) if isinstance(columns, str) else columns  # older records name one
+        return {**values, "label_kind": None if kind == "auto" else kind}

@@ -8,6 +8,7 @@ from typing import Any
 
 from ofa_bert.exits.criteria import registry
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.task import task_of
 
 EXITS = "exits"  # the key in ofa_config.json, and exits.safetensors
 HEADS = ("ramp", "attention")
@@ -35,4 +36,5 @@ class ExitLayout:
 
 def default_criterion(meta: Mapping[str, Any], num_labels: int) -> str:
     """What a threshold is compared with unless the user says: by how the exits were trained, and for what."""
-    return registry.default(meta.get(EXITS, {}).get("training"), num_labels == 1).name
+    numbers = task_of(meta, num_labels).choices == 1
+    return registry.default(meta.get(EXITS, {}).get("training"), numbers).name

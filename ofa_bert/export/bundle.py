@@ -32,7 +32,7 @@ from ofa_bert.models.encoder import backbone, longest_input, model_type_of
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.system.provenance import versions
-from ofa_bert.tasks.task import Task
+from ofa_bert.tasks.task import Task, task_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def export_bundle(
         policy = read_policy(exit_policy, meta, exits.layout, layers, vocab_size, kept_tokens)
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
         probes = _probes(model, max_seq_length) + _sentences(model, data)
-        judge = ExportCheck(model, probes, tolerance, data, max_drop)
+        judge = ExportCheck(model, probes, tolerance, data, max_drop, task=task_of(meta, model.config.num_labels))
         exporter = Exporter(model, bundle, judge)
         save_static(model, bundle)
         reports = []

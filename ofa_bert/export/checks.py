@@ -14,7 +14,7 @@ from ofa_bert.data.batches import Batch, Encoded, eval_batches
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.models.encoder import backbone
 from ofa_bert.runtime.opening import Backend
-from ofa_bert.tasks.task import Task
+from ofa_bert.tasks.task import Task, task_of
 from ofa_bert.training.evaluation import score
 
 Probe = tuple[np.ndarray, np.ndarray]
@@ -49,11 +49,13 @@ class ExportCheck:
     data: Data | None = None
     max_drop: float = 1.0
     before: float | None = None
+    task: Task | None = None  # what an answer is; unless given, what the model's width says
     _expected: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         with paddle.no_grad():
             self._expected = [self.model(*map(paddle.to_tensor, probe)).numpy() for probe in self.probes]
+        self.task = self.task or task_of({}, self._expected[0].shape[-1])
         if self.data is not None:
             self.before = self.data.before
 
@@ -115,7 +117,8 @@ class ExportCheck:
         return float(np.sqrt(((have - want) ** 2).mean())) / spread
 
     def _agreement(self, found: list[np.ndarray]) -> float:
-        same = [have.argmax(-1) == want.argmax(-1) for have, want in zip(found, self._expected)]
+        task = self.task
+        same = [task.kind.same(have, want, task.thresholds) for have, want in zip(found, self._expected)]
         return float(np.concatenate(same).mean())
 
     def _scores(self, name: str, precision: str, backend: Backend) -> dict[str, float | None]:

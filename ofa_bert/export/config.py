@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from ofa_bert.data.config import DataConfig
+from ofa_bert.data.config import LABEL_FLAGS, DataConfig
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import multipliers, not_negative, number, option, positive, unused, whole
 from ofa_bert.training.config import DEVICES
@@ -71,9 +71,7 @@ class ExportConfig(DataConfig):
             named = dataclasses.replace(self, task_name=self.task_name or (self.data_dir and "the model's"))
             found += DataConfig.problems(named)
         else:
-            found += unused(
-                self, ("text_columns", "label_column", "label_kind"), "describes --train_file; give that too"
-            )
+            found += unused(self, ("text_columns", *LABEL_FLAGS), "describes --train_file; give that too")
         if "int8-static" not in self.precision:
             found += unused(self, ("calibration_sentences",), "is about --precision int8-static; ask for that too")
         if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):

@@ -100,7 +100,10 @@ class _Reference:
     def __init__(self, judge: ExportCheck, exits: Exits):
         self.judge = judge
         self.ends = depths(judge.model, exits)
-        self._each = [ExportCheck(UpTo(judge.model, exits, end), judge.probes, judge.tolerance) for end in self.ends]
+        self._each = [
+            ExportCheck(UpTo(judge.model, exits, end), judge.probes, judge.tolerance, task=judge.task)
+            for end in self.ends
+        ]
         self._certainty = [_certainties(judge, exits, end) for end in self.ends[:-1]]
 
     def verdict(self, name: str, kind: Kind, files: Parts) -> dict[str, Any]:

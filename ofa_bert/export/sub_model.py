@@ -125,9 +125,9 @@ def _data(config: ExportConfig, task: Task) -> Datasets:
     arguments = config.data_arguments()
     if not (config.train_file or config.task_name):
         arguments["task_name"] = task.name
-    datasets = load_datasets(**arguments, labels=task.labels, download=download_glue)
-    check_task(config.model_name_or_path, {"task": task.to_json()}, datasets.task)
-    return datasets
+    datasets = load_datasets(**arguments, known=task, download=download_glue)
+    decided = check_task(config.model_name_or_path, {"task": task.to_json()}, datasets.task)
+    return dataclasses.replace(datasets, task=decided)
 
 
 def _encoded(datasets: Datasets, tokenizer: Any, config: ExportConfig, before: float | None) -> Data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ofa_bert.errors import UserError
@@ -28,14 +29,19 @@ def describe(task: Task, config: Any, kind: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def check_task(where: str, meta: Mapping[str, Any], task: Task) -> None:
-    """Refuse a model that was finetuned for other labels than this task's."""
+def check_task(where: str, meta: Mapping[str, Any], task: Task) -> Task:
+    """The task as the model decides it; refuse a model that was finetuned for other labels than this task's."""
     if not meta.get("task"):
-        return
+        return task
     other = Task.from_json(meta["task"])
-    if (other.name, other.labels) != (task.name, task.labels):
+    if (other.name, other.labels, other.kind) != (task.name, task.labels, task.kind):
         raise UserError(
-            f"{where} was finetuned for task {other.name} with labels {list(other.labels) or 'numbers'}, but this run"
-            f" is for {task.name} with {list(task.labels) or 'numbers'}; take the directory that run_glue.py made"
+            f"{where} was finetuned for task {other.name} with labels {_labels(other)}, but this run"
+            f" is for {task.name} with {_labels(task)}; take the directory that run_glue.py made"
             f" for {task.name}"
         )
+    return replace(task, thresholds=other.thresholds)
+
+
+def _labels(task: Task) -> str:
+    return f"{list(task.labels)} ({task.kind.word})" if task.labels else task.kind.word

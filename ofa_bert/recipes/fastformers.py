@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data import token_ids
+from ofa_bert.data.config import LABEL_FLAGS, DataConfig
 from ofa_bert.errors import UserError
 from ofa_bert.export.config import ExportConfig
 from ofa_bert.export.onnx import converter
@@ -221,7 +222,7 @@ def _bundles(config: RecipeConfig, stages: Stages, output: Path) -> dict[str, Pa
             own["precision"] = ("fp32", last)
         else:  # its score is measured later, with the others'
             own.update(dict.fromkeys(("task_name", "data_dir", "train_file", "dev_file", "text_columns"), None))
-            own.update(label_column=None, label_kind="auto")
+            own.update({flag: DataConfig.__dataclass_fields__[flag].default for flag in LABEL_FLAGS})
         job = _derived(
             ExportConfig, config, model_name_or_path=str(source), static_sub_model=str(bundles[name]),
             sub_model_output_dir=str(output / "exported" / name), onnx=True, **own,

@@ -11,7 +11,7 @@ from typing import Any
 from ofa_bert.bundle.manifest import model_files, read_manifest
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.table_files import Table, read_table
-from ofa_bert.data.table_writers import BREAKS_TSV, table_text
+from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, table_text
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.reporting import shown
@@ -20,7 +20,8 @@ from ofa_bert.runtime.config import PredictConfig, TrtexecConfig
 from ofa_bert.runtime.predictor import Prediction, Predictor
 from ofa_bert.runtime.texts import Text
 
-LABEL, PROBABILITY, VALUE, EXIT_LAYER = "predicted_label", "probability", "predicted_value", "exit_layer"
+LABEL, PROBABILITY, VALUE, SET = "predicted_label", "probability", "predicted_value", "predicted_labels"
+EXIT_LAYER = "exit_layer"
 _DIGITS = 6
 _LONGEST_NAME = 200  # of 255 bytes: the file has a longer name until it is complete
 
@@ -38,7 +39,8 @@ def predict_file(config: PredictConfig) -> dict[str, Any]:
         predictions = predictor.predict(texts, progress=True)
         rows = [_described(prediction, predictor.labels, config.all_probabilities) for prediction in predictions]
     write_text_atomic(config.output, table_text(table, rows))
-    return {"rows": len(rows), "labels": dict(Counter(row[LABEL] for row in rows if LABEL in row).most_common())}
+    said = [label for answer in predictions for label in answer.labels or [answer.label] if label is not None]
+    return {"rows": len(rows), "labels": dict(Counter(map(whole_characters, said)).most_common())}
 
 
 def _trained_columns(config: PredictConfig, manifest: dict[str, Any]) -> tuple[str, ...]:
@@ -79,7 +81,7 @@ def _check_writable(path: Path) -> None:
 
 def _check_new_columns(table: Table, predictor: Predictor, config: PredictConfig) -> None:
     labels = [whole_characters(label) for label in predictor.labels]
-    new = [LABEL, PROBABILITY] if labels else [VALUE]
+    new = list(predictor.task.kind.columns)
     if config.all_probabilities:
         new += [f"{PROBABILITY}_{label}" for label in labels]
     if config.exit_threshold is not None:
@@ -90,20 +92,31 @@ def _check_new_columns(table: Table, predictor: Predictor, config: PredictConfig
         raise UserError(f"{table.path}{line}: has a column {taken[0]!r} already, which would be written; rename it")
     if len(set(new)) < len(new):
         raise UserError(f"{config.bundle}: two of its labels are alike, {', '.join(map(repr, labels))}")
+    suffix = table.path.suffix.lower()
     broken = [label for label in labels if BREAKS_TSV.search(label)]
-    if table.path.suffix.lower() == ".tsv" and broken:
+    if suffix == ".tsv" and broken:
         raise UserError(
             f"{table.path}: label {shown(broken[0])} holds a tab or a line break, which .tsv cannot hold; "
             "use .csv or .jsonl"
+        )
+    joined = [label for label in labels if LIST_SEPARATOR in label]
+    if SET in new and not table.objects and joined:
+        raise UserError(
+            f"{table.path}: label {shown(joined[0])} holds {LIST_SEPARATOR!r}, which stands between labels in {suffix};"
+            " use .jsonl"
         )
 
 
 def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> dict[str, Any]:
     """The new columns of one row."""
     layer = {} if prediction.exit_layer is None else {EXIT_LAYER: prediction.exit_layer}
-    if prediction.label is None:
-        return {VALUE: round(prediction.value, _DIGITS), **layer}
-    row = {LABEL: whole_characters(prediction.label), PROBABILITY: round(prediction.probability, _DIGITS)}
+    row: dict[str, Any] = {}
+    if prediction.label is not None:
+        row = {LABEL: whole_characters(prediction.label), PROBABILITY: round(prediction.probability, _DIGITS)}
+    if prediction.value is not None:
+        row[VALUE] = round(prediction.value, _DIGITS)
+    if prediction.labels is not None:
+        row[SET] = list(map(whole_characters, prediction.labels))
     if every:
         pairs = zip(labels, prediction.probabilities)
         row.update({f"{PROBABILITY}_{whole_characters(label)}": round(value, _DIGITS) for label, value in pairs})

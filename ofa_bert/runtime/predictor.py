@@ -38,6 +38,7 @@ from ofa_bert.runtime.texts import Text, check_texts
 from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.runtime.workers import TIMEOUT, Answered, Batch, WorkerPool
 from ofa_bert.system import environment
+from ofa_bert.tasks.task import task_of
 
 CHUNK = 4096  # texts that are tokenized and sorted by length together
 # Tokens of a batch. On one core, 12 layers x 384 at width 2/3, batches of 8 x 50 tokens were the fastest: larger ones
@@ -48,13 +49,14 @@ GPU_TOKENS = 16384
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one text. A class with its probability, or the value of a regression."""
+    """What the model says about one text: a class with its probability, a number, or a set of labels."""
 
-    label: str | None  # None for a regression
-    probability: float | None  # of that label
-    value: float | None  # None for classes
-    probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a regression
+    label: str | None  # a class
+    probability: float | None  # of that class
+    value: float | None  # a number
+    probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a number
     exit_layer: int | None = None  # layers that ran for it, when the Predictor has an exit_threshold
+    labels: tuple[str, ...] | None = None  # a set; empty where no label is likely enough
 
 
 class Predictor:
@@ -101,9 +103,8 @@ class Predictor:
         provider = resolve(backend, precision, device, provider)
         _check_exits(exit_threshold, exit_mode, exit_criterion)
         self.manifest = read_manifest(bundle)
-        count = self.manifest["num_labels"]
-        regression = count == 1 and not self.manifest["labels"]
-        self.labels = () if regression else tuple(self.manifest["labels"] or map(str, range(count)))
+        self.task = task_of(self.manifest, self.manifest["num_labels"])
+        self.labels = self.task.labels
         self._encode = load_text_encoder(bundle, self.manifest)
         self._precision = precision
         self._owner = os.getpid()
@@ -149,14 +150,8 @@ class Predictor:
         answers = self.answers(texts, progress)
         logits = answers.logits.astype(np.float64)  # [N, C]
         layers: list[int | None] = answers.layers.tolist() if self._exits else [None] * len(logits)
-        if not self.labels:
-            return [Prediction(None, None, float(value), (), layer) for (value,), layer in zip(logits, layers)]
-        powers = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
-        probabilities = powers / powers.sum(axis=-1, keepdims=True)  # [N, C]
-        return [
-            Prediction(self.labels[best], float(row[best]), None, tuple(map(float, row)), layer)
-            for row, best, layer in zip(probabilities, probabilities.argmax(axis=-1), layers)
-        ]
+        found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
+        return [Prediction(**vars(answer), exit_layer=layer) for answer, layer in zip(found, layers)]
 
     def logits(self, texts: Sequence[Text], progress: bool = False) -> Logits:
         """[N, C] float32 in the order of the texts."""

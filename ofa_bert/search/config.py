@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ofa_bert.data.config import DataConfig
+from ofa_bert.data.config import LABEL_FLAGS, DataConfig
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import multipliers, not_negative, number, option, positive, unused, whole
@@ -25,7 +25,7 @@ _NSGA2 = (
 _OF_SUPERNET = ("min_width", "min_depth", "min_score", "latency_table", "max_file_mib", "file_precision")
 _FROM_SCRATCH = ("hidden", "max_steps", "learning_rates", "measure_time", "seeds", "batch_size")
 
-_OF_DATA = ("data_dir", "text_columns", "label_column", "label_kind")
+_OF_DATA = ("data_dir", "text_columns", *LABEL_FLAGS)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ofa_bert.search.config import SearchConfig
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training import loop
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.supernet.config import OfaConfig
 from ofa_bert.training.supernet.step import Objective, supernet_step
 
@@ -44,7 +45,7 @@ def finetune(config: SearchConfig, supernet: Supernet, sub_model: SubModelConfig
     )
     batches = TrainBatches(supernet.train, config.batch_size, config.seed, supernet.pad_id)
     plan = loop.make_plan(settings, batches.steps_per_epoch)
-    objective = Objective(supernet.task.is_regression, trained["lambda_logit"], trained["lambda_rep"])
+    objective = Objective(losses_of(supernet.task), trained["lambda_logit"], trained["lambda_rep"])
     step = supernet_step(model, teacher, objective, lambda _: (sub_model,))
     model.train()
     optimizer = loop.make_optimizer(settings, model, plan)

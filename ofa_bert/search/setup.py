@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,8 @@ def load_supernet(config: SearchConfig) -> Supernet:
         )
     trained = meta["config"]
     data = config.recorded_data(trained)
-    datasets = load_datasets(**data.data_arguments(), labels=tuple(meta["task"]["labels"]), download=download_glue)
-    check_task(where, meta, datasets.task)
+    datasets = load_datasets(**data.data_arguments(), known=Task.from_json(meta["task"]), download=download_glue)
+    datasets = replace(datasets, task=check_task(where, meta, datasets.task))
     encoded = encode_once(datasets.train, tokenizer, meta["max_seq_length"], Path(config.output_dir, DIRECTORY))
     count = held_out_count(len(encoded), trained["held_out_share"])
     # The split of the supernet's training, so that nothing is judged on what it was trained on.
@@ -121,8 +121,10 @@ def ways_of(config: SearchConfig, supernet: Supernet) -> RunModes:
         _check_exits(path, table, supernet.exits)
     if supernet.exits is None:
         return RunModes(tables)
-    labels, count = supernet.task.num_labels, len(supernet.exits.layout.layers)
-    tried = thresholds(config.exit_criterion or default_criterion(supernet.meta, labels), labels, count)
+    labels, count = supernet.task.choices, len(supernet.exits.layout.layers)
+    tried = thresholds(
+        config.exit_criterion or default_criterion(supernet.meta, labels), labels, count, kind=supernet.task.kind_name
+    )
     for policy in tried:
         check_threshold(policy.criterion, policy.threshold, labels, count)
     return RunModes(tables, tuple(tried))

@@ -7,6 +7,7 @@ from typing import Any
 
 from ofa_bert.reporting import millions, table
 from ofa_bert.serving.config_text import Serving
+from ofa_bert.tasks.task import task_of
 
 _TRITON = """## Triton Inference Server
 
@@ -119,13 +120,13 @@ def _row(version: Mapping[str, Any]) -> dict[str, str]:
 def client(model: Mapping[str, Any]) -> str:
     """A Python program that asks Triton for this model."""
     pairs = len((model["task"] or {"text_columns": ["text"]})["text_columns"]) == 2
-    labels = model["labels"]
+    task = task_of(model, len(model["labels"]) or 1)
     return _CLIENT.format(
         name=model["name"],
         version=model["versions"][-1]["version"],
         length=model["max_seq_length"],
         pad=model["pad_token_id"],
-        outputs=len(labels) or 1,
+        outputs=task.num_labels,
         texts='[("a text", "and its partner")]' if pairs else '["a text", "another"]',
-        answer=f"[{labels!r}[row.argmax()] for row in logits]" if labels else "logits[:, 0]",
+        answer=task.kind.code(task.labels, task.thresholds),
     )

@@ -26,6 +26,7 @@ from ofa_bert.runtime.opening import open_files
 from ofa_bert.serving import config_text as configs
 from ofa_bert.serving.config import ServingConfig
 from ofa_bert.serving.readme import readme
+from ofa_bert.tasks.task import task_of
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +136,15 @@ def _interface(bundle: Path, manifest: Mapping[str, Any]) -> tuple:
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     task = manifest.get("task")
     name = task["name"] if task else None
-    return name, tuple(manifest["labels"]), manifest["num_labels"], manifest["pad_token_id"], digest.hexdigest()
+    thresholds = task_of(manifest, manifest["num_labels"]).thresholds
+    return (
+        name,
+        tuple(manifest["labels"]),
+        thresholds,
+        manifest["num_labels"],
+        manifest["pad_token_id"],
+        digest.hexdigest(),
+    )
 
 
 def tokenizer_files(bundle: Path, manifest: Mapping[str, Any]) -> list[Path]:

@@ -18,8 +18,8 @@ from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import loop
 from ofa_bert.training.config import FinetuneConfig
-from ofa_bert.training.evaluation import score, stock_forward
-from ofa_bert.training.losses.task import task_loss
+from ofa_bert.training.evaluation import score, stock_forward, tuned
+from ofa_bert.training.losses.task import KindLosses, losses_of
 from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
 from ofa_bert.training.setup import TrainingSetup, prepare
 
@@ -38,7 +38,8 @@ def finetune(
     """
     output = Path(config.output_dir)
     check_output_dir(output, to_json(config), config.resume, "finetune")
-    setup = prepare(config, datasets, config.held_out_share, token_cache=token_cache)
+    share = config.held_out_share or datasets.task.kind.held_out_share
+    setup = prepare(config, datasets, share, token_cache=token_cache)
     task, model, pad_id = setup.task, setup.model, setup.tokenizer.pad_token_id
     batches = setup.train_batches(config)
     plan = loop.make_plan(config, batches.steps_per_epoch)
@@ -49,7 +50,9 @@ def finetune(
 
     def checkpoint(step: int) -> None:
         model.eval()
-        scores = score(task, stock_forward(model), setup.dev, pad_id, label="dev")
+        decided = tuned(task, model, [stock_forward(model)], setup.held_out, pad_id)
+        kept.meta["task"] = decided.to_json()
+        scores = score(decided, stock_forward(model), setup.dev, pad_id, label="dev")
         model.train()
         logger.info("step %d  dev %s", step, as_text(scores))
         kept.consider("best", step, scores["score"], scores)
@@ -57,7 +60,7 @@ def finetune(
         observe(step, scores["score"])
 
     model.train()
-    step = finetune_step(model, task.is_regression)
+    step = finetune_step(model, losses_of(task))
     loop.fit(config, model, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "finetune")
     own = {
         "task": task.name,
@@ -74,7 +77,7 @@ def what_it_is(setup: TrainingSetup) -> dict[str, Any]:
     return {"kind": "teacher", "shape": shape_of(setup.model).to_json()}
 
 
-def finetune_step(model: paddle.nn.Layer, regression: bool) -> loop.Step:
+def finetune_step(model: paddle.nn.Layer, losses: KindLosses) -> loop.Step:
     """One batch of plain supervised training."""
 
     everything = whole(model)
@@ -82,7 +85,7 @@ def finetune_step(model: paddle.nn.Layer, regression: bool) -> loop.Step:
     def step(batch: Batch, number: int, backward: Callable[[paddle.Tensor], None]) -> dict[str, float]:
         # The supernet's forward of the whole model: the stock one has the same outputs and slower CPU gradients.
         logits = forward(model, batch.input_ids, batch.token_type_ids, everything).logits
-        loss = task_loss(logits, batch.labels, regression)
+        loss = losses.task(logits, batch.labels)
         backward(loss)
         return {"loss": loss.item()}
 

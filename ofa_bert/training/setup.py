@@ -65,7 +65,7 @@ def prepare(
     paddle.seed(config.seed)  # a pooler or classifier that the source lacks starts at random values
     labels = task.num_labels if fresh_head else None
     model, tokenizer, meta = load_model(where, config.model_type, labels, config.tokenizer_name_or_path)
-    check_task(where, meta, task)
+    task = check_task(where, meta, task)
     if model.config.num_labels != task.num_labels:
         raise UserError(f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels}")
     distributed.same_start(model.parameters())

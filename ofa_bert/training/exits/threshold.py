@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,13 +103,13 @@ def choose_exits(config: ExitChoiceConfig, datasets: Datasets) -> dict[str, Any]
     model, tokenizer, meta = load_model(where, config.model_type)
     model.eval()
     exits = load_exits(where, meta, model)
-    check_task(where, meta, datasets.task)
+    datasets = replace(datasets, task=check_task(where, meta, datasets.task))
     name, sub_model, model, exits = _cut(config, meta, model, exits)
     criterion = _criterion(config, meta, datasets.task)
     wanted = _wanted(config, criterion, datasets.task, len(exits.layout.layers))
     subject = _subject(config, datasets, meta, model, exits, tokenizer)
     held_out = subject.outputs(subject.held_out, "held out")
-    tried = wanted or policies(criterion, config.tolerance, held_out, config.thresholds)
+    tried = wanted or policies(criterion, config.tolerance, held_out, config.thresholds, datasets.task.kind_name)
     ways = _ways(config, tried, held_out, subject)
     sweeps = _sweep(ways, held_out, subject)
     chosen = _choose(config, sweeps[config.mode])
@@ -181,7 +181,7 @@ def _criterion(config: ExitChoiceConfig, meta: Mapping[str, Any], task: Task) ->
     chosen = config.criterion if config.geep_threshold is None else registry.default("geep").name
     if chosen is None:
         chosen = default_criterion(meta, task.num_labels)
-    if task.is_regression and chosen not in registry.FOR_NUMBERS:
+    if task.choices == 1 and chosen not in registry.FOR_NUMBERS:
         raise UserError(
             f"--criterion {chosen}: {task.name} predicts a number, which has no probabilities; use"
             f" {' or '.join(registry.FOR_NUMBERS)}"
@@ -194,10 +194,11 @@ def _wanted(config: ExitChoiceConfig, criterion: str, task: Task, exits: int) ->
     threshold = config.wanted_threshold
     if threshold is None:
         return None
-    note = check_threshold(criterion, threshold, task.num_labels, exits)
+    note = check_threshold(criterion, threshold, task.choices, exits)
     if note:
         logger.warning("%s", note)
-    return [Policy.never_leaves(exits, criterion, config.tolerance), Policy(criterion, threshold, config.tolerance)]
+    never = Policy.never_leaves(exits, criterion, config.tolerance, task.kind_name)
+    return [never, replace(never, threshold=threshold)]
 
 
 def _ways(
@@ -255,7 +256,7 @@ def _report(subject: Subject, way: ExitRoute) -> dict[str, Any]:
     size = subject.config.batch_sizes[-1]
     labels = {name: encoded.labels for name, encoded in subject.dev.items()}
     possible = depths(subject.model, subject.exits)
-    ways = {"full": ExitRoute(Policy.never_leaves(len(possible) - 1), ()), "exits": way}
+    ways = {"full": ExitRoute(Policy.never_leaves(len(possible) - 1, kind=subject.task.kind_name), ()), "exits": way}
     report = {}
     for name, each in ways.items():
         answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}

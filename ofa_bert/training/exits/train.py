@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from ofa_bert.training.evaluation import score_logits
 from ofa_bert.training.exits.config import ExitTrainConfig
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
+from ofa_bert.training.losses.task import KindLosses, losses_of
 from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.sandwich import Choice
@@ -69,7 +71,9 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
     def checkpoint(step: int) -> None:
         model.eval()
         exits.eval()
-        rows = evaluate_exits(setup, frozen, exits, sub_models)
+        task = setup.task.tuned(setup.held_out.labels, lambda: _last(frozen[HELD_OUT], exits, sub_models))
+        kept.meta["task"] = task.to_json()
+        rows = evaluate_exits(dataclasses.replace(setup, task=task), frozen, exits, sub_models)
         held_out = float(np.mean([row["held_out"] for row in rows]))
         logger.info("step %d  mean over exits, held out %.4f  %s", step, held_out, _text(rows))
         scores = {"held_out": held_out, "exits": rows}
@@ -79,7 +83,7 @@ def train_exits(config: ExitTrainConfig, datasets: Datasets) -> dict[str, Any]:
         trained.train()
 
     choose = _schedule(config, space, sub_models)
-    step = _step(config, model, exits, frozen["train"], setup.task.is_regression, choose)
+    step = _step(config, model, exits, frozen["train"], losses_of(setup.task), choose)
     trained.train()
     batches = setup.train_batches(config)
     loop.fit(config, trained, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "exits")
@@ -158,10 +162,10 @@ def _step(
     model: nn.Layer,
     exits: Exits,
     frozen: Frozen,
-    regression: bool,
+    losses: KindLosses,
     choose: Callable[[int], tuple[SubModelConfig, ...]],
 ) -> loop.Step:
-    objective = ExitObjective(regression, config.exit_lambda, config.exit_weights)
+    objective = ExitObjective(losses, config.exit_lambda, config.exit_weights)
     if config.exits == "deebert":
         return frozen_step(exits, frozen, objective, choose)
     if config.exits == "geep":
@@ -193,6 +197,11 @@ def evaluate_exits(
             {"name": name, "sub_model": sub_model.to_json(), "exits": each, "held_out": float(np.mean(held_scores))}
         )
     return rows
+
+
+def _last(held_out: Frozen, exits: Exits, sub_models: Mapping[str, SubModelConfig]) -> list[np.ndarray]:
+    """What the sub-models answer where nobody leaves early: who does is sure, whatever a threshold is."""
+    return [collect(held_out, exits, each, f"{name} held out").logits[-1] for name, each in sub_models.items()]
 
 
 def _own_scores(rows: list[dict[str, Any]], space: SearchSpace | None) -> dict[str, Any]:

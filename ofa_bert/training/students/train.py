@@ -18,7 +18,8 @@ from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
-from ofa_bert.training.evaluation import score, stock_forward
+from ofa_bert.training.evaluation import score, stock_forward, tuned
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
 from ofa_bert.training.students.config import DistilConfig, as_training
 from ofa_bert.training.students.cut import fingerprint
@@ -61,7 +62,9 @@ def distil(config: DistilConfig, datasets: Datasets, token_cache: Path | None = 
 
     def checkpoint(step: int) -> None:
         student.eval()
-        scores = score(task, stock_forward(student), setup.dev, pad_id, label="dev")
+        decided = tuned(task, student, [stock_forward(student)], setup.held_out, pad_id)
+        kept.meta["task"] = decided.to_json()
+        scores = score(decided, stock_forward(student), setup.dev, pad_id, label="dev")
         student.train()
         logger.info("step %d  dev %s", step, as_text(scores))
         kept.consider("best", step, scores["score"], scores)
@@ -105,7 +108,7 @@ def _projection(config: DistilConfig, pair: Pair) -> nn.Linear | None:
 def _step(config: DistilConfig, pair: Pair, projection: nn.Layer | None, cache: Path) -> loop.Step:
     task = pair.setup.task
     objective = StudentObjective(
-        task.is_regression, config.logit_weight, config.state_weight, config.attention_weight, config.label_weight,
+        losses_of(task), config.logit_weight, config.state_weight, config.attention_weight, config.label_weight,
         projection,
     )  # fmt: skip
     known = None

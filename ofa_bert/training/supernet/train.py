@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,7 +26,8 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import loop
-from ofa_bert.training.evaluation import score, stock_forward
+from ofa_bert.training.evaluation import score, stock_forward, tuned
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run_directory import RunDirectory, check_output_dir, restore
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.config import OfaConfig
@@ -63,7 +65,10 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
     kept = RunDirectory(output, model, setup.tokenizer, {**meta, "teacher": teacher_scores}, state)
 
     def checkpoint(step: int) -> None:
-        scores = evaluate_sub_models(setup, model, space)
+        every = [_sub_model_forward(model, sub_model) for sub_model in space.sub_models().values()]
+        task = tuned(setup.task, model, every, setup.held_out, setup.tokenizer.pad_token_id)
+        kept.meta["task"] = task.to_json()
+        scores = evaluate_sub_models(dataclasses.replace(setup, task=task), model, space)
         for name, values in scores.items():
             logger.info("step %d  %-16s dev %s", step, name, as_text(values))
         kept.consider("best", step, float(np.mean([values["score"] for values in scores.values()])), scores)
@@ -72,7 +77,7 @@ def train_supernet(config: OfaConfig, datasets: Datasets) -> dict[str, Any]:
                 kept.consider(f"best_{name}", step, values["score"], scores)
         kept.checkpoint(step, optimizer, scores, last=step == plan.total_steps)
 
-    objective = Objective(setup.task.is_regression, config.lambda_logit, config.lambda_rep)
+    objective = Objective(losses_of(setup.task), config.lambda_logit, config.lambda_rep)
     step = supernet_step(model, teacher, objective, _schedule(config, space, plan))
     model.train()
     loop.fit(config, model, optimizer, batches, plan, step, checkpoint, state.get("step", 0), "supernet")
@@ -94,7 +99,7 @@ def _search_space(config: OfaConfig, setup: TrainingSetup) -> SearchSpace:
         return SearchSpace(shape, config.width_mult_list, depths)
     pad_id = setup.tokenizer.pad_token_id
     setup.model.eval()
-    kept = layers_by_importance(setup.model, setup.held_out, pad_id, depths, setup.task.is_regression)
+    kept = layers_by_importance(setup.model, setup.held_out, pad_id, depths, setup.task.kind)
     for depth, layers in zip(depths, kept):
         logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
     return SearchSpace(shape, config.width_mult_list, depths, kept)
