@@ -40,7 +40,6 @@ def read_own_files(
         raise UserError(f"text_columns {list(text_columns)}: give one column, or two for sentence pairs")
     columns = LabelColumns(train.path, names, label_separator)
     kind, labels = _kind_and_labels(train, columns, labels, label_kind, glue)
-    kind.check_columns(columns, labels)
     metrics = glue.metrics if glue else kind.usual_metrics
     name = glue.name if glue else task_name or "custom"
     task = Task(name, tuple(labels), metrics, text_columns, kind.name)
@@ -58,6 +57,7 @@ def _kind_and_labels(
     rows = label_rows(train, columns)
     word = label_kind or (glue.kind.word if glue else None)
     kind = kind_for(word, columns, rows, labels)
+    kind.check_columns(columns, labels)
     if labels is not None:
         return kind, tuple(labels)
     cells = label_cells(columns, rows, kind)

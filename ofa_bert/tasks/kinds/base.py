@@ -87,8 +87,8 @@ class TaskKind(ABC):
     def reader(self, labels: Sequence[str], task: str) -> Callable[[Any], Label]:
         """From what `cell` gave to the label of an example. The function raises ValueError with the reason."""
 
-    def check_columns(self, columns: LabelColumns, labels: Sequence[str]) -> None:
-        """Refuse what says how sets of labels are written, unless this kind has them."""
+    def check_columns(self, columns: LabelColumns, labels: Sequence[str] | None) -> None:
+        """Refuse what says how sets of labels are written, unless this kind has them; `labels` may be known."""
         if len(columns.names) > 1:
             raise UserError(
                 f"label_columns {' '.join(columns.names)}: a row has one label here, so name one column; several are"

@@ -61,7 +61,7 @@ class Multilabel(TaskKind):
         several = len(columns.names) > 1 or columns.separator is not None
         return several or isinstance(rows[0][1][0], list)
 
-    def check_columns(self, columns: LabelColumns, labels: Sequence[str]) -> None:
+    def check_columns(self, columns: LabelColumns, labels: Sequence[str] | None) -> None:
         """Columns of zeros and ones are named as the labels are."""
         if len(columns.names) == 1:
             return
@@ -70,7 +70,7 @@ class Multilabel(TaskKind):
                 f"label_separator {shown(columns.separator)}: is for labels in one column, label_columns names"
                 f" {len(columns.names)}"
             )
-        if sorted(columns.names) != sorted(labels):
+        if labels is not None and sorted(columns.names) != sorted(labels):
             raise UserError(f"label_columns {list(columns.names)}: the labels are {list(labels)}; name those columns")
 
     def cell(self, values: Values, columns: LabelColumns) -> tuple[str, ...]:
