@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from tqdm import tqdm
 from ofa_bert.bundle.manifest import models, read_manifest
 from ofa_bert.data.batches import Encoded, encode, eval_batches
 from ofa_bert.models.directories import WEIGHTS, load_model
+from ofa_bert.models.record import check_task
 from ofa_bert.recipes.config import RecipeConfig
 from ofa_bert.runtime.backends.registry import format_of
 from ofa_bert.runtime.opening import open_model
@@ -60,6 +61,7 @@ class Opened(NamedTuple):
     answer: Callable[[Sequence[Inputs]], list[np.ndarray]]
     parameters: int
     mebibytes: float
+    about: Mapping[str, Any]  # its ofa_config.json or manifest
 
 
 class Texts(NamedTuple):
@@ -145,7 +147,11 @@ def _score(
         logits[name] = np.zeros([len(encoded), datasets.task.num_labels], np.float32)
         for place, found in zip(places, model.answer(inputs)):
             logits[name][place] = found
-    return score_logits(datasets.task, logits, {name: encoded.labels for name, encoded in texts.dev.items()})
+    return score_logits(
+        check_task(contender.path, model.about, datasets.task),
+        logits,
+        {name: encoded.labels for name, encoded in texts.dev.items()},
+    )
 
 
 def _throughput(
@@ -203,11 +209,11 @@ def opened(contender: Contender, config: RecipeConfig) -> Iterator[Opened]:
     }  # fmt: skip
     if not contender.workers:
         run = open_model(**arguments, threads=contender.threads).run
-        yield Opened(lambda inputs: [run(*item) for item in inputs], parameters, mebibytes)
+        yield Opened(lambda inputs: [run(*item) for item in inputs], parameters, mebibytes, manifest)
         return
     pool = WorkerPool(contender.workers, arguments, contender.threads)
     try:
-        yield Opened(_pool_answers(pool), parameters, mebibytes)
+        yield Opened(_pool_answers(pool), parameters, mebibytes, manifest)
     finally:
         pool.close()
 
@@ -222,7 +228,7 @@ def _pool_answers(pool: WorkerPool) -> Callable[[Sequence[Inputs]], list[np.ndar
 
 def _open_eager(contender: Contender, model_type: str) -> Opened:
     """PaddleNLP's own model and forward, as it was before any of this."""
-    model, _, _ = load_model(contender.path, model_type)
+    model, _, meta = load_model(contender.path, model_type)
     model.eval()
 
     def answer(inputs: Sequence[Inputs]) -> list[np.ndarray]:
@@ -232,7 +238,7 @@ def _open_eager(contender: Contender, model_type: str) -> Opened:
             return [model(*map(paddle.to_tensor, item)).numpy() for item in inputs]
 
     parameters = sum(parameter.size for parameter in model.parameters())
-    return Opened(answer, int(parameters), Path(contender.path, WEIGHTS).stat().st_size / 2**20)
+    return Opened(answer, int(parameters), Path(contender.path, WEIGHTS).stat().st_size / 2**20, meta)
 
 
 def _file_bytes(manifest: dict[str, Any], contender: Contender) -> int:

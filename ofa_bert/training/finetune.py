@@ -38,8 +38,7 @@ def finetune(
     """
     output = Path(config.output_dir)
     check_output_dir(output, to_json(config), config.resume, "finetune")
-    share = config.held_out_share or datasets.task.kind.held_out_share
-    setup = prepare(config, datasets, share, token_cache=token_cache)
+    setup = prepare(config, datasets, config.held_out_share, token_cache=token_cache)
     task, model, pad_id = setup.task, setup.model, setup.tokenizer.pad_token_id
     batches = setup.train_batches(config)
     plan = loop.make_plan(config, batches.steps_per_epoch)

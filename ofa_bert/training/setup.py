@@ -83,6 +83,7 @@ def prepare(
     )
     dev = dict(zip(datasets.dev, others))
     held_out = None
+    held_out_share = held_out_share or task.kind.held_out_share  # which needs a part for its thresholds
     if held_out_share > 0:
         rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), config.seed)
         train, held_out = train.select(rest), train.select(held)

@@ -21,6 +21,7 @@ from ofa_bert.files import lock
 from ofa_bert.files.atomic import remove, write_json_atomic
 from ofa_bert.files.studies import plain_errors, require_optuna, sqlite_storage
 from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.record import check_task
 from ofa_bert.options import changes, shared, to_json
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets
@@ -168,7 +169,13 @@ def _dev_once(config: TuneConfig, datasets: Datasets, best: Path, output: Path) 
         name: encode_once(part, tokenizer, config.max_seq_length, output / DIRECTORY)
         for name, part in datasets.dev.items()
     }
-    scores = score(datasets.task, stock_forward(model), dev, tokenizer.pad_token_id, label="best run on dev")
+    scores = score(
+        check_task(str(best), meta, datasets.task),
+        stock_forward(model),
+        dev,
+        tokenizer.pad_token_id,
+        label="best run on dev",
+    )
     save_model(output / "best", model, tokenizer, {**meta, "scores": scores})
     return scores
 

@@ -138,8 +138,8 @@ def test_head_importance_is_the_gradient_of_a_head_mask():
 
 def test_importance_is_the_mean_over_batches_and_clears_gradients():
     model, first, second = build(), batch_of(seed=1), batch_of(seed=2)
-    both = measure(model, [first, second], False)
-    alone = [measure(model, [batch], False) for batch in (first, second)]
+    both = measure(model, [first, second], CLASSES)
+    alone = [measure(model, [batch], CLASSES) for batch in (first, second)]
     np.testing.assert_allclose(both.heads, (alone[0].heads + alone[1].heads) / 2, rtol=1e-6)
     np.testing.assert_allclose(both.neurons, (alone[0].neurons + alone[1].neurons) / 2, rtol=1e-6)
     assert all(p.grad is None or np.all(p.grad.numpy() == 0) for p in model.parameters())
@@ -147,9 +147,9 @@ def test_importance_is_the_mean_over_batches_and_clears_gradients():
 
 def test_importance_leaves_the_mode_as_it_was_and_runs_without_dropout():
     model, batch = build(), batch_of()
-    quiet = measure(model, [batch], False)
+    quiet = measure(model, [batch], CLASSES)
     model.train()
-    noisy = measure(model, [batch], False)
+    noisy = measure(model, [batch], CLASSES)
     assert model.training
     np.testing.assert_array_equal(quiet.heads, noisy.heads)
 
@@ -157,12 +157,12 @@ def test_importance_leaves_the_mode_as_it_was_and_runs_without_dropout():
 def test_reordering_keeps_logits_and_sorts_recomputed_scores():
     model, batch = build(), batch_of(size=4)
     before = model(batch.input_ids, batch.token_type_ids).numpy()
-    importance = measure(model, [batch], False)
+    importance = measure(model, [batch], CLASSES)
     assert np.any(np.diff(importance.heads, axis=1) > 0)
     assert np.any(np.diff(importance.neurons, axis=1) > 0)
     reorder(model, importance)
     np.testing.assert_allclose(model(batch.input_ids, batch.token_type_ids).numpy(), before, atol=1e-5)
-    again = measure(model, [batch], False)
+    again = measure(model, [batch], CLASSES)
     assert np.all(np.diff(again.heads, axis=1) <= 1e-6)
     assert np.all(np.diff(again.neurons, axis=1) <= 1e-6)
 
@@ -172,7 +172,7 @@ def test_a_permutation_that_forgets_one_matrix_is_seen():
     before = model(batch.input_ids, batch.token_type_ids).numpy()
     layer = encoder_layers(model)[0]
     kept = layer.linear2.weight.numpy().copy()
-    reorder(model, measure(model, [batch], False))
+    reorder(model, measure(model, [batch], CLASSES))
     layer.linear2.weight.set_value(kept)
     assert np.abs(model(batch.input_ids, batch.token_type_ids).numpy() - before).max() > 1e-3
 

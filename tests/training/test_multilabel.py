@@ -14,14 +14,17 @@ from ofa_bert.__main__ import main
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.table_files import read_table
+from ofa_bert.exits.criteria.registry import criterion
 from ofa_bert.exits.policy import Policy
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.exit_heads import load_exits
+from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.tasks.kinds.registry import kind_named
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.evaluation import predict, stock_forward, tuned
 from ofa_bert.training.exits.answering import answer
+from ofa_bert.training.exits.states import Frozen, collect
 from ofa_bert.training.losses.exits import certainty_loss, exit_loss
 from ofa_bert.training.losses.multilabel import LOSSES, soft_binary_cross_entropy
 
@@ -100,14 +103,14 @@ def runs(tmp_path_factory, tiny_bert_dir):
         line = [*data, *COMMON, "--model_name_or_path", str(source), "--output_dir", str(root / name)]
         assert script.main([*line, *" ".join(words).split()]) == 0
 
-    trained(run_glue, tiny_bert_dir, "teacher", "--num_train_epochs 6 --learning_rate 3e-3 --save_steps 70")
+    trained(run_glue, tiny_bert_dir, "teacher", "--num_train_epochs 14 --learning_rate 3e-3 --save_steps 150")
     trained(
-        run_glue_ofa, root / "teacher", "supernet", "--num_train_epochs 3 --learning_rate 1e-3 --save_steps 40",
+        run_glue_ofa, root / "teacher", "supernet", "--num_train_epochs 5 --learning_rate 1e-3 --save_steps 100",
         "--width_mult_list 1.0 0.5 --depth_mult_list 1.0 --layer_choice importance",
     )  # fmt: skip
     trained(
         run_glue_ofa, root / "supernet", "exits", "--exits geep --num_train_epochs 2 --learning_rate 5e-4",
-        "--save_steps 30 --width_mult_list 1.0 0.5",
+        "--save_steps 50",
     )  # fmt: skip
     choice = ["exits", "--model_name_or_path", str(root / "exits"), "--output_dir", str(root / "policy"), *data]
     choice += "--device cpu --criterion entropy --target_drop 0.05 --thresholds 6 --repeats 1".split()
@@ -174,14 +177,14 @@ def test_the_predictor_gives_the_sets_of_the_dynamic_model(runs):
     logits, encoded, *_, meta = dynamic_logits(runs)
     task = Task.from_json(meta["task"])
     wanted = SETS.answers(logits.astype(float), task.labels, task.thresholds)
-    with Predictor(runs / "static", "onnx", threads=1) as predictor:
+    with Predictor(runs / "static", "onnx_runtime", threads=1) as predictor:
         found = predictor.predict(texts_of(runs))
     assert [each.labels for each in found] == [each.labels for each in wanted]
     assert {len(each.labels) for each in found} >= {0, 1, 2}
     for own, other in zip(found, wanted):
         assert own.label is own.value is own.probability is None
         assert own.probabilities == pytest.approx(other.probabilities, abs=1e-4)
-    with Predictor(runs / "static", "onnx", precision="int8", threads=1) as predictor:
+    with Predictor(runs / "static", "onnx_runtime", precision="int8", threads=1) as predictor:
         near = predictor.predict(texts_of(runs))
     same = [own.labels == other.labels for own, other in zip(near, wanted)]
     assert np.mean(same) > 0.85
@@ -193,19 +196,23 @@ def test_early_exits_of_the_bundle_are_those_of_the_dynamic_model(runs):
     logits, encoded, model, tokenizer, meta = dynamic_logits(runs)
     exits = load_exits(runs / "dynamic", meta, model)
     exits.eval()
-    with Predictor(runs / "static", "onnx", threads=1, exit_threshold=0.0) as predictor:
+    with Predictor(runs / "static", "onnx_runtime", threads=1, exit_threshold=0.0) as predictor:
         np.testing.assert_allclose(predictor.logits(texts_of(runs)), logits, atol=1e-4)
-    policy = Policy("normalised", 0.35, kind="multilabel")
+    outputs = collect(Frozen(model, encoded, {}, tokenizer.pad_token_id), exits, whole(model))
+    each = criterion("normalised").uncertainty(SETS.decisions(outputs.logits[:-1]), None).max(-1)  # [E, N]
+    policy = Policy("normalised", float(np.quantile(each.min(0), 0.5)), kind="multilabel")
     wanted = answer(model, exits, policy, encoded, 16, tokenizer.pad_token_id)
     assert len(set(wanted.layers.tolist())) > 1
-    with Predictor(runs / "static", "onnx", threads=1, exit_threshold=0.35, exit_criterion="normalised") as predictor:
+    by = {"exit_threshold": policy.threshold, "exit_criterion": "normalised"}
+    with Predictor(runs / "static", "onnx_runtime", threads=1, **by) as predictor:
         found = predictor.predict(texts_of(runs))
     same = np.asarray([each.exit_layer for each in found]) == wanted.layers
     assert same.mean() > 0.97  # a rounding may decide for a sample at the very threshold
     sets = SETS.answers(wanted.logits.astype(float), tuple(ABOUT), meta["task"]["thresholds"])
     assert all(own.labels == other.labels for own, other, at in zip(found, sets, same) if at)
     for mode in ("threshold", "predicted"):
-        with Predictor(runs / "static", "onnx", threads=1, exit_threshold="policy", exit_mode=mode) as predictor:
+        by = {"exit_threshold": "policy", "exit_mode": mode}
+        with Predictor(runs / "static", "onnx_runtime", threads=1, **by) as predictor:
             assert len(predictor.predict(texts_of(runs))) == 90
 
 
@@ -245,7 +252,7 @@ def test_labels_that_a_table_cannot_hold_are_refused(runs, tmp_path, capsys):
 
 
 def test_bench_scores_it(runs, capsys):
-    line = f"bench --bundles {runs / 'static'} --backends onnx --precisions fp32 int8 --repeats 1 --threads 1"
+    line = f"bench --bundles {runs / 'static'} --backends onnx_runtime --precisions fp32 int8 --repeats 1 --threads 1"
     assert (
         main([*line.split(), *f"--output_dir {runs / 'bench'} --batch 1 --length 8 --seconds 0.1 --warmup 1".split()])
         == 0
@@ -261,3 +268,27 @@ def test_a_model_of_classes_is_not_taken_for_one_of_sets(runs, tmp_path, capsys)
     assert run_glue_ofa.main(line) == 2
     error = capsys.readouterr().err
     assert "(multilabel), but this run is for custom with ['blame', 'film', 'praise'] (classes)" in error
+
+
+def data_of(runs):
+    return ["--train_file", str(runs / "train.jsonl"), "--dev_file", str(runs / "dev.jsonl")]
+
+
+@pytest.mark.slow
+def test_the_recipe_distils_prunes_and_scores_with_each_models_thresholds(runs, tmp_path):
+    line = ["recipe", *data_of(runs), *COMMON, "--teacher", str(runs / "teacher"), "--student", "2,4,32,64"]
+    line += "--max_steps 40 --learning_rate 2e-3 --save_steps 20 --max_drop 40 --repeats 1 --samples 24".split()
+    assert main([*line, "--workers", "0", "--output_dir", str(tmp_path / "recipe")]) == 0
+    rows = json.loads((tmp_path / "recipe" / "rows.json").read_text())["rows"]
+    manifests = [json.loads(path.read_text()) for path in tmp_path.glob("recipe/bundles/*/manifest.json")]
+    assert len({tuple(manifest["task"]["thresholds"]) for manifest in manifests}) > 1
+    teacher = json.loads((runs / "teacher" / "results.json").read_text())["best"]["score"]
+    assert rows[0]["score"] == pytest.approx(teacher, abs=0.02)
+
+
+@pytest.mark.slow
+def test_the_search_reads_the_data_that_the_supernet_was_trained_on(runs, tmp_path):
+    line = ["search", "--model", str(runs / "supernet"), "--output_dir", str(tmp_path / "search"), "--device", "cpu"]
+    assert main([*line, *"--min_score 0.1 --trials 8 --population 4 --examples 16".split()]) == 0
+    results = json.loads((tmp_path / "search" / "results.json").read_text())
+    assert set(results["dev"]) == {"score", "micro_f1", "macro_f1", "exact_match"}

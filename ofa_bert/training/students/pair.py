@@ -16,7 +16,7 @@ from ofa_bert.models.encoder import longest_input
 from ofa_bert.models.record import check_task
 from ofa_bert.models.supernet import whole
 from ofa_bert.submodels.values import even_layers
-from ofa_bert.tasks.task import Datasets, Example
+from ofa_bert.tasks.task import Datasets, Example, Task
 from ofa_bert.training.finetune import what_it_is
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.students.config import CutShape, DistilConfig, as_training
@@ -35,6 +35,7 @@ class Pair(NamedTuple):
     teacher: nn.Layer  # in eval mode
     student: nn.Layer
     about: dict[str, Any]  # what the student is, for ofa_config.json
+    taught: Task  # the task as the teacher decides it
 
 
 def load_pair(config: DistilConfig, datasets: Datasets, token_cache: Path | None = None) -> Pair:
@@ -43,8 +44,7 @@ def load_pair(config: DistilConfig, datasets: Datasets, token_cache: Path | None
     if shape is not None:
         return _cut_out(config, datasets, shape, token_cache)
     teacher, tokenizer, meta = load_model(best_of(config.teacher), config.model_type)
-    task = datasets.task
-    check_task(config.teacher, meta, task)
+    task = check_task(config.teacher, meta, datasets.task)
     if teacher.config.num_labels != task.num_labels:
         raise UserError(
             f"--teacher {config.teacher}: answers with {teacher.config.num_labels} numbers, {task.name} needs"
@@ -56,7 +56,7 @@ def load_pair(config: DistilConfig, datasets: Datasets, token_cache: Path | None
     setup = prepare(as_training(config, config.student), datasets, config.held_out(), token_cache=token_cache)
     check_vocabulary(config, tokenizer, setup.tokenizer, datasets.train[:COMPARED])
     teacher.eval()
-    return Pair(setup, teacher, setup.model, what_it_is(setup))
+    return Pair(setup, teacher, setup.model, what_it_is(setup), task)
 
 
 def check_vocabulary(config: DistilConfig, theirs: Any, own: Any, examples: Sequence[Example]) -> None:
@@ -97,4 +97,4 @@ def _cut_out(config: DistilConfig, datasets: Datasets, shape: CutShape, token_ca
     student, about = cut(teacher, setup.meta, importance, shape.heads, shape.ffn, layers)
     logger.info("student: layers %s of the teacher", " ".join(map(str, layers)))
     teacher.eval()
-    return Pair(setup, teacher, student, about)
+    return Pair(setup, teacher, student, about, setup.task)

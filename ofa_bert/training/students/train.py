@@ -55,7 +55,7 @@ def distil(config: DistilConfig, datasets: Datasets, token_cache: Path | None = 
     plan = loop.make_plan(config, batches.steps_per_epoch)
     optimizer = loop.make_optimizer(config, trained, plan)
     state = restore(output, trained, optimizer) if config.resume else {}
-    teacher_scores = score(task, stock_forward(pair.teacher), setup.dev, pad_id, label="teacher on dev")
+    teacher_scores = score(pair.taught, stock_forward(pair.teacher), setup.dev, pad_id, label="teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
     meta = describe(task, config, **pair.about, teacher=teacher_scores)
     kept = RunDirectory(output, student, setup.tokenizer, meta, state, trained=trained)
