@@ -121,6 +121,7 @@ def run_ours(spec: dict, port: int) -> None:
     """ofa_bert.training.loop.fit with distil.supernet_step, as run_glue_ofa.py runs them."""
     from ofa_bert.submodels.values import SubModelConfig
     from ofa_bert.training import distributed, loop
+    from ofa_bert.training.losses.classification import LOSSES
     from ofa_bert.training.supernet.job import SupernetJob
     from ofa_bert.training.supernet.step import Objective, supernet_step
 
@@ -134,7 +135,7 @@ def run_ours(spec: dict, port: int) -> None:
     def apply(order: dict) -> None:
         sub_models[:] = [SubModelConfig.from_json(value) for value in order["sub_models"]]
 
-    objective = Objective(regression=False, lambda_logit=1.0, lambda_rep=0.1)
+    objective = Objective(LOSSES, lambda_logit=1.0, lambda_rep=0.1)
     plain_step = supernet_step(model, teacher, objective, lambda number: tuple(sub_models))
 
     def step(batch, number, backward):

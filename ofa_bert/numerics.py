@@ -27,12 +27,9 @@ def log_softmax(logits: Floats) -> NDArray[np.float64]:
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
 
 
-def distance(full: Floats, other: Floats, regression: bool) -> float:
-    """Mean KL(full || other) of logits [N, C], or mean squared difference of scores [N, 1]."""
-    if regression:
-        return float(np.mean((full - other) ** 2))
-    log_p, log_q = log_softmax(full), log_softmax(other)
-    return float(np.mean(np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)))
+def log_sigmoid(logits: Floats) -> Floats:
+    """log of 1 / (1 + exp(-x)), in float64."""
+    return -np.logaddexp(0.0, -np.asarray(logits, dtype=np.float64))
 
 
 def undominated(items: Iterable[T], cost: Callable[[T], float], value: Callable[[T], float]) -> list[T]:

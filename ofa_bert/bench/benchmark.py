@@ -113,7 +113,7 @@ def _data(source: DataSource, bundles: Bundles, download: Callable[[Task], Datas
     if other:
         raise UserError(f"{other[0]}: has other labels than the first bundle, so the data cannot score both")
     # The bundles know their task: beside a GLUE task's directory the name may be left out.
-    return source.load(task.labels, download, task.name if source.data_dir else None)
+    return source.load(task, download, task.name if source.data_dir else None)
 
 
 def score_of(model: Model, bundles: Bundles, data: Datasets | None, grid: BenchGrid) -> Score:

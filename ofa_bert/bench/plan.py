@@ -39,7 +39,7 @@ def open_bundles(paths: Sequence[str]) -> Bundles:
     resolved = [Path(path).resolve() for path in paths]
     twice = [str(path) for path, count in Counter(resolved).items() if count > 1]
     if twice:
-        raise UserError(f"--bundles {twice[0]}: given twice")
+        raise UserError(f"`bundles` {twice[0]}: given twice")
     alike = Counter(path.name for path in resolved)
     names = [path.name if alike[path.name] == 1 else f"{path.parent.name}/{path.name}" for path in resolved]
     return {name: open_bundle(path) for name, path in zip(names, paths)}
@@ -48,14 +48,14 @@ def open_bundles(paths: Sequence[str]) -> Bundles:
 def check(grid: BenchGrid, bundles: Bundles) -> None:
     """UserError for lengths that a bundle has no positions for, and for more threads than cores."""
     problems = [
-        f"--length {length}: {name} was exported for at most {bundle.manifest.max_seq_length} tokens"
+        f"`length` {length}: {name} was exported for at most {bundle.manifest.max_seq_length} tokens"
         for length in grid.length
         for name, bundle in bundles.items()
         if length > bundle.manifest.max_seq_length
     ]
     cores = environment.cores()
     problems += [
-        f"--threads {count}: this process may use {cores} core(s), and more threads than that only wait for each other"
+        f"`threads` {count}: this process may use {cores} core(s), and more threads than that only wait for each other"
         for count in grid.threads or ()
         if count > cores
     ]

@@ -14,6 +14,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.policy import MODES, Policy, check_threshold
 from ofa_bert.exits.token_table import TokenTable, read_table
+from ofa_bert.tasks.task import Task
 
 FOLDER = "exits"  # inside the bundle; also the key in its manifest
 HIDDEN = "hidden"  # hidden states [B, T, H] that enter a graph
@@ -51,7 +52,7 @@ def exits_of(bundle: Bundle) -> ExitsEntry:
     """What the manifest says of exits; UserError when there are none."""
     if bundle.manifest.exits is None:
         raise UserError(
-            f"{bundle.path}: has no early exits; train them with run_glue_ofa.py --exits and export that directory with"
+            f"{bundle.path}: has no early exits; train them with run_glue_ofa.py `exits` and export that directory with"
             " export_model.py, or leave the exit threshold out"
         )
     return bundle.manifest.exits
@@ -72,7 +73,8 @@ def plan_of(bundle: Bundle, threshold: float | str, mode: str | None = None, cri
         chosen = _chosen(bundle, entry, criterion)
         policy, ask, mode = chosen.policy, chosen.ask, mode or chosen.mode
     else:
-        policy, ask = _given(entry, bundle.manifest.num_labels, threshold, criterion), tuple(range(count))
+        task = bundle.manifest.decided_task
+        policy, ask = _given(entry, task, threshold, criterion), tuple(range(count))
     plan = ExitPlan(entry.layers, policy, () if policy.never(count) else ask)
     return replace(plan, table=_table(bundle.path, entry, threshold)) if mode == "predicted" else plan
 
@@ -81,7 +83,7 @@ def _chosen(bundle: Bundle, entry: ExitsEntry, criterion: str | None) -> ChosenP
     if entry.chosen is None:
         raise UserError(
             f"{bundle.path}: holds no exit policy; give a number as the exit threshold, or choose one with"
-            " python -m ofa_bert exits and export again with --exit_policy"
+            " python -m ofa_bert exits and export again with `exit_policy`"
         )
     held = entry.chosen.policy.criterion
     if criterion not in (None, held):
@@ -89,7 +91,7 @@ def _chosen(bundle: Bundle, entry: ExitsEntry, criterion: str | None) -> ChosenP
     return entry.chosen
 
 
-def _given(entry: ExitsEntry, num_labels: int, threshold: float | str, criterion: str | None) -> Policy:
+def _given(entry: ExitsEntry, task: Task, threshold: float | str, criterion: str | None) -> Policy:
     exits = len(entry.layers) - 1
     own = entry.chosen.policy if entry.chosen else Policy.never_leaves(exits, entry.criterion)
     criterion = criterion or own.criterion
@@ -101,8 +103,8 @@ def _given(entry: ExitsEntry, num_labels: int, threshold: float | str, criterion
         raise UserError(f"exit threshold {threshold!r}: must be a number or {FROM_POLICY}") from None
     if math.isnan(number):
         raise UserError(f"exit threshold {threshold}: must be a number or {FROM_POLICY}")
-    check_threshold(criterion, number, num_labels, exits)
-    return Policy(criterion, number, own.tolerance)
+    check_threshold(criterion, number, task.choices, exits)
+    return Policy(criterion, number, own.tolerance, task.kind_name)
 
 
 def _table(bundle: Path, entry: ExitsEntry, threshold: float | str) -> TokenTable:
@@ -113,8 +115,8 @@ def _table(bundle: Path, entry: ExitsEntry, threshold: float | str) -> TokenTabl
         )
     if entry.table_file is None:
         raise UserError(
-            f"{bundle}: holds no table to predict exits with; make one with python -m ofa_bert exits (--table_samples"
-            " above 0) and export again with --exit_policy"
+            f"{bundle}: holds no table to predict exits with; make one with python -m ofa_bert exits (`table_samples`"
+            " above 0) and export again with `exit_policy`"
         )
     return read_table(bundle / entry.table_file, list(entry.layers))
 
@@ -131,7 +133,7 @@ def pick_parts(bundle: Bundle, kind: str, precisions: Sequence[str], fused: Sequ
                     )
                     return Parts(segments, heads, moves, precision)
     held = ", ".join(model.name for model in entry.models) or "none"
-    flags = f"--precision {precisions[0]}" + (" --onnx" if kind == "onnx" else "")
+    flags = f"`precision` {precisions[0]}" + (" `onnx`" if kind == "onnx" else "")
     raise UserError(
         f"{bundle.path}: holds no {kind} exits in {' or '.join(precisions)}, only {held}; export it with"
         f" export_model.py {flags}"

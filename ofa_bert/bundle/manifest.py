@@ -23,7 +23,7 @@ from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
-from ofa_bert.tasks.task import Task
+from ofa_bert.tasks.task import Task, task_for
 
 logger = logging.getLogger(__name__)
 
@@ -96,8 +96,9 @@ class Manifest:
         return all(entry.sha256 is not None for entry in self.files.values())
 
     @property
-    def is_regression(self) -> bool:
-        return self.num_labels == 1 and not self.labels
+    def decided_task(self) -> Task:
+        """The task; where the manifest says none, what a classifier of this width can be."""
+        return self.task or task_for(self.labels, self.num_labels)
 
     def to_json(self) -> dict[str, object]:
         """The content of manifest.json; with digests it has one of its own, which `from_json` checks."""
@@ -236,8 +237,8 @@ class Bundle:
                 return self.paths(model.files)
         raise UserError(
             f"{self.path}: holds no {format} model in {precision}, only {self.held()};"
-            f" export it with export_model.py --precision {precision}{' --onnx' if format == 'onnx' else ''}"
-            f"{' --fused' if fused else ''}"
+            f" export it with export_model.py `precision` {precision}{' `onnx`' if format == 'onnx' else ''}"
+            f"{' `fused`' if fused else ''}"
         )
 
     def paths(self, names: tuple[str, ...]) -> list[Path]:
@@ -256,7 +257,7 @@ def open_bundle(bundle: str | Path | Bundle) -> Bundle:
     manifest = checked_manifest(path)
     if not manifest.has_digests:
         logger.warning(
-            "%s: has no digests, so a changed file is not found out; python -m ofa_bert add_digests --bundle %s adds"
+            "%s: has no digests, so a changed file is not found out; python -m ofa_bert add_digests `bundle` %s adds"
             " them",
             path, path,
         )  # fmt: skip
@@ -267,7 +268,7 @@ def checked_manifest(path: Path) -> Manifest:
     """The manifest of a directory that holds what it says; without digests, files of the sizes that it says."""
     finish_replacement(path)
     if not (path / MANIFEST).is_file():
-        raise UserError(f"{path}: no bundle, it has no {MANIFEST}; export_model.py --static_sub_model makes one")
+        raise UserError(f"{path}: no bundle, it has no {MANIFEST}; export_model.py `static_sub_model` makes one")
     manifest = Manifest.from_json(read_json(path / MANIFEST, finite=True), str(path / MANIFEST))
     check_files(path, manifest.files, MANIFEST)
     return manifest

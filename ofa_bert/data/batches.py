@@ -22,7 +22,8 @@ _CHUNK = 500  # examples per tokenizer call, between two moves of the progress b
 
 @dataclass(frozen=True)
 class Encoded:
-    """A tokenized data set: two lists of [T_i] int64 arrays; labels [N], int64 classes or float32 numbers."""
+    """A tokenized data set: two lists of [T_i] int64 arrays; labels [N], int64 classes or float32 numbers, or [N, C]
+    float32 zeros and ones."""
 
     input_ids: list[Ints]
     token_type_ids: list[Ints]
@@ -46,7 +47,7 @@ class Batch:
 
     input_ids: Ints  # [B, T] int64
     token_type_ids: Ints  # [B, T] int64
-    labels: Array  # [B] int64 or float32
+    labels: Array  # [B] int64 or float32, [B, C] float32
     index: Ints  # [B] int64, positions in the data set
 
 
@@ -61,9 +62,8 @@ def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, 
             input_ids += ids
             token_type_ids += types
             bar.update(len(ids))
-    regression = any(isinstance(example.label, float) for example in examples)
-    labels = np.asarray([example.label for example in examples], dtype=np.float32 if regression else np.int64)
-    return Encoded(input_ids, token_type_ids, labels)
+    labels = np.asarray([example.label for example in examples])
+    return Encoded(input_ids, token_type_ids, labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64))
 
 
 def texts_of(examples: Iterable[Example]) -> list[Text]:

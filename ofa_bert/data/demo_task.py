@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ofa_bert.tasks.task import CLASS_METRICS, Datasets, Example, Task
+from ofa_bert.tasks.kinds.classification import ACCURACY
+from ofa_bert.tasks.task import Datasets, Example, Task
 
-TASK = Task("demo", ("negative", "positive"), CLASS_METRICS, ("sentence",))
+TASK = Task("demo", ("negative", "positive"), ACCURACY, ("sentence",))
 
 DEV_SHARE = 5  # a template keeps every fifth opinion word for dev, each template other ones
 

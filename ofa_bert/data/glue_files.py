@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from ofa_bert.data.examples import label_reader, read_examples
+from ofa_bert.data.examples import read_examples
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Datasets, Example, Task
@@ -51,7 +51,7 @@ def _glue_split(task: Task, path: Path) -> tuple[Example, ...]:
     label_column = _GLUE_LABEL.get(task.name, "label")
     if task.name == "mnli":
         table = _without_gold_gaps(table, label_column)
-    return read_examples(table, text_columns, label_column, label_reader(task))
+    return read_examples(table, text_columns, (label_column,), task)
 
 
 def _without_gold_gaps(table: Table, label_column: str) -> Table:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.files.fields import Fields
 from ofa_bert.options import option
+from ofa_bert.tasks.kinds.registry import WORDS
 from ofa_bert.tasks.task import Datasets, Task
+
+LABEL_OPTIONS = ("label_column", "label_kind", "label_separator", "labels")  # of your own files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +31,21 @@ class DataSource:
     text_columns: tuple[str, ...] | None = option(
         "names of the one or two text columns of your own data; default: sentence1 sentence2, sentence, or text", None
     )
-    label_column: str | None = option(
-        "name of the label column of your own data, classes or numbers; default: label", None
+    label_column: tuple[str, ...] | None = option(
+        "name of the label column of your own data; several: a column of 0 and 1 for each label of multilabel;"
+        " default: label",
+        None,
     )
-    label_kind: Literal["auto", "classes", "numbers"] = option(
-        "whether your own labels are classes or numbers to predict; auto looks at them", "auto"
+    label_kind: str = option(
+        "whether your own labels are classes, numbers to predict, or several labels at once; auto looks at them",
+        "auto",
+        choices=("auto", *sorted(WORDS)),
+    )
+    label_separator: str | None = option(
+        'what stands between the labels of a text, such as "|"; JSONL may have lists instead', None
+    )
+    labels: tuple[str, ...] | None = option(
+        "names of the labels of your own data, in their order; default: those of the training data, sorted", None
     )
 
     @property
@@ -47,8 +59,10 @@ class DataSource:
             problems.append("`train_file` and `dev_file` go together")
         if self.data_dir and own:
             problems.append("`data_dir` holds a GLUE task's files: it needs `task_name` and excludes `train_file`")
-        if not own and (self.text_columns or self.label_column or self.label_kind != "auto"):
-            problems.append("`text_columns`, `label_column` and `label_kind` describe `train_file` and `dev_file`")
+        about_labels = self.label_column or self.label_kind != "auto" or self.label_separator or self.labels
+        if not own and (self.text_columns or about_labels):
+            names = ", ".join(f"`{name}`" for name in ("text_columns", *LABEL_OPTIONS))
+            problems.append(f"{names} describe `train_file` and `dev_file`")
         if self.text_columns and len(self.text_columns) > 2:
             problems.append(f"`text_columns` {' '.join(self.text_columns)}: one or two columns")
         return problems
@@ -59,22 +73,39 @@ class DataSource:
         return cls(
             **{name: settings.text(name, default=None) for name in ("task_name", "data_dir", "train_file", "dev_file")},
             text_columns=settings.texts("text_columns", default=None),
-            label_column=settings.text("label_column", default=None),
-            label_kind=settings.text("label_kind", ("auto", "classes", "numbers"), default="auto"),
+            label_column=_label_columns(settings),
+            label_kind=settings.text("label_kind", ("auto", *WORDS), default="auto"),
+            label_separator=settings.text("label_separator", default=None),
+            labels=settings.texts("labels", default=None),
         )
 
     def load(
         self,
-        labels: Sequence[str] | None = None,
+        known: Task | None = None,
         download: Callable[[Task], Datasets] | None = None,
         task_name: str | None = None,
     ) -> Datasets:
         """The task with its examples; arguments as of `load_datasets`. task_name: where none was given."""
-        regression = {"auto": None, "classes": False, "numbers": True}[self.label_kind]
         return load_datasets(
-            self.task_name or task_name, self.data_dir, self.train_file, self.dev_file, self.text_columns,
-            self.label_column, labels, regression, download,
-        )  # fmt: skip
+            task_name=self.task_name or task_name,
+            data_dir=self.data_dir,
+            train_file=self.train_file,
+            dev_file=self.dev_file,
+            text_columns=self.text_columns,
+            label_columns=self.label_column,
+            labels=self.labels,
+            label_kind=None if self.label_kind == "auto" else self.label_kind,
+            label_separator=self.label_separator,
+            known=known,
+            download=download,
+        )
+
+
+def _label_columns(settings: Fields) -> tuple[str, ...] | None:
+    """Older records name one column."""
+    if isinstance(settings.value.get("label_column"), str):
+        return (settings.text("label_column"),)
+    return settings.texts("label_column", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,25 +21,38 @@ def load_datasets(
     train_file: str | Path | None = None,
     dev_file: str | Path | None = None,
     text_columns: Sequence[str] | None = None,
-    label_column: str | None = None,
+    label_columns: Sequence[str] | None = None,
     labels: Sequence[str] | None = None,
-    regression: bool | None = None,
+    label_kind: str | None = None,
+    label_separator: str | None = None,
+    known: Task | None = None,
     download: Callable[[Task], Datasets] | None = None,
 ) -> Datasets:
     """The task with its training and dev examples, from wherever the arguments point.
 
     train_file and dev_file: your own files; a GLUE task_name then gives labels and metrics.
     data_dir: GLUE's official files, or the demo's. Neither: the demo is generated, a GLUE task comes from
-    `download`. labels: the classes in the order that a trained model knows them, empty for regression.
-    regression: True or False overrides the guess from the training labels of your own files.
+    `download`. known: the task of a trained model; the data must have its labels, and get their order.
+    labels: those of your own files, in their order, empty where a number is to be predicted.
+    label_kind: a word of tasks/kinds, in place of the guess from the training labels of your own files.
+    label_columns, label_separator: of your own files; several columns are one for each label, with 0 or 1, and a
+    separator stands between the labels of a text in a single column.
     Raises UserError, with file and line, for whatever is wrong with the data.
     """
+    if known is not None and labels is not None:
+        check_labels(known, labels)
+    labels = labels if known is None else known.labels
     if train_file or dev_file:
+        label_kind = label_kind or (known and known.kind.word)
         if data_dir or not (train_file and dev_file):
             raise UserError("give train_file and dev_file together, and without data_dir")
-        return read_own_files(task_name, (train_file, dev_file), text_columns, label_column, labels, regression)
-    if text_columns or label_column or regression is not None:
-        raise UserError("text_columns, label_column and regression describe your own train_file and dev_file")
+        return read_own_files(
+            task_name, (train_file, dev_file), text_columns, label_columns, labels, label_kind, label_separator
+        )
+    if text_columns or label_columns or label_kind or label_separator:
+        raise UserError(
+            "text_columns, label_columns, label_kind and label_separator describe your own train_file and dev_file"
+        )
     if not task_name:
         raise UserError("no data: give a task name, or train_file and dev_file")
     demo = task_name.lower() == demo_task.TASK.name

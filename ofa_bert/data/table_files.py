@@ -193,7 +193,8 @@ def _read_jsonl(path: Path, text: str) -> Table:
             continue
         record = _record(path, number, line)
         if "\\ud" in line or "\\uD" in line:  # nothing else makes half of a pair
-            texts = [text for text in (*record, *record.values()) if isinstance(text, str)]
+            lists = [item for value in record.values() if isinstance(value, list) for item in value]
+            texts = [text for text in (*record, *record.values(), *lists) if isinstance(text, str)]
             halves += [number] * sum(text != whole_characters(text) for text in texts)
             record = {whole_characters(key): _whole(value) for key, value in record.items()}
         for key in record:
@@ -222,4 +223,6 @@ def _record(path: Path, number: int, line: str) -> dict[str, Json]:
 
 
 def _whole(value: Json) -> Json:
+    if isinstance(value, list):
+        return [whole_characters(item) if isinstance(item, str) else item for item in value]
     return whole_characters(value) if isinstance(value, str) else value

@@ -13,6 +13,7 @@ from ofa_bert.data.table_files import Table
 NewCells: TypeAlias = Mapping[str, object]  # of one row, by the name of the column
 # Either separator: a reader tells from the header which one it is, if need be.
 _QUOTED_IN_CSV = re.compile(r'[",;\r\n\ufeff]')
+LIST_SEPARATOR = "|"  # between the values of a list in a cell of TSV or CSV
 BREAKS_TSV = re.compile(r"[\t\r\n]")  # in a .tsv nothing can hold these
 
 
@@ -20,7 +21,7 @@ def table_text(table: Table, new: Sequence[NewCells]) -> str:
     """The text of a file in the table's own format; `new` has the values of the new columns, one dict per row.
 
     TSV and CSV keep every cell; JSONL keeps every character of the old objects. Lines end in a line feed.
-    A new value of a TSV must not hold a tab or a line end (BREAKS_TSV).
+    A new value of a TSV must not hold a tab or a line end (BREAKS_TSV), a list in either LIST_SEPARATOR.
     """
     text = _FORMATS[table.path.suffix.lower()](table, new)
     # A reader takes the first mark for the file's own.
@@ -30,8 +31,12 @@ def table_text(table: Table, new: Sequence[NewCells]) -> str:
 def _lines(table: Table, new: Sequence[NewCells]) -> list[list[str]]:
     names = list(new[0])
     header = [[*table.header, *map(whole_characters, names)]] if table.has_header else []
-    added = ([whole_characters(str(more[name])) for name in names] for more in new)
+    added = ([whole_characters(_plain(more[name])) for name in names] for more in new)
     return header + [[*map(str, values), *more] for (_, values), more in zip(table.rows, added)]
+
+
+def _plain(value: object) -> str:
+    return LIST_SEPARATOR.join(value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _as_tsv(table: Table, new: Sequence[NewCells]) -> str:

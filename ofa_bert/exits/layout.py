@@ -33,6 +33,6 @@ class ExitLayout:
         return tuple((i, layer) for i, layer in enumerate(sub_model.layers[:-1]) if layer in self.layers)
 
 
-def default_criterion(training: str, num_labels: int) -> str:
+def default_criterion(training: str, choices: int) -> str:
     """What a threshold is compared with unless the user says: by how the exits were trained, and for what."""
-    return registry.default(training, num_labels == 1).name
+    return registry.default(training, choices == 1).name

@@ -6,7 +6,7 @@ Every function takes a whole batch; everything is computed in float64 and finite
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.criteria.base import Criterion, State, fresh
 from ofa_bert.numerics import Bools, Floats, Ints
+from ofa_bert.tasks.kinds.registry import DEFAULT, kind_named
 
 MODES = ("threshold", "predicted")
 
@@ -24,21 +25,25 @@ class Policy:
     """A sample leaves at the first exit that satisfies the criterion; the last exit answers whoever is left.
 
     criterion: a name of criteria/registry.py; what the threshold means stands in that criterion's file. tolerance: two
-    numbers that differ by less count as the same answer.
+    numbers that differ by less count as the same answer. kind: of the task, which says what an answer decides.
     """
 
     criterion: str
     threshold: float
     tolerance: float = 0.1
+    kind: str = DEFAULT.name
 
     def __post_init__(self) -> None:
         registry.criterion(self.criterion)
+        kind_named(self.kind)
 
     @classmethod
-    def never_leaves(cls, exits: int, criterion: str | None = None, tolerance: float = 0.1) -> Policy:
+    def never_leaves(
+        cls, exits: int, criterion: str | None = None, tolerance: float = 0.1, kind: str = DEFAULT.name
+    ) -> Policy:
         """Nobody leaves at any of that many exits before the last one."""
         rule = registry.default() if criterion is None else registry.criterion(criterion)
-        return cls(rule.name, rule.nobody(exits), tolerance)
+        return cls(rule.name, rule.nobody(exits), tolerance, kind)
 
     @property
     def rule(self) -> Criterion:
@@ -50,15 +55,21 @@ class Policy:
 
     def leave(self, logits: Floats, certainty: Floats | None, state: State) -> tuple[Bools, State]:
         """Who leaves [B] at an exit that answers logits [B, C] with certainty [B] or None; and the new state."""
-        return self.rule.leave(self.threshold, self.tolerance, logits, certainty, state)
+        decisions = kind_named(self.kind).decisions(logits)  # [B, D, K]
+        return self.rule.leave(self.threshold, self.tolerance, decisions, certainty, state)
+
+    def seen(self, logits: np.ndarray, certainty: np.ndarray | None) -> list[float]:
+        """Thresholds that tell samples apart by what the exits before the last said: [E, N, C] and [E, N]."""
+        return self.rule.seen(kind_named(self.kind).decisions(logits), certainty)
 
     def to_json(self) -> dict[str, str | float]:
-        return {"criterion": self.criterion, "threshold": self.threshold, "tolerance": self.tolerance}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Policy:
-        """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else."""
-        return cls(value["criterion"], float(value["threshold"]), float(value["tolerance"]))
+        """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else. Older ones say no kind."""
+        kind = value.get("kind", DEFAULT.name)
+        return cls(value["criterion"], float(value["threshold"]), float(value["tolerance"]), kind)
 
 
 def first_exits(policy: Policy, logits: Floats, certainty: Floats | None) -> Ints:
@@ -81,14 +92,14 @@ def saving(layers_run: Ints, depth: int) -> float:
     return 1.0 - float(np.mean(layers_run)) / depth
 
 
-def check_threshold(criterion: str, threshold: float, num_labels: int, exits: int) -> str | None:
+def check_threshold(criterion: str, threshold: float, choices: int, exits: int) -> str | None:
     """Refuse what cannot be meant with a UserError; a text when it is allowed but lets nobody or everybody leave.
 
-    `num_labels` is 1 for regression; `exits` counts those before the last one.
+    `choices` of a decision are 1 where a number is predicted; `exits` counts those before the last one.
     """
     rule = registry.criterion(criterion)
-    if num_labels == 1 and not rule.for_numbers:
+    if choices == 1 and not rule.for_numbers:
         raise UserError(
             f"{criterion}: a number to predict has no probabilities; use {' or '.join(registry.FOR_NUMBERS)}"
         )
-    return rule.check(threshold, num_labels, exits)
+    return rule.check(threshold, choices, exits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,6 +15,7 @@ from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits, saving
 from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.reporting import pyplot
+from ofa_bert.tasks.kinds.registry import DEFAULT
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 
@@ -23,11 +25,11 @@ Row: TypeAlias = Mapping[str, Any]
 _WORTH = 0.01  # of the samples; a head costs about so much of a layer's time, more when batches are small
 
 
-def policies(criterion: str, tolerance: float, outputs: Outputs, count: int) -> list[Policy]:
+def policies(criterion: str, tolerance: float, outputs: Outputs, count: int, kind: str = DEFAULT.name) -> list[Policy]:
     """About `count` policies from no early exit on, spread evenly over the layers that they save on these outputs."""
-    never = Policy.never_leaves(len(outputs.layers) - 1, criterion, tolerance)
-    found = never.rule.seen(outputs.logits[:-1], outputs.certainty)
-    candidates = [Policy(criterion, value, tolerance) for value in found]
+    never = Policy.never_leaves(len(outputs.layers) - 1, criterion, tolerance, kind)
+    found = never.seen(outputs.logits[:-1], outputs.certainty)
+    candidates = [replace(never, threshold=value) for value in found]
     if never.rule.counts:
         return [never, *candidates]
     means = [_mean_layers(policy, outputs) for policy in candidates]

@@ -38,6 +38,7 @@ from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.system.provenance import versions
+from ofa_bert.tasks.task import task_for
 
 logger = logging.getLogger(__name__)
 
@@ -81,13 +82,16 @@ def export_bundle(
         policy = read_policy(exit_policy, record.sub_model, record.task, exits.layout, layers, vocab_size, kept_tokens)
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():
         probes = _probes(model, max_seq_length) + _sentences(model, data)
-        judge = ExportCheck(model, probes, tolerance, data, max_drop)
+        task = record.task or task_for((), model.config.num_labels)
+        judge = ExportCheck(model, probes, tolerance, task, data, max_drop, data.before if data else None)
         exporter = Exporter(model, bundle, judge)
         save_static(model, bundle)
         reports = []
         for name in names:
             reports.append(exporter.add(name))
             logger.info("%s", _line(reports[-1]))
+            if exporter.judge.reference is None:  # the others are held against the first, the static one in fp32
+                exporter.judge = judge.against(reports[0].check.score_after)
         entry = None if exits is None else add_exits(exporter, exits, names, record, policy)
         about = write_tokenizer(tokenizer, bundle, data.texts if data else ())
         files = described(bundle)

@@ -44,7 +44,7 @@ def add_exits(
     entry = {
         "head": exits.layout.head,
         "layers": list(depths(model, exits)),
-        "criterion": default_criterion(record.exits.training if record.exits else "", model.config.num_labels),
+        "criterion": default_criterion(record.exits.training if record.exits else "", exporter.judge.task.choices),
         "chosen": chosen and chosen.about,
         "policy": None,
         "table": None,
@@ -102,7 +102,9 @@ class _Reference:
     def __init__(self, judge: ExportCheck, exits: Exits):
         self.judge = judge
         self.ends = depths(judge.model, exits)
-        self._each = [ExportCheck(UpTo(judge.model, exits, end), judge.probes, judge.tolerance) for end in self.ends]
+        self._each = [
+            ExportCheck(UpTo(judge.model, exits, end), judge.probes, judge.tolerance, judge.task) for end in self.ends
+        ]
         self._certainty = [_certainties(judge, exits, end) for end in self.ends[:-1]]
 
     def verdict(self, name: str, kind: Kind, files: Parts) -> ExitCheck:

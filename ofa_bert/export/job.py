@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofa_bert.bundle.entries import PRECISIONS
-from ofa_bert.data.source import DataSource
+from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import option, unused
 from ofa_bert.training.settings import Device
@@ -61,8 +61,7 @@ class ExportJob:
     def problems(self) -> list[str]:
         found = []
         if not self.data.given:
-            own = ("text_columns", "label_column", "label_kind")
-            found += unused(self, own, "describes `train_file`; give that too")
+            found += unused(self, ("text_columns", *LABEL_OPTIONS), "describes `train_file`; give that too")
         if "int8-static" not in self.precision:
             found += unused(self, ("calibration_sentences",), "is about `precision` int8-static; ask for that too")
         if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):

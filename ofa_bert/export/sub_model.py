@@ -125,9 +125,9 @@ def _exits(
 def _data(job: ExportJob, task: Task) -> Datasets:
     """The data set that is named, its classes in the model's order. UserError when it is of another task."""
     named = None if job.data.train_file else task.name
-    datasets = job.data.load(labels=task.labels, download=download_glue, task_name=named)
-    check_task(job.model_name_or_path, ModelRecord(task=task), datasets.task)
-    return datasets
+    datasets = job.data.load(known=task, download=download_glue, task_name=named)
+    decided = check_task(job.model_name_or_path, ModelRecord(task=task), datasets.task)
+    return dataclasses.replace(datasets, task=decided)
 
 
 def _encoded(datasets: Datasets, tokenizer: Any, job: ExportJob, before: float | None) -> Data:

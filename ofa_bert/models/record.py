@@ -156,12 +156,19 @@ class ModelRecord:
         return Fields(self.config, f"{where}: config", _CURE)
 
 
-def check_task(where: str, record: ModelRecord, task: Task) -> None:
-    """Refuse a model that was finetuned for other labels than this task's."""
+def check_task(where: str, record: ModelRecord, task: Task) -> Task:
+    """The task as the model decides it; refuse a model that was finetuned for other labels than this task's."""
     other = record.task
-    if other is not None and (other.name, other.labels) != (task.name, task.labels):
+    if other is None:
+        return task
+    if (other.name, other.labels, other.kind) != (task.name, task.labels, task.kind):
         raise UserError(
-            f"{where} was finetuned for task {other.name} with labels {list(other.labels) or 'numbers'}, but this run"
-            f" is for {task.name} with {list(task.labels) or 'numbers'}; take the directory that run_glue.py made"
+            f"{where} was finetuned for task {other.name} with labels {_labels(other)}, but this run"
+            f" is for {task.name} with {_labels(task)}; take the directory that run_glue.py made"
             f" for {task.name}"
         )
+    return dataclasses.replace(task, thresholds=other.thresholds)
+
+
+def _labels(task: Task) -> str:
+    return f"{list(task.labels)} ({task.kind.word})" if task.labels else task.kind.word

@@ -21,12 +21,13 @@ from tqdm import tqdm
 from ofa_bert.bundle.manifest import Manifest, read_manifest
 from ofa_bert.data.batches import Encoded, encode, eval_batches
 from ofa_bert.models.directories import WEIGHTS, load_model
+from ofa_bert.models.record import ModelRecord, check_task
 from ofa_bert.runtime.backends.registry import format_of
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.runtime.workers import Batch as Request
 from ofa_bert.runtime.workers import WorkerPool
 from ofa_bert.system.timing import SPIN_SECONDS, in_turn
-from ofa_bert.tasks.task import Datasets
+from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.evaluation import score_logits
 
 logger = logging.getLogger(__name__)
@@ -59,6 +60,7 @@ class Opened(NamedTuple):
     answer: Callable[[Sequence[Inputs]], list[np.ndarray]]
     parameters: int
     mebibytes: float
+    task: Task | None  # as it decides it
 
 
 class Texts(NamedTuple):
@@ -157,7 +159,11 @@ def _score(
         logits[name] = np.zeros([len(encoded), datasets.task.num_labels], np.float32)
         for place, found in zip(places, model.answer(inputs)):
             logits[name][place] = found
-    return score_logits(datasets.task, logits, {name: encoded.labels for name, encoded in texts.dev.items()})
+    return score_logits(
+        check_task(contender.path, ModelRecord(task=model.task), datasets.task),
+        logits,
+        {name: encoded.labels for name, encoded in texts.dev.items()},
+    )
 
 
 def _throughput(
@@ -215,11 +221,11 @@ def opened(contender: Contender, plan: TimingPlan) -> Iterator[Opened]:
     }  # fmt: skip
     if not contender.workers:
         run = open_model(**arguments, threads=contender.threads).run
-        yield Opened(lambda inputs: [run(*item) for item in inputs], parameters, mebibytes)
+        yield Opened(lambda inputs: [run(*item) for item in inputs], parameters, mebibytes, manifest.task)
         return
     pool = WorkerPool(contender.workers, arguments, contender.threads)
     try:
-        yield Opened(_pool_answers(pool), parameters, mebibytes)
+        yield Opened(_pool_answers(pool), parameters, mebibytes, manifest.task)
     finally:
         pool.close()
 
@@ -234,7 +240,7 @@ def _pool_answers(pool: WorkerPool) -> Callable[[Sequence[Inputs]], list[np.ndar
 
 def _open_eager(contender: Contender, model_type: str) -> Opened:
     """PaddleNLP's own model and forward, as it was before any of this."""
-    model, _, _ = load_model(contender.path, model_type)
+    model, _, record = load_model(contender.path, model_type)
     model.eval()
 
     def answer(inputs: Sequence[Inputs]) -> list[np.ndarray]:
@@ -244,7 +250,7 @@ def _open_eager(contender: Contender, model_type: str) -> Opened:
             return [model(*map(paddle.to_tensor, item)).numpy() for item in inputs]
 
     parameters = sum(parameter.size for parameter in model.parameters())
-    return Opened(answer, int(parameters), Path(contender.path, WEIGHTS).stat().st_size / 2**20)
+    return Opened(answer, int(parameters), Path(contender.path, WEIGHTS).stat().st_size / 2**20, record.task)
 
 
 def _file_bytes(manifest: Manifest, contender: Contender) -> int:

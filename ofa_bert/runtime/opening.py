@@ -241,7 +241,7 @@ def _pick(bundle: Bundle, backend: str, precision: str, provider: str) -> tuple[
             for model in bundle.manifest.models:
                 if (model.format, model.precision, model.fused) == (kind, file_precision, fused):
                     return bundle.paths(model.files), file_precision
-    flags = f"--precision {wanted[0]}" + (" --onnx" if kind == "onnx" else "")
+    flags = f"`precision` {wanted[0]}" + (" `onnx`" if kind == "onnx" else "")
     raise UserError(
         f"{bundle.path}: holds no {kind} model in {' or '.join(wanted)} for backend {backend}, only {bundle.held()};"
         f" export it with export_model.py {flags}"

@@ -11,7 +11,7 @@ from typing import TypedDict
 from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.table_files import Table, read_table
-from ofa_bert.data.table_writers import BREAKS_TSV, table_text
+from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, table_text
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.reporting import shown
@@ -20,7 +20,8 @@ from ofa_bert.runtime.jobs import PredictJob, TrtexecJob
 from ofa_bert.runtime.predictor import Prediction, Predictor
 from ofa_bert.runtime.texts import Text
 
-LABEL, PROBABILITY, VALUE, EXIT_LAYER = "predicted_label", "probability", "predicted_value", "exit_layer"
+LABEL, PROBABILITY, VALUE, SET = "predicted_label", "probability", "predicted_value", "predicted_labels"
+EXIT_LAYER = "exit_layer"
 _DIGITS = 6
 _LONGEST_NAME = 200  # of 255 bytes: the file has a longer name until it is complete
 
@@ -45,14 +46,14 @@ def predict_file(job: PredictJob) -> Summary:
         predictions = predictor.predict(texts, progress=True)
         rows = [_described(prediction, predictor.labels, job.all_probabilities) for prediction in predictions]
     write_text_atomic(job.output, table_text(table, rows))
-    labels = Counter(str(row[LABEL]) for row in rows if LABEL in row)
-    return {"rows": len(rows), "labels": dict(labels.most_common())}
+    said = [label for answer in predictions for label in answer.labels or [answer.label] if label is not None]
+    return {"rows": len(rows), "labels": dict(Counter(map(whole_characters, said)).most_common())}
 
 
 def _trained_columns(bundle: Bundle) -> tuple[str, ...]:
     task = bundle.manifest.task
     if task is None:
-        raise UserError(f"{bundle.path}: does not say which columns hold the text; name them with --text_columns")
+        raise UserError(f"{bundle.path}: does not say which columns hold the text; name them with `text_columns`")
     return task.text_columns
 
 
@@ -72,23 +73,23 @@ def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
 def _check_writable(path: Path) -> None:
     """Before the work, not after it."""
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        raise UserError(f"--output {shown(path.name)}: the name is too long; at most {_LONGEST_NAME} bytes")
+        raise UserError(f"`output` {shown(path.name)}: the name is too long; at most {_LONGEST_NAME} bytes")
     try:
         if path.is_dir():
-            raise UserError(f"--output {path}: is a directory; name a file")
+            raise UserError(f"`output` {path}: is a directory; name a file")
         if path.exists() and not path.is_file():
-            raise UserError(f"--output {path}: is no ordinary file; name another one")
+            raise UserError(f"`output` {path}: is no ordinary file; name another one")
         existing = next(folder for folder in path.absolute().parents if folder.exists())
         writable = existing.is_dir() and os.access(existing, os.W_OK)
     except OSError as error:
-        raise UserError(f"--output {shown(str(path))}: {error.strerror}; name another file") from error
+        raise UserError(f"`output` {shown(str(path))}: {error.strerror}; name another file") from error
     if not writable:
-        raise RunError(f"--output {path}: {existing} cannot be written to")
+        raise RunError(f"`output` {path}: {existing} cannot be written to")
 
 
 def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob) -> None:
     labels = [whole_characters(label) for label in predictor.labels]
-    new = [LABEL, PROBABILITY] if labels else [VALUE]
+    new = list(predictor.task.kind.columns)
     if job.all_probabilities:
         new += [f"{PROBABILITY}_{label}" for label in labels]
     if job.exit_threshold is not None:
@@ -99,22 +100,32 @@ def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob) -> N
         raise UserError(f"{table.path}{line}: has a column {taken[0]!r} already, which would be written; rename it")
     if len(set(new)) < len(new):
         raise UserError(f"{job.bundle}: two of its labels are alike, {', '.join(map(repr, labels))}")
+    suffix = table.path.suffix.lower()
     broken = [label for label in labels if BREAKS_TSV.search(label)]
-    if table.path.suffix.lower() == ".tsv" and broken:
+    if suffix == ".tsv" and broken:
         raise UserError(
             f"{table.path}: label {shown(broken[0])} holds a tab or a line break, which .tsv cannot hold; "
             "use .csv or .jsonl"
+        )
+    joined = [label for label in labels if LIST_SEPARATOR in label]
+    if SET in new and not table.objects and joined:
+        raise UserError(
+            f"{table.path}: label {shown(joined[0])} holds {LIST_SEPARATOR!r}, which stands between labels in {suffix};"
+            " use .jsonl"
         )
 
 
 def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> dict[str, str | float]:
     """The new columns of one row."""
-    row: dict[str, str | float] = {}
+    row: dict[str, str | float | list[str]] = {}
+    if prediction.label is not None and prediction.probability is not None:
+        row = {LABEL: whole_characters(prediction.label), PROBABILITY: round(prediction.probability, _DIGITS)}
     if prediction.value is not None:
         row[VALUE] = round(prediction.value, _DIGITS)
-    if prediction.label is not None and prediction.probability is not None:
-        row[LABEL], row[PROBABILITY] = whole_characters(prediction.label), round(prediction.probability, _DIGITS)
-        pairs = zip(labels, prediction.probabilities) if every else ()
+    if prediction.labels is not None:
+        row[SET] = list(map(whole_characters, prediction.labels))
+    if every:
+        pairs = zip(labels, prediction.probabilities)
         row.update({f"{PROBABILITY}_{whole_characters(label)}": round(value, _DIGITS) for label, value in pairs})
     return row if prediction.exit_layer is None else {**row, EXIT_LAYER: prediction.exit_layer}
 
@@ -125,7 +136,7 @@ def trtexec_for(job: TrtexecJob) -> str:
     longest = bundle.manifest.max_seq_length
     profile = Profile(tuple(job.batch), tuple(job.length or Profile.up_to(longest).length))
     if profile.length[2] > longest:
-        raise UserError(f"--length {profile.length[2]}: the bundle was exported for up to {longest} tokens")
+        raise UserError(f"`length` {profile.length[2]}: the bundle was exported for up to {longest} tokens")
     held = "int8-static" if job.precision == "int8-static" else "fp32"
     (model,) = bundle.model_files("onnx", held)
     return trtexec_command(model, job.precision, profile, Path(job.engine))

@@ -47,13 +47,14 @@ GPU_TOKENS = 16384
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one text. A class with its probability, or the value of a regression."""
+    """What the model says about one text: a class with its probability, a number, or a set of labels."""
 
-    label: str | None  # None for a regression
-    probability: float | None  # of that label
-    value: float | None  # None for classes
-    probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a regression
+    label: str | None  # a class
+    probability: float | None  # of that class
+    value: float | None  # a number
+    probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a number
     exit_layer: int | None = None  # layers that ran for it, when the Predictor has an exit_threshold
+    labels: tuple[str, ...] | None = None  # a set; empty where no label is likely enough
 
 
 class Predictor:
@@ -101,8 +102,8 @@ class Predictor:
         _check_exits(exit_threshold, exit_mode, exit_criterion)
         bundle = open_bundle(bundle)  # read and checked here alone: what is opened below is given it
         self.manifest = bundle.manifest
-        numbered = () if self.manifest.is_regression else tuple(map(str, range(self.manifest.num_labels)))
-        self.labels = self.manifest.labels or numbered
+        self.task = self.manifest.decided_task
+        self.labels = self.task.labels
         self._encode = load_text_encoder(bundle.path, self.manifest.max_seq_length)
         self._precision = precision
         self._owner = os.getpid()
@@ -148,14 +149,8 @@ class Predictor:
         answers = self.answers(texts, progress)
         logits = answers.logits.astype(np.float64)  # [N, C]
         layers: list[int | None] = answers.layers.tolist() if self._exits else [None] * len(logits)
-        if not self.labels:
-            return [Prediction(None, None, float(value), (), layer) for (value,), layer in zip(logits, layers)]
-        powers = np.exp(logits - logits.max(axis=-1, keepdims=True, initial=-np.inf))
-        probabilities = powers / powers.sum(axis=-1, keepdims=True)  # [N, C]
-        return [
-            Prediction(self.labels[best], float(row[best]), None, tuple(map(float, row)), layer)
-            for row, best, layer in zip(probabilities, probabilities.argmax(axis=-1), layers)
-        ]
+        found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
+        return [Prediction(**vars(answer), exit_layer=layer) for answer, layer in zip(found, layers)]
 
     def logits(self, texts: Sequence[Text], progress: bool = False) -> Logits:
         """[N, C] float32 in the order of the texts."""

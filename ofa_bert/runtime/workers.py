@@ -197,14 +197,14 @@ class WorkerPool:
             self._failed_starts += 1
             if self._failed_starts >= ATTEMPTS:
                 self._failed_starts = 0
-                raise RunError(f"worker processes end while they load the model: {how}; use fewer --workers")
+                raise RunError(f"worker processes end while they load the model: {how}; use fewer `workers`")
         if left:
             ended_by[left[0].key] += 1  # it had begun no other
             if ended_by[left[0].key] >= ATTEMPTS:
                 shape = "{} x {} tokens".format(*left[0].input_ids.shape)
                 raise RunError(
                     f"a batch of {shape} ended {ATTEMPTS} worker processes, the last one {how};"
-                    " use fewer --workers or a smaller --batch_size"
+                    " use fewer `workers` or a smaller `batch_size`"
                 )
 
     def close(self) -> None:
@@ -238,7 +238,7 @@ class _Worker:
                 )
             except OSError as error:
                 ours.close()
-                raise RunError(f"no worker process can be started: {error.strerror}; use fewer --workers") from error
+                raise RunError(f"no worker process can be started: {error.strerror}; use fewer `workers`") from error
         # A stopped process reads nothing and may have written half an answer: then both calls fail instead of waiting.
         limit = struct.pack("ll", int(min(timeout, 1e6)), int(timeout % 1 * 1e6))
         for direction in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):

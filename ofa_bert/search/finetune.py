@@ -19,6 +19,7 @@ from ofa_bert.models.record import check_task
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training import loop
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.supernet.step import Objective, supernet_step
 
@@ -46,7 +47,7 @@ def finetune(
     batches = TrainBatches(supernet.train, loops.batch_size, loops.seed, supernet.pad_id)
     plan = loop.make_plan(loops, batches.steps_per_epoch)
     weights = [trained.number(name, least=0) for name in ("lambda_logit", "lambda_rep")]
-    step = supernet_step(model, teacher, Objective(supernet.task.is_regression, *weights), lambda _: (sub_model,))
+    step = supernet_step(model, teacher, Objective(losses_of(supernet.task), *weights), lambda _: (sub_model,))
     model.train()
     adam = loop.make_optimizer(optimizer, model, plan)
     loop.fit(loops, model, adam, batches, plan, step, lambda _: None, label="finetune the winner")

@@ -27,7 +27,6 @@ from ofa_bert.files.journal import Journal
 from ofa_bert.latency.device import VOCABULARY, Measurer
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import backward
-from ofa_bert.numerics import log_softmax
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
 from ofa_bert.runtime.backends.registry import first_for
@@ -49,7 +48,7 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import predict, stock_forward, to_tensors
-from ofa_bert.training.losses.distillation import logit_loss
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.settings import Device, LoopSettings, OptimizerSettings
 from ofa_bert.training.supernet.layer_choice import layers_by_importance
@@ -150,13 +149,6 @@ def _rank_correlation(first: Sequence[Mapping[str, Any]], second: Sequence[Mappi
     return float(spearmanr([r["W"] for r in first], [r["W"] for r in second])[0])
 
 
-def cross_entropy(wanted: np.ndarray, logits: np.ndarray, regression: bool) -> float:
-    """e: mean cross-entropy of softmax(logits) [N, C] to softmax(wanted); squared difference for a regression."""
-    if regression:
-        return float(np.mean((wanted - logits) ** 2))
-    return float(-np.mean(np.sum(np.exp(log_softmax(wanted)) * log_softmax(logits), axis=-1)))
-
-
 def _sub_models(
     settings: FptasSettings,
     space: UnevenSpace,
@@ -177,7 +169,7 @@ def _sub_models(
     cost = default(by_table)
 
     def error(sub_model: SubModelConfig, theta: Mapping[str, Any], counter: StepCounter) -> float:
-        return cross_entropy(scorer.wanted, scorer.logits(sub_model), supernet.task.is_regression)
+        return supernet.task.kind.cross_entropy(scorer.wanted, scorer.logits(sub_model))
 
     def name(sub_model: SubModelConfig) -> str:
         return f"D{sub_model.depth}_A{sub_model.heads[0]}_I{sub_model.ffn[0]}"
@@ -203,7 +195,7 @@ def _kept_layers(supernet: Supernet, depths: Sequence[int], examples: int) -> li
     if not missing:
         return [trained[depth] for depth in depths]
     few = supernet.held_out.select(range(min(128, examples)))
-    found = layers_by_importance(supernet.model, few, supernet.pad_id, missing, supernet.task.is_regression)
+    found = layers_by_importance(supernet.model, few, supernet.pad_id, missing, supernet.task.kind)
     return [{**{len(layers): layers for layers in found}, **trained}[depth] for depth in depths]
 
 
@@ -279,7 +271,7 @@ class Trainer:
 
     def error(self, shape: Shape, theta: Mapping[str, Any], counter: StepCounter) -> float:
         """e of a shape after training, on held-out examples."""
-        regression = self.supernet.task.is_regression
+        losses = losses_of(self.supernet.task)
         paddle.seed(self.drawn.seed)
         model = fresh(self.supernet, shape)
         loops = LoopSettings(max_steps=self.settings.max_steps, warmup_proportion=0.0, seed=self.drawn.seed)
@@ -288,14 +280,14 @@ class Trainer:
         model.train()
         for batch, wanted in zip(map(to_tensors, self.drawn.batches), self.drawn.wanted):
             counter.step()
-            backward(logit_loss(stock_forward(model)(batch), paddle.to_tensor(wanted), regression))
+            backward(losses.logit(stock_forward(model)(batch), paddle.to_tensor(wanted)))
             optimizer.step()
             optimizer.clear_grad(set_to_zero=False)
             optimizer._learning_rate.step()
         model.eval()
         held_out = self.supernet.held_out.select(range(len(self.drawn.held_out_wanted)))
         logits = predict(stock_forward(model), held_out, self.supernet.task.num_labels, self.supernet.pad_id)
-        return cross_entropy(self.drawn.held_out_wanted, logits, regression)
+        return self.supernet.task.kind.cross_entropy(self.drawn.held_out_wanted, logits)
 
 
 def _measured(supernet: Supernet, every: Sequence[Shape], device: Device) -> dict[Shape, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ofa_bert.data.source import DataSource
+from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import option, unused
@@ -28,7 +28,7 @@ _NSGA2 = (
 )  # fmt: skip
 _OF_SUPERNET = ("min_width", "min_depth", "min_score", "latency_table", "max_file_mib", "file_precision")
 _FROM_SCRATCH = ("hidden", "max_steps", "learning_rates", "measure_time", "seeds", "batch_size")
-_OF_DATA = ("data_dir", "text_columns", "label_column", "label_kind")
+_OF_DATA = ("data_dir", "text_columns", *LABEL_OPTIONS)
 
 
 @dataclass(frozen=True, kw_only=True)

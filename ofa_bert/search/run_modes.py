@@ -18,6 +18,7 @@ from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.sweep import answers_at, taken, worth_asking
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.kinds.registry import DEFAULT
 
 # Shares of the largest uncertainty that are tried as thresholds.
 _SHARES = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
@@ -113,7 +114,9 @@ def _mean_ms(
     return float(shares @ table.after_exits(sub_model, layers, way.ask))
 
 
-def thresholds(criterion: str, num_labels: int, exits: int, tolerance: float = 0.1) -> list[Policy]:
+def thresholds(
+    criterion: str, choices: int, exits: int, tolerance: float = 0.1, kind: str = DEFAULT.name
+) -> list[Policy]:
     """The policies that a search tries, from hardly anybody leaving early on."""
-    found = registry.criterion(criterion).spread(_SHARES, num_labels, exits)
-    return [Policy(criterion, threshold, tolerance) for threshold in found]
+    found = registry.criterion(criterion).spread(_SHARES, choices, exits)
+    return [Policy(criterion, threshold, tolerance, kind) for threshold in found]

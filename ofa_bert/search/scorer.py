@@ -14,7 +14,6 @@ from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.models.encoder import attention_mask
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.models.supernet import embed, encode
-from ofa_bert.numerics import distance
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import compute, main_score
@@ -26,9 +25,9 @@ BATCH = 64
 
 
 class Scorer:
-    """Scores and losses of sub-models on one set of examples. The loss is the distance to `reference`'s outputs:
+    """Scores and losses of sub-models on one set of examples. The loss is the kind's distance to `reference`'s outputs.
 
-    mean KL divergence for classes, mean squared difference for regression. Embeddings are computed once.
+    Embeddings are computed once.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Scorer:
         return {"score": main_score(self.task, scores), "loss": self.loss(logits), "scores": scores}
 
     def loss(self, logits: np.ndarray) -> float:
-        return distance(self.wanted, logits, self.task.is_regression)
+        return self.task.kind.distance(self.wanted, logits)
 
     def loss_increases(
         self, base: SubModelConfig, space: UnevenSpace, drop: bool, progress: Callable[[Iterable[int]], Iterable[int]]

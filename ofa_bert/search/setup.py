@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +86,8 @@ def load_supernet(source: SupernetSource, cache: Path, with_exits: bool = False)
         raise UserError(f"`model` {where}: is no supernet; run_glue_ofa.py makes one")
     trained = record.settings(where)
     data = source.data if source.data.given else DataSource.recorded(trained)
-    datasets = data.load(labels=record.task.labels, download=download_glue)
-    check_task(where, record, datasets.task)
+    datasets = data.load(known=record.task, download=download_glue)
+    datasets = replace(datasets, task=check_task(where, record, datasets.task))
     encoded = encode_once(datasets.train, tokenizer, record.max_seq_length, cache)
     count = held_out_count(len(encoded), trained.number("held_out_share", 0, 1))
     seed = trained.whole("seed", least=0)
@@ -117,8 +117,8 @@ def ways_of(choice: RunModeChoice, supernet: Supernet) -> RunModes:
         _check_exits(path, table, supernet.exits)
     if supernet.exits is None:
         return RunModes(tables)
-    labels, count = supernet.task.num_labels, len(supernet.exits.layout.layers)
-    tried = thresholds(choice.exit_criterion or _criterion(supernet), labels, count)
+    labels, count = supernet.task.choices, len(supernet.exits.layout.layers)
+    tried = thresholds(choice.exit_criterion or _criterion(supernet), labels, count, kind=supernet.task.kind_name)
     for policy in tried:
         check_threshold(policy.criterion, policy.threshold, labels, count)
     return RunModes(tables, tuple(tried))
@@ -126,7 +126,7 @@ def ways_of(choice: RunModeChoice, supernet: Supernet) -> RunModes:
 
 def _criterion(supernet: Supernet) -> str:
     exits = supernet.record.exits
-    return default_criterion(exits.training if exits else "", supernet.task.num_labels)
+    return default_criterion(exits.training if exits else "", supernet.task.choices)
 
 
 def engines_of(supernet: Supernet, ways: RunModes, seed: int) -> dict[str, Engine]:

@@ -119,13 +119,13 @@ def _row(version: Version) -> dict[str, str]:
 def client(model: Served) -> str:
     """A Python program that asks Triton for this model."""
     pairs = model.first.task is not None and len(model.first.task.text_columns) == 2
-    labels = model.labels
+    task = model.first.decided_task
     return _CLIENT.format(
         name=model.name,
         version=model.versions[-1].number,
         length=model.max_seq_length,
         pad=model.first.pad_token_id,
-        outputs=len(labels) or 1,
+        outputs=task.num_labels,
         texts='[("a text", "and its partner")]' if pairs else '["a text", "another"]',
-        answer=f"[{labels!r}[row.argmax()] for row in logits]" if labels else "logits[:, 0]",
+        answer=task.kind.code(task.labels, task.thresholds),
     )

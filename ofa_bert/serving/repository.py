@@ -77,12 +77,12 @@ def _paddle_problems(bundle: Bundle) -> list[str]:
     try:
         program, _ = bundle.model_files("paddle", "fp32")
     except UserError as error:
-        return [f"{error}; or --engines triton"]
+        return [f"{error}; or `engines` triton"]
     if program.suffix == PADDLE_PROGRAM:
         return []
     return [
         f"{program}: is Paddle 3's format, Paddle Serving and FastDeploy read Paddle 2's {PADDLE_PROGRAM}: export the"
-        " bundle with Paddle 2.6, or give --engines triton"
+        " bundle with Paddle 2.6, or give `engines` triton"
     ]
 
 
@@ -101,7 +101,7 @@ def onnx_problems(bundle: Bundle, precision: str, accelerator: str) -> list[str]
     if accelerator != "none" and foreign:
         return [
             f"{files[0]}: has operators of {', '.join(foreign)}, which {accelerator} does not know;"
-            " serve --precision fp32, or leave --accelerator out"
+            " serve `precision` fp32, or leave `accelerator` out"
         ]
     return []
 

@@ -81,14 +81,14 @@ def grouped(job: ServingJob) -> list[Served]:
     resolved = [Path(path).resolve() for path in job.bundles]
     for path in job.bundles:
         if resolved.count(Path(path).resolve()) > 1:
-            raise UserError(f"--bundles {path}: given twice")
+            raise UserError(f"`bundles` {path}: given twice")
         bundle = open_bundle(path)
         groups.setdefault(_interface(bundle), []).append(bundle)
     if job.name and len(groups) > 1:
         apart = [members[0].path for members in groups.values()]
         raise UserError(
-            f"--name {job.name}: {apart[0]} and {apart[1]} differ in labels or tokenizer, so they become models of"
-            " their own; leave --name out, or export them apart"
+            f"`name` {job.name}: {apart[0]} and {apart[1]} differ in labels or tokenizer, so they become models of"
+            " their own; leave `name` out, or export them apart"
         )
     served: list[Served] = []
     for members in groups.values():

@@ -5,21 +5,22 @@ from __future__ import annotations
 import re
 
 from ofa_bert.errors import UserError
-from ofa_bert.tasks.task import CLASS_METRICS, REGRESSION_METRICS, Task
+from ofa_bert.tasks.kinds.classification import ACCURACY
+from ofa_bert.tasks.task import Task
 
 # The order of the labels is PaddleNLP's, so that a classifier trained there means the same here.
 _GLUE = {
     task.name: task
     for task in (
         Task("cola", ("0", "1"), ("matthews",), ("sentence",)),
-        Task("sst-2", ("0", "1"), CLASS_METRICS, ("sentence",)),
+        Task("sst-2", ("0", "1"), ACCURACY, ("sentence",)),
         Task("mrpc", ("0", "1"), ("accuracy", "f1"), ("#1 String", "#2 String")),
-        Task("sts-b", (), REGRESSION_METRICS, ("sentence1", "sentence2")),
+        Task("sts-b", (), ("pearson", "spearman"), ("sentence1", "sentence2")),
         Task("qqp", ("0", "1"), ("accuracy", "f1"), ("question1", "question2")),
-        Task("mnli", ("contradiction", "entailment", "neutral"), CLASS_METRICS, ("sentence1", "sentence2")),
-        Task("qnli", ("entailment", "not_entailment"), CLASS_METRICS, ("question", "sentence")),
-        Task("rte", ("entailment", "not_entailment"), CLASS_METRICS, ("sentence1", "sentence2")),
-        Task("wnli", ("0", "1"), CLASS_METRICS, ("sentence1", "sentence2")),
+        Task("mnli", ("contradiction", "entailment", "neutral"), ACCURACY, ("sentence1", "sentence2")),
+        Task("qnli", ("entailment", "not_entailment"), ACCURACY, ("question", "sentence")),
+        Task("rte", ("entailment", "not_entailment"), ACCURACY, ("sentence1", "sentence2")),
+        Task("wnli", ("0", "1"), ACCURACY, ("sentence1", "sentence2")),
     )
 }
 _GLUE_NAMES = {name.replace("-", ""): name for name in _GLUE}

@@ -1,4 +1,4 @@
-"""GLUE's metrics on arrays."""
+"""A task's metrics on arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ofa_bert.tasks.task import Task
 def compute(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     """Every metric of the task, in its order, as fractions (accuracy 0.93, not 93).
 
-    logits: [N, C] for classes, [N] or [N, 1] for regression; labels: [N] class indices or numbers.
+    logits [N, C], [N] for a single number; labels as of the task's kind: [N] class indices or numbers, [N, C] sets.
     A correlation that is undefined, because all predictions are equal, counts 0.
     Raises RunError when a logit is NaN or infinite: argmax would turn it into a plausible class.
     """
@@ -24,11 +24,10 @@ def compute(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, flo
     if broken:
         raise RunError(
             f"the model's output is NaN or infinite for {broken} of {len(labels)} examples of {task.name}: "
-            "training diverged; try a lower learning rate, more warm-up, or no --amp"
+            "training diverged; try a lower learning rate, more warm-up, or no `amp`"
         )
-    one_number = task.is_regression
-    predictions = logits.reshape(len(labels)).astype(np.float64) if one_number else logits.argmax(axis=-1)  # [N]
-    return {name: _METRICS[name](predictions, labels) for name in task.metrics}
+    predictions = task.kind.predictions(logits, task.thresholds)
+    return {name: task.kind.metrics[name](predictions, labels) for name in task.metrics}
 
 
 def main_score(task: Task, scores: dict[str, float]) -> float:
@@ -44,44 +43,3 @@ def chance(task: Task) -> float:
 def as_text(scores: Mapping[str, float]) -> str:
     """Scores for a line of a log."""
     return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
-
-
-# scikit-learn and SciPy are imported where they are used: they take seconds, and many commands score nothing.
-def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
-    return float((predictions == labels).mean())
-
-
-def f1(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """F1 of class 1 (GLUE's "is a paraphrase"); 0 when class 1 is neither predicted nor present."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(labels == 1, predictions == 1, zero_division=0.0))
-
-
-def matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """Matthews' correlation for any number of classes; 0 for a constant prediction."""
-    from sklearn.metrics import matthews_corrcoef
-
-    return float(matthews_corrcoef(labels, predictions))
-
-
-def pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
-    from scipy.stats import pearsonr
-
-    return _correlation(pearsonr, predictions, labels)
-
-
-def spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
-    from scipy.stats import spearmanr
-
-    return _correlation(spearmanr, predictions, labels)
-
-
-def _correlation(measure, predictions: np.ndarray, labels: np.ndarray) -> float:
-    # SciPy warns and returns NaN for a constant.
-    if np.ptp(predictions) == 0 or np.ptp(labels) == 0:
-        return 0.0
-    return float(measure(predictions, labels)[0])
-
-
-_METRICS = {"accuracy": accuracy, "f1": f1, "matthews": matthews, "pearson": pearson, "spearman": spearman}

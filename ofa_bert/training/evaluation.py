@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import paddle
+from paddle import nn
 from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
@@ -65,6 +66,25 @@ def score_logits(task: Task, logits: Mapping[str, np.ndarray], labels: Mapping[s
         prefix = f"{name}_" if len(logits) > 1 else ""
         result.update({prefix + metric: value for metric, value in metrics.items()})
     return {"score": float(np.mean(mains)), **result}
+
+
+def tuned(task: Task, model: nn.Layer, forwards: Sequence[Forward], held_out: Encoded | None, pad_id: int) -> Task:
+    """The task with thresholds for the model as it is now, chosen on what nothing trains on; the model's mode stays.
+
+    forwards: everything that will answer by them. Most kinds have none: then the task is what it was.
+    """
+    if held_out is None:
+        return task
+
+    def answers() -> list[np.ndarray]:
+        training = model.training
+        model.eval()
+        found = [predict(forward, held_out, task.num_labels, pad_id, label="thresholds") for forward in forwards]
+        if training:
+            model.train()
+        return found
+
+    return task.tuned(held_out.labels, answers)
 
 
 def stock_forward(model: paddle.nn.Layer) -> Callable[[Batch], paddle.Tensor]:

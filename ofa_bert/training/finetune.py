@@ -17,8 +17,8 @@ from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import loop
-from ofa_bert.training.evaluation import score, stock_forward
-from ofa_bert.training.losses.task import task_loss
+from ofa_bert.training.evaluation import score, stock_forward, tuned
+from ofa_bert.training.losses.task import KindLosses, losses_of
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, check_output_dir
 from ofa_bert.training.settings import FinetuneJob
@@ -45,11 +45,12 @@ def finetune(
         job.held_out_share,
         "fresh" if job.fresh_head else "may_be_missing",
     )
-    task, model = setup.task, setup.model
+    task, model, pad_id = setup.task, setup.model, setup.tokenizer.pad_token_id
 
     def evaluate() -> Evaluation:
-        scores = score(task, stock_forward(model), setup.dev, setup.tokenizer.pad_token_id, label="dev")
-        return Evaluation(score=scores["score"], scores=scores, lines=[f"dev {as_text(scores)}"])
+        decided = tuned(task, model, [stock_forward(model)], setup.held_out, pad_id)
+        scores = score(decided, stock_forward(model), setup.dev, pad_id, label="dev")
+        return Evaluation(score=scores["score"], scores=scores, lines=[f"dev {as_text(scores)}"], task=decided)
 
     training = Training(
         name="finetune",
@@ -57,7 +58,7 @@ def finetune(
         tokenizer=setup.tokenizer,
         record=trained_record(setup, job.model.model_type, settings, **what_it_is(setup)),
         batches=setup.train_batches(job.loop),
-        make_step=lambda plan: finetune_step(model, task.is_regression),
+        make_step=lambda plan: finetune_step(model, losses_of(task)),
         evaluate=evaluate,
         observe=observe,
     )
@@ -81,7 +82,7 @@ def trained_record(setup: TrainingSetup, model_type: str, settings: dict[str, An
     )
 
 
-def finetune_step(model: paddle.nn.Layer, regression: bool) -> loop.Step:
+def finetune_step(model: paddle.nn.Layer, losses: KindLosses) -> loop.Step:
     """One batch of plain supervised training."""
 
     everything = whole(model)
@@ -89,7 +90,7 @@ def finetune_step(model: paddle.nn.Layer, regression: bool) -> loop.Step:
     def step(batch: Batch, number: int, backward: Callable[[paddle.Tensor], None]) -> dict[str, float]:
         # The supernet's forward of the whole model: the stock one has the same outputs and slower CPU gradients.
         logits = forward(model, batch.input_ids, batch.token_type_ids, everything).logits
-        loss = task_loss(logits, batch.labels, regression)
+        loss = losses.task(logits, batch.labels)
         backward(loss)
         return {"loss": loss.item()}
 

@@ -24,6 +24,7 @@ from ofa_bert.options import changes
 from ofa_bert.reporting import one_line, shown
 from ofa_bert.system.machine import host_peak_mib
 from ofa_bert.system.provenance import versions
+from ofa_bert.tasks.task import Task
 from ofa_bert.training import distributed
 from ofa_bert.training.checkpoints import (
     checkpoints_in,
@@ -41,7 +42,8 @@ class Evaluation:
     """What is found at a checkpoint. `score` chooses best/, `scores` go into the history.
 
     lines: what the log says. recorded: the scores for ofa_config.json; default: `scores`. more: what else goes there.
-    also: name of a further directory -> the score that decides whether it is written.
+    also: name of a further directory -> the score that decides whether it is written. task: as the model decides it
+    now, where that is chosen anew at every evaluation.
     """
 
     score: float
@@ -50,6 +52,7 @@ class Evaluation:
     recorded: Mapping[str, Any] | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     also: Mapping[str, float] = field(default_factory=dict)
+    task: Task | None = None
 
 
 RESULTS = "results.json"
@@ -106,7 +109,8 @@ class RunDirectory:
         if distributed.is_main():
             scores = found.scores if found.recorded is None else found.recorded
             more = {**self.record.more, **found.more}
-            record = dataclasses.replace(self.record, scores=dict(scores), step=step, more=more)
+            task = found.task or self.record.task
+            record = dataclasses.replace(self.record, task=task, scores=dict(scores), step=step, more=more)
             save_model(self.output / name, self.model, self.tokenizer, record, self.beside)
 
     def _seconds(self) -> float:

@@ -75,7 +75,7 @@ def prepare(
     if head == "fresh":
         shape = record.shape and dataclasses.replace(record.shape, num_labels=task.num_labels)
         record = dataclasses.replace(record, task=None, shape=shape)
-    check_task(where, record, task)
+    task = check_task(where, record, task)
     if model.config.num_labels != task.num_labels:
         raise UserError(f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels}")
     distributed.same_start(model.parameters())
@@ -91,6 +91,7 @@ def prepare(
     )
     dev = dict(zip(datasets.dev, others))
     held_out = None
+    held_out_share = held_out_share or task.kind.held_out_share  # which needs a part for its thresholds
     if held_out_share > 0:
         rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), settings.seed)
         train, held_out = train.select(rest), train.select(held)

@@ -22,6 +22,7 @@ from ofa_bert.files import lock
 from ofa_bert.files.atomic import remove, write_json_atomic
 from ofa_bert.files.studies import plain_errors, require_optuna, sqlite_storage
 from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.record import check_task
 from ofa_bert.options import changes, to_json
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets
@@ -182,7 +183,13 @@ def _dev_once(job: TuneJob, datasets: Datasets, best: Path, output: Path) -> dic
         name: encode_once(part, tokenizer, job.finetuning.loop.max_seq_length, output / DIRECTORY)
         for name, part in datasets.dev.items()
     }
-    scores = score(datasets.task, stock_forward(model), dev, tokenizer.pad_token_id, label="best run on dev")
+    scores = score(
+        check_task(str(best), record, datasets.task),
+        stock_forward(model),
+        dev,
+        tokenizer.pad_token_id,
+        label="best run on dev",
+    )
     save_model(output / "best", model, tokenizer, replace(record, scores=scores, score=scores["score"]))
     return scores
 

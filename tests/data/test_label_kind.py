@@ -62,7 +62,7 @@ def test_codes_are_classes(tmp_path, labels, caplog):
 def test_measures_are_numbers(tmp_path, labels, suffix, caplog):
     with caplog.at_level(logging.INFO):
         data = load(tmp_path, labels, suffix=suffix)
-    assert data.task.is_regression
+    assert data.task.kind.word == "numbers"
     assert [example.label for example in data.train] == [float(label) for label in labels]
     assert "column 'label' holds numbers to predict" in caplog.text
     assert "--label_kind classes" in caplog.text
@@ -104,17 +104,17 @@ def test_whole_numbers_match_however_they_are_written(tmp_path):
 def test_what_is_nearly_numbers_is_refused(tmp_path, labels, message):
     with pytest.raises(UserError, match=message):
         load(tmp_path, labels)
-    assert set(load(tmp_path, labels, regression=False).task.labels) == set(labels)
+    assert set(load(tmp_path, labels, label_kind="classes").task.labels) == set(labels)
 
 
 @pytest.mark.parametrize("value", ["1_2", "nan", "inf", "1e999", "1e39", "\u0661", "0x1", "", "1,5", "12 3"])
 def test_numbers_that_were_asked_for_are_read_strictly(tmp_path, value):
     with pytest.raises(UserError, match=r"train.tsv:3: (label .* is not a finite number|no label)"):
-        load(tmp_path, ["0.5", value], regression=True)
+        load(tmp_path, ["0.5", value], label_kind="numbers")
 
 
 def test_numbers_that_were_asked_for_may_be_written_in_other_ways(tmp_path):
-    data = load(tmp_path, ["1e5", "007", "+2", ".5", "-1E-3"], regression=True)
+    data = load(tmp_path, ["1e5", "007", "+2", ".5", "-1E-3"], label_kind="numbers")
     assert [example.label for example in data.train] == [1e5, 7.0, 2.0, 0.5, -1e-3]
 
 
@@ -122,9 +122,9 @@ def test_numbers_that_were_asked_for_may_be_written_in_other_ways(tmp_path):
 def test_json_numbers_that_are_none(tmp_path, value):
     path = tmp_path / "x.jsonl"
     path.write_text(f'{{"text": "t", "label": {value}}}\n{{"text": "t", "label": "a"}}\n')
-    for regression in (None, True, False):
+    for kind in (None, "numbers", "classes"):
         with pytest.raises(UserError, match=r"x.jsonl:1: label '-?(nan|inf)' is not a finite number"):
-            load_datasets(None, None, path, path, regression=regression)
+            load_datasets(None, None, path, path, label_kind=kind)
 
 
 @pytest.mark.parametrize("start", [0, 1000])
@@ -141,7 +141,7 @@ def test_labels_that_differ_by_what_cannot_be_seen_are_refused_or_kept_on_reques
     labels = ["positive", "negative", "very positive", twin]
     with pytest.raises(UserError, match=r"train.tsv:5: label .* and label .* of line \d differ .*--label_kind classes"):
         load(tmp_path, labels)
-    assert set(load(tmp_path, labels, regression=False).task.labels) == set(labels)
+    assert set(load(tmp_path, labels, label_kind="classes").task.labels) == set(labels)
     assert "train.tsv:5: label" in caplog.text
     assert "kept as two classes" in caplog.text
 

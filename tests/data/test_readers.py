@@ -224,7 +224,7 @@ def test_demo_is_generated():
         ({"dev_file": "a.tsv"}, "train_file and dev_file together"),
         ({"train_file": "a.tsv", "dev_file": "a.tsv", "data_dir": "d"}, "without data_dir"),
         ({"task_name": "cola", "text_columns": ["text"]}, "describe your own"),
-        ({"task_name": "cola", "regression": False}, "describe your own"),
+        ({"task_name": "cola", "label_kind": "classes"}, "describe your own"),
     ],
 )
 def test_arguments_that_contradict(arguments, pattern):

@@ -22,7 +22,7 @@ def fault(pattern, *args, **kwargs):
 def test_real_own_files_without_header():
     if not TNEWS.is_dir():
         pytest.skip("the Chinese TNEWS files are not beside this checkout")
-    data = load_datasets("tnews", None, TNEWS / "train.tsv", TNEWS / "dev.tsv", text_columns=["0"], label_column="1")
+    data = load_datasets("tnews", None, TNEWS / "train.tsv", TNEWS / "dev.tsv", text_columns=["0"], label_columns=["1"])
     assert (len(data.train), len(data.dev["dev"]), data.task.num_labels) == (53360, 10000, 15)
     assert data.task.labels == tuple(sorted(data.task.labels))
     assert "news_finance" in data.task.labels
@@ -65,7 +65,7 @@ def test_own_classes(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".tsv", ".csv", ".jsonl"])
 def test_own_pairs_in_named_columns_in_the_named_order(tmp_path, suffix):
     rows = [["gold", "premise", "guess"], ["yes", "p", "g"], ["no", "q", "h"]]
-    data = load_own(tmp_path, rows, suffix=suffix, text_columns=["guess", "premise"], label_column="gold")
+    data = load_own(tmp_path, rows, suffix=suffix, text_columns=["guess", "premise"], label_columns=["gold"])
     assert data.train[0] == Example("g", "p", 1)
 
 
@@ -97,19 +97,19 @@ def test_jsonl_labels_may_be_numbers_and_truth_values(tmp_path):
 def test_numbers_are_regression_when_many_or_not_whole(tmp_path, values, regression, suffix):
     rows = [["text", "label"], *[["t", value] for value in [*values, *values]]]
     task = load_own(tmp_path, rows, suffix=suffix).task
-    assert task.is_regression == regression
+    assert (task.kind.word == "numbers") == regression
     assert task.metrics == (("pearson", "spearman") if regression else ("accuracy",))
 
 
 def test_the_guess_can_be_overridden(tmp_path):
     rows = [["text", "label"], ["t", "1"], ["t", "2"], ["t", "2"]]
-    data = load_own(tmp_path, rows, regression=True)
+    data = load_own(tmp_path, rows, label_kind="numbers")
     assert [example.label for example in data.train] == [1.0, 2.0, 2.0]
     assert isinstance(data.train[0].label, float)
     rows = [["text", "label"], ["t", "0.5"], ["t", "1.5"], ["t", "1.5"]]
-    assert load_own(tmp_path, rows, regression=False).task.labels == ("0.5", "1.5")
+    assert load_own(tmp_path, rows, label_kind="classes").task.labels == ("0.5", "1.5")
     rows = [["text", "label"], *[["t", f"w{i}"] for i in range(40)]]
-    assert load_own(tmp_path, rows, regression=False).task.num_labels == 40
+    assert load_own(tmp_path, rows, label_kind="classes").task.num_labels == 40
 
 
 def test_known_labels_decide(tmp_path):
@@ -119,9 +119,9 @@ def test_known_labels_decide(tmp_path):
     with pytest.raises(UserError, match=r"train.tsv:3: unknown label 'a'; task custom has b, c"):
         load_own(tmp_path, ROWS, labels=["b", "c"])
     with pytest.raises(UserError, match="contradicts"):
-        load_own(tmp_path, ROWS, labels=["a", "b"], regression=True)
+        load_own(tmp_path, ROWS, labels=["a", "b"], label_kind="numbers")
     numbers = [["text", "label"], ["t", "1"], ["t", "2"]]
-    assert load_own(tmp_path, numbers, labels=[]).task.is_regression
+    assert load_own(tmp_path, numbers, labels=[]).task.kind.word == "numbers"
 
 
 def test_own_files_of_a_glue_task_keep_its_labels_and_metrics(tmp_path):
@@ -140,13 +140,13 @@ def test_own_files_of_a_glue_task_keep_its_labels_and_metrics(tmp_path):
         (ROWS, [ROWS[0], ["9", "t", "c"]], {}, r"dev.tsv:2: unknown label 'c'; task custom has a, b"),
         ([*ROWS, ["4", "t"]], None, {}, r"train.tsv:5: 2 columns, the header has 3"),
         ([*ROWS, ["4", "t", "a", "x"]], None, {}, r"train.tsv:5: 4 columns, the header has 3"),
-        (ROWS, None, {"label_column": "gold"}, r"no column 'gold'; the file has 'id', 'text', 'label'"),
+        (ROWS, None, {"label_columns": ["gold"]}, r"no column 'gold'; the file has 'id', 'text', 'label'"),
         (ROWS, None, {"text_columns": ["body"]}, r"no column 'body'; the file has 'id'"),
         (ROWS, None, {"text_columns": ["0"]}, r"no column '0'.*no header"),
         (
             ROWS,
             None,
-            {"text_columns": ["3"], "label_column": "2"},
+            {"text_columns": ["3"], "label_columns": ["2"]},
             r"no column '3'; the file has '0', '1', '2'",
         ),
         (ROWS, None, {"text_columns": ["id", "text", "label"]}, r"one column, or two"),
@@ -188,7 +188,7 @@ def test_own_files_of_a_glue_task_keep_its_labels_and_metrics(tmp_path):
             {},
             r"train.tsv:32: label '4,5'",
         ),
-        (ROWS, None, {"regression": True}, r"train.tsv:2: label 'b' is not a finite number"),
+        (ROWS, None, {"label_kind": "numbers"}, r"train.tsv:2: label 'b' is not a finite number"),
         ([ROWS[0]], None, {}, r"train.tsv: the file is empty but for its header"),
     ],
 )
@@ -225,7 +225,7 @@ def test_faults_of_own_files(tmp_path, rows, dev_rows, more, pattern):
             r"x.jsonl:1: column 'text' holds no text: 3",
         ),
         ("x.jsonl", b'{"text": "t", "label": NaN}\n{"text": "t", "label": 1.5}\n', r"x.jsonl:1: label 'nan'"),
-        ("x.jsonl", b'{"text": "t", "label": ["a"]}\n', r"x.jsonl:1: no label in column"),
+        ("x.jsonl", b'{"text": "t", "label": {"a": 1}}\n', r"x.jsonl:1: no label in column"),
     ],
 )
 def test_malformed_files(tmp_path, name, content, pattern):

@@ -20,7 +20,9 @@ from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.training.exits import steps
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
-from ofa_bert.training.losses.exits import certainty_loss, distance, exit_loss, weights
+from ofa_bert.training.losses.classification import LOSSES as CLASSES
+from ofa_bert.training.losses.exits import certainty_loss, exit_loss, weights
+from ofa_bert.training.losses.regression import LOSSES as NUMBERS
 
 UNEVEN = SubModelConfig((0, 2, 3), (1, 4, 2), (64, 7, 30))
 
@@ -140,22 +142,22 @@ def test_losses_are_the_formulas():
     p, q = F.softmax(teacher).numpy(), F.softmax(student).numpy()
     kl = (p * np.log(p / q)).sum(-1).mean()
     ce = -np.log(q[np.arange(5), labels.numpy()]).mean()
-    assert distance(student, teacher, False).item() == pytest.approx(kl, rel=1e-5)
-    assert distance(teacher, teacher, False).item() == pytest.approx(0.0, abs=1e-7)
+    assert CLASSES.distance(student, teacher).item() == pytest.approx(kl, rel=1e-5)
+    assert CLASSES.distance(teacher, teacher).item() == pytest.approx(0.0, abs=1e-7)
     for share in (0.0, 0.3, 1.0):
-        found = exit_loss(student, labels, teacher, share, False).item()
+        found = exit_loss(student, labels, teacher, share, CLASSES).item()
         assert found == pytest.approx((1 - share) * ce + share * kl, rel=1e-5)
     numbers, wanted = logits_of(5, 1), paddle.to_tensor(np.linspace(0, 5, 5).astype("float32"))
-    assert distance(numbers, teacher[:, :1], True).item() == pytest.approx(
+    assert NUMBERS.distance(numbers, teacher[:, :1]).item() == pytest.approx(
         ((numbers.numpy() - teacher.numpy()[:, :1]) ** 2).mean(), rel=1e-5
     )
     certain = paddle.to_tensor([0.1, 0.9, 0.5, 0.5, 0.5])
     right = (student.numpy().argmax(-1) == labels.numpy()).astype(float)
-    assert certainty_loss(certain, student, labels, False).item() == pytest.approx(
+    assert certainty_loss(certain, student, labels, CLASSES).item() == pytest.approx(
         ((certain.numpy() - right) ** 2).mean(), rel=1e-5
     )
     right = 1 - np.tanh(np.abs(numbers.numpy()[:, 0] - wanted.numpy()))
-    assert certainty_loss(certain, numbers, wanted, True).item() == pytest.approx(
+    assert certainty_loss(certain, numbers, wanted, NUMBERS).item() == pytest.approx(
         ((certain.numpy() - right) ** 2).mean(), rel=1e-5
     )
     assert weights("linear", (1, 2, 5)) == pytest.approx([1 / 8, 2 / 8, 5 / 8])
@@ -165,7 +167,7 @@ def test_losses_are_the_formulas():
 def test_the_teacher_of_a_distance_gets_no_gradient():
     student, teacher = logits_of(4, 3), logits_of(4, 3, seed=1)
     student.stop_gradient = teacher.stop_gradient = False
-    exit_loss(student, paddle.to_tensor([0, 1, 2, 0]), teacher, 0.5, False).backward()
+    exit_loss(student, paddle.to_tensor([0, 1, 2, 0]), teacher, 0.5, CLASSES).backward()
     assert teacher.grad is None
     assert np.any(student.grad.numpy() != 0)
 
@@ -192,7 +194,7 @@ def test_ramps_train_on_a_model_that_gets_no_gradient(head):
     assert all(hidden.stop_gradient for hidden in states.hidden)
     assert states.last.stop_gradient
     optimizer = paddle.optimizer.AdamW(1e-2, parameters=exits.parameters())
-    losses = run_step(frozen_step(exits, frozen, ExitObjective(False, 0.0), whole_only(model)), batch)
+    losses = run_step(frozen_step(exits, frozen, ExitObjective(CLASSES, 0.0), whole_only(model)), batch)
     assert all(gradient is None for gradient in gradients(model).values())
     assert all(g is not None and np.any(g != 0) for g in gradients(exits).values()), "a head without gradient"
     # The sum over all but the last exit of the cross-entropy with the labels, and nothing else.
@@ -244,7 +246,7 @@ def test_states_from_memory_are_the_models_own():
 def test_exits_of_a_supernet_train_over_its_sub_models():
     model, batch = build(), batch_of()
     space = SearchSpace(shape_of(model), (1.0, 0.5), (1.0, 0.5))
-    exits, frozen, objective = with_exits(model), Frozen(model, None, {}, 0), ExitObjective(False, 0.4)
+    exits, frozen, objective = with_exits(model), Frozen(model, None, {}, 0), ExitObjective(CLASSES, 0.4)
     sub_models = tuple(space.sub_models().values())
     run_step(frozen_step(exits, frozen, objective, lambda number: sub_models), batch)
     ours = gradients(exits)
@@ -277,7 +279,7 @@ def test_geep_runs_20_layers_for_12_with_8_exits(monkeypatch):
     model, batch = build(layers=12, hidden=16, ffn=16), batch_of()
     exits = with_exits(model, "attention", tuple(range(8)))
     counted = Counted(model, monkeypatch)
-    run_step(geep_step(model, exits, ExitObjective(False, 1.0), whole_only(model)), batch)
+    run_step(geep_step(model, exits, ExitObjective(CLASSES, 1.0), whole_only(model)), batch)
     assert counted.layers == 11 + 9
     assert counted.answered == counted.calls == 9  # the classifier reads outputs of the last layer, nothing else
 
@@ -306,7 +308,7 @@ def geep_by_hand(model, exits, batch, count):
 def test_geep_loss_has_e_plus_1_cross_entropies_and_e_divergences(count):
     model, batch = build(seed=2), batch_of()
     exits = with_exits(model, "attention", tuple(range(count)))
-    losses = run_step(geep_step(model, exits, ExitObjective(False, 1.0), whole_only(model)), batch)
+    losses = run_step(geep_step(model, exits, ExitObjective(CLASSES, 1.0), whole_only(model)), batch)
     ours, heads = gradients(model), gradients(exits)
     model.clear_gradients()
     exits.clear_gradients()
@@ -320,11 +322,11 @@ def test_geep_loss_has_e_plus_1_cross_entropies_and_e_divergences(count):
         np.testing.assert_allclose(heads[f"heads.{name}"], parameter.grad.numpy(), atol=2e-5, rtol=1e-3, err_msg=name)
 
 
-def test_geep_divergence_reaches_the_backbone_but_not_its_teacher(monkeypatch):
+def test_geep_divergence_reaches_the_backbone_but_not_its_teacher():
     model, batch = build(), batch_of()
     exits = with_exits(model, "attention", (0, 1))
-    monkeypatch.setattr(steps, "task_loss", lambda logits, labels, regression: logits.sum() * 0.0)
-    run_step(geep_step(model, exits, ExitObjective(False, 1.0), whole_only(model)), batch)
+    losses = CLASSES._replace(task=lambda logits, labels: logits.sum() * 0.0)
+    run_step(geep_step(model, exits, ExitObjective(losses, 1.0), whole_only(model)), batch)
     found = gradients(model)
     assert np.any(found["bert.encoder.layers.0.linear1.weight"] != 0)
     assert np.any(found["bert.encoder.layers.1.linear1.weight"] != 0)
@@ -335,7 +337,7 @@ def test_geep_divergence_reaches_the_backbone_but_not_its_teacher(monkeypatch):
 def test_joint_loss_is_the_weighted_mean_of_all_exits():
     model, batch = build(), batch_of()
     exits = with_exits(model)
-    losses = run_step(joint_step(model, exits, ExitObjective(False, 0.0, "linear"), whole_only(model)), batch)
+    losses = run_step(joint_step(model, exits, ExitObjective(CLASSES, 0.0, "linear"), whole_only(model)), batch)
     out = forward(model, batch.input_ids, batch.token_type_ids, whole(model))
     mask = attention_mask(model, batch.input_ids)
     each = [F.cross_entropy(exits.logits(i, out.hidden[i], mask), batch.labels).item() for i in range(3)]
@@ -348,7 +350,7 @@ def test_joint_loss_is_the_weighted_mean_of_all_exits():
 def test_alternate_training_trains_the_last_exit_alone_every_other_step():
     model, batch = build(), batch_of()
     exits = with_exits(model)
-    step = joint_step(model, exits, ExitObjective(False, 0.0), whole_only(model), alternate=True)
+    step = joint_step(model, exits, ExitObjective(CLASSES, 0.0), whole_only(model), alternate=True)
     first = run_step(step, batch, 0)
     assert all(gradient is None for gradient in gradients(exits).values())
     assert set(first) == {"last"}
@@ -367,7 +369,7 @@ def test_certainty_trains_nothing_but_itself():
     found = []
     for one in (plain, other):
         model.clear_gradients()
-        run_step(joint_step(model, one, ExitObjective(False, 0.2), whole_only(model)), batch)
+        run_step(joint_step(model, one, ExitObjective(CLASSES, 0.2), whole_only(model)), batch)
         found.append({**gradients(model), **gradients(one.heads)})
     for name, gradient in found[0].items():
         np.testing.assert_array_equal(gradient, found[1][name], err_msg=name)
@@ -381,12 +383,12 @@ def test_sub_models_share_the_embeddings_gradient(kind):
     exits = with_exits(model)
     make = {"geep": geep_step, "joint": joint_step}[kind]
     pair = (whole(model), UNEVEN)
-    run_step(make(model, exits, ExitObjective(False, 0.5), lambda number: pair), batch)
+    run_step(make(model, exits, ExitObjective(CLASSES, 0.5), lambda number: pair), batch)
     both = {**gradients(model), **gradients(exits)}
     model.clear_gradients()
     exits.clear_gradients()
     for one in pair:
-        run_step(make(model, exits, ExitObjective(False, 0.5), lambda number, one=one: (one,)), batch)
+        run_step(make(model, exits, ExitObjective(CLASSES, 0.5), lambda number, one=one: (one,)), batch)
     for name, gradient in {**gradients(model), **gradients(exits)}.items():
         np.testing.assert_allclose(both[name], gradient / 2, atol=2e-5, rtol=1e-3, err_msg=name)
 
@@ -395,7 +397,7 @@ def test_regression_has_squared_errors():
     model, batch = build(num_labels=1), batch_of()
     batch = type(batch)(batch.input_ids, batch.token_type_ids, paddle.to_tensor([0.5, 2.0, 4.0]), batch.index)
     exits = with_exits(model)
-    losses = run_step(joint_step(model, exits, ExitObjective(True, 0.0, "uniform"), whole_only(model)), batch)
+    losses = run_step(joint_step(model, exits, ExitObjective(NUMBERS, 0.0, "uniform"), whole_only(model)), batch)
     out = forward(model, batch.input_ids, batch.token_type_ids, whole(model))
     mask = attention_mask(model, batch.input_ids)
     logits = [*(exits.logits(i, out.hidden[i], mask) for i in range(3)), classify(model, out.hidden[-1])]

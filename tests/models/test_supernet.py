@@ -11,7 +11,7 @@ from ofa_bert.models.supernet import embed, encode, extract, forward
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
-from ofa_bert.training.losses.task import task_loss
+from ofa_bert.training.losses.classification import LOSSES as CLASSES
 from ofa_bert.training.supernet.importance import Importance, measure, reorder
 from ofa_bert.training.supernet.sandwich import Choice
 from ofa_bert.training.supernet.step import Objective, supernet_step, teacher_forward
@@ -79,7 +79,7 @@ def test_padding_does_not_change_logits():
 def gradients(model, sub_model, batch):
     model.clear_gradients()
     logits = forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits
-    task_loss(logits, batch.labels, False).backward()
+    CLASSES.task(logits, batch.labels).backward()
     return {name: None if p.grad is None else p.grad.numpy() for name, p in model.named_parameters()}
 
 
@@ -121,14 +121,14 @@ def head_masked_loss(model, batch, layer_index, head, value):
     head_dim = layer.self_attn.head_dim
     scaled[head * head_dim : (head + 1) * head_dim] *= value
     weight.set_value(scaled)
-    loss = task_loss(model(batch.input_ids, batch.token_type_ids), batch.labels, False).item()
+    loss = CLASSES.task(model(batch.input_ids, batch.token_type_ids), batch.labels).item()
     weight.set_value(original)
     return loss
 
 
 def test_head_importance_is_the_gradient_of_a_head_mask():
     model, batch = build(), batch_of(size=4)
-    found = measure(model, [batch], regression=False)
+    found = measure(model, [batch], CLASSES)
     step = 1e-2
     for layer in range(4):
         for head in range(4):
@@ -138,8 +138,8 @@ def test_head_importance_is_the_gradient_of_a_head_mask():
 
 def test_importance_is_the_mean_over_batches_and_clears_gradients():
     model, first, second = build(), batch_of(seed=1), batch_of(seed=2)
-    both = measure(model, [first, second], False)
-    alone = [measure(model, [batch], False) for batch in (first, second)]
+    both = measure(model, [first, second], CLASSES)
+    alone = [measure(model, [batch], CLASSES) for batch in (first, second)]
     np.testing.assert_allclose(both.heads, (alone[0].heads + alone[1].heads) / 2, rtol=1e-6)
     np.testing.assert_allclose(both.neurons, (alone[0].neurons + alone[1].neurons) / 2, rtol=1e-6)
     assert all(p.grad is None or np.all(p.grad.numpy() == 0) for p in model.parameters())
@@ -147,9 +147,9 @@ def test_importance_is_the_mean_over_batches_and_clears_gradients():
 
 def test_importance_leaves_the_mode_as_it_was_and_runs_without_dropout():
     model, batch = build(), batch_of()
-    quiet = measure(model, [batch], False)
+    quiet = measure(model, [batch], CLASSES)
     model.train()
-    noisy = measure(model, [batch], False)
+    noisy = measure(model, [batch], CLASSES)
     assert model.training
     np.testing.assert_array_equal(quiet.heads, noisy.heads)
 
@@ -157,12 +157,12 @@ def test_importance_leaves_the_mode_as_it_was_and_runs_without_dropout():
 def test_reordering_keeps_logits_and_sorts_recomputed_scores():
     model, batch = build(), batch_of(size=4)
     before = model(batch.input_ids, batch.token_type_ids).numpy()
-    importance = measure(model, [batch], False)
+    importance = measure(model, [batch], CLASSES)
     assert np.any(np.diff(importance.heads, axis=1) > 0)
     assert np.any(np.diff(importance.neurons, axis=1) > 0)
     reorder(model, importance)
     np.testing.assert_allclose(model(batch.input_ids, batch.token_type_ids).numpy(), before, atol=1e-5)
-    again = measure(model, [batch], False)
+    again = measure(model, [batch], CLASSES)
     assert np.all(np.diff(again.heads, axis=1) <= 1e-6)
     assert np.all(np.diff(again.neurons, axis=1) <= 1e-6)
 
@@ -172,7 +172,7 @@ def test_a_permutation_that_forgets_one_matrix_is_seen():
     before = model(batch.input_ids, batch.token_type_ids).numpy()
     layer = encoder_layers(model)[0]
     kept = layer.linear2.weight.numpy().copy()
-    reorder(model, measure(model, [batch], False))
+    reorder(model, measure(model, [batch], CLASSES))
     layer.linear2.weight.set_value(kept)
     assert np.abs(model(batch.input_ids, batch.token_type_ids).numpy() - before).max() > 1e-3
 
@@ -196,7 +196,7 @@ class CountingTeacher:
 
 def supernet_gradients(model, teacher, space, batch, choose=None):
     model.clear_gradients()
-    step = supernet_step(model, teacher, Objective(False, 1.0, 0.1), choose or Choice(space, seed=0).at)
+    step = supernet_step(model, teacher, Objective(CLASSES, 1.0, 0.1), choose or Choice(space, seed=0).at)
     losses = step(batch, 0, lambda loss: loss.backward())
     return losses, {name: p.grad.numpy().copy() for name, p in model.named_parameters() if p.grad is not None}
 
@@ -216,7 +216,7 @@ def test_step_gradient_is_that_of_the_mean_loss_of_all_sub_models():
     space = SearchSpace(shape_of(model), (1.0, 0.5), (1.0, 0.5))
     _, ours = supernet_gradients(model, teacher, space, batch)
     model.clear_gradients()
-    objective, wanted = Objective(False, 1.0, 0.1), teacher_forward(teacher, batch)
+    objective, wanted = Objective(CLASSES, 1.0, 0.1), teacher_forward(teacher, batch)
     wanted = type(wanted)(wanted.logits.detach(), tuple(h.detach() for h in wanted.hidden))
     from ofa_bert.training.losses.distillation import token_weights
 

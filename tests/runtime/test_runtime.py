@@ -303,7 +303,8 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt",
         "submodels": "values",
         "system": "environment packages",
-        "tasks": "task",
+        "tasks": "kinds label_text task",
+        "tasks.kinds": "base classification multilabel regression registry",
     }
     names = {"errors", "numerics", "reporting", *allowed}
     names |= {f"{package}.{name}" for package, several in allowed.items() for name in several.split()}

@@ -22,7 +22,6 @@ from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
-from ofa_bert.numerics import distance
 from ofa_bert.options import arguments
 from ofa_bert.search import winner
 from ofa_bert.search.front import Point
@@ -70,7 +69,7 @@ def test_the_scorer_gives_the_logits_of_forward_and_their_distance():
         np.testing.assert_allclose(forward(model, *tensors, sub_model).logits.numpy()[0], logits[row], atol=1e-5)
     found = scorer.score(sub_model)
     assert found["score"] == float((logits.argmax(-1) == scorer.labels).mean())
-    assert found["loss"] == pytest.approx(distance(scorer.wanted, logits, False))
+    assert found["loss"] == pytest.approx(scorer.task.kind.distance(scorer.wanted, logits))
     assert found["loss"] > 0
     assert scorer.score(uniform(shape_of(model), 1.0))["loss"] == 0.0
 

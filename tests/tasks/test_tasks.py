@@ -39,7 +39,7 @@ def test_unknown_name_lists_all_nine():
 def test_glue_tasks(name, first, num_labels, texts):
     task = glue_task(name)
     assert (task.metrics[0], task.num_labels, len(task.text_columns)) == (first, num_labels, texts)
-    assert task.is_regression == (name == "sts-b")
+    assert (task.kind.name == "regression") == (name == "sts-b")
 
 
 def test_label_order_is_paddlenlp_s():

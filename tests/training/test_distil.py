@@ -22,6 +22,7 @@ from ofa_bert.models.encoder import attention_mask, encoder_layers
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training import run_directory
+from ofa_bert.training.losses.classification import LOSSES as CLASSES
 from ofa_bert.training.losses.distillation import attention_loss, spread_layers, token_weights
 from ofa_bert.training.students import step as training_students_step
 from ofa_bert.training.students.jobs import DistilJob
@@ -33,7 +34,7 @@ SHORT = "--batch_size 8 --max_steps 6 --save_steps 2 --learning_rate 1e-3".split
 
 def parts_of(student, teacher, batch, **weights):
     """The step's losses by name, without training; the models are in eval mode."""
-    objective = StudentObjective(False, **{"logit": 0, "state": 0, "attention": 0, "label": 0, **weights})
+    objective = StudentObjective(CLASSES, **{"logit": 0, "state": 0, "attention": 0, "label": 0, **weights})
     return training_students_step.student_step(student, teacher, objective)(batch, 0, lambda loss: loss.backward())
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import paddle
 import pytest
 
-from ofa_bert.numerics import distance
+from ofa_bert.tasks.kinds import classification
+from ofa_bert.training.losses.classification import LOSSES as CLASSES
 from ofa_bert.training.losses.distillation import (
     hidden_loss,
-    logit_loss,
     match_layers,
-    soft_cross_entropy,
     token_weights,
 )
+from ofa_bert.training.losses.regression import LOSSES as NUMBERS
 from ofa_bert.training.supernet.layer_choice import layers_by_importance
 
 RNG = np.random.default_rng(0)
@@ -25,13 +25,13 @@ def test_soft_cross_entropy():
     student, teacher = tensor(5, 3), tensor(5, 3)
     p = np.exp(teacher.numpy()) / np.exp(teacher.numpy()).sum(-1, keepdims=True)
     log_q = student.numpy() - np.log(np.exp(student.numpy()).sum(-1, keepdims=True))
-    assert soft_cross_entropy(student, teacher).item() == pytest.approx(-(p * log_q).sum(-1).mean(), rel=1e-5)
+    assert CLASSES.logit(student, teacher).item() == pytest.approx(-(p * log_q).sum(-1).mean(), rel=1e-5)
 
 
 def test_regression_uses_squared_error():
     student, teacher = tensor(5, 1), tensor(5, 1)
     expected = ((student.numpy() - teacher.numpy()) ** 2).mean()
-    assert logit_loss(student, teacher, regression=True).item() == pytest.approx(expected, rel=1e-5)
+    assert NUMBERS.logit(student, teacher).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_hidden_loss_is_a_mean_over_sentences_of_their_own_tokens():
@@ -66,15 +66,6 @@ def test_a_kept_layer_stands_in_for_those_dropped_after_it(kept, matched):
     assert match_layers(tuple(kept), 6) == matched
 
 
-def test_distance_is_zero_for_itself_and_positive_otherwise():
-    a, b = RNG.normal(size=(7, 3)), RNG.normal(size=(7, 3))
-    assert distance(a, a, False) == 0
-    assert distance(a, b, False) > 0
-    # Logits are only defined up to a constant per row.
-    assert distance(a, a + 5.0, False) == pytest.approx(0, abs=1e-12)
-    assert distance(a[:, :1], a[:, :1] + 2.0, True) == pytest.approx(4.0)
-
-
 def test_the_layer_that_does_nothing_is_dropped_first():
     from helpers.models import build
     from ofa_bert.data.batches import Encoded
@@ -93,7 +84,7 @@ def test_the_layer_that_does_nothing_is_dropped_first():
     rng = np.random.default_rng(1)
     ids = [rng.integers(5, 40, 6) for _ in range(12)]
     encoded = Encoded(ids, [np.zeros(6, dtype="int64")] * 12, np.zeros(12, dtype="int64"))
-    kept = layers_by_importance(model, encoded, 0, (1.0, 0.75, 0.5), False)
+    kept = layers_by_importance(model, encoded, 0, (1.0, 0.75, 0.5), classification.KIND)
     assert kept[0] == (0, 1, 2, 3)
     assert kept[1] == (0, 1, 3)
     assert len(kept[2]) == 2

@@ -15,6 +15,7 @@ from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.training.losses.classification import LOSSES as CLASSES
 from ofa_bert.training.students.cut import cut
 from ofa_bert.training.supernet.importance import Importance, measure
 
@@ -63,7 +64,7 @@ def test_the_pruned_model_is_the_model_with_what_was_taken_zeroed(model_type):
 
 def test_every_layer_has_the_wanted_size_and_the_formula_counts_it():
     model, batch = build(), batch_of()
-    small, about = cut(model, {}, measure(model, [batch], False), 3, 40)
+    small, about = cut(model, {}, measure(model, [batch], CLASSES), 3, 40)
     for layer in encoder_layers(small):
         attention = layer.self_attn
         assert attention.num_heads == 3
@@ -81,8 +82,8 @@ def test_every_layer_has_the_wanted_size_and_the_formula_counts_it():
 
 def test_a_pruned_model_can_be_pruned_again():
     model, batch = build(), batch_of()
-    once, about = cut(model, {}, measure(model, [batch], False), 3, 40, layers=(0, 2, 3))
-    twice, again = cut(once, about, measure(once, [batch], False), 2, 16, layers=(0, 2))
+    once, about = cut(model, {}, measure(model, [batch], CLASSES), 3, 40, layers=(0, 2, 3))
+    twice, again = cut(once, about, measure(once, [batch], CLASSES), 2, 16, layers=(0, 2))
     assert again["sub_model"] == {"layers": [0, 3], "heads": [2, 2], "ffn": [16, 16]}
     assert again["shape"] == about["shape"]
     shape, sub_model = ModelShape.from_json(again["shape"]), SubModelConfig.from_json(again["sub_model"])

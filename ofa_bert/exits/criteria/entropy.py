@@ -24,6 +24,6 @@ CRITERION = Compared(
     "in nats, 0 to ln of the classes",
     default_for=(CLASSES,),
     uncertainty=lambda logits, certainty: entropy(logits),
-    limit=lambda num_labels: Limit(math.log(num_labels), f"ln {num_labels} = {math.log(num_labels):.3f}"),
+    limit=lambda choices: Limit(math.log(choices), f"ln {choices} = {math.log(choices):.3f}"),
     closed=False,
 )

@@ -13,7 +13,7 @@ from ofa_bert.numerics import Bools, Floats
 
 
 def predictions(logits: Floats) -> Floats:
-    """The class [...] of logits [..., C], or the number itself when C is 1; float64."""
+    """The choice [...] of logits [..., K], or the number itself when K is 1; float64."""
     logits = np.asarray(logits)
     return (logits[..., 0] if logits.shape[-1] == 1 else logits.argmax(axis=-1)).astype(np.float64)
 
@@ -28,9 +28,9 @@ class Patience(Criterion):
     def leave(
         self, threshold: float, tolerance: float, logits: Floats, certainty: Floats | None, state: State
     ) -> tuple[Bools, State]:
-        now = predictions(logits)
+        now = predictions(logits)  # [B, D]
         near = tolerance if np.shape(logits)[-1] == 1 else 0.5  # classes are whole numbers
-        same = np.abs(now - state.prediction) < near  # False for NO_PREDICTION
+        same = (np.abs(now - state.prediction) < near).all(axis=-1)  # [B], False for NO_PREDICTION
         streak = np.where(same, state.streak + 1, 0)
         return streak >= threshold, State(now, streak)
 
@@ -40,7 +40,7 @@ class Patience(Criterion):
     def never(self, threshold: float, exits: int) -> bool:
         return threshold >= exits
 
-    def check(self, threshold: float, num_labels: int, exits: int) -> str | None:
+    def check(self, threshold: float, choices: int, exits: int) -> str | None:
         if threshold < 1 or not float(threshold).is_integer():
             raise UserError(f"threshold {threshold:g}: patience is a whole number of exits, at least 1")
         return f"patience {threshold:g} with {exits} exits: nobody leaves early" if threshold >= exits else None
@@ -48,7 +48,7 @@ class Patience(Criterion):
     def seen(self, logits: Floats, certainty: Floats | None) -> list[float]:
         return self.spread((), logits.shape[-1], len(logits))
 
-    def spread(self, shares: Sequence[float], num_labels: int, exits: int) -> list[float]:
+    def spread(self, shares: Sequence[float], choices: int, exits: int) -> list[float]:
         return [float(patience) for patience in range(exits - 1, 0, -1)]
 
 

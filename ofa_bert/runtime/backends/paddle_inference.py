@@ -116,7 +116,7 @@ def _paddle_engine(predictor: _Predictor) -> Engine:
 def _require_paddle_gpu(paddle: ModuleType) -> None:
     if not paddle.is_compiled_with_cuda() or paddle.device.cuda.device_count() == 0:
         raise UserError(
-            f"device gpu: Paddle {paddle.__version__} is a CPU build or finds no GPU; use --device cpu, or install a"
+            f"device gpu: Paddle {paddle.__version__} is a CPU build or finds no GPU; use `device` cpu, or install a"
             ' GPU build: pip install "ofa_bert[gpu]"'
         )
 

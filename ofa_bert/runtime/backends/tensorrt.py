@@ -23,7 +23,7 @@ from ofa_bert.reporting import shown
 WORKSPACE = 1 << 30  # bytes that TensorRT may use while it compiles
 MISSING = (
     "TensorRT's libraries (libnvinfer) are not there or do not load; install NVIDIA's TensorRT and put its lib"
-    " directory into LD_LIBRARY_PATH, or leave TensorRT out: --provider cuda"
+    " directory into LD_LIBRARY_PATH, or leave TensorRT out: `provider` cuda"
 )
 
 

@@ -16,7 +16,7 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.exits.states import Frozen
 from ofa_bert.training.loop import Step
 from ofa_bert.training.losses.exits import certainty_loss, exit_loss, weights
-from ofa_bert.training.losses.task import task_loss
+from ofa_bert.training.losses.task import KindLosses
 
 # (step number) -> the sub-models that the step trains.
 Choose = Callable[[int], "tuple[SubModelConfig, ...]"]
@@ -27,7 +27,7 @@ Backward = Callable[[paddle.Tensor], None]
 class ExitObjective:
     """`share`: how much of an exit's loss is its distance from the last exit, see `exits.exit_loss`."""
 
-    regression: bool
+    losses: KindLosses
     share: float
     weighting: str = "uniform"
 
@@ -42,10 +42,10 @@ def frozen_step(exits: Exits, frozen: Frozen, objective: ExitObjective, choose: 
             states = frozen.states(batch, sub_model)
             answers = _answers(exits, states.hidden, states.mask, sub_model)
             losses = [
-                exit_loss(logits, batch.labels, states.last, objective.share, objective.regression)
+                exit_loss(logits, batch.labels, states.last, objective.share, objective.losses)
                 for logits in answers.values()
             ]
-            certain = _certainty(exits, answers, states.hidden, sub_model, batch, objective.regression)
+            certain = _certainty(exits, answers, states.hidden, sub_model, batch, objective.losses)
             _note(parts, exits=sum(losses), certainty=certain)
             # One backward per sub-model: what it ran can be forgotten before the next.
             backward((sum(losses) + certain) / len(chosen))
@@ -72,14 +72,14 @@ def geep_step(model: nn.Layer, exits: Exits, objective: ExitObjective, choose: C
             next_is_last = place == sub_model.depth - 2
             shared.append(out.logits if next_is_last else encode(model, out.hidden[place], mask, last_layer).logits)
         heads = [
-            exit_loss(logits, batch.labels, out.logits, objective.share, objective.regression)
+            exit_loss(logits, batch.labels, out.logits, objective.share, objective.losses)
             for logits in answers.values()
         ]
-        found = {"shared": sum(task_loss(logits, batch.labels, objective.regression) for logits in shared)}
+        found = {"shared": sum(objective.losses.task(logits, batch.labels) for logits in shared)}
         if heads:  # a sub-model whose only kept layer with a head is its last has none
             found.update(
                 exits=sum(heads),
-                certainty=_certainty(exits, answers, out.hidden, sub_model, batch, objective.regression),
+                certainty=_certainty(exits, answers, out.hidden, sub_model, batch, objective.losses),
             )
         return found
 
@@ -98,17 +98,17 @@ def joint_step(
         sub_model: SubModelConfig, embedded: paddle.Tensor, mask: paddle.Tensor, batch: Batch, number: int
     ) -> dict[str, paddle.Tensor]:
         out = encode(model, embedded, mask, sub_model)
-        last = task_loss(out.logits, batch.labels, objective.regression)
+        last = objective.losses.task(out.logits, batch.labels)
         if not exits.layout.points(sub_model) or (alternate and number % 2 == 0):
             return {"last": last}
         answers = _answers(exits, out.hidden, mask, sub_model)
         shares = weights(objective.weighting, [*(place + 1 for place in answers), sub_model.depth])
         total = shares[-1] * last
         for share, logits in zip(shares, answers.values()):
-            total = total + share * exit_loss(logits, batch.labels, out.logits, objective.share, objective.regression)
+            total = total + share * exit_loss(logits, batch.labels, out.logits, objective.share, objective.losses)
         return {
             "exits": total,
-            "certainty": _certainty(exits, answers, out.hidden, sub_model, batch, objective.regression),
+            "certainty": _certainty(exits, answers, out.hidden, sub_model, batch, objective.losses),
         }
 
     return _whole_step(model, losses, choose)
@@ -148,13 +148,13 @@ def _certainty(
     hidden: Sequence[paddle.Tensor],
     sub_model: SubModelConfig,
     batch: Batch,
-    regression: bool,
+    losses: KindLosses,
 ) -> paddle.Tensor:
     """Mean over the exits; it trains the certainty alone, not what the certainty is about."""
     total = 0.0
     for place, logits in answers.items():
         sure = exits.certainty(sub_model.layers[place], hidden[place].detach())
-        total = total + certainty_loss(sure, logits, batch.labels, regression)
+        total = total + certainty_loss(sure, logits, batch.labels, losses)
     return total / len(answers)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,13 +102,13 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> dict[str, Any]:
     model, tokenizer, record = load_model(where, job.model_type)
     model.eval()
     exits = load_exits(where, record, model)
-    check_task(where, record, datasets.task)
+    datasets = replace(datasets, task=check_task(where, record, datasets.task))
     name, sub_model, model, exits = _cut(job, record, model, exits)
     criterion = _criterion(job, record, datasets.task)
     wanted = _wanted(job, criterion, datasets.task, len(exits.layout.layers))
     subject = _subject(job, datasets, record, model, exits, tokenizer)
     held_out = subject.outputs(subject.held_out, "held out")
-    tried = wanted or policies(criterion, job.tolerance, held_out, job.thresholds)
+    tried = wanted or policies(criterion, job.tolerance, held_out, job.thresholds, datasets.task.kind_name)
     ways = _ways(job, tried, held_out, subject)
     sweeps = _sweep(ways, held_out, subject)
     chosen = _choose(job, sweeps[job.mode])
@@ -178,8 +178,8 @@ def _subject(
 def _criterion(job: ExitChoiceJob, record: ModelRecord, task: Task) -> str:
     chosen = job.criterion if job.geep_threshold is None else registry.default("geep").name
     if chosen is None:
-        chosen = default_criterion(record.exits.training, task.num_labels)
-    if task.is_regression and chosen not in registry.FOR_NUMBERS:
+        chosen = default_criterion(record.exits.training, task.choices)
+    if task.choices == 1 and chosen not in registry.FOR_NUMBERS:
         raise UserError(
             f"`criterion` {chosen}: {task.name} predicts a number, which has no probabilities; use"
             f" {' or '.join(registry.FOR_NUMBERS)}"
@@ -192,10 +192,11 @@ def _wanted(job: ExitChoiceJob, criterion: str, task: Task, exits: int) -> list[
     threshold = job.wanted_threshold
     if threshold is None:
         return None
-    note = check_threshold(criterion, threshold, task.num_labels, exits)
+    note = check_threshold(criterion, threshold, task.choices, exits)
     if note:
         logger.warning("%s", note)
-    return [Policy.never_leaves(exits, criterion, job.tolerance), Policy(criterion, threshold, job.tolerance)]
+    never = Policy.never_leaves(exits, criterion, job.tolerance, task.kind_name)
+    return [never, replace(never, threshold=threshold)]
 
 
 def _ways(job: ExitChoiceJob, tried: list[Policy], held_out: Outputs, subject: Subject) -> dict[str, list[ExitRoute]]:
@@ -251,7 +252,7 @@ def _report(subject: Subject, way: ExitRoute) -> dict[str, Any]:
     size = subject.timing.batch_sizes[-1]
     labels = {name: encoded.labels for name, encoded in subject.dev.items()}
     possible = depths(subject.model, subject.exits)
-    ways = {"full": ExitRoute(Policy.never_leaves(len(possible) - 1), ()), "exits": way}
+    ways = {"full": ExitRoute(Policy.never_leaves(len(possible) - 1, kind=subject.task.kind_name), ()), "exits": way}
     report = {}
     for name, each in ways.items():
         answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
 from ofa_bert.training.finetune import trained_record
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, check_output_dir
 from ofa_bert.training.setup import TrainingSetup, prepare
@@ -69,7 +71,8 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> dict[str, Any]:
     frozen = _frozen(job, setup, sub_models, layout)
 
     def evaluate() -> Evaluation:
-        rows = evaluate_exits(setup, frozen, exits, sub_models)
+        task = setup.task.tuned(setup.held_out.labels, lambda: _last(frozen[HELD_OUT], exits, sub_models))
+        rows = evaluate_exits(dataclasses.replace(setup, task=task), frozen, exits, sub_models)
         held_out = float(np.mean([row["held_out"] for row in rows]))
         return Evaluation(
             score=held_out,
@@ -77,6 +80,7 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> dict[str, Any]:
             lines=[f"mean over exits, held out {held_out:.4f}  {_text(rows)}"],
             recorded=_own_scores(rows, space),
             more={"exit_scores": rows},
+            task=task,
         )
 
     training = Training(
@@ -173,7 +177,7 @@ def _step(
     frozen: Frozen,
     choose: Callable[[int], tuple[SubModelConfig, ...]],
 ) -> loop.Step:
-    objective = ExitObjective(setup.task.is_regression, job.exit_lambda, job.exit_weights)
+    objective = ExitObjective(losses_of(setup.task), job.exit_lambda, job.exit_weights)
     if job.exits == "deebert":
         return frozen_step(exits, frozen, objective, choose)
     if job.exits == "geep":
@@ -205,6 +209,11 @@ def evaluate_exits(
             {"name": name, "sub_model": sub_model.to_json(), "exits": each, "held_out": float(np.mean(held_scores))}
         )
     return rows
+
+
+def _last(held_out: Frozen, exits: Exits, sub_models: Mapping[str, SubModelConfig]) -> list[np.ndarray]:
+    """What the sub-models answer where nobody leaves early: who does is sure, whatever a threshold is."""
+    return [collect(held_out, exits, each, f"{name} held out").logits[-1] for name, each in sub_models.items()]
 
 
 def _own_scores(rows: list[dict[str, Any]], space: SearchSpace | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Distillation losses: pure functions of tensors."""
+"""Distillation losses on hidden states and attention: pure functions of tensors. Those on logits are of a kind."""
 
 from __future__ import annotations
 
@@ -6,19 +6,6 @@ from collections.abc import Sequence
 
 import paddle
 import paddle.nn.functional as F
-
-
-def soft_cross_entropy(student_logits: paddle.Tensor, teacher_logits: paddle.Tensor) -> paddle.Tensor:
-    """Mean over the batch of -sum_c softmax(teacher)_c log softmax(student)_c; both logits [B, C] (DynaBERT, eq. 4)."""
-    target = F.softmax(teacher_logits, axis=-1)
-    return -(target * F.log_softmax(student_logits, axis=-1)).sum(-1).mean()
-
-
-def logit_loss(student_logits: paddle.Tensor, teacher_logits: paddle.Tensor, regression: bool) -> paddle.Tensor:
-    """Soft cross-entropy for classes; mean squared error for a regression score [B, 1]."""
-    if regression:
-        return F.mse_loss(student_logits, teacher_logits)
-    return soft_cross_entropy(student_logits, teacher_logits)
 
 
 def token_weights(mask: paddle.Tensor) -> paddle.Tensor:

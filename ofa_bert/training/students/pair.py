@@ -43,8 +43,7 @@ def load_pair(job: DistilJob, datasets: Datasets, token_cache: Path) -> Pair:
     if shape is not None:
         return _cut_out(job, datasets, shape, token_cache)
     teacher, tokenizer, record = load_model(best_of(where), job.pair.model_type, task=datasets.task)
-    task, length = datasets.task, job.loop.max_seq_length
-    check_task(where, record, task)
+    task, length = check_task(where, record, datasets.task), job.loop.max_seq_length
     if teacher.config.num_labels != task.num_labels:
         raise UserError(
             f"`teacher` {where}: answers with {teacher.config.num_labels} numbers, {task.name} needs"
@@ -55,7 +54,7 @@ def load_pair(job: DistilJob, datasets: Datasets, token_cache: Path) -> Pair:
     setup = prepare(job.pair.source(job.pair.student), job.loop, datasets, token_cache, job.held_out())
     check_vocabulary(job, tokenizer, setup.tokenizer, datasets.train[:COMPARED])
     teacher.eval()
-    return Pair(setup, teacher, setup.model, what_it_is(setup))
+    return Pair(setup, teacher, setup.model, what_it_is(setup), task)
 
 
 def check_vocabulary(job: DistilJob, theirs: Any, own: Any, examples: Sequence[Example]) -> None:
@@ -98,4 +97,4 @@ def _cut_out(job: DistilJob, datasets: Datasets, shape: CutShape, token_cache: P
     student, about = cut(teacher, setup.record, importance, shape.heads, shape.ffn, layers)
     logger.info("student: layers %s of the teacher", " ".join(map(str, layers)))
     teacher.eval()
-    return Pair(setup, teacher, student, about)
+    return Pair(setup, teacher, student, about, setup.task)

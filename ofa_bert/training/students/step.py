@@ -14,8 +14,8 @@ from ofa_bert.models.encoder import attention_mask, backbone, encoder_layers
 from ofa_bert.models.operators import linear, softmax
 from ofa_bert.models.supernet import embed, encode, whole
 from ofa_bert.training.loop import Step
-from ofa_bert.training.losses.distillation import attention_loss, hidden_loss, logit_loss, spread_layers, token_weights
-from ofa_bert.training.losses.task import task_loss
+from ofa_bert.training.losses.distillation import attention_loss, hidden_loss, spread_layers, token_weights
+from ofa_bert.training.losses.task import KindLosses
 from ofa_bert.training.students.teacher_logits import TeacherLogits
 
 
@@ -30,7 +30,7 @@ class States(NamedTuple):
 class StudentObjective:
     """Weights of the losses' sum; projection: from the student's hidden size to the teacher's, where they differ."""
 
-    regression: bool
+    losses: KindLosses
     logit: float
     state: float
     attention: float
@@ -78,9 +78,9 @@ def student_step(
         own = run_states(student, batch, mask)
         losses = {}
         if objective.logit:
-            losses["logit"] = objective.logit, logit_loss(own.logits, wanted.logits, objective.regression)
+            losses["logit"] = objective.logit, objective.losses.logit(own.logits, wanted.logits)
         if objective.label:
-            losses["label"] = objective.label, task_loss(own.logits, batch.labels, objective.regression)
+            losses["label"] = objective.label, objective.losses.task(own.logits, batch.labels)
         if objective.state:
             losses["state"] = objective.state, state_loss(own, wanted, matched, weights, objective.projection)
         if objective.attention:

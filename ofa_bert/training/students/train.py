@@ -17,8 +17,9 @@ from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
-from ofa_bert.training.evaluation import score, stock_forward, warn_below_chance
+from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below_chance
 from ofa_bert.training.finetune import trained_record
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, check_output_dir
 from ofa_bert.training.students.cut import fingerprint
@@ -52,13 +53,14 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
     projection = _projection(job, pair)
     trained = loop.JointLayers(student=student, projection=projection)
     distributed.same_start(trained.parameters())
-    teacher_scores = score(task, stock_forward(pair.teacher), setup.dev, pad_id, label="teacher on dev")
+    teacher_scores = score(pair.taught, stock_forward(pair.teacher), setup.dev, pad_id, label="teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
     warn_below_chance(job.pair.teacher, task, teacher_scores["score"])
 
     def evaluate() -> Evaluation:
-        scores = score(task, stock_forward(student), setup.dev, pad_id, label="dev")
-        return Evaluation(score=scores["score"], scores=scores, lines=[f"dev {as_text(scores)}"])
+        decided = tuned(task, student, [stock_forward(student)], setup.held_out, pad_id)
+        scores = score(decided, stock_forward(student), setup.dev, pad_id, label="dev")
+        return Evaluation(score=scores["score"], scores=scores, lines=[f"dev {as_text(scores)}"], task=decided)
 
     training = Training(
         name="distil",
@@ -106,7 +108,7 @@ def _projection(job: DistilJob, pair: Pair) -> nn.Linear | None:
 def _step(job: DistilJob, pair: Pair, projection: nn.Layer | None, cache: Path) -> loop.Step:
     task, weights = pair.setup.task, job.weights
     objective = StudentObjective(
-        task.is_regression, weights.logit_weight, weights.state_weight, weights.attention_weight, weights.label_weight,
+        losses_of(task), weights.logit_weight, weights.state_weight, weights.attention_weight, weights.label_weight,
         projection,
     )  # fmt: skip
     known = None

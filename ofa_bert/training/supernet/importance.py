@@ -17,7 +17,7 @@ from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.models.operators import backward
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import to_tensors
-from ofa_bert.training.losses.task import task_loss
+from ofa_bert.training.losses.task import KindLosses, losses_of
 from ofa_bert.training.setup import TrainingSetup
 from ofa_bert.training.supernet.importance_plot import importance_plot
 
@@ -37,7 +37,7 @@ class Importance:
         return cls(np.asarray(value["heads"]), np.asarray(value["neurons"]))
 
 
-def measure(model: nn.Layer, batches: Iterable, regression: bool) -> Importance:
+def measure(model: nn.Layer, batches: Iterable, losses: KindLosses) -> Importance:
     """Mean over batches of |w * dL/dw|, summed over the weights of one head or neuron, of the label loss L.
 
     For a head this is |dL/d(head mask)| (Michel et al. 2019, eq. 2): scaling a head's output by a mask m scales its
@@ -53,7 +53,7 @@ def measure(model: nn.Layer, batches: Iterable, regression: bool) -> Importance:
     heads, neurons, count = None, None, 0
     for batch in batches:
         logits = model(batch.input_ids, token_type_ids=batch.token_type_ids)
-        backward(task_loss(logits, batch.labels, regression))
+        backward(losses.task(logits, batch.labels))
         batch_heads, batch_neurons = _batch_scores(model)
         model.clear_gradients()
         heads = batch_heads if heads is None else heads + batch_heads
@@ -108,7 +108,7 @@ IMPORTANCE_BATCH = 32
 def held_out_importance(setup: TrainingSetup, output: Path | None) -> Importance:
     """Measured on the held-out part of train by every process alike; saved with its picture by one."""
     batches = eval_batches(setup.held_out, IMPORTANCE_BATCH, setup.tokenizer.pad_token_id)
-    importance = measure(setup.model, map(to_tensors, batches), setup.task.is_regression)
+    importance = measure(setup.model, map(to_tensors, batches), losses_of(setup.task))
     if output is not None and distributed.is_main():
         write_json_atomic(output / "importance.json", importance.to_json())
         title = f"{setup.task.name}: importance on {len(setup.held_out)} held-out training examples"

@@ -10,19 +10,19 @@ from tqdm import tqdm
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
-from ofa_bert.numerics import distance
 from ofa_bert.submodels.values import scaled, uniform
+from ofa_bert.tasks.kinds.base import TaskKind
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import predict
 
 
 def layers_by_importance(
-    model: nn.Layer, encoded: Encoded, pad_id: int, depth_mults: tuple[float, ...], regression: bool
+    model: nn.Layer, encoded: Encoded, pad_id: int, depth_mults: tuple[float, ...], kind: TaskKind
 ) -> tuple[tuple[int, ...], ...]:
     """The layers to keep for each depth: from all, drop one at a time the layer whose loss hurts the outputs least.
 
-    The hurt is the distance of the shallower model's outputs from the full model's on `encoded`, so no label is used:
-    KL divergence for classes, squared difference for regression.
+    The hurt is the kind's distance of the shallower model's outputs from the full model's on `encoded`, so no label is
+    used.
     """
     shape = shape_of(model)
     wanted = [scaled(shape.num_layers, depth) for depth in depth_mults]
@@ -45,7 +45,7 @@ def layers_by_importance(
             loss_increases = {}
             for layer in kept:
                 rest = tuple(other for other in kept if other != layer)
-                loss_increases[rest] = distance(full, outputs(rest), regression)
+                loss_increases[rest] = kind.distance(full, outputs(rest))
                 bar.update()
             kept = min(loss_increases, key=lambda rest: (loss_increases[rest], rest))
             by_count[len(kept)] = kept

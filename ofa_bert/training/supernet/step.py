@@ -12,14 +12,15 @@ from ofa_bert.data.batches import Batch
 from ofa_bert.models.encoder import attention_mask, backbone
 from ofa_bert.models.supernet import Output, embed, encode, forward, whole
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.training.losses.distillation import hidden_loss, logit_loss, match_layers, token_weights
+from ofa_bert.training.losses.distillation import hidden_loss, match_layers, token_weights
+from ofa_bert.training.losses.task import KindLosses
 
 
 @dataclass(frozen=True)
 class Objective:
     """What a sub-model is trained for: lambda_logit * logit loss + lambda_rep * hidden-state loss."""
 
-    regression: bool
+    losses: KindLosses
     lambda_logit: float
     lambda_rep: float
 
@@ -28,7 +29,7 @@ class Objective:
     ) -> tuple[paddle.Tensor, dict[str, float]]:
         total, parts = 0.0, {}
         if self.lambda_logit:
-            logit = logit_loss(student.logits, teacher.logits, self.regression)
+            logit = self.losses.logit(student.logits, teacher.logits)
             total, parts["logit"] = total + self.lambda_logit * logit, logit.item()
         if self.lambda_rep:
             matched = [teacher.hidden[i] for i in match_layers(sub_model.layers, len(teacher.hidden))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,9 +25,10 @@ from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
-from ofa_bert.training.evaluation import score, stock_forward, warn_below_chance
+from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, check_output_dir
 from ofa_bert.training.setup import TrainingSetup, prepare
@@ -59,16 +61,19 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> dict[str, Any]:
     warn_below_chance(job.model.model_name_or_path, task, teacher_scores["score"])
 
     def evaluate() -> Evaluation:
-        scores = evaluate_sub_models(setup, model, space)
+        every = [_sub_model_forward(model, sub_model) for sub_model in space.sub_models().values()]
+        decided = tuned(task, model, every, setup.held_out, setup.tokenizer.pad_token_id)
+        scores = evaluate_sub_models(dataclasses.replace(setup, task=decided), model, space)
         each = {f"best_{name}": values["score"] for name, values in scores.items()}
         return Evaluation(
             score=float(np.mean(list(each.values()))),
             scores=scores,
             lines=[f"{name:<16} dev {as_text(values)}" for name, values in scores.items()],
             also=each if job.keep_best_sub_models else {},
+            task=decided,
         )
 
-    objective = Objective(task.is_regression, job.lambda_logit, job.lambda_rep)
+    objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
     kind = {"kind": "supernet", "shape": space.shape, "space": space, "more": {"teacher": teacher_scores}}
     training = Training(
         name="supernet",
@@ -99,7 +104,7 @@ def _search_space(job: SupernetJob, setup: TrainingSetup) -> SearchSpace:
         return SearchSpace(shape, job.width_mult_list, depths)
     pad_id = setup.tokenizer.pad_token_id
     setup.model.eval()
-    kept = layers_by_importance(setup.model, setup.held_out, pad_id, depths, setup.task.is_regression)
+    kept = layers_by_importance(setup.model, setup.held_out, pad_id, depths, setup.task.kind)
     for depth, layers in zip(depths, kept):
         logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
     return SearchSpace(shape, job.width_mult_list, depths, kept)

@@ -1,0 +1,150 @@
+"""What a kind of task declares and does: labels in files, answers from logits, metrics; NumPy alone."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ofa_bert.errors import UserError
+from ofa_bert.reporting import shown
+
+Label = int | float | tuple[float, ...]  # of one example, as arrays of labels are made of
+Metric = Callable[[np.ndarray, np.ndarray], float]  # predictions, labels -> a fraction
+Values = tuple[Any, ...]  # what stands in the label columns of a row: texts; JSON has other values too
+
+
+class LabelColumns(NamedTuple):
+    """Where a table has its labels. separator: between the labels of one cell, if it holds several as a text."""
+
+    path: Path
+    names: tuple[str, ...]
+    separator: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says about one text: a class, a number or a set of labels, whichever the task asks for."""
+
+    label: str | None = None  # a class
+    probability: float | None = None  # of that class
+    value: float | None = None  # a number
+    probabilities: tuple[float, ...] = ()  # of all labels, in their order; empty for a number
+    labels: tuple[str, ...] | None = None  # a set, in the labels' order
+
+
+@dataclass(frozen=True, eq=False)
+class TaskKind(ABC):
+    """A kind of task. Its name stands in the JSON of a task and is that of its files; `word` is what `label_kind` says.
+
+    metrics: by name; usual_metrics: those of your own data, the first chooses the best model. columns: what an answer
+    is in a table. held_out_share: how much of train `tune` needs where nothing else holds a part out.
+    """
+
+    name: str
+    word: str
+    metrics: Mapping[str, Metric]
+    usual_metrics: tuple[str, ...]
+    columns: tuple[str, ...]
+    held_out_share: float = 0.0
+
+    @abstractmethod
+    def names(self, labels: Sequence[str], width: int) -> tuple[str, ...]:
+        """What the outputs of a classifier of that width are called; `labels` may be unknown, which is ()."""
+
+    @abstractmethod
+    def width(self, labels: Sequence[str]) -> int:
+        """Outputs of the classifier."""
+
+    def fits(self, labels: Sequence[str]) -> bool:
+        """Whether a task of this kind can have these labels."""
+        return bool(labels)
+
+    def choices(self, width: int) -> int:
+        """Between how many a single decision is made; 1 where a number is predicted."""
+        return width
+
+    # Labels in files.
+
+    @abstractmethod
+    def claims(self, columns: LabelColumns, rows: Sequence[tuple[int, Values]]) -> bool:
+        """Whether label columns that nobody named a kind for hold this one's; rows are (line, values)."""
+
+    @abstractmethod
+    def cell(self, values: Values, columns: LabelColumns) -> Any:
+        """What a row says, before the labels are known. ValueError with the reason."""
+
+    @abstractmethod
+    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, Any]], guessed: bool) -> tuple[str, ...]:
+        """The labels of the training split, (line, `cell`) each, in their order. `guessed`: nobody named the kind."""
+
+    @abstractmethod
+    def reader(self, labels: Sequence[str], task: str) -> Callable[[Any], Label]:
+        """From what `cell` gave to the label of an example. The function raises ValueError with the reason."""
+
+    def check_columns(self, columns: LabelColumns, labels: Sequence[str] | None) -> None:
+        """Refuse what says how sets of labels are written, unless this kind has them; `labels` may be known."""
+        if len(columns.names) > 1:
+            raise UserError(
+                f"label_columns {' '.join(columns.names)}: a row has one label here, so name one column; several are"
+                " for label_kind multilabel"
+            )
+        if columns.separator is not None:
+            raise UserError(
+                f"label_separator {shown(columns.separator)}: a row has one label here; it is for label_kind multilabel"
+            )
+
+    # Answers.
+
+    @abstractmethod
+    def predictions(self, logits: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+        """What the metrics compare with labels, from logits [N, C]."""
+
+    @abstractmethod
+    def answers(self, logits: np.ndarray, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
+        """One for each row of logits [N, C]."""
+
+    def same(self, first: np.ndarray, second: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+        """Which rows [N] of two sets of logits [N, C] mean the same answer."""
+        pair = [self.predictions(logits, thresholds).reshape(len(logits), -1) for logits in (first, second)]
+        return (pair[0] == pair[1]).all(axis=-1)
+
+    def tune(self, logits: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+        """What answers are decided by, chosen on logits [N, C] that nothing was trained on; () decides nothing."""
+        return ()
+
+    def decisions(self, logits: np.ndarray) -> np.ndarray:
+        """Logits [..., D, K] of the D decisions, between K choices each, that logits [..., C] are."""
+        return np.asarray(logits)[..., None, :]
+
+    @abstractmethod
+    def distance(self, full: np.ndarray, other: np.ndarray) -> float:
+        """How far answers, as logits [N, C], are from those of the full model; 0 for the same."""
+
+    @abstractmethod
+    def cross_entropy(self, wanted: np.ndarray, logits: np.ndarray) -> float:
+        """Mean cross-entropy of logits [N, C] to wanted ones, or what stands for it where there are no classes."""
+
+    @abstractmethod
+    def code(self, names: Sequence[str], thresholds: Sequence[float]) -> str:
+        """A Python expression that makes answers of `logits`, for a reader's own program."""
+
+
+def one_text(value: Any, column: str) -> str:
+    """The label of a cell that holds one, without blanks around it. ValueError with the reason."""
+    text = value
+    if isinstance(value, bool):
+        text = str(value).lower()
+    elif isinstance(value, (int, float)):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"label {str(value)!r} is not a finite number")
+        text = str(value)
+    if not isinstance(text, str) or not text.strip():
+        cure = "; a row has one label, a text or a number" if isinstance(value, (list, dict)) else ""
+        raise ValueError(f"no label in column {column!r}: {shown(value)}{cure}")
+    return text.strip()

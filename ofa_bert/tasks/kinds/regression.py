@@ -1,0 +1,159 @@
+"""A number."""
+
+from __future__ import annotations
+
+import logging
+import re
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ofa_bert.errors import UserError
+from ofa_bert.reporting import shown
+from ofa_bert.tasks.kinds.base import Answer, LabelColumns, TaskKind, Values, one_text
+from ofa_bert.tasks.label_text import FEW, number_written, readable_number, warn_of_ids
+
+logger = logging.getLogger(__name__)
+
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"-?(0|[1-9][0-9]*)(,[0-9]+)?")
+# More whole numbers than few are classes when the ordinary one has so many rows: classes recur, or nothing could learn
+# them, while the values of a measure thin out. 30 intents with 8 rows each are classes, 100 different prices are not.
+_ROWS_OF_A_CLASS = 5
+
+
+# SciPy is imported where it is used: it takes seconds, and many commands score nothing.
+def pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from scipy.stats import pearsonr
+
+    return _correlation(pearsonr, predictions, labels)
+
+
+def spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
+    from scipy.stats import spearmanr
+
+    return _correlation(spearmanr, predictions, labels)
+
+
+def _correlation(measure: Callable, predictions: np.ndarray, labels: np.ndarray) -> float:
+    # SciPy warns and returns NaN for a constant.
+    if np.ptp(predictions) == 0 or np.ptp(labels) == 0:
+        return 0.0
+    return float(measure(predictions, labels)[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Regression(TaskKind):
+    """Labels are float32 [N], and the classifier has one output."""
+
+    def names(self, labels: Sequence[str], width: int) -> tuple[str, ...]:
+        return ()
+
+    def fits(self, labels: Sequence[str]) -> bool:
+        return not labels
+
+    def width(self, labels: Sequence[str]) -> int:
+        return 1
+
+    def claims(self, columns: LabelColumns, rows: Sequence[tuple[int, Values]]) -> bool:
+        return _are_numbers(columns, [(line, self._text(columns, line, values)) for line, values in rows])
+
+    def _text(self, columns: LabelColumns, line: int, values: Values) -> str:
+        try:
+            return self.cell(values, columns)
+        except ValueError as error:
+            raise UserError(f"{columns.path}:{line}: {error}") from error
+
+    def cell(self, values: Values, columns: LabelColumns) -> str:
+        return one_text(values[0], columns.names[0])
+
+    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, str]], guessed: bool) -> tuple[str, ...]:
+        warn_of_ids(columns.path, columns.names[0], cells)
+        return ()
+
+    def reader(self, labels: Sequence[str], task: str) -> Callable[[str], float]:
+        def read(value: str) -> float:
+            number = readable_number(value)
+            if number is None:
+                raise ValueError(f"label {shown(value)} is not a finite number, as task {task} needs")
+            return number
+
+        return read
+
+    def predictions(self, logits: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+        return logits.reshape(len(logits)).astype(np.float64)  # [N]
+
+    def answers(self, logits: np.ndarray, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
+        return [Answer(value=float(value)) for (value,) in logits]
+
+    def same(self, first: np.ndarray, second: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+        """Always: how far two numbers are apart says more, and is said."""
+        return np.ones(len(first), dtype=bool)
+
+    def distance(self, full: np.ndarray, other: np.ndarray) -> float:
+        """Mean squared difference."""
+        return float(np.mean((full - other) ** 2))
+
+    def cross_entropy(self, wanted: np.ndarray, logits: np.ndarray) -> float:
+        """Mean squared difference."""
+        return self.distance(wanted, logits)
+
+    def code(self, names: Sequence[str], thresholds: Sequence[float]) -> str:
+        return "logits[:, 0]"
+
+
+def _are_numbers(columns: LabelColumns, values: Sequence[tuple[int, str]]) -> bool:
+    """All labels are numbers, and they are many or one is not whole.
+
+    A few odd ones among numbers that are measured, or a missing number such as nan, are errors and not classes.
+    """
+    found = [(line, value, number_written(value)) for line, value in values]
+    numbers = [number for _, _, number in found if number is not None]
+    odd = [(line, value) for line, value, number in found if number is None]
+    _refuse_decimal_commas(columns, values)
+    counts = Counter(numbers)
+    measured = not all(number.is_integer() for number in counts) or not _few(counts)
+    missing = all(_NOT_FINITE.fullmatch(value) for _, value in odd)
+    if numbers and odd and (missing or (measured and len(numbers) >= 0.9 * len(values))):
+        line, value = odd[0]
+        raise UserError(
+            f"{columns.path}:{line}: label {shown(value)} is not a finite number, though {len(numbers)} of "
+            f"{len(values)} labels are numbers; correct it, or take all for names with `label_kind` classes"
+        )
+    if odd or not measured:
+        return False
+    # A section "1.2" or a code 3017 looks like a measure as well.
+    level = logging.WARNING if len(counts) <= FEW or all(number.is_integer() for number in counts) else logging.INFO
+    logger.log(
+        level,
+        "%s: column %r holds numbers to predict, %d different ones from %g to %g; if they are names of classes, say "
+        "`label_kind` classes",
+        columns.path, columns.names[0], len(counts), min(counts), max(counts),
+    )  # fmt: skip
+    return True
+
+
+def _few(counts: Counter[float]) -> bool:
+    return len(counts) <= FEW or statistics.median(counts.values()) >= _ROWS_OF_A_CLASS
+
+
+def _refuse_decimal_commas(columns: LabelColumns, values: Sequence[tuple[int, str]]) -> None:
+    commas = [(line, value) for line, value in values if "," in value]
+    if commas and all(_DECIMAL_COMMA.fullmatch(value) for _, value in values):
+        line, value = commas[0]
+        raise UserError(
+            f"{columns.path}:{line}: label {shown(value)} looks like a number with a decimal comma; write "
+            f"{value.replace(',', '.')}, or take all for names with `label_kind` classes"
+        )
+
+
+KIND = Regression(
+    "regression",
+    "numbers",
+    {"pearson": pearson, "spearman": spearman},
+    ("pearson", "spearman"),
+    ("predicted_value",),
+)
