@@ -29,7 +29,7 @@ def test_models_and_their_files(tmp_path):
     assert [model.name for model in bundle.manifest.models] == ["onnx-fp32", "onnx-fp32-fused"]
     assert bundle.model_files("onnx", "fp32") == [place / "model.onnx"]
     assert bundle.model_files("onnx", "fp32", fused=True) == [place / "model.fused.onnx"]
-    with pytest.raises(UserError, match="no onnx model in int8, only onnx-fp32, .* --precision int8 --onnx"):
+    with pytest.raises(UserError, match="no onnx model in int8, only onnx-fp32, .* `precision` int8 `onnx`"):
         bundle.model_files("onnx", "int8")
     assert open_bundle(bundle) is bundle
 
@@ -179,7 +179,7 @@ def test_a_bundle_of_before_is_opened_with_a_warning(tmp_path, caplog):
     place = write_bundle(tmp_path / "b", old=True)
     assert open_bundle(place).manifest.models[0].name == "onnx-fp32"
     (warning,) = caplog.messages
-    assert f"python -m ofa_bert add_digests --bundle {place}" in warning
+    assert f"python -m ofa_bert add_digests `bundle` {place}" in warning
     stripped = without(content(), "sha256")
     (place / "manifest.json").write_text(json.dumps({**stripped, "format": 2, "files": digests_of(place)}))
     with pytest.raises(UserError, match="must be its size in bytes"):

@@ -65,16 +65,16 @@ def test_measures_are_numbers(tmp_path, labels, suffix, caplog):
     assert data.task.kind.word == "numbers"
     assert [example.label for example in data.train] == [float(label) for label in labels]
     assert "column 'label' holds numbers to predict" in caplog.text
-    assert "--label_kind classes" in caplog.text
+    assert "`label_kind` classes" in caplog.text
 
 
 def test_the_log_says_how_to_choose_otherwise_and_warns_where_it_may_be_wrong(tmp_path, caplog):
     load(tmp_path, [i % 101 for i in range(1010)])
     assert "101 classes" in caplog.text
-    assert "--label_kind numbers" in caplog.text
+    assert "`label_kind` numbers" in caplog.text
     caplog.clear()
     load(tmp_path, ["1.1", "1.2", "2.1"] * 10)  # sections, or a measure of few steps
-    assert "--label_kind classes" in caplog.text
+    assert "`label_kind` classes" in caplog.text
     caplog.clear()
     load(tmp_path, ["good", "bad"])
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
@@ -97,8 +97,8 @@ def test_whole_numbers_match_however_they_are_written(tmp_path):
     ("labels", "message"),
     [
         (["1", "2", "nan", "1"], r"train.tsv:4: label 'nan' is not a finite number, though 3 of 4"),
-        (["1", "2", "NaN", "-inf", "1"], r"train.tsv:4: label 'NaN' is not a finite number.*--label_kind classes"),
-        (["0,5", "1,25", "3"], r"train.tsv:2: label '0,5'.*decimal comma.*0.5.*--label_kind classes"),
+        (["1", "2", "NaN", "-inf", "1"], r"train.tsv:4: label 'NaN' is not a finite number.*`label_kind` classes"),
+        (["0,5", "1,25", "3"], r"train.tsv:2: label '0,5'.*decimal comma.*0.5.*`label_kind` classes"),
     ],
 )
 def test_what_is_nearly_numbers_is_refused(tmp_path, labels, message):
@@ -139,7 +139,7 @@ def test_an_id_column_is_warned_about(tmp_path, caplog, start):
 @pytest.mark.parametrize("twin", ["Positive", "pos\u200bitive", "\ufeffpositive", "POSITIVE", "very  positive"])
 def test_labels_that_differ_by_what_cannot_be_seen_are_refused_or_kept_on_request(tmp_path, twin, caplog):
     labels = ["positive", "negative", "very positive", twin]
-    with pytest.raises(UserError, match=r"train.tsv:5: label .* and label .* of line \d differ .*--label_kind classes"):
+    with pytest.raises(UserError, match=r"train.tsv:5: label .* and label .* of line \d differ .*`label_kind` classes"):
         load(tmp_path, labels)
     assert set(load(tmp_path, labels, label_kind="classes").task.labels) == set(labels)
     assert "train.tsv:5: label" in caplog.text

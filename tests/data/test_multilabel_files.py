@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from ofa_bert.data.config import DataConfig
+from ofa_bert.data.source import DataSource
+from ofa_bert.files.fields import Fields
 
 from ofa_bert.data.augmentation import augment
 from ofa_bert.data.batches import Encoded, encode
@@ -98,16 +99,16 @@ BAR = {"label_separator": "|"}
 @pytest.mark.parametrize(
     ("suffix", "rows", "how", "pattern"),
     [
-        (".jsonl", listed([["a"], "b"]), {}, r"x.jsonl:2: column 'label' holds 'b', no list.*--label_separator"),
+        (".jsonl", listed([["a"], "b"]), {}, r"x.jsonl:2: column 'label' holds 'b', no list.*`label_separator`"),
         (".jsonl", listed([["a"], None]), {}, r"x.jsonl:2: column 'label' holds None; write a list .*\[\] for none"),
         (".jsonl", listed([["a"], 3]), {}, r"x.jsonl:2: column 'label' holds 3; write a list"),
         (".jsonl", listed([["a"], ["b", ""]]), {}, r"x.jsonl:2: column 'label' has '' among its labels"),
         (".jsonl", listed([["a"], [["b"]]]), {}, r"x.jsonl:2: .* has \['b'\] among its labels, must be a text"),
         (".jsonl", listed([["a"], ["b", "b "]]), {}, r"x.jsonl:2: column 'label' has the label 'b' twice"),
         (".jsonl", listed([[], []]), {}, r"x.jsonl: column 'label' has no label in any of its 2 rows"),
-        (".jsonl", listed([["Yes"], ["yes "]]), {}, r"differ by no more than case.*--label_kind multilabel"),
+        (".jsonl", listed([["Yes"], ["yes "]]), {}, r"differ by no more than case.*`label_kind` multilabel"),
         (".tsv", joined([["a"], ["b", "", "a"]]), BAR, r"x.tsv:3: column 'label' has '' among its labels"),
-        (".tsv", joined([["a"], ["b"]]), {"label_kind": "multilabel"}, r"x.tsv:2: .*no list.*--label_separator"),
+        (".tsv", joined([["a"], ["b"]]), {"label_kind": "multilabel"}, r"x.tsv:2: .*no list.*`label_separator`"),
         (".tsv", switched("yes", "no"), COLUMNS, r"x.tsv:2: column 'a' holds 'yes', must be 0 or 1"),
         (".csv", switched(2), COLUMNS, r"x.csv:2: column 'a' holds '2', must be 0 or 1"),
         (".tsv", switched(1, ""), COLUMNS, r"x.tsv:2: column 'c' holds '', must be 0 or 1"),
@@ -187,11 +188,11 @@ def test_copies_have_the_labels_of_their_texts():
 
 def test_the_flags_reach_the_readers(tmp_path):
     path = write(tmp_path / "x.tsv", joined())
-    config = DataConfig(train_file=str(path), dev_file=str(path), label_separator="|", labels=("c", "b", "a"))
-    assert config.problems() == []
-    assert load_datasets(**config.data_arguments()).task.labels == ("c", "b", "a")
-    old = DataConfig(train_file="a", dev_file="b", label_column="gold").data_arguments()
-    assert old["label_columns"] == ("gold",)
-    problems = DataConfig(task_name="sst-2", labels=("a",)).problems()
+    source = DataSource(train_file=str(path), dev_file=str(path), label_separator="|", labels=("c", "b", "a"))
+    assert source.problems() == []
+    assert source.load().task.labels == ("c", "b", "a")
+    old = DataSource.recorded(Fields({"train_file": "a", "dev_file": "b", "label_column": "gold"}, "a run"))
+    assert old.label_column == ("gold",)
+    problems = DataSource(task_name="sst-2", labels=("a",)).problems()
     assert len(problems) == 1
-    assert "--labels describe --train_file" in problems[0]
+    assert "`labels` describe `train_file`" in problems[0]

@@ -268,7 +268,7 @@ def test_download_that_fails_says_what_to_do(monkeypatch):
 
     stand_in(monkeypatch, load_dataset)
     fault(
-        r"cannot load GLUE task qnli \(RuntimeError: Downloading .* failed\.\).*--data_dir",
+        r"cannot load GLUE task qnli \(RuntimeError: Downloading .* failed\.\).*`data_dir`",
         "qnli",
         download=download_glue,
     )

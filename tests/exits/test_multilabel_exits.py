@@ -82,10 +82,9 @@ def test_thresholds_that_are_tried_can_be_meant(name, labels):
 def test_a_threshold_is_of_two_choices_however_many_labels_there_are():
     with pytest.raises(UserError, match="never exceeds ln 2"):
         check_threshold("entropy", 1.0, TASK.choices, 4)
-    meta = {"task": TASK.to_json()}
-    assert default_criterion(meta, 3) == "entropy"
+    assert default_criterion("deebert", TASK.choices) == "entropy"
     one = Task("t", ("a",), ("micro_f1",), ("text",), KIND)
-    assert default_criterion({"task": one.to_json()}, one.num_labels) == "entropy"
+    assert default_criterion("deebert", one.choices) == "entropy"
 
 
 def test_a_policy_keeps_its_kind_in_json():

@@ -11,7 +11,7 @@ from helpers.source import asked
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.kinds import registry
 from ofa_bert.tasks.metrics import compute
-from ofa_bert.tasks.task import Task, task_of
+from ofa_bert.tasks.task import Task, task_for
 
 PACKAGE = ROOT / "ofa_bert"
 KINDS = [registry.kind_named(name) for name in registry.KINDS]
@@ -92,9 +92,9 @@ def test_a_task_without_a_kind_is_what_its_labels_say():
     old = {"name": "t", "labels": ["a", "b"], "metrics": ["f1"], "text_columns": ["text"]}
     assert Task.from_json(old).kind.word == "classes"
     assert Task.from_json({**old, "labels": [], "metrics": ["pearson"]}).kind.word == "numbers"
-    assert task_of({}, 1).labels == ()
-    assert task_of({"labels": [], "task": None}, 3).labels == ("0", "1", "2")
-    assert task_of({"task": old}, 2) == Task("t", ("a", "b"), ("f1",), ("text",))
+    assert task_for((), 1).labels == ()
+    assert task_for((), 3).labels == ("0", "1", "2")
+    assert Task.from_json(old) == Task("t", ("a", "b"), ("f1",), ("text",))
 
 
 @pytest.mark.parametrize(
