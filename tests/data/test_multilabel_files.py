@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from ofa_bert.data.source import DataSource
-from ofa_bert.files.fields import Fields
 
 from ofa_bert.data.augmentation import augment
 from ofa_bert.data.batches import Encoded, encode
+from ofa_bert.data.source import DataSource
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.table_files import read_table
 from ofa_bert.data.table_writers import table_text
 from ofa_bert.errors import UserError
+from ofa_bert.files.fields import Fields
 from ofa_bert.tasks.kinds.registry import kind_named
 from ofa_bert.tasks.task import Task
 

@@ -11,7 +11,7 @@ CHECK = {
     "relative_tolerance": None, "checked_with": "onnx_runtime", "device": "cpu", "output": "logits",
     "score_before": 0.9, "score_after": 0.9,
 }  # fmt: skip
-TASK = {"name": "t", "labels": ["a", "b"], "metrics": ["accuracy"], "text_columns": ["text"]}
+TASK = {"name": "t", "kind": "classification", "labels": ["a", "b"], "metrics": ["accuracy"], "text_columns": ["text"]}
 SHAPE = {
     "num_layers": 4, "hidden_size": 24, "num_heads": 3, "head_dim": 8, "ffn_size": 40, "vocab_size": 27,
     "max_positions": 32, "type_vocab_size": 2, "num_labels": 2, "task_type_vocab_size": 0, "fit_size": 0,
