@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, PaddleTokenizer, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.encoder import backbone, family_of
@@ -18,7 +18,23 @@ from ofa_bert.models.encoder import backbone, family_of
 logger = logging.getLogger(__name__)
 
 
-def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path, home: str | Path) -> tuple[Any, np.ndarray]:
+class _WordPiece(PaddleTokenizer, Protocol):
+    """PaddleNLP's with a vocab.txt."""
+
+    @property
+    def all_special_tokens(self) -> list[str]: ...
+    def get_added_vocab(self) -> dict[str, int]: ...
+    @classmethod
+    def from_pretrained(cls, name: str, /) -> PaddleTokenizer: ...
+
+
+def _is_wordpiece(tokenizer: PaddleTokenizer) -> TypeGuard[_WordPiece]:
+    return bool(getattr(tokenizer, "wordpiece_tokenizer", None))
+
+
+def trim_vocabulary(
+    model: nn.Layer, tokenizer: Cutter, path: str | Path, home: str | Path
+) -> tuple[Cutter, np.ndarray]:
     """Keep the embedding rows of the tokens in the file `path`, one a line, and of special and added tokens.
 
     Changes `model`; returns (the tokenizer over what was kept, the ids that its tokens had). The kept tokens stay in
@@ -59,7 +75,7 @@ def _read(path: str | Path) -> set[str]:
         raise UserError(f"`trim_vocab` {path}: not UTF-8 text ({error})") from error
 
 
-def _smaller_tokenizer(tokenizer: Any, kept: list[str], home: Path) -> Any:
+def _smaller_tokenizer(tokenizer: _WordPiece, kept: list[str], home: Path) -> PaddleTokenizer:
     """A PaddleNLP tokenizer of the same kind and settings over these tokens."""
     tokenizer.save_pretrained(str(home))
     added = tokenizer.get_added_vocab()  # they have the largest numbers

@@ -1,6 +1,6 @@
 """The threshold of early exits, chosen and measured."""
 
-from ofa_bert.cli.parser import parse
+from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training.exits.jobs import ExitChoiceJob
 
@@ -14,8 +14,8 @@ that the targets ask for; dev is only reported on. Also learns which tokens need
 """
 
 
-def run(argv):
-    job = parse(ExitChoiceJob, argv, *DOC.split("\n\n", 1), prog="python -m ofa_bert exits")
+def run(argv: Sequence[str] | None) -> None:
+    job = parse(ExitChoiceJob, argv, *paragraphs(DOC), prog="python -m ofa_bert exits")
     datasets = begin(job.data, job.device)
     from ofa_bert.reporting import table
     from ofa_bert.training.exits.threshold import choose_exits, printable

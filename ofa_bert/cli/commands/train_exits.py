@@ -9,13 +9,13 @@ supernet in all its sub-models). The last exit is always the model's own classif
 with exits.safetensors beside it. Then: python -m ofa_bert exits
 """
 
-from ofa_bert.cli.parser import parse
+from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training.exits.jobs import SUPERNET, SUPERNET_OPTIONS, ExitTrainingJob
 
 
-def run(argv):
-    job = parse(ExitTrainingJob, argv, *__doc__.split("\n\n", 1), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET))
+def run(argv: Sequence[str] | None) -> None:
+    job = parse(ExitTrainingJob, argv, *paragraphs(__doc__), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET))
     datasets = begin(job.data, job.loop.device)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
