@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits
 from ofa_bert.models.supernet import extract
 from ofa_bert.runtime.backends.registry import format_of
+from ofa_bert.runtime.exit_tensors import Array
 from ofa_bert.runtime.opening import ExitParts, open_part_files
 from ofa_bert.submodels.values import uniform
 
@@ -44,7 +46,7 @@ def _exit_runs(device: Measurer, model: nn.Layer, exits: Exits, width: float) ->
     last = len(layers) - 1
     ends = sorted({0, last // 3, 2 * last // 3, last})
     asks = dict.fromkeys([*((end,) for end in ends), *(tuple(range(end + 1)) for end in ends)])
-    times = device.timed({ask: (lambda ask=ask: through(parts, ids, types, ask)) for ask in asks})
+    times = device.timed({ask: partial(through, parts, ids, types, ask) for ask in asks})
     return [ExitRun(sub_model, layers, ask, ms) for ask, ms in times.items()]
 
 
@@ -53,7 +55,7 @@ def mean_ms(device: Measurer, model: nn.Layer, exits: Exits, ask: Sequence[int],
     parts = _opened(device, model, exits)
     ids, types = device.inputs(model.config.vocab_size)
     every = (*ask, len(shares) - 1)
-    runs = {end: (lambda end=end: through(parts, ids, types, [p for p in every if p <= end])) for end in every}
+    runs = {end: partial(through, parts, ids, types, [p for p in every if p <= end]) for end in every}
     times = device.timed(runs)
     return float(sum(shares[end] * times[end] for end in every))
 
@@ -63,9 +65,10 @@ def _opened(device: Measurer, model: nn.Layer, exits: Exits) -> ExitParts:
         return open_parts(device, write_parts(model, exits, Path(folder), device), depths(model, exits))
 
 
-def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[int]) -> dict[int, list[np.ndarray]]:
+def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[int]) -> dict[int, list[Array]]:
     """What the heads at places `ask` say, logits [B, C] and certainty [B]; no part after the last of them is run."""
-    answers, hidden = {}, None
+    answers: dict[int, list[Array]] = {}
+    hidden: Array = ids
     for place, segment in enumerate(parts.segments[: max(ask) + 1]):
         (hidden,) = segment(ids, types) if place == 0 else segment(hidden, ids)
         if place in ask:

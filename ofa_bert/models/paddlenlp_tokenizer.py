@@ -79,7 +79,9 @@ def compare_with_paddlenlp(tokenizer: Cutter, texts: Sequence[Text]) -> int:
     return len(different)
 
 
-def differing(ours: TextTokenizer, theirs: PaddleTokenizer, texts: Sequence[Text]) -> list[tuple[Text, list[int], list[int]]]:
+def differing(
+    ours: TextTokenizer, theirs: PaddleTokenizer, texts: Sequence[Text]
+) -> list[tuple[Text, list[int], list[int]]]:
     """(text, ids of ours, ids of theirs) where the two differ in ids or types."""
     if not texts:
         return []

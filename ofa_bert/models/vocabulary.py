@@ -44,9 +44,12 @@ def trim_vocabulary(
     """
     wanted = _read(path)
     vocabulary = tokenizer.get_vocab()
-    ours = isinstance(tokenizer, TextTokenizer)
-    if not (tokenizer.is_wordpiece if ours else getattr(tokenizer, "wordpiece_tokenizer", None)):
-        kind = "byte-pair tokenizer" if ours else type(tokenizer).__name__
+    if isinstance(tokenizer, TextTokenizer) and tokenizer.is_wordpiece:
+        found_whole = {*tokenizer.added_tokens, *tokenizer.all_special_tokens}
+    elif not isinstance(tokenizer, TextTokenizer) and _is_wordpiece(tokenizer):
+        found_whole = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
+    else:
+        kind = "byte-pair tokenizer" if isinstance(tokenizer, TextTokenizer) else type(tokenizer).__name__
         raise UserError(f"`trim_vocab` {path}: {kind} is no WordPiece tokenizer; leave it out")
     known = wanted & set(vocabulary)
     if not known:
@@ -55,12 +58,15 @@ def trim_vocabulary(
         logger.warning(
             "`trim_vocab` %s: %d of %d tokens are unknown to the model", path, len(wanted) - len(known), len(wanted)
         )
-    found_whole = set(tokenizer.added_tokens if ours else tokenizer.get_added_vocab())
-    kept = sorted(known | found_whole | set(tokenizer.all_special_tokens), key=vocabulary.get)
+    kept = sorted(known | found_whole, key=lambda token: vocabulary[token])
     rows = np.asarray([vocabulary[token] for token in kept])
     if rows.max() >= model.config.vocab_size:
         raise UserError(f"`trim_vocab` {path}: {kept[-1]!r} has no row in the model's embeddings")
-    smaller = tokenizer.trimmed(kept) if ours else _smaller_tokenizer(tokenizer, kept, Path(home))
+    smaller: Cutter
+    if isinstance(tokenizer, TextTokenizer):
+        smaller = tokenizer.trimmed(kept)
+    else:
+        smaller = _smaller_tokenizer(tokenizer, kept, Path(home))
     _keep_rows(model, rows, smaller.pad_token_id)
     logger.info("vocabulary trimmed from %d to %d tokens", len(vocabulary), len(kept))
     return smaller, rows

@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ofa_bert.models.families.paddlenlp import PaddleConfig as Config
+from ofa_bert.models.families.paddlenlp import PaddleConfig
+
+Config = PaddleConfig
 
 
 @dataclass(frozen=True)
