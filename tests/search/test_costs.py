@@ -11,11 +11,11 @@ from helpers.source import asked
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.search.job import SearchJob
 from ofa_bert.search.costs import registry
 from ofa_bert.search.costs.base import Given
 from ofa_bert.search.costs.file_size import LAYOUTS, file_bytes
 from ofa_bert.search.front import Budget, Point, choose
+from ofa_bert.search.job import SearchJob
 from ofa_bert.search.run_modes import Run, RunMode
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform

@@ -25,8 +25,8 @@ from ofa_bert.models.supernet import forward
 from ofa_bert.numerics import distance
 from ofa_bert.options import arguments
 from ofa_bert.search import winner
-from ofa_bert.search.job import SearchJob
 from ofa_bert.search.front import Point
+from ofa_bert.search.job import SearchJob
 from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.scorer import Scorer
 from ofa_bert.search.winner import checked_latency

@@ -11,6 +11,8 @@ sizes and lengths, of a model with exits those of every exit; with data also the
 lower by more than --max_drop points.
 """
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import run_command, show
 from ofa_bert.export.job import ExportJob

@@ -7,6 +7,8 @@
 Writes best/ (best on dev), last/, the newest checkpoint and results.json to --output_dir.
 """
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.training.settings import FinetuneJob

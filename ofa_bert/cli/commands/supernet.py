@@ -16,6 +16,7 @@ Early exits:        python -u ./run_glue_ofa.py --exits deebert --model_name_or_
 """
 
 import sys
+from collections.abc import Sequence
 
 from ofa_bert.cli.commands import train_exits
 from ofa_bert.cli.parser import paragraphs, parse

@@ -9,6 +9,8 @@ supernet in all its sub-models). The last exit is always the model's own classif
 with exits.safetensors beside it. Then: python -m ofa_bert exits
 """
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training.exits.jobs import SUPERNET, SUPERNET_OPTIONS, ExitTrainingJob
@@ -25,5 +27,5 @@ def run(argv: Sequence[str] | None) -> None:
     if distributed.is_main():
         best = results["best"]
         show(f"best/, after step {best['step']}, chosen on the held-out part. Scores on dev by layers run:\n")
-        show(table(printable(best["scores"]["exits"])))
+        show(table(printable(results)))
         show(f"\nwritten to {job.output_dir}; choose a threshold with python -m ofa_bert exits")
