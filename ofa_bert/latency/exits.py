@@ -14,7 +14,7 @@ from ofa_bert.bundle.exits import ExitPlan, Parts
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
 from ofa_bert.exits.policy import Policy
-from ofa_bert.export.exit_parts import write_onnx_parts, write_paddle_parts
+from ofa_bert.export.exit_parts import answers, write_onnx_parts, write_paddle_parts
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form
 from ofa_bert.latency.device import Measurer
@@ -65,15 +65,15 @@ def _opened(device: Measurer, model: nn.Layer, exits: Exits) -> ExitParts:
         return open_parts(device, write_parts(model, exits, Path(folder), device), depths(model, exits))
 
 
-def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[int]) -> dict[int, list[Array]]:
+def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[int]) -> dict[int, list[np.ndarray]]:
     """What the heads at places `ask` say, logits [B, C] and certainty [B]; no part after the last of them is run."""
-    answers: dict[int, list[Array]] = {}
+    found: dict[int, list[np.ndarray]] = {}
     hidden: Array = ids
     for place, segment in enumerate(parts.segments[: max(ask) + 1]):
         (hidden,) = segment(ids, types) if place == 0 else segment(hidden, ids)
         if place in ask:
-            answers[place] = parts.heads[place](hidden, ids)
-    return answers
+            found[place] = answers(parts.heads[place](hidden, ids))
+    return found
 
 
 def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Measurer, form: Form | None = None) -> Parts:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, ExitLayout
 from ofa_bert.files.fields import Fields
+from ofa_bert.reporting import shown
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system.provenance import versions
@@ -159,3 +161,16 @@ def check_task(where: str, record: ModelRecord, task: Task) -> None:
             f" is for {task.name} with {list(task.labels) or 'numbers'}; take the directory that run_glue.py made"
             f" for {task.name}"
         )
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """A score may be NaN: that of a run that diverged."""
+    return type(value) in (int, float)
+
+
+def numbers(scores: Mapping[str, object]) -> dict[str, float]:
+    """Scores of which each is a number; UserError, which names the first that is none."""
+    wrong = [name for name, value in scores.items() if not is_number(value)]
+    if wrong:
+        raise UserError(f"the score {wrong[0]} of an evaluation is {shown(scores[wrong[0]])}, no number")
+    return {name: value for name, value in scores.items() if is_number(value)}

@@ -21,7 +21,7 @@ from ofa_bert.files.atomic import recover, write_json_atomic
 from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
 from ofa_bert.models.directories import save_model
-from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.record import ModelRecord, is_number, numbers
 from ofa_bert.options import changes
 from ofa_bert.reporting import one_line, shown
 from ofa_bert.system.machine import host_peak_mib
@@ -211,7 +211,7 @@ def _checked_state(path: Path, state: Mapping[str, object], scheduled: int) -> R
         found["step"] = step
     else:
         problems.append(f"step {shown(step)} of a schedule that stands at {scheduled}")
-    if _is_number(seconds) and 0 <= seconds < _AGES:
+    if is_number(seconds) and 0 <= seconds < _AGES:
         found["seconds"] = seconds
     else:
         problems.append(f"{shown(seconds)} seconds")
@@ -228,16 +228,11 @@ def _checked_state(path: Path, state: Mapping[str, object], scheduled: int) -> R
     return found
 
 
-def _is_number(value: object) -> TypeGuard[float]:
-    """A score may be NaN: that of a run that diverged."""
-    return type(value) in (int, float)
-
-
 def _has_scores(value: object, number: str) -> bool:
     """Whether it is an object with a step, with scores, and with a number of that name."""
     if not isinstance(value, dict) or not isinstance(value.get("scores"), dict):
         return False
-    return _is_number(value.get(number)) and type(value.get("step")) is int
+    return is_number(value.get(number)) and type(value.get("step")) is int
 
 
 def _are_best(value: object) -> TypeGuard[dict[str, Best]]:
@@ -246,14 +241,6 @@ def _are_best(value: object) -> TypeGuard[dict[str, Best]]:
 
 def _is_history(value: object) -> TypeGuard[list[Entry]]:
     return isinstance(value, list) and all(_has_scores(each, "seconds") for each in value)
-
-
-def numbers(scores: Mapping[str, object]) -> dict[str, float]:
-    """Scores of which each is a number; UserError, which names the first that is none."""
-    wrong = [name for name, value in scores.items() if not _is_number(value)]
-    if wrong:
-        raise UserError(f"the score {wrong[0]} of an evaluation is {shown(scores[wrong[0]])}, no number")
-    return {name: value for name, value in scores.items() if _is_number(value)}
 
 
 def peak_memory_mib() -> int:

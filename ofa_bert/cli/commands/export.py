@@ -52,5 +52,5 @@ def _score(model):
     return f", dev {model['score_after']:.4f} ({100 * (model['score_after'] - model['score_before']):+.1f} points)"
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     return run_command(run, argv, resumable=False)

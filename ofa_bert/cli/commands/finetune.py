@@ -28,5 +28,5 @@ def run(argv: Sequence[str] | None) -> None:
         show(f"best on dev after step {best['step']}: {as_text(best['scores'])}\nwritten to {job.output_dir}")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     return run_command(run, argv)

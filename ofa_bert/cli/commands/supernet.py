@@ -55,5 +55,5 @@ def run(argv: Sequence[str] | None) -> None:
         show(f"\nwritten to {job.output_dir}; export one with export_model.py")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     return run_command(run, argv)

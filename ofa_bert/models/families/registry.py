@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.base import Family
@@ -39,7 +39,7 @@ def family_named(model_type: str) -> Family:
 
 
 def model_class(model_type: str) -> ModelClass:
-    found: ModelClass = _from_paddlenlp(family_named(model_type).classifier)
+    found: ModelClass = getattr(_transformers(), family_named(model_type).classifier)
     return found
 
 
@@ -49,13 +49,14 @@ def tokenizer_class(model_type: str, directory: Path | None = None) -> Tokenizer
     name = family.tokenizer
     if directory is not None and directory.is_dir() and family.tokenizer_in:
         name = family.tokenizer_in(directory)
-    found: TokenizerClass = _from_paddlenlp(name)
+    found: TokenizerClass = getattr(_transformers(), name)
     return found
 
 
-def _from_paddlenlp(name: str) -> Any:
+def _transformers() -> ModuleType:
     # Imported here: PaddleNLP costs seconds, and a wrong model_type is refused before that.
     import paddlenlp.transformers
 
     interrupts.check()  # the import takes SIGTERM's handler away
-    return getattr(paddlenlp.transformers, name)
+    module: ModuleType = paddlenlp.transformers
+    return module

@@ -30,7 +30,7 @@ from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, exits_in, extract_exits, load_exits
-from ofa_bert.models.record import ExitRecord, ModelRecord, check_task
+from ofa_bert.models.record import ExitRecord, ModelRecord, check_task, numbers
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.values import SubModelConfig
@@ -41,7 +41,6 @@ from ofa_bert.training.evaluation import score_logits
 from ofa_bert.training.exits.answering import answer, answer_at
 from ofa_bert.training.exits.jobs import ExitChoiceJob, TimingSettings
 from ofa_bert.training.exits.states import Frozen, collect
-from ofa_bert.training.run_directory import numbers
 
 logger = logging.getLogger(__name__)
 

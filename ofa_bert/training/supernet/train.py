@@ -17,6 +17,7 @@ from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import set_dropout, shape_of
+from ofa_bert.models.record import numbers
 from ofa_bert.models.supernet import forward
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
@@ -29,7 +30,7 @@ from ofa_bert.training.evaluation import score, stock_forward
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
 from ofa_bert.training.run import Training, train
-from ofa_bert.training.run_directory import Best, Evaluation, RunResults, check_output_dir, numbers
+from ofa_bert.training.run_directory import Best, Evaluation, RunResults, check_output_dir
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.importance import held_out_importance, reorder
 from ofa_bert.training.supernet.job import SupernetJob
