@@ -56,6 +56,7 @@ def supernet(shape: ModelShape, directory: Path) -> None:
 
     from ofa_bert.models.directories import save_model
     from ofa_bert.models.families.registry import model_class
+    from ofa_bert.models.record import ModelRecord
     from ofa_bert.tasks.task import Task
 
     config = BertConfig(
@@ -66,11 +67,11 @@ def supernet(shape: ModelShape, directory: Path) -> None:
     marks = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     vocabulary = directory.with_suffix(".txt")
     vocabulary.write_text("\n".join(marks + [f"w{i}" for i in range(shape.vocab_size - len(marks))]) + "\n")
-    meta = {
-        "format": 1, "kind": "teacher", "task": Task("none", ("0", "1"), ("accuracy",), ("text",)).to_json(),
-        "model_type": "bert", "max_seq_length": 128, "seed": 0, "shape": shape.to_json(),
-    }  # fmt: skip
-    save_model(directory, model_class("bert")(config), BertTokenizer(str(vocabulary)), meta)
+    record = ModelRecord(
+        kind="teacher", task=Task("none", ("0", "1"), ("accuracy",), ("text",)), model_type="bert", max_seq_length=128,
+        seed=0, shape=shape,
+    )  # fmt: skip
+    save_model(directory, model_class("bert")(config), BertTokenizer(str(vocabulary)), record)
 
 
 def exported(

@@ -121,7 +121,7 @@ def run_ours(spec: dict, port: int) -> None:
     """ofa_bert.training.loop.fit with distil.supernet_step, as run_glue_ofa.py runs them."""
     from ofa_bert.submodels.values import SubModelConfig
     from ofa_bert.training import distributed, loop
-    from ofa_bert.training.supernet.job import SupernetJob
+    from ofa_bert.training.settings import LoopSettings, OptimizerSettings
     from ofa_bert.training.supernet.step import Objective, supernet_step
 
     distributed.start("cpu")
@@ -151,10 +151,10 @@ def run_ours(spec: dict, port: int) -> None:
     pace = Pace(port, distributed.rank(), batches, apply)
     pace.take_loss = take_loss
     never = 10**9
-    config = SupernetJob(learning_rate=LEARNING_RATE, logging_steps=never, save_steps=never, seed=spec["seed"])
+    settings = LoopSettings(logging_steps=never, save_steps=never, seed=spec["seed"], device="cpu")
     plan = loop.Plan(STEPS, 0, (STEPS,))
-    optimizer = loop.make_optimizer(config, model, plan)
-    loop.fit(config, model, optimizer, pace, plan, step, checkpoint=lambda done: None)
+    optimizer = loop.make_optimizer(OptimizerSettings(learning_rate=LEARNING_RATE), model, plan)
+    loop.fit(settings, model, optimizer, pace, plan, step, checkpoint=lambda done: None)
 
 
 def run_paddlenlp(spec: dict, port: int) -> None:

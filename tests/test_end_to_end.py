@@ -17,8 +17,6 @@ from ofa_bert.models.directories import load_model
 from ofa_bert.models.supernet import forward
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.submodels.counting import count_parameters
-from ofa_bert.submodels.grid import SearchSpace
-from ofa_bert.submodels.values import ModelShape
 from ofa_bert.training.evaluation import to_tensors
 
 COMMON = "--task_name SST-2 --device cpu --batch_size 16 --max_seq_length 32 --logging_steps 20".split()
@@ -56,7 +54,7 @@ def dev_logits(run, tokenizer, glue_dir):
 
 def test_teacher_learned_and_results_tell_the_truth(runs, glue_dir):
     results = json.loads((runs / "teacher" / "results.json").read_text())
-    model, tokenizer, meta = load_model(runs / "teacher" / "best")
+    model, tokenizer, record = load_model(runs / "teacher" / "best")
     model.eval()
     logits, labels = dev_logits(
         lambda b: model(*map(paddle.to_tensor, (b.input_ids, b.token_type_ids))), tokenizer, glue_dir
@@ -64,16 +62,16 @@ def test_teacher_learned_and_results_tell_the_truth(runs, glue_dir):
     accuracy = float((logits.argmax(-1) == labels).mean())
     assert accuracy == pytest.approx(results["best"]["score"])
     assert accuracy > 0.85
-    assert meta["kind"] == "teacher"
-    assert meta["task"]["name"] == "sst-2"
+    assert record.kind == "teacher"
+    assert record.task.name == "sst-2"
     assert max(entry["scores"]["score"] for entry in results["history"]) == results["best"]["score"]
 
 
 def test_supernet_results_are_those_of_its_saved_weights(runs, glue_dir):
     results = json.loads((runs / "supernet" / "results.json").read_text())
-    model, tokenizer, meta = load_model(runs / "supernet" / "best")
+    model, tokenizer, record = load_model(runs / "supernet" / "best")
     model.eval()
-    space = SearchSpace.from_json(meta["space"])
+    space = record.space
     assert [row["name"] for row in results["best"]] == list(space.sub_models())
     assert len(results["best"]) == 6
     for row in results["best"]:
@@ -113,12 +111,11 @@ def test_supernet_loads_in_plain_paddlenlp_as_the_full_model(runs, glue_dir):
 
 
 def test_dynamic_static_and_onnx_sub_model_agree_with_the_supernet(runs, glue_dir):
-    supernet, tokenizer, meta = load_model(runs / "supernet" / "best")
+    supernet, tokenizer, record = load_model(runs / "supernet" / "best")
     supernet.eval()
-    small, _, small_meta = load_model(runs / "dynamic")
+    small, _, small_record = load_model(runs / "dynamic")
     small.eval()
-    space = SearchSpace.from_json(meta["space"])
-    sub_model = space.sub_model(0.5, 0.5)
+    sub_model = record.space.sub_model(0.5, 0.5)
 
     def in_supernet(batch):
         tensors = to_tensors(batch)
@@ -134,9 +131,10 @@ def test_dynamic_static_and_onnx_sub_model_agree_with_the_supernet(runs, glue_di
         logits, _ = dev_logits(lambda b, run=backend.run: run(b.input_ids, b.token_type_ids), tokenizer, glue_dir)
         np.testing.assert_allclose(logits, expected, atol=1e-4)
     manifest = json.loads((runs / "static" / "manifest.json").read_text())
-    assert manifest["sub_model"] == sub_model.to_json() == small_meta["sub_model"]
+    assert small_record.sub_model == sub_model
+    assert manifest["sub_model"] == sub_model.to_json()
     assert manifest["score"] == pytest.approx(float((expected.argmax(-1) == labels).mean()))
-    assert manifest["parameters"] == count_parameters(ModelShape.from_json(meta["shape"]), sub_model)
+    assert manifest["parameters"] == count_parameters(record.shape, sub_model)
 
 
 @pytest.mark.slow
@@ -152,8 +150,8 @@ def test_precisions_and_a_trimmed_vocabulary_from_the_command_line(runs, glue_di
     manifest = json.loads((tmp_path / "static" / "manifest.json").read_text())
     assert {"paddle-fp32", "onnx-int8", "onnx-int8-static"} <= {entry["name"] for entry in manifest["models"]}
     assert all(entry["score_before"] - entry["score_after"] <= 0.1 for entry in manifest["models"])
-    small, tokenizer, meta = load_model(tmp_path / "dynamic")
-    assert meta["shape"]["vocab_size"] == len(tokenizer.get_vocab()) < len(VOCABULARY)
+    small, tokenizer, record = load_model(tmp_path / "dynamic")
+    assert record.shape.vocab_size == len(tokenizer.get_vocab()) < len(VOCABULARY)
     assert manifest["parameters"] == sum(parameter.size for parameter in small.parameters())
     before = {path.name: path.read_bytes() for path in (tmp_path / "static").iterdir() if path.is_file()}
     # Without most words the score falls below what it was before: nothing new is written.
@@ -161,16 +159,18 @@ def test_precisions_and_a_trimmed_vocabulary_from_the_command_line(runs, glue_di
     assert export_model.main([*flags, "--trim_vocab", str(kept), "--max_drop", "2"]) == 1
     assert "paddle-fp32: accuracy on dev falls by" in capsys.readouterr().err
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "static").iterdir() if path.is_file()}
-    assert load_model(tmp_path / "dynamic")[2] == meta
+    assert load_model(tmp_path / "dynamic")[2] == record
     assert export_model.main([*flags, "--task_name", "CoLA"]) == 2
 
 
 def test_sub_model_can_be_finetuned_further(runs, glue_dir, tmp_path):
     arguments = [*COMMON, "--data_dir", str(glue_dir), "--model_name_or_path", str(runs / "dynamic")]
     assert run_glue.main([*arguments, "--output_dir", str(tmp_path / "more"), "--max_steps", "3"]) == 0
-    again, _, meta = load_model(tmp_path / "more" / "last")
-    before, _, _ = load_model(runs / "dynamic")
-    assert meta["sub_model"] == json.loads((runs / "dynamic" / "ofa_config.json").read_text())["sub_model"]
+    again, _, record = load_model(tmp_path / "more" / "last")
+    before, _, record_before = load_model(runs / "dynamic")
+    assert record.sub_model == record_before.sub_model
+    stored = json.loads((runs / "dynamic" / "ofa_config.json").read_text())
+    assert stored["sub_model"] == record.sub_model.to_json()
     changed = [
         bool((a != b).any()) for a, b in zip(again.parameters(), before.parameters()) if list(a.shape) == list(b.shape)
     ]
@@ -180,8 +180,8 @@ def test_sub_model_can_be_finetuned_further(runs, glue_dir, tmp_path):
     export += ["--sub_model_output_dir", str(tmp_path / "dynamic"), "--static_sub_model", str(tmp_path / "static")]
     assert export_model.main(export) == 0
     manifest = json.loads((tmp_path / "static" / "manifest.json").read_text())
-    assert manifest["score"] == meta["scores"]["score"]
-    assert manifest["sub_model"] == meta["sub_model"]
+    assert manifest["score"] == record.scores["score"]
+    assert manifest["sub_model"] == record.sub_model.to_json()
 
 
 def test_uneven_sub_model_from_a_file(runs, tmp_path):

@@ -133,17 +133,17 @@ class ExportCheck:
         if drop > self.max_drop:
             raise RunError(
                 f"{name}: {data.task.metrics[0]} on dev falls by {drop:.1f} points, from {self.before:.4f} to"
-                f" {after:.4f}; --max_drop allows {self.max_drop:g}. {_cure(precision)}. Nothing was written"
+                f" {after:.4f}; `max_drop` allows {self.max_drop:g}. {_cure(precision)}. Nothing was written"
             )
         return {"score_before": self.before, "score_after": after}
 
 
 def _cure(precision: str) -> str:
     return {
-        "int8-static": "Try --precision int8, whose activations are quantized as they come, more"
-        " --calibration_sentences, a wider sub-model, or leave int8-static out",
-        "int8": "Try --precision fp16 or bf16, a wider sub-model, or leave int8 out",
-        "fp16": "Try --precision bf16 or leave fp16 out",
+        "int8-static": "Try `precision` int8, whose activations are quantized as they come, more"
+        " `calibration_sentences`, a wider sub-model, or leave int8-static out",
+        "int8": "Try `precision` fp16 or bf16, a wider sub-model, or leave int8 out",
+        "fp16": "Try `precision` bf16 or leave fp16 out",
         "bf16": "Leave bf16 out",
         "fp32": "Report this with the command: fp32 should lose nothing",
     }[precision]

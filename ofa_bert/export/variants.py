@@ -54,8 +54,8 @@ def check_plan(model: nn.Layer, names: Sequence[str], has_data: bool) -> None:
     converter.require(("onnx", "onnxruntime"))
     if any(KINDS[name].precision == "int8-static" for name in names) and not has_data:
         raise UserError(
-            "--precision int8-static: is calibrated on training sentences; say where they are with --task_name and"
-            " --data_dir, or --train_file and --dev_file (int8 needs none)"
+            "`precision` int8-static: is calibrated on training sentences; say where they are with `task_name` and"
+            " `data_dir`, or `train_file` and `dev_file` (int8 needs none)"
         )
     reason = writer.obstacle(model)
     if reason is None:
@@ -94,7 +94,7 @@ class Forms:
             tensor = sorted(beyond - sums)[0]
             raise RunError(
                 f"{name}: {tensor} reaches {peaks[tensor]:.0f}, too near to 65504 where half precision ends;"
-                " try --precision bf16. Nothing was written"
+                " try `precision` bf16. Nothing was written"
             )
         return frozenset(beyond)
 

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -28,6 +29,7 @@ OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, SERVING_META, EXIT_POLICY, "infere
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_HALF = re.compile("[\ud800-\udfff]")
 
 
 def file_sha256(path: str | Path) -> str:
@@ -64,9 +66,13 @@ def create(path: str | Path) -> BinaryIO:
 
 
 def write_json_atomic(path: str | Path, value: object) -> None:
-    """Write JSON beside `path`, sync it, rename it. RunError when the disk refuses; the old file stays."""
+    """Write JSON beside `path`, sync it, rename it. RunError when the disk refuses; the old file stays.
+
+    Half of a surrogate pair, which UTF-8 has no bytes for, stays the escape that it was read as.
+    """
     # Before the file is opened: a value that is no JSON is a programming error and must leave no file.
-    write_text_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    write_text_atomic(path, _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text))
 
 
 def write_text_atomic(path: str | Path, text: str) -> None:

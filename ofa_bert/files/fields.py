@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, TypeVar, overload
 
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shown
+from ofa_bert.reporting import one_line, shown
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -190,7 +190,9 @@ class Fields:
 
     def wrong(self, name: str, wanted: str) -> NoReturn:
         """For what fits only together with other fields."""
-        raise UserError(f"{self.where}: {name} is {shown(self.value.get(name))}, must be {wanted}{self._cure()}")
+        raise UserError(
+            f"{self.where}: {one_line(name, 80)} is {shown(self.value.get(name))}, must be {wanted}{self._cure()}"
+        )
 
     def _take(self, name: str, read: Callable[[object], T], default: D | _Missing) -> T | D:
         value = self.value.get(name)

@@ -17,6 +17,7 @@ from ofa_bert.files.atomic import (
     write_json_atomic,
 )
 from ofa_bert.files.weights import write_weights
+from ofa_bert.models.class_order import arrange_classes
 from ofa_bert.models.config_checks import check_sizes
 from ofa_bert.models.encoder import encoder_layers, resize
 from ofa_bert.models.families.registry import model_class
@@ -29,6 +30,7 @@ from ofa_bert.models.pretrained import (
     set_epsilon,
 )
 from ofa_bert.models.record import ModelRecord
+from ofa_bert.tasks.task import Task
 
 WEIGHTS = "model.safetensors"
 
@@ -38,6 +40,9 @@ def load_model(
     model_type: str = "bert",
     num_labels: int | None = None,
     tokenizer_name_or_path: str | None = None,
+    *,
+    task: Task | None = None,
+    fresh_head: bool = False,
     **config_overrides: object,
 ) -> tuple[nn.Layer, Cutter, ModelRecord]:
     """(model, tokenizer, record) from a directory or a PaddleNLP model name.
@@ -45,7 +50,8 @@ def load_model(
     A directory is in PaddleNLP's or Hugging Face's layout, float32 or half precision, with or without the
     encoder's prefix and pooler; or one that `save_model` wrote, sub-models included. It is only read.
     The model is float32 and in training mode. With `num_labels`, a classifier or pooler that the source lacks
-    starts at random values; without it the source must be complete. `config_overrides` change the
+    starts at random values; without it the source must be complete; with `fresh_head` they start there whatever the
+    source has. `task`: puts the classes of a classifier from elsewhere into its order. `config_overrides` change the
     configuration, for example hidden_dropout_prob=0.0. UserError for anything that does not fit: files, model
     type, sizes, names or shapes of weights, vocabulary.
     """
@@ -55,12 +61,17 @@ def load_model(
     if sub_model is not None:
         config.num_hidden_layers = sub_model.depth
     weights = named_weights(source, model_type)
+    if fresh_head:
+        weights = weights.without("classifier.")
     check_sizes(source.where, config, weights.arrays, model_class(model_type).base_model_prefix, sub_model)
     model = model_class(model_type)(config)
     if sub_model is not None:
         resize(model, sub_model.heads, sub_model.ffn)
     set_epsilon(model)
-    fill(model, source, weights, fresh_heads=num_labels is not None)
+    fresh = fill(model, source, weights, fresh_heads=num_labels is not None)
+    own_head = not any(name.startswith("classifier.") for name in fresh)
+    if task is not None and own_head and source.record.task is None:
+        arrange_classes(source.where, model, source.config, task)
     if tokenizer_name_or_path is not None:
         source = replace(source, tokenizer_from=tokenizer_name_or_path)
     return model, load_tokenizer(source, model_type, config.vocab_size), source.record
@@ -85,6 +96,9 @@ def save_model(
     config = copy.deepcopy(model.config)
     config.architectures = [type(model).__name__]
     config.num_hidden_layers = len(encoder_layers(model))
+    if record.task is not None and record.task.labels:  # to be read elsewhere: who knows our record needs no names
+        config.id2label = dict(enumerate(record.task.labels))
+        config.label2id = {label: number for number, label in config.id2label.items()}
     with atomic_directory(directory) as new:
         config.save_pretrained(str(new))
         tokenizer.save_pretrained(str(new))

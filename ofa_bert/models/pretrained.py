@@ -122,6 +122,10 @@ class NamedWeights(NamedTuple):
     arrays: dict[str, np.ndarray]
     from_hugging_face: bool
 
+    def without(self, start: str) -> NamedWeights:
+        """All but those whose names start so."""
+        return self._replace(arrays={name: array for name, array in self.arrays.items() if not name.startswith(start)})
+
 
 def named_weights(source: Source, model_type: str) -> NamedWeights:
     """The source's weights under Paddle's names."""
@@ -130,8 +134,10 @@ def named_weights(source: Source, model_type: str) -> NamedWeights:
     return NamedWeights(to_paddle(stored, family), is_hugging_face(stored))
 
 
-def fill(model: nn.Layer, source: Source, named: NamedWeights, fresh_heads: bool) -> None:
-    """Put the source's weights into `model`. With `fresh_heads`, a missing classifier or pooler stays random.
+def fill(model: nn.Layer, source: Source, named: NamedWeights, fresh_heads: bool) -> set[str]:
+    """Put the source's weights into `model`; the names of those that stay random.
+
+    With `fresh_heads` a missing classifier or pooler does.
 
     Every other difference is a UserError that names the parameters: nothing is dropped or random in silence.
     """
@@ -155,6 +161,7 @@ def fill(model: nn.Layer, source: Source, named: NamedWeights, fresh_heads: bool
     put_weights(model, weights)
     if fresh:
         logger.info("%s: has no %s; they start at random values", source.where, ", ".join(sorted(fresh)))
+    return fresh
 
 
 def _check_names(source: Source, missing: set[str], unexpected: set[str], fresh_heads: bool) -> None:

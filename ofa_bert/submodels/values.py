@@ -7,6 +7,7 @@ from dataclasses import MISSING, asdict, dataclass, fields
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
+from ofa_bert.reporting import shown
 
 # 12 heads * (2/3) is 7.999... in floating point; the tolerance makes it the 8 that everybody means.
 ROUNDING = 1e-6
@@ -103,11 +104,11 @@ class SubModelConfig:
         if not isinstance(value, dict) or set(value) != {"layers", "heads", "ffn"}:
             raise UserError(
                 'a sub-model is {"layers": [...], "heads": [...], "ffn": [...]}, one entry per kept layer;'
-                f" got {str(value)[:120]}"
+                f" got {shown(value)}"
             )
         for name, items in value.items():
             if not isinstance(items, (list, tuple)) or any(type(item) is not int for item in items):
-                raise UserError(f"a sub-model's {name!r} must be a list of whole numbers; got {str(items)[:120]}")
+                raise UserError(f"a sub-model's {name!r} must be a list of whole numbers; got {shown(items)}")
         return cls(**{name: tuple(items) for name, items in value.items()})
 
 

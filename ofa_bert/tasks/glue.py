@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import CLASS_METRICS, REGRESSION_METRICS, Task
 
@@ -39,3 +41,27 @@ def glue_task(name: str) -> Task:
 
 def _squeeze(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
+
+
+# What others call the classes that GLUE numbers; lower case, words joined by "_".
+_NOT, _ENTAILS = ("not_entailment", "non_entailment", "no_entailment"), ("entailment", "entailed", "entails")
+_ALIASES: dict[str, dict[str, tuple[str, ...]]] = {
+    "sst-2": {"0": ("negative", "neg"), "1": ("positive", "pos")},
+    "cola": {"0": ("unacceptable",), "1": ("acceptable",)},
+    "mrpc": {"0": ("not_equivalent", "not_paraphrase"), "1": ("equivalent", "paraphrase")},
+    "qqp": {"0": ("not_duplicate", "non_duplicate"), "1": ("duplicate",)},
+    "wnli": {"0": _NOT, "1": _ENTAILS},
+    "qnli": {"entailment": _ENTAILS, "not_entailment": _NOT},
+    "rte": {"entailment": _ENTAILS, "not_entailment": _NOT},
+}
+
+
+def aliases(task: Task) -> dict[str, set[str]]:
+    """For each class of a task the names that mean it, in lower case with words joined by "_"; its own among them."""
+    more = _ALIASES.get(task.name, {})
+    return {label: {joined(label), *more.get(label, ())} for label in task.labels}
+
+
+def joined(name: str) -> str:
+    """The name as `aliases` has it."""
+    return re.sub(r"[\s_-]+", "_", name.strip().casefold())

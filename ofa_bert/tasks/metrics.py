@@ -36,6 +36,11 @@ def main_score(task: Task, scores: dict[str, float]) -> float:
     return scores[task.metrics[0]]
 
 
+def chance(task: Task) -> float:
+    """What guessing scores: one of the classes by accuracy, nothing by a correlation."""
+    return 1 / task.num_labels if task.metrics[0] == "accuracy" else 0.0
+
+
 def as_text(scores: Mapping[str, float]) -> str:
     """Scores for a line of a log."""
     return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -9,9 +10,11 @@ import paddle
 from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
-from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.metrics import chance, compute, main_score
 from ofa_bert.tasks.task import Task
 from ofa_bert.training import distributed
+
+logger = logging.getLogger(__name__)
 
 # Batch -> logits [B, C].
 Forward = Callable[[Batch], paddle.Tensor]
@@ -66,3 +69,15 @@ def score_logits(task: Task, logits: Mapping[str, np.ndarray], labels: Mapping[s
 
 def stock_forward(model: paddle.nn.Layer) -> Callable[[Batch], paddle.Tensor]:
     return lambda batch: model(batch.input_ids, token_type_ids=batch.token_type_ids)
+
+
+def warn_below_chance(where: str, task: Task, found: float) -> None:
+    """A line for a finetuned model whose main score is worse than guessing: its classes may be in another order."""
+    if found < chance(task):
+        logger.warning(
+            "%s: scores %.4f on dev, worse than guessing: if it comes from elsewhere, its classes may be in another"
+            " order than %s; name them in id2label of its config.json",
+            where,
+            found,
+            ", ".join(task.labels) or "the numbers of this task",
+        )

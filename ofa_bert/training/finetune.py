@@ -54,7 +54,14 @@ def finetune(
     """
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "finetune")
-    setup = prepare(job.model, job.loop, datasets, token_cache or output / DIRECTORY, job.held_out_share)
+    setup = prepare(
+        job.model,
+        job.loop,
+        datasets,
+        token_cache or output / DIRECTORY,
+        job.held_out_share,
+        "fresh" if job.fresh_head else "may_be_missing",
+    )
     task, model = setup.task, setup.model
 
     def evaluate() -> Evaluation:

@@ -73,3 +73,7 @@ class FinetuneJob:
         least=0,
         below=1,
     )
+    fresh_head: bool = option(
+        "start the classifier at random weights whatever the model has: for one that was finetuned for other classes",
+        False,
+    )

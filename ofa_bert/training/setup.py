@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import paddle
 from paddle import nn
@@ -21,6 +23,8 @@ from ofa_bert.models.record import ModelRecord, check_task
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training import distributed
 from ofa_bert.training.settings import LoopSettings, ModelSource
+
+Head = Literal["needed", "may_be_missing", "fresh"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,18 +65,24 @@ def prepare(
     datasets: Datasets,
     token_cache: Path,
     held_out_share: float = 0.0,
-    fresh_head: bool = True,
+    head: Head = "may_be_missing",
 ) -> TrainingSetup:
     """Load the model and turn the data into ids; a share of train is held out when asked for.
 
-    With `fresh_head`, a classifier or pooler that the source lacks starts at random; else that is a UserError.
+    head: whether a classifier or pooler that the source lacks is a UserError or starts at random, as a fresh one does
+    whatever the source has.
     token_cache: the directory where token ids are kept, for runs that share them.
     """
     task = datasets.task
     where = best_of(source.model_name_or_path)
     paddle.seed(settings.seed)  # a pooler or classifier that the source lacks starts at random values
-    labels = task.num_labels if fresh_head else None
-    model, tokenizer, record = load_model(where, source.model_type, labels, source.tokenizer_name_or_path)
+    labels = None if head == "needed" else task.num_labels
+    model, tokenizer, record = load_model(
+        where, source.model_type, labels, source.tokenizer_name_or_path, task=task, fresh_head=head == "fresh"
+    )
+    if head == "fresh":
+        shape = record.shape and dataclasses.replace(record.shape, num_labels=task.num_labels)
+        record = dataclasses.replace(record, task=None, shape=shape)
     check_task(where, record, task)
     if model.config.num_labels != task.num_labels:
         raise UserError(f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels}")

@@ -3,7 +3,7 @@
 import csv
 import json
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from helpers.models import WORDS
 from ofa_bert import __main__ as program
 from ofa_bert.bench import benchmark, plan, probe
 from ofa_bert.bench import rows as bench_rows
-from ofa_bert.bench.job import BenchJob
+from ofa_bert.bench.job import BenchGrid, BenchJob
 from ofa_bert.bench.peers import hugging_face
 from ofa_bert.bench.peers.base import Job, Opening, Peer, Written
 from ofa_bert.bench.peers.registry import PEERS
@@ -57,7 +57,7 @@ def probed_here(candidate, setup, pad_token_id):
         return {"error": str(error)}
 
 
-def config_of(bundles, output, *more):
+def job_of(bundles, output, *more):
     return parse(BenchJob, ["--bundles", *bundles, "--output_dir", str(output), *FAST, *more], "")
 
 
@@ -110,7 +110,7 @@ def test_every_combination_is_one_row_and_csv_says_the_same(bundles, tmp_path, c
 
 
 def test_sizes_are_those_on_disk(bundles, tmp_path, here):
-    benchmark.bench(config_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1"))
+    benchmark.bench(job_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1"))
     for row in rows_of(tmp_path)["rows"]:
         folder = Path(bundles[row["bundle"] == "small"])
         file = "model.onnx" if row["precision"] == "fp32" else "model.int8.onnx"
@@ -132,7 +132,7 @@ def test_models_take_turns_with_every_thread_count(bundles, tmp_path, here, monk
     monkeypatch.setattr(probe, "open_model", spying)
     monkeypatch.setattr(plan.environment, "cores", lambda: 2)
     more = ["--backends", "onnx_runtime", "--precisions", "fp32", "--batch", "4", "2", "--threads", "1", "2"]
-    benchmark.bench(config_of(bundles, tmp_path, *more, "--repeats", "3"))
+    benchmark.bench(job_of(bundles, tmp_path, *more, "--repeats", "3"))
     one_round = [(path, threads) for threads in (1, 2) for path in bundles]
     for batch, part in ((4, calls[: len(calls) // 2]), (2, calls[len(calls) // 2 :])):
         assert {size for *_, size in part} == {batch}
@@ -237,7 +237,7 @@ def test_wrong_bundles(bundles, tmp_path):
 
 def test_a_model_that_fails_is_left_out_with_its_reason(tmp_path, here):
     fine, broken = make_bundle(tmp_path / "fine"), make_bundle(tmp_path / "broken", scale=float("nan"))
-    benchmark.bench(config_of([str(fine), str(broken)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
+    benchmark.bench(job_of([str(fine), str(broken)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
     written = rows_of(tmp_path / "out")
     assert [row["bundle"] for row in written["rows"]] == ["fine"]
     assert [item["bundle"] for item in written["skipped"]] == ["broken"]
@@ -259,7 +259,7 @@ def test_same_file_under_two_names_is_measured_once(tmp_path, here):
     models = [("onnx-int8-static", "onnx", "int8-static", "model.int8-static.onnx")]
     bundle = make_bundle(tmp_path / "a", models=models)
     more = ["--backends", "onnx_runtime", "--precisions", "int8", "int8-static", "--batch", "1"]
-    benchmark.bench(config_of([str(bundle)], tmp_path / "out", *more))
+    benchmark.bench(job_of([str(bundle)], tmp_path / "out", *more))
     assert [row["precision"] for row in rows_of(tmp_path / "out")["rows"]] == ["int8-static"]
 
 
@@ -321,13 +321,9 @@ def test_peers_of_one_writer_are_written_together(tmp_path, here, monkeypatch):
     ]
     for peer in made:
         monkeypatch.setitem(PEERS, peer.name, peer)
-    config = replace(
-        config_of([str(first), str(second)], tmp_path / "out", "--backends", "onnx_runtime"),
-        peers=("one", "two", "three"),
-        precisions=("fp32", "int8"),
-    )
-    bundles = plan.open_bundles(config.bundles)
-    found = list(plan._peers(config, bundles, tmp_path, []))
+    grid = BenchGrid(peers=("one", "two", "three"), precisions=("fp32", "int8"), backends=("onnx_runtime",))
+    bundles = plan.open_bundles([str(first), str(second)])
+    found = list(plan._peers(grid, bundles, tmp_path, []))
     assert calls == [[("one", ("fp32", "int8"))] * 2 + [("two", ("fp32",))] * 2]
     wanted = [("three", "x", "fp32", "")]
     for peer, precisions in (("one", ("fp32", "int8")), ("two", ("fp32",))):
@@ -344,9 +340,8 @@ def test_a_writer_that_fails_skips_its_peers(tmp_path, monkeypatch):
 
     monkeypatch.setitem(PEERS, "one", Peer("one", "", ("fp32",), lambda how: None, write))
     bundle = make_bundle(tmp_path / "x", shape=SHAPE.to_json(), sub_model=None)
-    config = replace(config_of([str(bundle)], tmp_path / "out"), peers=("one",))
     skipped = []
-    assert list(plan._peers(config, plan.open_bundles(config.bundles), tmp_path, skipped)) == []
+    assert list(plan._peers(BenchGrid(peers=("one",)), plan.open_bundles([str(bundle)]), tmp_path, skipped)) == []
     assert [(item["backend"], item["reason"]) for item in skipped] == [("one", "peer one: needs torch")]
 
 
@@ -391,7 +386,7 @@ def test_dynamic_peer_and_bundles_that_have_no_peer(tmp_path, here):
     known = make_bundle(tmp_path / "known", shape=SHAPE.to_json(), sub_model=None)
     other = make_bundle(tmp_path / "other", model_type="ernie")
     more = ["--backends", "onnx_runtime", "--batch", "1", "--peers", "paddle_dynamic"]
-    benchmark.bench(config_of([str(known), str(other)], tmp_path / "out", *more))
+    benchmark.bench(job_of([str(known), str(other)], tmp_path / "out", *more))
     rows = {(row["bundle"], row["backend"]): row for row in rows_of(tmp_path / "out")["rows"]}
     assert set(rows) == {("known", "onnx_runtime"), ("other", "onnx_runtime"), ("known", "paddle_dynamic")}
     peer = rows["known", "paddle_dynamic"]
@@ -402,7 +397,7 @@ def test_dynamic_peer_and_bundles_that_have_no_peer(tmp_path, here):
     assert peer["speedup"] > 0
     table = (tmp_path / "out" / "table.md").read_text()
     assert "paddle_dynamic" in table
-    benchmark.bench(config_of([str(other)], tmp_path / "out", *more))
+    benchmark.bench(job_of([str(other)], tmp_path / "out", *more))
     (skipped,) = rows_of(tmp_path / "out")["skipped"]
     assert skipped["backend"] == "paddle_dynamic"
     assert "family ernie" in skipped["reason"]
@@ -428,7 +423,7 @@ def dev_data(tmp_path_factory, bundles):
 
 def test_scores_are_measured_when_data_are_given(bundles, dev_data, tmp_path, here):
     flags, accuracy = dev_data
-    benchmark.bench(config_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1", *flags))
+    benchmark.bench(job_of(bundles, tmp_path, "--backends", "onnx_runtime", "--batch", "1", *flags))
     rows = rows_of(tmp_path)["rows"]
     assert [row["score"] for row in rows] == pytest.approx([accuracy] * 3)
     assert {row["score_source"] for row in rows} == {"measured"}
@@ -440,7 +435,7 @@ def test_beside_a_data_directory_the_bundle_says_which_task(tmp_path, here):
     for name in ("train.tsv", "dev.tsv"):
         (tmp_path / name).write_text("sentence\tlabel\na good film\t1\na dull film\t0\n")
     more = ["--backends", "onnx_runtime", "--batch", "1", "--data_dir", str(tmp_path)]
-    benchmark.bench(config_of([str(bundle)], tmp_path / "out", *more))
+    benchmark.bench(job_of([str(bundle)], tmp_path / "out", *more))
     assert [row["score_source"] for row in rows_of(tmp_path / "out")["rows"]] == ["measured"]
 
 
@@ -457,7 +452,7 @@ def test_bf16_is_offered_where_it_is_computed():
 
 def test_without_scores_there_is_no_trade_off_plot(tmp_path, here):
     bundle = make_bundle(tmp_path / "a")
-    benchmark.bench(config_of([str(bundle)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
+    benchmark.bench(job_of([str(bundle)], tmp_path / "out", "--backends", "onnx_runtime", "--batch", "1"))
     assert not (tmp_path / "out" / "score_latency.png").exists()
     assert rows_of(tmp_path / "out")["rows"][0]["score"] is None
 

@@ -85,10 +85,9 @@ def test_defaults_are_declared_once_and_follow_the_training():
     every = [what for name in registry.CRITERIA for what in registry.criterion(name).default_for]
     assert sorted(every) == sorted(set(every))
     assert {NUMBERS, CLASSES} <= set(every)
-    for training, wanted in (("geep", "normalised"), ("deebert", "entropy"), ("joint", "entropy"), (None, "entropy")):
-        meta = {"exits": {"training": training}} if training else {}
-        assert default_criterion(meta, 2) == wanted
-        assert default_criterion(meta, 1) == "certainty"
+    for training, wanted in (("geep", "normalised"), ("deebert", "entropy"), ("joint", "entropy"), ("", "entropy")):
+        assert default_criterion(training, 2) == wanted
+        assert default_criterion(training, 1) == "certainty"
 
 
 def test_an_unknown_criterion_is_a_value_error_that_lists_the_known():

@@ -18,12 +18,14 @@ from ofa_bert.exits import policy_file
 from ofa_bert.exits.policy import Policy, first_exits
 from ofa_bert.export import exit_parts
 from ofa_bert.models.exit_graphs import depths
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.exit_parts import merge
 from ofa_bert.runtime.exit_tensors import OnDevice
 from ofa_bert.runtime.exits import ExitModel, Limits, open_exits
 from ofa_bert.runtime.opening import open_exit_parts
 from ofa_bert.runtime.predictor import Predictor
+from ofa_bert.tasks.task import Task
 
 # Every back end with every kind of exits; models/test_families.py is a quick way through them.
 pytestmark = pytest.mark.slow
@@ -445,23 +447,25 @@ def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
 
 
 def test_a_policy_for_another_model_is_refused(case, tmp_path):
-    meta = {"sub_model": whole(case.model).to_json(), "task": case.manifest["task"]}
-    write_policy(tmp_path / "policy", case.model, case.exits, meta, case.data, case.outputs, 0.5)
+    task, sub_model = Task.from_json(case.manifest["task"]), whole(case.model)
+    record = ModelRecord(task=task, sub_model=sub_model)
+    write_policy(tmp_path / "policy", case.exits, record, case.data, case.outputs, 0.5)
 
-    def read(path, meta):
-        vocab_size = case.model.config.vocab_size
-        return policy_file.read_policy(path, meta, case.exits.layout, depths(case.model, case.exits), vocab_size)
+    def read(path, sub_model=sub_model, task=task):
+        layers, vocab_size = depths(case.model, case.exits), case.model.config.vocab_size
+        return policy_file.read_policy(path, sub_model, task, case.exits.layout, layers, vocab_size)
 
-    assert read(tmp_path / "policy" / "exit_policy.json", meta).table is not None
-    with pytest.raises(UserError, match="chosen for the sub-model"):
-        read(tmp_path / "policy", {**meta, "sub_model": {}})
+    assert read(tmp_path / "policy" / "exit_policy.json").table is not None
+    with pytest.raises(UserError, match="`exit_policy` .*chosen for the sub-model"):
+        read(tmp_path / "policy", sub_model=replace(sub_model, ffn=(10, 64, 33, 20, 8)))
     with pytest.raises(UserError, match="chosen for the task 't', this model has 'u'"):
-        read(tmp_path / "policy", {**meta, "task": {"name": "u"}})
-    (tmp_path / "policy" / "exit_policy.json").write_text("[]")
-    with pytest.raises(UserError, match="is no exit_policy.json"):
-        read(tmp_path / "policy", meta)
+        read(tmp_path / "policy", task=replace(task, name="u"))
+    for content, message in (("[]", "must hold a JSON object"), ("{}", "`exit_policy` .*is no exit_policy.json")):
+        (tmp_path / "policy" / "exit_policy.json").write_text(content)
+        with pytest.raises(UserError, match=message):
+            read(tmp_path / "policy")
     with pytest.raises(UserError, match="cannot be read"):
-        read(tmp_path / "nothing", meta)
+        read(tmp_path / "nothing")
 
 
 def write_data(case, folder):

@@ -19,6 +19,7 @@ from ofa_bert.export.onnx import writer
 from ofa_bert.models import encoder
 from ofa_bert.models.families import registry
 from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import SubModelConfig
@@ -27,7 +28,7 @@ from ofa_bert.tasks.task import Task
 HEADS, FFN = (1, 4, 3), (10, 64, 33)
 TASK = Task("topic", ("a", "b", "c"), ("accuracy",), ("text",))
 SUB_MODEL = SubModelConfig((0, 1, 2), HEADS, FFN)
-META = {"task": TASK.to_json(), "sub_model": SUB_MODEL.to_json(), "score": 0.5}
+RECORD = ModelRecord(task=TASK, sub_model=SUB_MODEL, score=0.5)
 BACKENDS = ("paddle_inference", "onnx_runtime")
 
 
@@ -76,7 +77,7 @@ def exported(tokenizer, tmp_path_factory):
     """(model, bundle, manifest) of an uneven BERT with ONNX; tests only read it."""
     model = tiny_model()
     bundle = tmp_path_factory.mktemp("exported") / "bundle"
-    return model, bundle, export_bundle.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
+    return model, bundle, export_bundle.export_bundle(model, tokenizer, RECORD, bundle, 48, onnx=True)
 
 
 def test_bundle_holds_what_deployment_needs_and_nothing_else(exported, tokenizer):
@@ -100,9 +101,9 @@ def test_manifest_is_truthful(exported):
     assert manifest["parameters"] == count_parameters(full, SUB_MODEL)
     weights = sum(parameter.size for parameter in model.parameters())
     assert 4 * weights < sizes["inference.pdiparams"] < 4 * weights + 10_000
-    assert manifest["sub_model"] == META["sub_model"]
+    assert manifest["sub_model"] == SUB_MODEL.to_json()
     assert manifest["score"] == 0.5
-    assert manifest["task"] == META["task"]
+    assert manifest["task"] == TASK.to_json()
     assert manifest["labels"] == ["a", "b", "c"]
     assert (manifest["model_type"], manifest["max_seq_length"]) == ("bert", 48)
     assert [model["name"] for model in manifest["models"]] == ["paddle-fp32", "onnx-fp32"]
@@ -148,7 +149,7 @@ def test_the_static_model_loads_in_paddle_itself(exported):
 @pytest.mark.parametrize(("heads", "ffn"), [(HEADS, FFN), (None, None)], ids=["uneven", "full"])
 def test_families(model_type, heads, ffn, tokenizer, tmp_path):
     model = tiny_model(model_type, heads, ffn)
-    manifest = export_bundle.export_bundle(model, tokenizer, {}, tmp_path / "bundle", 32, onnx=True)
+    manifest = export_bundle.export_bundle(model, tokenizer, ModelRecord(), tmp_path / "bundle", 32, onnx=True)
     assert manifest["model_type"] == model_type
     assert manifest["sub_model"] is None
     assert manifest["labels"] == []
@@ -159,8 +160,8 @@ def test_families(model_type, heads, ffn, tokenizer, tmp_path):
 @pytest.mark.slow
 def test_regression_and_another_padding_token(tokenizer, tmp_path):
     model = tiny_model(num_labels=1, pad_token_id=4)
-    task = Task("similarity", (), ("pearson",), ("a", "b")).to_json()
-    manifest = export_bundle.export_bundle(model, tokenizer, {"task": task}, tmp_path / "bundle", 16, onnx=True)
+    task = Task("similarity", (), ("pearson",), ("a", "b"))
+    manifest = export_bundle.export_bundle(model, tokenizer, ModelRecord(task=task), tmp_path / "bundle", 16, onnx=True)
     assert (manifest["num_labels"], manifest["pad_token_id"]) == (1, 4)
     assert onnx_outputs(tmp_path / "bundle") == {"logits": ["batch", 1]}
 
@@ -231,16 +232,16 @@ def test_a_wrong_export_leaves_nothing(damage, name, tokenizer, tmp_path, monkey
     model.train()
     damage(monkeypatch)
     with pytest.raises(RunError, match=rf"{name}, batch 1, length 1: .* differ by 0\.01") as error:
-        export_bundle.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
+        export_bundle.export_bundle(model, tokenizer, RECORD, bundle, 48, onnx=True)
     assert error.value.exit_code == 1
     assert list(tmp_path.iterdir()) == []
     assert model.training
     monkeypatch.undo()
-    export_bundle.export_bundle(model, tokenizer, META, bundle, 48)
+    export_bundle.export_bundle(model, tokenizer, RECORD, bundle, 48)
     before = contents(bundle)
     damage(monkeypatch)
     with pytest.raises(RunError):
-        export_bundle.export_bundle(model, tokenizer, META, bundle, 48, onnx=True)
+        export_bundle.export_bundle(model, tokenizer, RECORD, bundle, 48, onnx=True)
     assert list(tmp_path.iterdir()) == [bundle]
     assert contents(bundle) == before
 
@@ -250,7 +251,7 @@ def test_logits_that_are_not_numbers_are_refused(tokenizer, tmp_path):
     model = tiny_model()
     model.classifier.bias.set_value(paddle.full([3], float("nan")))
     with pytest.raises(RunError, match="differ by nan"):
-        export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", 8)
+        export_bundle.export_bundle(model, tokenizer, RECORD, tmp_path / "bundle", 8)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -262,7 +263,7 @@ def test_a_full_disk_is_one_clear_error(largest_file, tokenizer, tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
     try:
         with pytest.raises(RunError) as error:
-            export_bundle.export_bundle(tiny_model(), tokenizer, META, tmp_path / "bundle", 8, onnx=True)
+            export_bundle.export_bundle(tiny_model(), tokenizer, RECORD, tmp_path / "bundle", 8, onnx=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "\n" not in str(error.value)
@@ -276,7 +277,7 @@ def test_the_model_is_left_as_it_was(tokenizer, tmp_path):
     encoder.backbone(model).embeddings.eval()  # frozen on purpose: a plain train() afterwards would thaw it
     modes = [layer.training for layer in model.sublayers(include_self=True)]
     weights = {name: value.numpy() for name, value in model.state_dict().items()}
-    export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", 8)
+    export_bundle.export_bundle(model, tokenizer, RECORD, tmp_path / "bundle", 8)
     assert [layer.training for layer in model.sublayers(include_self=True)] == modes
     assert all(np.array_equal(weights[name], value.numpy()) for name, value in model.state_dict().items())
     assert "forward" not in vars(model)  # still dynamic
@@ -287,21 +288,21 @@ def test_the_model_is_left_as_it_was(tokenizer, tmp_path):
 @pytest.mark.parametrize(("model_type", "length", "limit"), [("bert", 0, 48), ("bert", 49, 48), ("roberta", 47, 46)])
 def test_lengths_without_positions_are_refused(model_type, length, limit, tokenizer, tmp_path):
     model = tiny_model(model_type, pad_token_id=1)  # RoBERTa counts positions from the padding token's
-    with pytest.raises(UserError, match=f"max_seq_length {length}: .* 1 to {limit} tokens"):
-        export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", length)
+    with pytest.raises(UserError, match=f"`max_seq_length` {length}: .* 1 to {limit} tokens"):
+        export_bundle.export_bundle(model, tokenizer, RECORD, tmp_path / "bundle", length)
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.slow
 def test_roberta_exports_at_its_longest(tokenizer, tmp_path):
     model = tiny_model("roberta", pad_token_id=1)
-    manifest = export_bundle.export_bundle(model, tokenizer, META, tmp_path / "bundle", 46)
+    manifest = export_bundle.export_bundle(model, tokenizer, RECORD, tmp_path / "bundle", 46)
     assert manifest["compared_shapes"][-1] == [5, 46]
 
 
 def test_labels_must_fit_the_classifier(tokenizer, tmp_path):
     with pytest.raises(UserError, match="task topic needs 3 outputs, the classifier has 2"):
-        export_bundle.export_bundle(tiny_model(num_labels=2), tokenizer, META, tmp_path / "bundle", 8)
+        export_bundle.export_bundle(tiny_model(num_labels=2), tokenizer, RECORD, tmp_path / "bundle", 8)
 
 
 def test_probes_have_padding_inside_and_never_change():

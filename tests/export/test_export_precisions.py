@@ -20,6 +20,7 @@ from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form, write
 from ofa_bert.models import encoder
 from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.system.machine import has_vnni
 from ofa_bert.tasks.task import Task
@@ -62,7 +63,7 @@ class Words:
 
 
 def export(model, directory, *precisions, **more):
-    return export_bundle(model, Words(), {}, directory, 24, precisions=precisions, **more)
+    return export_bundle(model, Words(), ModelRecord(), directory, 24, precisions=precisions, **more)
 
 
 @pytest.mark.slow(but="uneven-bert")
@@ -147,7 +148,7 @@ def test_without_data_only_logits_are_compared(tmp_path):
     manifest = export(tiny(), tmp_path / "b", "int8")
     assert [entry["name"] for entry in manifest["models"]] == ["paddle-fp32", "onnx-int8"]
     assert all(entry["score_before"] is None for entry in manifest["models"])
-    with pytest.raises(UserError, match="int8-static: is calibrated on training sentences"):
+    with pytest.raises(UserError, match="`precision` int8-static: is calibrated on training sentences"):
         export(tiny(), tmp_path / "c", "int8-static")
     assert not (tmp_path / "c").exists()
 
@@ -170,7 +171,7 @@ def test_a_score_that_falls_fails_the_command(tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "write", forgetful)
     monkeypatch.setattr("ofa_bert.export.checks.RELATIVE", {})
     with pytest.raises(
-        RunError, match=r"onnx-int8: accuracy on dev falls by [\d.]+ points, .* --max_drop allows 1\. Try"
+        RunError, match=r"onnx-int8: accuracy on dev falls by [\d.]+ points, .* `max_drop` allows 1\. Try"
     ):
         export(model, tmp_path / "b", "int8", data=data)
     assert list(tmp_path.iterdir()) == []
@@ -207,7 +208,7 @@ def test_fp16_keeps_large_sums_in_fp32_and_refuses_the_rest(tmp_path, monkeypatc
         assert len(casts) == 3  # two into the one LayerNorm, and the logits
     assert all(entry["relative_difference"] < 0.05 for entry in manifest["models"])
     layer.linear1.weight.set_value(layer.linear1.weight * 100_000)
-    with pytest.raises(RunError, match=r"onnx-fp16: layer1\.inner reaches \d+, too near to 65504 .* bf16"):
+    with pytest.raises(RunError, match=r"onnx-fp16: layer1\.inner reaches \d+, too near to 65504 .* `precision` bf16"):
         export(model, tmp_path / "c", "fp16")
 
 
@@ -315,7 +316,7 @@ COMMON = ["--model_name_or_path", "m", "--sub_model_output_dir", "d"]
         (["--static_sub_model", "s", "--precision", "int4"], "--precision int4: must be one of fp32, fp16, bf16, int8"),
         (["--static_sub_model", "s", "--precision", "int8-static"], "int8-static is calibrated on training sentences"),
         (["--train_file", "x"], "--train_file and --dev_file go together"),
-        (["--max_drop", "-1"], "--max_drop -1.0: must not be negative"),
+        (["--max_drop", "-1"], "--max_drop -1.0: must be at least 0"),
         (["--calibration_sentences", "0"], "--calibration_sentences 0: must be above 0"),
     ],
 )
@@ -325,8 +326,8 @@ def test_flags_that_cannot_work_are_named(flags, message):
 
 
 def test_data_dir_needs_no_task_name():
-    assert parse(ExportJob, [*COMMON, "--data_dir", "x"], "export_model.py").has_data()
-    assert not parse(ExportJob, COMMON, "export_model.py").has_data()
+    assert parse(ExportJob, [*COMMON, "--data_dir", "x"], "export_model.py").data.given
+    assert not parse(ExportJob, COMMON, "export_model.py").data.given
 
 
 def real_files():

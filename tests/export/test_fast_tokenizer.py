@@ -21,6 +21,7 @@ from ofa_bert.models.encoder import backbone
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.models.paddlenlp_tokenizer import by_unicode_alone, compare_with_paddlenlp, differing, from_directory
 from ofa_bert.models.pretrained import Source, load_tokenizer
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.vocabulary import trim_vocabulary
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.runtime.tokenizer import load_text_encoder
@@ -213,7 +214,7 @@ def test_trimming_keeps_added_tokens_reachable(spelling, tmp_path):
 def test_added_tokens_from_training_to_prediction(spelling, trim, tmp_path):
     """What load_model read and save_model kept is what a bundle cuts with: a label that hangs on them stays."""
     directory = add_tokens(write_vocabulary(tmp_path / "m"), spelling)
-    save_model(tmp_path / "best", build(layers=1, vocab_size=29), read_tokenizer(directory, "bert"), {})
+    save_model(tmp_path / "best", build(layers=1, vocab_size=29), read_tokenizer(directory, "bert"), ModelRecord())
     model, tokenizer, _ = load_model(tmp_path / "best")
     model.eval()
     texts = ["<user> a film", "a film", "bad<url>film", "a \U0001fae8 film"]
@@ -223,7 +224,7 @@ def test_added_tokens_from_training_to_prediction(spelling, trim, tmp_path):
     if trim:
         kept = words(tmp_path / "kept.txt", "a", "film", "bad")
         tokenizer, _ = trim_vocabulary(model, tokenizer, kept, tmp_path)
-    export_bundle(model, tokenizer, {}, tmp_path / "b", 16, onnx=True)
+    export_bundle(model, tokenizer, ModelRecord(), tmp_path / "b", 16, onnx=True)
     with Predictor(tmp_path / "b", threads=1) as predictor:
         np.testing.assert_allclose(predictor.logits(texts), wanted, atol=1e-4)
 

@@ -9,6 +9,7 @@ from helpers.models import build
 from ofa_bert.errors import UserError
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.onnx import converter as export_onnx_converter
+from ofa_bert.models.record import ModelRecord
 
 FITTING = {"paddle2onnx": "1.3.1", "onnx": "1", "onnxruntime": "1"}
 
@@ -52,7 +53,7 @@ def test_without_a_fitting_converter_the_cure_is_named(paddle_version, found, na
     monkeypatch.setattr(export_onnx_converter, "_paddle_version", lambda: paddle_version)
     with pytest.raises(UserError, match=named) as error:
         # Only what the writer cannot express needs the converter.
-        export_bundle(build(hidden_act="tanh"), None, {}, tmp_path / "bundle", 8, onnx=True)
+        export_bundle(build(hidden_act="tanh"), None, ModelRecord(), tmp_path / "bundle", 8, onnx=True)
     assert error.value.exit_code == 2
     assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []

@@ -240,3 +240,10 @@ def test_json(tmp_path):
             reading.read_json(path)
     with pytest.raises(UserError, match="No such file"):
         reading.read_json(tmp_path / "b.json")
+
+
+def test_half_of_a_surrogate_pair_in_json_comes_back(tmp_path):
+    value = {"\ud83d": ["a\udfffb", "\U0001fae9"]}
+    atomic.write_json_atomic(tmp_path / "x.json", value)
+    assert reading.read_json(tmp_path / "x.json") == value
+    assert "\U0001fae9" in (tmp_path / "x.json").read_text("utf-8")

@@ -36,6 +36,7 @@ def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, poli
     from ofa_bert.export.bundle import export_bundle
     from ofa_bert.models import encoder
     from ofa_bert.models.exit_heads import Exits
+    from ofa_bert.models.record import ExitRecord, ModelRecord
     from ofa_bert.models.supernet import whole
     from ofa_bert.tasks.task import Example, Task
     from ofa_bert.training.exits.states import Frozen, collect
@@ -53,16 +54,17 @@ def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, poli
     outputs = collect(Frozen(model, data, {}, tokenizer.pad_token_id), exits, whole(model))
     labels = tuple(map(str, range(num_labels))) if num_labels > 1 else ()
     task = Task("t", labels, ("accuracy",) if labels else ("pearson",), ("text",))
-    meta = {"task": task.to_json(), "sub_model": whole(model).to_json(), "exits": {"training": "deebert"}}
+    about = ExitRecord(layout=exits.layout, training="deebert")
+    record = ModelRecord(task=task, sub_model=whole(model), exits=about)
     if policy:
-        write_policy(path / "policy", model, exits, meta, data, outputs, **policy)
+        write_policy(path / "policy", exits, record, data, outputs, **policy)
         how["exit_policy"] = str(path / "policy")
     bundle = path / "bundle"
-    manifest = export_bundle(model, tokenizer, meta, bundle, 24, onnx=onnx, exits=exits, **how)
+    manifest = export_bundle(model, tokenizer, record, bundle, 24, onnx=onnx, exits=exits, **how)
     return Case(model, exits, bundle, manifest, data, texts, outputs)
 
 
-def write_policy(path, model, exits, meta, data, outputs, share, mode="threshold", ask=(0, 1, 2)):
+def write_policy(path, exits, record, data, outputs, share, mode="threshold", ask=(0, 1, 2)):
     """What python -m ofa_bert exits writes, for a threshold of entropy at which that share of the samples leaves."""
     from ofa_bert.exits.policy import Policy
     from ofa_bert.exits.sweep import taken
@@ -76,11 +78,11 @@ def write_policy(path, model, exits, meta, data, outputs, share, mode="threshold
     about = {
         "policy": policy.to_json(),
         "mode": mode,
-        "sub_model": meta["sub_model"],
+        "sub_model": record.sub_model.to_json(),
         "exits": exits.layout.to_json(),
         "layers": list(ENDS),
         "ask": list(ask),
-        "task": meta["task"],
+        "task": record.task.to_json(),
         "model": "somewhere",
     }
     (path / "exit_policy.json").write_text(json.dumps(about))

@@ -23,6 +23,7 @@ from ofa_bert.models.encoder import encoder_layers, resize, shape_of
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.models.families.electra import ELECTRA
 from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import forward, whole
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.shape import Shape, Surroundings, operations, parameters
@@ -87,7 +88,7 @@ def test_a_masked_lm_is_transformers_generator(tmp_path):
     theirs = outputs()
     assert_transformers_token_logits(GENERATOR, theirs)
     loaded = masked_lm.load(str(GENERATOR), "electra")
-    save_model(tmp_path / "own", loaded.model, loaded.tokenizer, {})
+    save_model(tmp_path / "own", loaded.model, loaded.tokenizer, ModelRecord())
     assert json.loads((tmp_path / "own" / "config.json").read_text())["architectures"] == ["ElectraForMaskedLM"]
     assert_transformers_token_logits(tmp_path / "own", theirs)
 
@@ -177,7 +178,7 @@ def test_joint_pre_training_as_paddlenlp_saves_it(tmp_path):
         ({"embedding_size": 24}, "embedding_size is 24, the weights have 16"),
         ({"hidden_act": "elu"}, "hidden_act 'elu' is none of gelu, "),
         ({"hidden_act": "relu"}, "Hugging Face's classifier uses gelu all the same"),
-        ({"model_type": "bert"}, "is a bert model, not electra; use --model_type bert"),
+        ({"model_type": "bert"}, "is a bert model, not electra; use `model_type` bert"),
     ],
 )
 def test_configurations_that_do_not_fit(tmp_path, changes, words):
@@ -260,7 +261,9 @@ def test_a_bundle_answers_without_paddle_as_the_model_does(tmp_path, heads):
         randomise(model, 3)
     model.eval()
     assert [layer.self_attn.num_heads for layer in encoder_layers(model)] == list(heads or (4, 4, 4))
-    manifest = export_bundle(model, tokenizer, {}, tmp_path / "bundle", 16, onnx=True, precisions=("fp16", "int8"))
+    manifest = export_bundle(
+        model, tokenizer, ModelRecord(), tmp_path / "bundle", 16, onnx=True, precisions=("fp16", "int8")
+    )
     assert manifest["tokenizer"]["file"] == "tokenizer.json"
     texts = ["a film is not good", "The plot was dull, they said", ""]
     command = [sys.executable, "-c", WITHOUT_PADDLE, str(tmp_path / "bundle"), json.dumps(texts)]

@@ -13,6 +13,7 @@ from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.models.encoder import attention_mask, classify, set_dropout, shape_of
 from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
 from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import extract, forward, whole
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
@@ -108,22 +109,26 @@ def test_exits_of_a_sub_model_equal_those_of_the_extracted_model(head):
         extract_exits(with_exits(model, head, (1,)), small, UNEVEN)
 
 
+def record_of(layout):
+    return ModelRecord(exits=ExitRecord(layout=layout, training="deebert"))
+
+
 def test_loading_refuses_what_does_not_fit(tmp_path):
     from ofa_bert.files.weights import write_weights
     from ofa_bert.models.directories import arrays_of
 
     model = build()
     exits = with_exits(model)
-    with pytest.raises(UserError, match="--exits"):
-        load_exits(tmp_path, {}, model)
+    with pytest.raises(UserError, match="`exits`"):
+        load_exits(tmp_path, ModelRecord(), model)
     write_weights(tmp_path / "exits.safetensors", arrays_of(exits))
-    again = load_exits(tmp_path, {"exits": exits.layout.to_json()}, model)
+    again = load_exits(tmp_path, record_of(exits.layout), model)
     for name, tensor in again.state_dict().items():
         np.testing.assert_array_equal(tensor.numpy(), exits.state_dict()[name].numpy())
     with pytest.raises(UserError, match="does not hold"):
-        load_exits(tmp_path, {"exits": {"head": "ramp", "layers": [0]}}, model)
+        load_exits(tmp_path, record_of(ExitLayout("ramp", (0,))), model)
     with pytest.raises(UserError, match="wrong shape|needs"):
-        load_exits(tmp_path, {"exits": exits.layout.to_json()}, build(hidden=16))
+        load_exits(tmp_path, record_of(exits.layout), build(hidden=16))
 
 
 def logits_of(*shape, seed=0):

@@ -20,6 +20,7 @@ from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import backbone
 from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.record import ModelRecord
 
 IDS = np.array([[2, 7, 8, 9, 3, 10, 11, 3], [2, 12, 5, 20, 21, 3, 6, 3]])
 TYPES = np.array([[0, 0, 0, 0, 0, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1, 1]])
@@ -63,9 +64,9 @@ def test_hugging_face_bert(tmp_path, file, dtype, prefix):
     stored = foreign_files.with_prefix(weights, prefix) if prefix else weights
     directory = hugging_face(tmp_path / "hf", stored, file, dtype)
     before = fingerprint(directory)
-    model, tokenizer, meta = load_model(directory, "bert", num_labels=3)
+    model, tokenizer, record = load_model(directory, "bert", num_labels=3)
     assert fingerprint(directory) == before
-    assert meta == {}
+    assert record == ModelRecord()
     expected = expected_states(weights)
     np.testing.assert_allclose(states(model), expected, atol=2e-5)
     pooled = np.tanh(expected[:, 0] @ weights["pooler.dense.weight"].T + weights["pooler.dense.bias"])
@@ -158,7 +159,7 @@ def test_a_classifier_for_another_number_of_labels(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_type": "ernie"}, "is a ernie model, not bert; use --model_type ernie"),
+        ({"model_type": "ernie"}, "is a ernie model, not bert; use `model_type` ernie"),
         ({"model_type": "gpt2"}, "is a gpt2 model, not bert; supported are bert"),
         ({"num_attention_heads": 5}, "5 heads do not divide hidden_size 24"),
         ({"hidden_size": "wide"}, "hidden_size is 'wide'"),
@@ -257,7 +258,7 @@ def test_roberta_with_a_byte_pair_vocabulary(tmp_path):
     types = np.zeros_like(TYPES)
     expected = foreign_files.reference_states(weights, foreign_files.SHAPE, IDS, types, first_position=2)
     np.testing.assert_allclose(states(model, types=types), expected, atol=2e-5)
-    save_model(tmp_path / "out", model, tokenizer, {})
+    save_model(tmp_path / "out", model, tokenizer, ModelRecord())
     again, tokenizer, _ = load_model(tmp_path / "out", "roberta")
     assert np.array_equal(logits(again, types=types), logits(model, types=types))
     assert tokenizer("good")["input_ids"] == [0, 10, 2]
@@ -310,7 +311,7 @@ def test_paddlenlps_own_converter_agrees(tmp_path):
 def test_paddlenlp_2_4_directories(tmp_path):
     """model_config.json with nested init_args, as PaddleNLP wrote it before config.json."""
     model, tokenizer = build("bert"), tokenizer_for(tmp_path, "bert")
-    save_model(tmp_path / "m", model, tokenizer, {})
+    save_model(tmp_path / "m", model, tokenizer, ModelRecord())
     config = json.loads((tmp_path / "m" / "config.json").read_text())
     inner = {key: config[key] for key in config if key not in ("architectures", "model_type", "id2label", "label2id")}
     legacy = {
@@ -327,7 +328,7 @@ def test_paddlenlp_2_4_directories(tmp_path):
 
 
 def test_overrides(tmp_path):
-    save_model(tmp_path / "m", build("bert"), tokenizer_for(tmp_path, "bert"), {})
+    save_model(tmp_path / "m", build("bert"), tokenizer_for(tmp_path, "bert"), ModelRecord())
     model, _, _ = load_model(tmp_path / "m", hidden_dropout_prob=0.0)
     assert model.config.hidden_dropout_prob == 0.0
     assert backbone(model).encoder.layers[0].dropout1.p == 0.0

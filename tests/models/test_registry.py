@@ -76,6 +76,6 @@ def test_the_registry_needs_no_paddle():
 
 
 def test_an_unknown_family_is_one_line():
-    with pytest.raises(UserError, match="--model_type gpt: not supported.*bert, .*electra") as error:
+    with pytest.raises(UserError, match="`model_type` gpt: not supported.*bert, .*electra") as error:
         family_named("gpt")
     assert "\n" not in str(error.value)

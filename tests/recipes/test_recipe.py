@@ -12,6 +12,7 @@ import run_glue
 from helpers.directories import encoder_dir
 from helpers.models import VOCABULARY, build
 from ofa_bert import __main__ as commands
+from ofa_bert import options
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
@@ -21,8 +22,9 @@ from ofa_bert.models.directories import load_model
 from ofa_bert.recipes import fastformers, timing
 from ofa_bert.recipes.jobs import RecipeJob
 from ofa_bert.recipes.report import cost_line, printable, waterfall, write_report
-from ofa_bert.recipes.timing import EAGER, Contender, batches_of
+from ofa_bert.recipes.timing import EAGER, Contender, TimingPlan, batches_of
 from ofa_bert.runtime.opening import open_files
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.training import run_directory
 from ofa_bert.training.students.jobs import DistilJob, PruneJob
@@ -48,9 +50,9 @@ pytestmark = pytest.mark.slow  # one recipe of three trainings serves nearly all
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, tiny_bert_dir, glue_dir):
     root = tmp_path_factory.mktemp("recipe")
-    options = [*DATA, "--data_dir", str(glue_dir), "--model_name_or_path", str(tiny_bert_dir)]
-    options += "--num_train_epochs 4 --learning_rate 3e-3 --save_steps 99".split()
-    assert run_glue.main([*options, "--output_dir", str(root / "teacher")]) == 0
+    words = [*DATA, "--data_dir", str(glue_dir), "--model_name_or_path", str(tiny_bert_dir)]
+    words += "--num_train_epochs 4 --learning_rate 3e-3 --save_steps 99".split()
+    assert run_glue.main([*words, "--output_dir", str(root / "teacher")]) == 0
     encoder_dir(root / "small")
     return root
 
@@ -110,6 +112,9 @@ def test_speed_ups_are_ratios_of_the_rows(made):
         assert row["hours_per_100m_texts"] > 0
     assert rows[0]["texts_timed"] == 16
     assert {row["texts_timed"] for row in rows[1:]} == {24}
+    stored = json.loads((made / "rows.json").read_text())
+    assert stored["config"]["price_per_hour"] == 0.5
+    assert stored["command"].startswith("python -m ofa_bert recipe --task_name SST-2")
     text = (made / "table.md").read_text()
     assert all(f"| {stage}" in text for stage in STAGES)
     assert " USD)" in text
@@ -122,7 +127,7 @@ def test_a_second_call_trains_and_exports_nothing(made, models, glue_dir, monkey
 
     for name in ("distil", "prune", "deploy"):
         monkeypatch.setattr(fastformers, name, never)
-    monkeypatch.setattr(fastformers, "measure", lambda config, datasets, contenders: rows_of(made))
+    monkeypatch.setattr(fastformers, "measure", lambda plan, datasets, contenders: rows_of(made))
     assert commands.main(command(models, glue_dir, made)) == 0
     shown = capsys.readouterr()
     assert shown.err.count("kept, it is finished") == 7
@@ -131,16 +136,14 @@ def test_a_second_call_trains_and_exports_nothing(made, models, glue_dir, monkey
     assert "--state_weight was 0.1, now 0.2" in capsys.readouterr().err
 
 
-def test_an_exported_model_is_exported_again_when_its_weights_changed(made, tmp_path, models, glue_dir, monkeypatch):
-    config = parse(RecipeJob, command(models, glue_dir, tmp_path / "out")[1:], "")
+def test_an_exported_model_is_exported_again_when_its_weights_changed(made, tmp_path, monkeypatch):
     done = []
     monkeypatch.setattr(fastformers, "deploy", lambda job: (done.append(job), (tmp_path / "out/bundles/again").mkdir()))
     monkeypatch.setattr(fastformers, "read_manifest", lambda bundle: None)
     source = tmp_path / "source"
     shutil.copytree(made / "3-again" / "best", source)
     (tmp_path / "out" / "bundles").mkdir(parents=True)
-    own = {"model_name_or_path": str(source), "sub_model_output_dir": "D", "precision": ("fp32",)}
-    job = fastformers._derived(fastformers.ExportJob, config, **own)
+    job = fastformers.ExportJob(model_name_or_path=str(source), sub_model_output_dir="D", device="cpu")
     bundle = tmp_path / "out" / "bundles" / "again"
     fastformers._export(job, bundle)
     fastformers._export(job, bundle)
@@ -155,8 +158,8 @@ def test_a_recipe_that_was_interrupted_ends_with_the_same_weights(made, models, 
     output = models / "stopped"
     stopped = command(models, glue_dir, output)
     real = run_directory.save_checkpoint
-    monkeypatch.setattr(fastformers, "measure", lambda config, datasets, contenders: rows_of(made))
-    monkeypatch.setattr(fastformers, "_bundles", lambda config, stages, output: {"teacher": output})
+    monkeypatch.setattr(fastformers, "measure", lambda plan, datasets, contenders: rows_of(made))
+    monkeypatch.setattr(fastformers, "_bundles", lambda job, stages, output: {"teacher": output})
 
     def stop(output, step, *rest):
         real(output, step, *rest)
@@ -185,15 +188,22 @@ def test_each_stage_prints_a_command_that_does_it_alone(made):
     }
     for stage, (name, cls) in kinds.items():
         stored = json.loads((made / stage / "ofa_run.json").read_text())["settings"]
-        config = cls(**{key: value for key, value in stored.items() if not key.endswith("weights")})
-        words = shlex.split(fastformers.command_of(name, config))
+        given = {key: value for key, value in stored.items() if not key.endswith("weights")}
+        assert set(given) == {item.name for item in options.options_of(cls)}
+        job = options.build(cls, given)
+        words = shlex.split(fastformers.command_of(name, job))
         assert words[:4] == ["python", "-m", "ofa_bert", name]
-        assert parse(cls, words[4:], "") == config
+        assert parse(cls, words[4:], "") == job
         assert len(words) < 34  # no flag that is at its default
 
 
+def plan():
+    return TimingPlan(
+        model_type="bert", max_seq_length=32, batch_size=16, samples=24, repeats=1, seed=42, device="cpu"
+    )  # fmt: skip
+
+
 def test_dynamic_length_and_several_instances_change_no_answer(made, models, glue_dir):
-    config = parse(RecipeJob, command(models, glue_dir, made)[1:], "")
     teacher = str(models / "teacher" / "best")
     _, tokenizer, _ = load_model(teacher)
     encoded = encode(load_datasets("SST-2", glue_dir).dev["dev"], tokenizer, 32, progress=False)
@@ -208,7 +218,7 @@ def test_dynamic_length_and_several_instances_change_no_answer(made, models, glu
         inputs, places = batches_of(encoded, 7, tokenizer.pad_token_id, 32 if contender.padded else 0)
         lengths = {ids.shape[1] for ids, _ in inputs}
         assert lengths == {32} if contender.padded else max(lengths) < 32
-        with timing.opened(contender, config) as model:
+        with timing.opened(contender, plan()) as model:
             found = model.answer(inputs)
         assert sorted(np.concatenate(places)) == list(range(len(encoded)))
         answers[contender.name] = np.concatenate(found)[np.argsort(np.concatenate(places))]
@@ -258,28 +268,29 @@ def test_one_scale_for_a_whole_matrix_is_visibly_worse(tmp_path):
 
 
 def test_a_shape_without_pruning_for_another_engine(models, glue_dir, tmp_path, monkeypatch):
-    output, jobs = tmp_path / "out", []
+    output, exports = tmp_path / "out", []
     more = "--skip prune --backend openvino --state_weight 0 --workers 0 --max_steps 4".split()
-    config = parse(RecipeJob, command(models, glue_dir, output, *more, student="2,3,32,40")[1:], "")
-    stages = fastformers.train_stages(config, load_datasets("SST-2", glue_dir), output)
-    _, _, meta = load_model(stages.student / "best")
-    assert meta["sub_model"] == {"layers": [0, 3], "heads": [3, 3], "ffn": [40, 40]}
+    job = parse(RecipeJob, command(models, glue_dir, output, *more, student="2,3,32,40")[1:], "")
+    stages = fastformers.train_stages(job, load_datasets("SST-2", glue_dir), output)
+    _, _, record = load_model(stages.student / "best")
+    assert record.sub_model == SubModelConfig(layers=(0, 3), heads=(3, 3), ffn=(40, 40))
     assert stages.pruned is stages.again is None
     assert not (output / "2-pruned").exists()
-    monkeypatch.setattr(fastformers, "_export", lambda job, bundle: jobs.append(job))
-    contenders = fastformers._contenders(config, fastformers._bundles(config, stages, output))
+    monkeypatch.setattr(fastformers, "_export", lambda export, bundle: exports.append(export))
+    bundles = fastformers._bundles(job, stages, output)
+    contenders = fastformers._contenders(job.pair.teacher, job.deployment, job.last_precision, "cpu", bundles)
     assert [contender.name for contender in contenders] == [*STAGES[:4], "INT8"]
     assert {contender.engine for contender in contenders[2:]} == {"openvino"}
     # OpenVINO is fast with the static form, which is calibrated on training sentences.
-    assert [job.precision for job in jobs] == [("fp32",), ("fp32", "int8-static")]
-    assert [job.task_name for job in jobs] == [None, "SST-2"]
+    assert [export.precision for export in exports] == [("fp32",), ("fp32", "int8-static")]
+    assert [export.data.task_name for export in exports] == [None, "SST-2"]
 
 
 def test_task_agnostic_distillation_starts_from_a_corpus(models, glue_dir, tmp_path):
     corpus = tmp_path / "corpus.txt"
     lines = [line.split("\t")[0] for line in (glue_dir / "train.tsv").read_text().splitlines()[1:]]
     corpus.write_text("\n".join(4 * lines) + "\n", encoding="utf-8")
-    config = parse(
+    job = parse(
         RecipeJob,
         [
             *command(models, glue_dir, tmp_path / "out", "--corpus", str(corpus), student="2,2,24,48")[1:],
@@ -287,10 +298,10 @@ def test_task_agnostic_distillation_starts_from_a_corpus(models, glue_dir, tmp_p
         ],
         "",
     )  # fmt: skip
-    stages = fastformers.train_stages(config, load_datasets("SST-2", glue_dir), tmp_path / "out")
-    model, _, meta = load_model(stages.student / "best")
+    stages = fastformers.train_stages(job, load_datasets("SST-2", glue_dir), tmp_path / "out")
+    model, _, record = load_model(stages.student / "best")
     assert model.config.hidden_size == 24
-    assert meta["task"]["name"] == "sst-2"
+    assert record.task.name == "sst-2"
     assert stages.again is None
     pretrained = json.loads((tmp_path / "out" / "0-pretrained" / "results.json").read_text())
     assert pretrained["shape"] == {"depth": 2, "heads": 2, "hidden": 24, "ffn": 48}
@@ -311,9 +322,8 @@ def fabricated():
 
 
 def test_the_report_says_ratios_and_costs(tmp_path):
-    words = "--teacher T --student S --task_name SST-2 --output_dir O --device cpu --price_per_hour 2".split()
-    rows = fabricated()
-    text = write_report(parse(RecipeJob, words, ""), glue_task("SST-2"), rows, tmp_path, "the command")
+    rows, about = fabricated(), {"command": "the command"}
+    text = write_report(rows, glue_task("SST-2"), tmp_path, plan(), "onnx_runtime", 2.0, about)
     line = printable(rows, glue_task("SST-2"))[2]
     assert (line["to previous"], line["to padded"], line["to dynamic length"]) == ("0.50x", "2.00x", "0.50x")
     assert printable(rows, glue_task("SST-2"))[0]["to previous"] == ""
@@ -353,6 +363,6 @@ def test_mistakes_are_said_before_anything_is_trained(models, glue_dir, tmp_path
 
 def test_one_process_runs_the_recipe(models, glue_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fastformers.distributed, "world_size", lambda: 2)
-    config = parse(RecipeJob, command(models, glue_dir, tmp_path / "out")[1:], "")
+    job = parse(RecipeJob, command(models, glue_dir, tmp_path / "out")[1:], "")
     with pytest.raises(fastformers.UserError, match="paddle.distributed.launch"):
-        fastformers.recipe(config, load_datasets("SST-2", glue_dir))
+        fastformers.recipe(job, load_datasets("SST-2", glue_dir))

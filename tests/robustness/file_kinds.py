@@ -150,9 +150,11 @@ def read_exit_policy(path: Path) -> None:
     from ofa_bert.exits.layout import ExitLayout
     from ofa_bert.exits.policy import Policy, first_exits
     from ofa_bert.exits.policy_file import read_policy
+    from ofa_bert.submodels.values import SubModelConfig
+    from ofa_bert.tasks.task import Task
 
-    meta = {"sub_model": SUB_MODEL, "task": TASK}
-    found = read_policy(str(path), meta, ExitLayout("ramp", LAYERS), [1, 3, 4], 27)
+    sub_model, task = SubModelConfig.from_json(SUB_MODEL), Task.from_json(TASK)
+    found = read_policy(str(path), sub_model, task, ExitLayout("ramp", LAYERS), [1, 3, 4], 27)
     first_exits(Policy.from_json(found.about["policy"]), np.ones([3, 2, 3]), np.ones([3, 2]))
 
 
@@ -184,7 +186,14 @@ def model_directory(directory: Path, damaged: str) -> Path:
     config.update(architectures=["BertForSequenceClassification"], pad_token_id=0, classifier_dropout=None)
     (path / "config.json").write_text(json.dumps(config))
     sub_model = {"layers": [0, 1], "heads": [3, 3], "ffn": [40, 40]}
-    about = {"format": 1, "kind": "sub_model", "task": TASK, "sub_model": sub_model, "scores": {"dev": 0.5}}
+    shape = {**SHAPE, "num_layers": 2}
+    about = {
+        "format": 1, "kind": "sub_model", "task": TASK, "model_type": "bert", "max_seq_length": 16, "seed": 42,
+        "shape": shape, "sub_model": sub_model, "scores": {"dev": 0.5}, "score": 0.5, "step": 10,
+        "space": {"shape": shape, "width_mults": [1.0, 0.5], "depth_mults": [1.0], "kept_layers": [[0, 1]]},
+        "exits": {"head": "ramp", "layers": [0], "training": "joint", "held_out": {"count": 8, "seed": 42}},
+        "config": {"held_out_share": 0.2, "seed": 42, "text_columns": ["text"]}, "versions": {"ofa_bert": "1"},
+    }  # fmt: skip
     (path / "ofa_config.json").write_text(json.dumps(about))
     settings = {"do_lower_case": True, "tokenizer_class": "BertTokenizer", "model_max_length": 10**30}
     settings["added_tokens_decoder"] = {"0": {"content": "[PAD]", "special": True}}
@@ -201,13 +210,13 @@ def read_model(path: Path) -> None:
     from ofa_bert.models.record import check_task
     from ofa_bert.tasks.task import Task
 
-    model, tokenizer, meta = load_model(path.parent, "bert")
-    check_task(str(path.parent), meta, Task.from_json(TASK))
+    model, tokenizer, record = load_model(path.parent, "bert")
+    check_task(str(path.parent), record, Task.from_json(TASK))
     model.eval()
     if path.name in ("config.json", "ofa_config.json"):
         with paddle.no_grad():
             model(paddle.to_tensor([[2, 7, 8, 3]]), token_type_ids=paddle.to_tensor([[0, 0, 1, 1]]))
-        save_model(path.parent.parent / "saved", model, tokenizer, meta)
+        save_model(path.parent.parent / "saved", model, tokenizer, record)
 
 
 def small_run() -> tuple[Any, Any]:
@@ -249,12 +258,13 @@ def read_checkpoint(path: Path) -> None:
     """Restored, and gone on from: a step, a better score, the next checkpoint's history."""
     import paddle
 
+    from ofa_bert.models.record import ModelRecord
     from ofa_bert.training.run_directory import RunDirectory, restore
 
     model, optimizer = small_run()
     state = restore(path.parent.parent, model, optimizer)
     if state:
-        keeper = RunDirectory(path.parent.parent, model, None, {}, state)
+        keeper = RunDirectory(path.parent.parent, model, None, ModelRecord(), state, {}, model)
         keeper.best.get("best", {"score": 0.0})["score"] + 0.5
         keeper._seconds() + state["step"]
         json.dumps(keeper.history)
@@ -278,7 +288,7 @@ KINDS = (
         FileKind(name, partial(model_directory, damaged=name), read_model, mutate, paddle=True, cases=cases)
         for name, mutate, cases in (
             ("config.json", mutations.of_json, 60),
-            ("ofa_config.json", mutations.of_json, 40),
+            ("ofa_config.json", mutations.of_json, 60),
             ("vocab.txt", mutations.of_lines, 20),
             ("tokenizer_config.json", mutations.of_json, 30),
             ("special_tokens_map.json", mutations.of_json, 20),

@@ -94,7 +94,7 @@ def test_without_a_back_ends_file_and_line_the_others_work(missing, bundle, tmp_
 # Where a word that is a back end's name means something else.
 OTHER_MEANING = {
     "system/provenance.py",  # packages whose versions are recorded
-    "serving/config.py",  # Triton's accelerators
+    "serving/job.py",  # Triton's accelerators
     "serving/config_text.py",
 }
 

@@ -120,7 +120,7 @@ def test_workers_write_the_same_file(bundle, tmp_path):
         ("--output {there}/out.csv", "out.csv: must end in .tsv, as --input does"),
         ("--input {there}/in.txt", "in.txt: must end in .tsv, .csv, .jsonl"),
         ("--output {there}/in.tsv", "is the input file; name another one"),
-        ("--workers -1", "--workers -1: must not be negative"),
+        ("--workers -1", "--workers -1: must be at least 0"),
         ("--threads 0", "--threads 0: must be above 0"),
         ("--precision int3", "--precision int3: must be one of fp32, fp16, bf16, int8, int8-static"),
         ("--text_columns a b c", "--text_columns a b c: one or two columns"),

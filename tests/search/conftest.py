@@ -6,6 +6,7 @@ from helpers.models import randomise
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.submodels.grid import SearchSpace
 
 
@@ -21,10 +22,9 @@ def supernet_dir(tmp_path_factory, tiny_bert_dir, glue_dir):
         "task_name": "SST-2", "data_dir": str(glue_dir), "model_name_or_path": "gone", "held_out_share": 0.2,
         "seed": 42, "lambda_logit": 1.0, "lambda_rep": 0.1, "supernet_dropout": 0.0, "label_kind": "auto",
     }  # fmt: skip
-    meta = {
-        "format": 1, "kind": "supernet", "task": task.to_json(), "model_type": "bert", "max_seq_length": 32, "seed": 42,
-        "shape": space.shape.to_json(), "space": space.to_json(), "config": trained,
-        "scores": {"w1_d1": {"score": 0.5}},
-    }  # fmt: skip
-    save_model(directory, model, tokenizer, meta)
+    record = ModelRecord(
+        kind="supernet", task=task, model_type="bert", max_seq_length=32, seed=42, shape=space.shape, space=space,
+        config=trained, scores={"w1_d1": {"score": 0.5}},
+    )  # fmt: skip
+    save_model(directory, model, tokenizer, record)
     return directory.parent

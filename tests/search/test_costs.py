@@ -34,7 +34,7 @@ def run_in(precision, ms):
     return Run(RunMode(precision), None, ms, (1.0,), (3,))
 
 
-def config(more):
+def job(more):
     return parse(SearchJob, f"--model M --output_dir O --device cpu {more}".split(), "")
 
 
@@ -62,49 +62,49 @@ def test_a_run_costs_what_its_own_precision_does():
 def test_what_is_declared_is_what_a_search_asks_for(name):
     cost = registry.cost(name)
     needs = " --latency_table t.json" if cost.needs_table else ""
-    limited = config(f"--{cost.limit} 3.5{needs}")
-    assert limited.limits() == {name: 3.5}
-    assert limited.searched_cost() == name
-    assert config(f"--min_score 0.5 --cost {name}{needs}").searched_cost() == name
+    limited = job(f"--{cost.limit} 3.5{needs}")
+    assert limited.wanted.limits() == {name: 3.5}
+    assert limited.cost == name
+    assert job(f"--min_score 0.5 --cost {name}{needs}").cost == name
     if needs:
         with pytest.raises(UserError, match=f"a search by {cost.words} needs --latency_table"):
-            config(f"--{cost.limit} 3.5")
+            job(f"--{cost.limit} 3.5")
     with pytest.raises(UserError, match=f"--{cost.limit} -1.0: must be above 0"):
-        config(f"--{cost.limit} -1{needs}")
+        job(f"--{cost.limit} -1{needs}")
     assert cost.shown(123456.0)
     assert cost.scale > 0
     point = Point(SUB_MODEL, 1.0, 9.0, 0.5, {name: 9.0})
-    with pytest.raises(RunError, match=f"--{cost.limit} 2: the smallest found has 9"):
+    with pytest.raises(RunError, match=f"`{cost.limit}` 2: the smallest found has 9"):
         choose([point], Budget({name: 2.0}))
 
 
 def test_what_is_minimised_when_nothing_is_said():
-    assert config("--min_score 0.5").searched_cost() == "flops"
-    assert config("--min_score 0.5 --latency_table t.json").searched_cost() == "latency_ms"
-    assert config("--max_file_mib 9 --max_params 1e6").searched_cost() == "parameters"
+    assert job("--min_score 0.5").cost == "flops"
+    assert job("--min_score 0.5 --latency_table t.json").cost == "latency_ms"
+    assert job("--max_file_mib 9 --max_params 1e6").cost == "parameters"
 
 
 def test_the_precision_of_the_file_is_asked_for_or_fp32_or_the_tables():
-    assert config("--max_flops 1e9").asked_precision() is None
-    assert config("--max_file_mib 9").asked_precision() == "fp32"
-    assert config("--max_flops 1e9 --max_file_mib 9 --file_precision int8").asked_precision() == "int8"
-    assert config("--min_score 0.5 --cost file_mib --file_precision fp16").asked_precision() == "fp16"
+    assert job("--max_flops 1e9").precision is None
+    assert job("--max_file_mib 9").precision == "fp32"
+    assert job("--max_flops 1e9 --max_file_mib 9 --file_precision int8").precision == "int8"
+    assert job("--min_score 0.5 --cost file_mib --file_precision fp16").precision == "fp16"
     with pytest.raises(UserError, match="--file_precision int8: --latency_table says the precision"):
-        config("--max_file_mib 9 --file_precision int8 --latency_table t.json")
+        job("--max_file_mib 9 --file_precision int8 --latency_table t.json")
     with pytest.raises(UserError, match="--file_precision int4: must be one of fp32, fp16, bf16, int8, int8-static"):
-        config("--max_file_mib 9 --file_precision int4")
+        job("--max_file_mib 9 --file_precision int4")
 
 
 def test_what_can_be_searched_together_follows_from_the_cost():
-    config("--max_file_mib 9 --latency_table a.json b.json")
-    config("--max_latency_ms 9 --latency_table a.json b.json --exits --exit_criterion margin")
+    job("--max_file_mib 9 --latency_table a.json b.json")
+    job("--max_latency_ms 9 --latency_table a.json b.json --exits --exit_criterion margin")
     for more, words in (
         ("--max_params 9 --latency_table a b", "by latency or file size; give --max_latency_ms or --max_file_mib, or"),
         ("--max_file_mib 9 --latency_table a --exits", "by latency; give --max_latency_ms, or --cost latency_ms"),
         ("--max_file_mib 9 --exit_criterion margin", "--exit_criterion margin: is for --exits"),
     ):
         with pytest.raises(UserError, match=words):
-            config(more)
+            job(more)
 
 
 FORMS = [("fp32", False), ("fp32", True), ("fp16", False), ("fp16", True), ("int8", False), ("int8-static", False)]

@@ -16,6 +16,7 @@ from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.search import winner
 from ofa_bert.search.run_modes import RunMode
 from ofa_bert.submodels.grid import SearchSpace
@@ -36,21 +37,24 @@ def supernet_dir(tmp_path_factory, tiny_bert_dir, glue_dir):
         head.classifier.weight.set_value(8 * head.classifier.weight.numpy())
     space = SearchSpace(shape_of(model), (1.0, 0.5), (1.0, 0.5))
     trained = {"task_name": "SST-2", "data_dir": str(glue_dir), "held_out_share": 0.2, "seed": 42, "label_kind": "auto"}
-    meta = {
-        "format": 1, "kind": "supernet", "task": task.to_json(), "model_type": "bert", "max_seq_length": 32, "seed": 42,
-        "shape": space.shape.to_json(), "space": space.to_json(), "config": trained, "scores": {},
-        "exits": {**exits.layout.to_json(), "training": "joint", "held_out": {"count": 8, "seed": 42}},
-    }  # fmt: skip
-    save_model(directory, model, tokenizer, meta, {"exits": exits})
+    record = ModelRecord(
+        kind="supernet", task=task, model_type="bert", max_seq_length=32, seed=42, shape=space.shape, space=space,
+        config=trained, exits=ExitRecord(layout=exits.layout, training="joint", held_out=8, held_out_seed=42),
+    )  # fmt: skip
+    save_model(directory, model, tokenizer, record, {"exits": exits})
     return directory.parent
+
+
+def shape_in(supernet_dir):
+    about = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
+    return SearchSpace.from_json(about["space"]).shape
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory, supernet_dir):
     """A layer costs 1 ms, its heads and neurons as much again; INT8 is twice as fast. Made up: the same each run."""
     folder, paths = tmp_path_factory.mktemp("tables"), []
-    meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
-    shape = SearchSpace.from_json(meta["space"]).shape
+    shape = shape_in(supernet_dir)
     for precision, factor in (("fp32", 1.0), ("int8", 0.5)):
         setting = Measurer("cpu", "onnx_runtime", precision, 1, 4, 12, 3).setting()
 
@@ -185,9 +189,8 @@ def test_mistakes_are_told(supernet_dir, tables, tmp_path, capsys):
 
 @pytest.mark.usefixtures("idle")
 def test_a_supernet_without_exits_has_none_to_search(supernet_dir, tables, tmp_path, capsys):
-    model, tokenizer, meta = load_model(supernet_dir / "best")
-    del meta["exits"]
-    save_model(tmp_path / "m", model, tokenizer, meta)
+    model, tokenizer, record = load_model(supernet_dir / "best")
+    save_model(tmp_path / "m", model, tokenizer, dataclasses.replace(record, exits=None))
     assert command(tmp_path / "m", tmp_path / "x", "--exits", "--max_latency_ms", 3, "--latency_table", tables[0]) == 2
     assert "has no exits; train them" in capsys.readouterr().err
     # Precisions alone.
@@ -202,9 +205,9 @@ def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkey
     from ofa_bert.latency.exits import mean_ms
     from ofa_bert.models.exit_heads import load_exits
 
-    model, _, meta = load_model(supernet_dir / "best")
+    model, _, record = load_model(supernet_dir / "best")
     model.eval()
-    exits = load_exits(supernet_dir / "best", meta, model)
+    exits = load_exits(supernet_dir / "best", record, model)
     ran = {}
 
     def timed(self, runs):
@@ -251,8 +254,7 @@ def test_exits_are_searched_by_margin_and_their_policy_exported(supernet_dir, ta
 def test_a_file_size_is_that_of_each_precision(supernet_dir, tables, tmp_path):
     from ofa_bert.search.costs.file_size import file_bytes
 
-    meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
-    shape = SearchSpace.from_json(meta["space"]).shape
+    shape = shape_in(supernet_dir)
     more = ["--max_file_mib", 1, "--latency_table", *tables, "--trials", 8]
     assert command(supernet_dir, tmp_path, *more) == 0
     results = json.loads((tmp_path / "results.json").read_text())

@@ -104,9 +104,9 @@ def test_choice_is_the_best_of_all_within_the_budget():
     cheapest = choose(found, Budget(min_score=least))
     assert cheapest.score >= least
     assert cheapest.cost == min(p.cost for p in found if p.score >= least)
-    with pytest.raises(RunError, match="--max_flops 1e-06: the smallest found has"):
+    with pytest.raises(RunError, match="`max_flops` 1e-06: the smallest found has"):
         choose(found, Budget({"flops": 1e-6}))
-    with pytest.raises(RunError, match="--min_score 1000: the best found has"):
+    with pytest.raises(RunError, match="`min_score` 1000: the best found has"):
         choose(found, Budget(min_score=1000.0))
 
 

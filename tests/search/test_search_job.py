@@ -124,9 +124,9 @@ def test_search_writes_a_front_a_winner_and_a_model_that_exports(supernet_dir, t
     assert results["winner"]["value"] == max(row["value"] for row in front if row["flops"] <= limit)
     assert [row["name"] for row in results["comparison"]] == ["w1_d1", "w0.5_d1", "w1_d0.5", "w0.5_d0.5"]
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")
-    small, _, meta = load_model(tmp_path / "sub_model")
-    assert meta["sub_model"] == winner
-    assert meta["score"] == results["dev"]["score"]
+    small, _, record = load_model(tmp_path / "sub_model")
+    assert record.sub_model == SubModelConfig.from_json(winner)
+    assert record.score == results["dev"]["score"]
     model, _tokenizer, _ = load_model(supernet_dir / "best")
     model.eval(), small.eval()
     batch = batch_of(vocab_size=20)
@@ -172,8 +172,7 @@ def test_a_resumed_search_gives_the_same_front_and_more_processes_work(supernet_
 
 @pytest.mark.slow
 def test_latency_budget_and_finetuned_winner(supernet_dir, tmp_path):
-    meta = json.loads((supernet_dir / "best" / "ofa_config.json").read_text())
-    shape = SearchSpace.from_json(meta["space"]).shape
+    shape = SearchSpace.from_json(json.loads((supernet_dir / "best" / "ofa_config.json").read_text())["space"]).shape
     setting = Measurer("cpu", "onnx_runtime", "fp32", 1, 2, 12, 3).setting()
     table = calibrate(shape, lambda models: [0.1 + sum(m.heads) + sum(m.ffn) / 64 for m in models], 0.25, setting)
     table.save(tmp_path / "t.json")
@@ -222,13 +221,12 @@ def test_a_winner_that_measures_beyond_the_budget_is_passed_over(monkeypatch, pr
         return {"predicted_ms": point.costs["latency_ms"], "measured_ms": left.pop(0)}
 
     monkeypatch.setattr(winner, "_measured", found)
-    config = SearchJob(max_latency_ms=limit)
     points, ways = points_at(*predicted), RunModes({"fp32": None})
     if chosen is None:
         with pytest.raises(RunError, match=r"the fastest takes [23].* ms; make the table again"):
-            winner.affordable(config, None, points, ways)
+            winner.affordable(None, points, ways, limit)
     else:
-        point, tried = winner.affordable(config, None, points, ways)
+        point, tried = winner.affordable(None, points, ways, limit)
         assert point is points[chosen]
         assert [each["measured_ms"] for each in tried] == measured
         results = {"dev": {"accuracy": 0.9}, **winner.latency_of(tried)}
@@ -290,17 +288,16 @@ def test_two_searches_of_one_directory_and_directories_that_are_none(supernet_di
 
 
 def test_a_model_that_is_no_supernet_is_refused(tiny_bert_dir, supernet_dir, tmp_path, capsys):
-    model, tokenizer, meta = load_model(supernet_dir / "best")
-    del meta["space"]
-    save_model(tmp_path / "m", model, tokenizer, meta)
+    model, tokenizer, record = load_model(supernet_dir / "best")
+    save_model(tmp_path / "m", model, tokenizer, dataclasses.replace(record, space=None))
     assert command(tmp_path / "m", tmp_path / "out", "--max_flops", "1e9") == 2
     assert "is no supernet" in capsys.readouterr().err
 
 
 def test_a_command_line_survives_the_way_to_a_worker():
     words = ["--model", "m", "--output_dir", "o", "--max_flops", "1e9", "--text_columns", "a", "b", "--train_file", "t"]
-    config = parse(SearchJob, [*words, "--dev_file", "d", "--worker"], "")
-    assert parse(SearchJob, arguments(config), "") == config
+    job = parse(SearchJob, [*words, "--dev_file", "d", "--worker"], "")
+    assert parse(SearchJob, arguments(job), "") == job
 
 
 @pytest.mark.slow

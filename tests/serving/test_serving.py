@@ -277,7 +277,7 @@ def test_bundles_with_other_labels_become_models_of_their_own(bundles, tmp_path)
     assert not (repository / "t-3" / "labels.txt").exists()
     described = json.loads((tmp_path / "out" / "serving.json").read_text())["models"]
     assert [(item["name"], len(item["versions"])) for item in described] == [("t", 2), ("t-2", 1), ("t-3", 1)]
-    with pytest.raises(UserError, match="--name x: .* differ in labels or tokenizer"):
+    with pytest.raises(UserError, match="`name` x: .* differ in labels or tokenizer"):
         export([bundles[0], other], tmp_path / "named", "--name", "x", "--engines", "triton")
 
 
@@ -361,7 +361,7 @@ def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):
         (["--accelerator", "tensorrt"], "--accelerator tensorrt: needs --device gpu"),
         (["--accelerator", "openvino", "--device", "gpu"], "--accelerator openvino: needs --device cpu"),
         (["--accelerator", "openvino", "--engines", "fastdeploy"], "add triton to --engines"),
-        (["--instances", "0", "--threads", "-1"], "--instances 0: must be above 0; --threads -1: must not be negative"),
+        (["--instances", "0", "--threads", "-1"], "--instances 0: must be above 0; --threads -1: must be at least 0"),
         (["--name", "a/b"], "--name a/b: use letters"),
         (["--engines", "tfserving"], "must be one of triton, paddle_serving, fastdeploy"),
         (["--precision", "bf16"], "must be one of fp32, fp16, int8, int8-static"),

@@ -23,7 +23,7 @@ from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
-from ofa_bert.training.evaluation import score_logits
+from ofa_bert.training.evaluation import score, score_logits, stock_forward, warn_below_chance
 from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
@@ -61,7 +61,9 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "exits")
     alone = job.heads_alone
-    setup = prepare(job.model, job.loop, datasets, output / DIRECTORY, job.held_out_share, fresh_head=not alone)
+    setup = prepare(
+        job.model, job.loop, datasets, output / DIRECTORY, job.held_out_share, "needed" if alone else "may_be_missing"
+    )
     model, space = setup.model, setup.record.space
     sub_models = space.sub_models() if space else {MODEL: whole(model)}
     layout = choose_layout(job, sub_models)
@@ -76,6 +78,11 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
         for parameter in exits.parameters():  # as a multiple of the schedule's
             parameter.optimize_attr["learning_rate"] = job.head_rate / job.optimizer.learning_rate
     model.eval()
+    if setup.record.task is None:
+        whole_score = score(
+            setup.task, stock_forward(model), setup.dev, setup.tokenizer.pad_token_id, label="model on dev"
+        )
+        warn_below_chance(job.model.model_name_or_path, setup.task, whole_score["score"])
     frozen = _frozen(job, setup, sub_models, layout)
 
     def evaluate() -> Evaluation:

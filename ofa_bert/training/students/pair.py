@@ -43,7 +43,7 @@ def load_pair(job: DistilJob, datasets: Datasets, token_cache: Path) -> Pair:
     shape, where = job.pair.shape(), job.pair.teacher
     if shape is not None:
         return _cut_out(job, datasets, shape, token_cache)
-    teacher, tokenizer, record = load_model(best_of(where), job.pair.model_type)
+    teacher, tokenizer, record = load_model(best_of(where), job.pair.model_type, task=datasets.task)
     task, length = datasets.task, job.loop.max_seq_length
     check_task(where, record, task)
     if teacher.config.num_labels != task.num_labels:
@@ -82,7 +82,7 @@ def check_vocabulary(job: DistilJob, theirs: Cutter, own: Cutter, examples: Sequ
 
 
 def _cut_out(job: DistilJob, datasets: Datasets, shape: CutShape, token_cache: Path) -> Pair:
-    setup = prepare(job.pair.source(job.pair.teacher), job.loop, datasets, token_cache, job.held_out(), False)
+    setup = prepare(job.pair.source(job.pair.teacher), job.loop, datasets, token_cache, job.held_out(), "needed")
     teacher = setup.model
     if shape.hidden != teacher.config.hidden_size:
         raise UserError(

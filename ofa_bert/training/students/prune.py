@@ -17,7 +17,7 @@ from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
-from ofa_bert.training.evaluation import score, stock_forward
+from ofa_bert.training.evaluation import score, stock_forward, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.run_directory import RESULTS, check_output_dir
 from ofa_bert.training.settings import LoopSettings, ModelSource
@@ -56,7 +56,7 @@ def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) ->
     check_output_dir(output, settings(job), job.resume, KIND)
     source = ModelSource(model_type=job.model_type, model_name_or_path=job.model_name_or_path)
     reading = LoopSettings(max_seq_length=job.max_seq_length, seed=job.seed)
-    setup = prepare(source, reading, datasets, token_cache or output / DIRECTORY, job.held_out_share, fresh_head=False)
+    setup = prepare(source, reading, datasets, token_cache or output / DIRECTORY, job.held_out_share, "needed")
     model, task, pad_id = setup.model, setup.task, setup.tokenizer.pad_token_id
     wanted = {
         "heads": (job.target_num_heads, f"`target_num_heads` {job.target_num_heads}"),
@@ -65,6 +65,7 @@ def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) ->
     check_size(model, job.model_name_or_path, wanted)
     model.eval()
     before = score(task, stock_forward(model), setup.dev, pad_id, label="before")
+    warn_below_chance(job.model_name_or_path, task, before["score"])
     importance = held_out_importance(setup, output)
     small, about = cut(model, setup.record, importance, job.target_num_heads, job.target_ffn_dim)
     after = score(task, stock_forward(small), setup.dev, pad_id, label="after")

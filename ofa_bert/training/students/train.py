@@ -17,7 +17,7 @@ from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
-from ofa_bert.training.evaluation import score, stock_forward
+from ofa_bert.training.evaluation import score, stock_forward, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
@@ -63,6 +63,7 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
     distributed.same_start(trained.parameters())
     teacher_scores = score(task, stock_forward(pair.teacher), setup.dev, pad_id, label="teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
+    warn_below_chance(job.pair.teacher, task, teacher_scores["score"])
 
     def evaluate() -> Evaluation:
         scores = score(task, stock_forward(student), setup.dev, pad_id, label="dev")

@@ -26,7 +26,7 @@ from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
-from ofa_bert.training.evaluation import score, stock_forward
+from ofa_bert.training.evaluation import score, stock_forward, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
 from ofa_bert.training.run import Training, train
@@ -65,7 +65,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     """Importance, reorder, distil; best/ has the best mean score. Returns what results.json says."""
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "supernet")
-    setup = prepare(job.model, job.loop, datasets, output / DIRECTORY, job.held_out_share)
+    setup = prepare(job.model, job.loop, datasets, output / DIRECTORY, job.held_out_share, "needed")
     model, task = setup.model, setup.task
     if setup.record.is_sub_model:
         where = job.model.model_name_or_path
@@ -78,6 +78,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         set_dropout(model, job.supernet_dropout)
     teacher_scores = _score(setup, stock_forward(teacher), "teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
+    warn_below_chance(job.model.model_name_or_path, task, teacher_scores["score"])
 
     def evaluate() -> Evaluation:
         scores = evaluate_sub_models(setup, model, space)

@@ -1,0 +1,112 @@
+"""What travels between the rooms is typed: no flags, no configurations, no JSON read by key. By the source alone."""
+
+import ast
+import importlib
+import re
+from functools import cache
+
+import pytest
+
+from helpers.paths import ROOT
+from ofa_bert.options import options_of
+from ofa_bert.search.job import SearchJob
+
+PACKAGE = ROOT / "ofa_bert"
+# Files in which a record or a manifest is made and read.
+TYPES = {"bundle/manifest.py", "bundle/exits.py", "models/record.py"}
+HANDOFFS = {"meta", "manifest", "record"}
+
+
+@cache
+def files():
+    """Path below the package -> its tree."""
+    return {
+        str(path.relative_to(PACKAGE)): ast.parse(path.read_text("utf-8")) for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def below_cli():
+    return {name: tree for name, tree in files().items() if not name.startswith(("cli/", "__main__"))}
+
+
+def options_of_all_commands():
+    found = set()
+    for name, tree in files().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name.endswith("Job") and not name.startswith("bench/peers"):
+                module = importlib.import_module("ofa_bert." + name.removesuffix(".py").replace("/", "."))
+                if hasattr(getattr(module, node.name), "__dataclass_fields__"):
+                    found |= {item.name for item in options_of(getattr(module, node.name))}
+    return found
+
+
+def flags_in(text, options):
+    return [name for name in re.findall(r"(?<![\w-])--([a-z][a-z0-9_]*)(?![\w=-])", text) if name in options]
+
+
+def test_nothing_below_the_command_line_speaks_in_flags():
+    options = options_of_all_commands()
+    assert {"batch_size", "width_mult_list", "bundle", "max_params"} <= options
+    found = [
+        f"{name}:{node.lineno}: {flags_in(node.value, options)}"
+        for name, tree in below_cli().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and flags_in(node.value, options)
+    ]
+    assert found == []
+
+
+def test_the_search_for_flags_finds_them():
+    assert flags_in("give --batch_size 8 or --onnx=x, --no_such", {"batch_size", "onnx"}) == ["batch_size"]
+
+
+def test_there_are_jobs_and_values_but_no_configurations():
+    """SubModelConfig is the word for a sub-model, not for settings."""
+    named = {
+        node.name
+        for tree in files().values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and node.name.endswith("Config")
+    }
+    assert named == {"SubModelConfig"}
+
+
+def reads_by_key(tree):
+    """record["..."], self.manifest["..."], meta.get("...") with a constant key."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            owner, key = node.value, node.slice
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            owner, key = node.func.value, node.args[0] if node.args else None
+        else:
+            continue
+        name = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else None
+        if name in HANDOFFS and isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield node.lineno, name, key.value
+
+
+def test_a_record_or_manifest_is_read_by_key_in_its_type_alone():
+    found = [(name, *read) for name, tree in files().items() if name not in TYPES for read in reads_by_key(tree)]
+    assert found == []
+
+
+@pytest.mark.parametrize("line", ['record["x"]', 'self.manifest["x"]', 'meta.get("x", 1)', 'f(manifest.get("x"))'])
+def test_the_search_for_reads_by_key_finds_them(line):
+    assert [key for _, _, key in reads_by_key(ast.parse(line))] == ["x"]
+
+
+def functions_taking(annotation, start):
+    """Names of the functions in files that begin so which have a parameter of this annotation."""
+    found = []
+    for name, tree in files().items():
+        for node in ast.walk(tree) if name.startswith(start) else ():
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if any(each.annotation and annotation in ast.unparse(each.annotation) for each in given):
+                    found.append(node.name)
+    return found
+
+
+def test_a_search_is_asked_for_its_command_line_once():
+    """Either algorithm's entry takes the job apart; nothing below it asks for it again."""
+    assert sorted(functions_taking(SearchJob.__name__, "search/")) == ["search_fptas", "search_sub_models"]
