@@ -15,16 +15,15 @@ A message about an option puts its name in backticks, `num_train_epochs` 0; on a
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import types
 import typing
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar, overload
 
 T = TypeVar("T")
 
-_RANGES = {
+_RANGES: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "above": ("must be above {}", lambda value, bound: value > bound),
     "least": ("must be at least {}", lambda value, bound: value >= bound),
     "most": ("must be at most {}", lambda value, bound: value <= bound),
@@ -32,9 +31,10 @@ _RANGES = {
 }
 
 
+@overload
 def option(
     help: str,
-    default: Any = dataclasses.MISSING,
+    default: T,
     *,
     choices: Sequence[str] = (),
     above: float | None = None,
@@ -42,7 +42,29 @@ def option(
     most: float | None = None,
     below: float | None = None,
     example: str = "",
-) -> Any:
+) -> T: ...
+@overload
+def option(
+    help: str,
+    *,
+    choices: Sequence[str] = (),
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    example: str = "",
+) -> Any: ...  # whatever the annotation says
+def option(
+    help: str,
+    default: object = dataclasses.MISSING,
+    *,
+    choices: Sequence[str] = (),
+    above: float | None = None,
+    least: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+    example: str = "",
+) -> object:
     """A dataclass field that is an option; without a default it is required.
 
     choices: the words that a text may be, where they are not the annotation's own. above, least, most, below: the range
@@ -54,7 +76,7 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def unused(value: Any, names: Sequence[str], why: str) -> list[str]:
+def unused(value: object, names: Sequence[str], why: str) -> list[str]:
     """A problem for every option of these that is not at its default, though nothing would read it."""
     given = values_of(value)
     return [
@@ -72,7 +94,7 @@ class Option(NamedTuple):
     kind: type  # int, float, str or bool
     many: bool
     choices: tuple[str, ...]
-    default: Any  # dataclasses.MISSING: it is required
+    default: object  # dataclasses.MISSING: it is required
     help: str
     ranges: Mapping[str, float]
     example: str
@@ -81,10 +103,10 @@ class Option(NamedTuple):
     def required(self) -> bool:
         return self.default is dataclasses.MISSING
 
-    def problems(self, value: Any) -> list[str]:
+    def problems(self, value: object) -> list[str]:
         """What is wrong with a value: not among the choices, not in the range."""
         found = []
-        for item in value if self.many and value is not None else [value]:
+        for item in value if isinstance(value, (tuple, list)) else [value]:
             if item is None:
                 continue
             if self.choices and item not in self.choices:
@@ -100,21 +122,25 @@ class Option(NamedTuple):
                 found.append(f"`{self.name}` {item}: {text}{self.example}")
         return found
 
-    def _fits(self, name: str, item: Any) -> bool:
-        return bool(_RANGES[name][1](item, self.ranges[name]))
+    def _fits(self, name: str, item: object) -> bool:
+        return isinstance(item, (int, float)) and _RANGES[name][1](item, self.ranges[name])
 
 
 def _shown(bound: float) -> str:
     return f"{bound:g}"
 
 
-@functools.cache
+_KNOWN: dict[type, tuple[Option, ...]] = {}
+
+
 def options_of(cls: type) -> tuple[Option, ...]:
     """The options of a dataclass and of its groups, in their order."""
-    return tuple(_options(cls, (), None))
+    if cls not in _KNOWN:
+        _KNOWN[cls] = tuple(_options(cls, (), None))
+    return _KNOWN[cls]
 
 
-def _options(cls: type, path: tuple[str, ...], defaults: Any) -> Iterator[Option]:
+def _options(cls: type, path: tuple[str, ...], defaults: object) -> Iterator[Option]:
     hints = typing.get_type_hints(cls)
     for field in dataclasses.fields(cls):
         own = field.default if defaults is None else getattr(defaults, field.name)
@@ -134,7 +160,7 @@ def _options(cls: type, path: tuple[str, ...], defaults: Any) -> Iterator[Option
             )  # fmt: skip
 
 
-def _kind(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
+def _kind(hint: object) -> tuple[type, bool, tuple[str, ...]]:
     """(type of one word, whether there may be several, the words that it may be)."""
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         (hint,) = [part for part in typing.get_args(hint) if part is not types.NoneType]
@@ -143,17 +169,20 @@ def _kind(hint: Any) -> tuple[type, bool, tuple[str, ...]]:
         return kind, True, literal
     if typing.get_origin(hint) is typing.Literal:
         return str, False, tuple(typing.get_args(hint))
-    if hint not in (int, float, str, bool):
-        raise TypeError(f"an option cannot be a {hint}")
-    return hint, False, ()
+    for kind in (int, float, str, bool):
+        if hint is kind:
+            return kind, False, ()
+    raise TypeError(f"an option cannot be a {hint}")
 
 
-def build(cls: type[T], values: Mapping[str, Any]) -> T:
+def build(cls: type[T], values: Mapping[str, object]) -> T:
     """The dataclass with these values by option name; what is left out has its default."""
     return typing.cast(T, _build(cls, (), None, options_of(cls), values))
 
 
-def _build(cls: Any, path: tuple[str, ...], defaults: Any, options: Sequence[Option], values: Mapping[str, Any]) -> Any:
+def _build(
+    cls: type, path: tuple[str, ...], defaults: object, options: Sequence[Option], values: Mapping[str, object]
+) -> object:
     hints, given = typing.get_type_hints(cls), {}
     for field in dataclasses.fields(cls):
         own = field.default if defaults is None else getattr(defaults, field.name)
@@ -169,7 +198,7 @@ def _build(cls: Any, path: tuple[str, ...], defaults: Any, options: Sequence[Opt
     return cls(**given)
 
 
-def values_of(value: Any) -> dict[str, Any]:
+def values_of(value: object) -> dict[str, object]:
     """Option name -> value, of a dataclass with its groups."""
     found = {}
     for item in options_of(type(value)):
@@ -180,40 +209,40 @@ def values_of(value: Any) -> dict[str, Any]:
     return found
 
 
-def problems_of(value: Any) -> list[str]:
+def problems_of(value: object) -> list[str]:
     """All that is wrong: each option's own problems, then what `problems()` of each group, and of the whole, says."""
     values = values_of(value)
     found = [problem for item in options_of(type(value)) for problem in item.problems(values[item.name])]
     return found + _problems_together(value)
 
 
-def _problems_together(value: Any) -> list[str]:
+def _problems_together(value: object) -> list[str]:
+    if isinstance(value, type) or not dataclasses.is_dataclass(value):
+        return []
     found: list[str] = []
     for field in dataclasses.fields(value):
-        inner = getattr(value, field.name)
-        if dataclasses.is_dataclass(inner) and not isinstance(inner, type):
-            found += _problems_together(inner)
+        found += _problems_together(getattr(value, field.name))
     own = getattr(value, "problems", None)
     return found + (own() if own is not None else [])
 
 
-def repeated(name: str, values: Sequence[Any]) -> list[str]:
+def repeated(name: str, values: Sequence[object]) -> list[str]:
     """A problem for each value of an option that was given twice."""
     return [f"`{name}` {value}: given twice" for value in dict.fromkeys(values) if list(values).count(value) > 1]
 
 
-def to_json(value: Any) -> dict[str, Any]:
+def to_json(value: object) -> dict[str, object]:
     """Option name -> value as JSON has it, for saving beside a result."""
-    return typing.cast(dict[str, Any], json.loads(json.dumps(values_of(value))))
+    return typing.cast(dict[str, object], json.loads(json.dumps(values_of(value))))
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any], quote: str = "") -> str:
+def changes(before: Mapping[str, object], now: Mapping[str, object], quote: str = "") -> str:
     """In words what differs between two sets of settings, "" when nothing does; `quote` goes around each name."""
     names = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
     return "; ".join(f"{quote}{name}{quote} was {before.get(name)}, now {now.get(name)}" for name in names)
 
 
-def arguments(value: Any, defaults: bool = True) -> list[str]:
+def arguments(value: object, defaults: bool = True) -> list[str]:
     """The words of the command line that makes this value; options at their defaults only with `defaults`."""
     words: list[str] = []
     for item, own in zip(options_of(type(value)), values_of(value).values(), strict=True):
@@ -221,5 +250,5 @@ def arguments(value: Any, defaults: bool = True) -> list[str]:
             continue
         words.append(f"--{item.name}")
         if own is not True:
-            words += map(str, own if item.many else [own])
+            words += map(str, own if isinstance(own, (tuple, list)) else [own])
     return words

@@ -9,14 +9,12 @@ from helpers.paths import ROOT
 
 PACKAGE = ROOT / "ofa_bert"
 # Only ever lowered. The aim is 80: what PaddleNLP and Paddle hand over, and parts of other people's files.
-MOST_ANY = 402
+MOST_ANY = 120
 # mypy is strict about these; about the packages that stand on Paddle, which has no types, it is not.
 STRICT = ("bench", "bundle", "data", "exits", "files", "runtime", "serving", "submodels", "system", "tasks")
 STRICT_FILES = ("__main__", "errors", "numerics", "options", "reporting")
 # Functions whose annotations are still to be written. Only ever shortened.
 NOT_YET = {
-    "__main__.py: main",
-    "__main__.py: work",
     "data/examples.py: read_examples",
     "data/own_files.py: read_own_files",
     "tasks/metrics.py: _correlation",

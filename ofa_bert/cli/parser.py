@@ -9,7 +9,7 @@ import argparse
 import difflib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 from ofa_bert.errors import UserError
 from ofa_bert.options import Option, build, options_of, problems_of
@@ -22,6 +22,12 @@ _WANTED = {int: "a whole number", float: "a number"}
 def as_flags(text: str) -> str:
     """A message with its options, which stand in backticks, as flags."""
     return re.sub(r"`([a-z][a-z0-9_]*)`", r"--\1", text)
+
+
+def paragraphs(text: str) -> tuple[str, str]:
+    """(first paragraph, the rest) of a command's description."""
+    first, _, rest = text.partition("\n\n")
+    return first, rest
 
 
 def parse(
@@ -79,7 +85,7 @@ def _add(parser: argparse.ArgumentParser, item: Option) -> None:
     if item.required:
         text += " [required]"
     elif item.default is not None:
-        shown = " ".join(map(str, item.default)) if item.many else item.default
+        shown = " ".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
         text += f" [{shown}]"
     metavar = {int: "N", float: "X"}.get(item.kind, "VALUE")
     parser.add_argument("--" + item.name, nargs="+" if item.many else None, help=text, metavar=metavar)
@@ -93,11 +99,11 @@ def _unknown(word: str, options: Sequence[Option], elsewhere: Mapping[str, str])
     return f"{flag}: no such flag" + (f"; did you mean {close[0]}?" if close else "")
 
 
-def _convert(item: Option, given: Any, problems: list[str]) -> Any:
-    if item.kind is bool:
+def _convert(item: Option, given: bool | str | list[str], problems: list[str]) -> object:
+    if isinstance(given, bool):
         return given
     values = []
-    for word in given if item.many else [given]:
+    for word in given if isinstance(given, list) else [given]:
         try:
             value = item.kind(word)
             if value != value:

@@ -24,6 +24,7 @@ from ofa_bert.bundle.entries import ModelEntry, TokenizerEntry
 from ofa_bert.bundle.exit_entry import ExitsEntry
 from ofa_bert.bundle.manifest import MANIFEST, Manifest, checked_manifest
 from ofa_bert.data.batches import eval_batches
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.policy_file import read_policy
 from ofa_bert.export.checks import BATCH, Data, ExportCheck, Probe
@@ -47,7 +48,7 @@ _COMPARED_SENTENCES = 64
 
 def export_bundle(
     model: nn.Layer,
-    tokenizer: Any,
+    tokenizer: Cutter,
     record: ModelRecord,
     directory: str | Path,
     max_seq_length: int,
@@ -77,7 +78,7 @@ def export_bundle(
     names = plan(precisions, onnx, fused)
     check_plan(model, names, data is not None)
     policy = None
-    if exits and exit_policy:
+    if exits and exit_policy and record.sub_model and record.task:
         layers, vocab_size = depths(model, exits), model.config.vocab_size
         policy = read_policy(exit_policy, record.sub_model, record.task, exits.layout, layers, vocab_size, kept_tokens)
     with atomic_directory(directory) as bundle, _evaluating(model), _full_float32():

@@ -134,7 +134,7 @@ class ExportCheck:
             return None, None
 
         def forward(batch: Batch) -> paddle.Tensor:
-            return paddle.to_tensor(backend.run(batch.input_ids.numpy(), batch.token_type_ids.numpy()))
+            return paddle.to_tensor(backend.run(np.asarray(batch.input_ids), np.asarray(batch.token_type_ids)))
 
         data, pad = self.data, backbone(self.model).pad_token_id
         after = score(data.task, forward, data.dev, pad, label=name)["score"]

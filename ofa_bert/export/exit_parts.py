@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import paddle
 from paddle import nn
 
@@ -15,6 +16,15 @@ from ofa_bert.export.onnx.writer import Form
 from ofa_bert.export.static import ids_spec, save_layer
 from ofa_bert.models.exit_graphs import FirstLayers, Head, NextLayers, depths
 from ofa_bert.models.exit_heads import Exits
+from ofa_bert.runtime.exit_tensors import Array
+
+
+def answers(arrays: Sequence[Array]) -> list[np.ndarray]:
+    """What a head gave: its logits and certainty never stay on a device."""
+    found = [array for array in arrays if isinstance(array, np.ndarray)]
+    if len(found) < len(arrays):
+        raise TypeError("a head's answers are on the device")
+    return found
 
 
 def write_onnx_parts(model: nn.Layer, exits: Exits, form: Form, target: Path, precision: str) -> Parts:
@@ -35,7 +45,7 @@ def write_paddle_parts(model: nn.Layer, exits: Exits, target: Path) -> Parts:
     first, second = map(ids_spec, INPUTS)
     hidden = paddle.static.InputSpec([None, None, model.config.hidden_size], "float32", HIDDEN)
 
-    def saved(layer: nn.Layer, name: str, inputs: list[Any]) -> list[Path]:
+    def saved(layer: nn.Layer, name: str, inputs: list[paddle.static.InputSpec]) -> list[Path]:
         return save_layer(layer, target / name, inputs, f"{name} of the exits")
 
     ends = depths(model, exits)

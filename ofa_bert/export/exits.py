@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
@@ -20,7 +20,7 @@ from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.policy_file import Chosen
 from ofa_bert.exits.token_table import TABLE
 from ofa_bert.export.checks import ExportCheck
-from ofa_bert.export.exit_parts import write_onnx_parts, write_paddle_parts
+from ofa_bert.export.exit_parts import answers, write_onnx_parts, write_paddle_parts
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.variants import Exporter
 from ofa_bert.files.atomic import EXIT_POLICY, write_json_atomic
@@ -33,15 +33,18 @@ from ofa_bert.runtime.opening import Backend, ExitParts, open_part_files
 
 logger = logging.getLogger(__name__)
 
+# (token ids [B, T], certainty [B]): RunError when it is off.
+CheckCertainty = Callable[[np.ndarray, np.ndarray], None]
+
 
 def add_exits(
     exporter: Exporter, exits: Exits, names: Sequence[str], record: ModelRecord, chosen: Chosen | None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Write exits/ into the bundle, in each of `names` that parts can be written in; returns the manifest's entry."""
     model, bundle = exporter.model, exporter.bundle
     folder = bundle / FOLDER
     folder.mkdir()
-    entry = {
+    entry: dict[str, object] = {
         "head": exits.layout.head,
         "layers": list(depths(model, exits)),
         "criterion": default_criterion(record.exits.training if record.exits else "", exporter.judge.task.choices),
@@ -70,7 +73,7 @@ def _possible(model: nn.Layer, name: str) -> bool:
     return not reason and kind.precision != "bf16"  # which is computed from the parts in fp32
 
 
-def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> dict[str, Any]:
+def _add(exporter: Exporter, exits: Exits, name: str, reference: _Reference) -> dict[str, object]:
     kind, target = KINDS[name], exporter.bundle / FOLDER / name
     target.mkdir()
     if kind.format == "paddle":
@@ -117,7 +120,7 @@ class _Reference:
         for place, (end, judge) in enumerate(zip(self.ends, self._each)):
             label = f"{name}, exit after {end} layers"
             whole = _whole(parts, place, self._check_certainty(label, place, kind.precision))
-            reports.append(judge.verdict(label, kind.precision, lambda whole=whole: whole))
+            reports.append(judge.verdict(label, kind.precision, partial(_given, whole)))
         return ExitCheck(
             tuple(report.max_abs_difference for report in reports),
             tuple(report.relative_difference for report in reports),
@@ -128,9 +131,9 @@ class _Reference:
             reports[0].device,
         )
 
-    def _check_certainty(self, label: str, place: int, precision: str) -> Any:
+    def _check_certainty(self, label: str, place: int, precision: str) -> CheckCertainty:
         if place == len(self.ends) - 1 or precision != "fp32":
-            return lambda *_: None
+            return _unchecked
         wanted = dict(zip((ids.tobytes() for ids, _ in self.judge.probes), self._certainty[place]))
 
         def check(input_ids: np.ndarray, found: np.ndarray) -> None:
@@ -142,20 +145,28 @@ class _Reference:
         return check
 
 
+def _unchecked(input_ids: np.ndarray, found: np.ndarray) -> None:
+    """Of the last exit, and in half precision, nothing is asked."""
+
+
+def _given(backend: Backend) -> Backend:
+    return backend
+
+
 def _certainties(judge: ExportCheck, exits: Exits, end: int) -> list[np.ndarray]:
     graph = UpTo(judge.model, exits, end)
     with paddle.no_grad():
         return [graph.step(*map(paddle.to_tensor, probe)).certainty.numpy() for probe in judge.probes]
 
 
-def _whole(parts: ExitParts, place: int, check: Any) -> Backend:
+def _whole(parts: ExitParts, place: int, check: CheckCertainty) -> Backend:
     """All layers until an exit and its head, as one model."""
 
     def run(input_ids: np.ndarray, token_type_ids: np.ndarray) -> np.ndarray:
         (hidden,) = parts.segments[0](input_ids, token_type_ids)
         for segment in parts.segments[1 : place + 1]:
             (hidden,) = segment(hidden, input_ids)
-        logits, *certainty = parts.heads[place](hidden, input_ids)
+        logits, *certainty = answers(parts.heads[place](hidden, input_ids))
         for found in certainty:
             check(input_ids, found)
         return logits

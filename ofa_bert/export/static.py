@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import paddle
 from paddle import nn
@@ -23,7 +22,7 @@ def ids_spec(name: str) -> paddle.static.InputSpec:
     return paddle.static.InputSpec([None, None], "int64", name)
 
 
-def save_layer(layer: nn.Layer, prefix: Path, inputs: Sequence[Any], what: str) -> list[Path]:
+def save_layer(layer: nn.Layer, prefix: Path, inputs: Sequence[paddle.static.InputSpec], what: str) -> list[Path]:
     """Write `<prefix>.json` or `.pdmodel`, and `<prefix>.pdiparams`; returns both. RunError that names `what`."""
     layer.eval()
     try:

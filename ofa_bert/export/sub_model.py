@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,19 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, encode
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.checks import Data
 from ofa_bert.export.job import ExportJob
 from ofa_bert.files import lock
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
 from ofa_bert.models.directories import best_of, load_model, save_model
 from ofa_bert.models.encoder import backbone
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model, load_exits
-from ofa_bert.models.record import ModelRecord, check_task
+from ofa_bert.models.record import ModelRecord, check_task, numbers
 from ofa_bert.models.supernet import extract
 from ofa_bert.models.vocabulary import trim_vocabulary
 from ofa_bert.submodels.counting import count_flops, count_parameters
@@ -72,7 +73,7 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
         seed=record.seed,
         shape=shape,
         sub_model=sub_model,
-        exits=exits and dataclasses.replace(record.exits, layout=exits.layout),
+        exits=exits and record.exits and dataclasses.replace(record.exits, layout=exits.layout),
         scores=scores,
         score=scores.get("score"),
     )
@@ -130,7 +131,7 @@ def _data(job: ExportJob, task: Task) -> Datasets:
     return dataclasses.replace(datasets, task=decided)
 
 
-def _encoded(datasets: Datasets, tokenizer: Any, job: ExportJob, before: float | None) -> Data:
+def _encoded(datasets: Datasets, tokenizer: Cutter, job: ExportJob, before: float | None) -> Data:
     """Ids of the calibration sentences, drawn from the training split, and of the dev splits."""
     count = min(job.calibration_sentences, len(datasets.train))
     drawn = np.random.default_rng(0).choice(len(datasets.train), count, replace=False)
@@ -141,7 +142,7 @@ def _encoded(datasets: Datasets, tokenizer: Any, job: ExportJob, before: float |
     return Data(datasets.task, calibration, dev, texts, before)
 
 
-def _score(model: nn.Layer, tokenizer: Any, job: ExportJob, datasets: Datasets) -> float:
+def _score(model: nn.Layer, tokenizer: Cutter, job: ExportJob, datasets: Datasets) -> float:
     """The dynamic model's score on dev, before its vocabulary is trimmed."""
     data = _encoded(datasets, tokenizer, job, None)
 
@@ -192,12 +193,14 @@ def _name(record: ModelRecord, sub_model: SubModelConfig) -> str | None:
     return {value: key for key, value in record.space.sub_models().items()}.get(sub_model)
 
 
-def _scores(record: ModelRecord, sub_model: SubModelConfig, shape: ModelShape) -> Mapping[str, Any]:
+def _scores(record: ModelRecord, sub_model: SubModelConfig, shape: ModelShape) -> dict[str, float]:
     """The dev scores that training measured for exactly this sub-model; empty when it measured none."""
     if record.is_supernet:
-        return record.scores.get(_name(record, sub_model)) or {}
+        name = _name(record, sub_model)
+        found = Fields(record.scores, "ofa_config.json, scores")
+        return numbers(found.mapping(name)) if name is not None and name in found else {}
     as_trained = record.is_sub_model or sub_model == uniform(shape, 1.0)
-    return record.scores if as_trained else {}
+    return numbers(record.scores) if as_trained else {}
 
 
 def _check_targets(job: ExportJob, source: str) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from paddle import nn
@@ -15,7 +15,9 @@ from ofa_bert.errors import UserError
 from ofa_bert.export.onnx import converter, writer
 from ofa_bert.export.onnx.writer import Form, linear_inputs
 from ofa_bert.export.static import save_static
+from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import resize
+from ofa_bert.models.families.paddlenlp import PaddleConfig, changed
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.runtime.backends.registry import best_form, format_of, wants_fused
 from ofa_bert.runtime.opening import Backend, open_files
@@ -34,6 +36,7 @@ GROUP_BYTES = 2**31  # models that are held in memory side by side
 
 _SETTING = ("device", "backend", "precision", "threads", "batch", "length", "repeats")
 Build = Callable[[], nn.Layer]
+Name = TypeVar("Name", bound=Hashable)
 
 
 def typical(times: np.ndarray) -> float:
@@ -52,11 +55,20 @@ class Measurer:
         self.batch, self.length, self.repeats = batch, length, repeats
 
     @classmethod
-    def of(cls, setting: Mapping[str, Any]) -> Measurer:
-        """The device that a latency table's setting describes."""
-        return cls(*(setting[name] for name in _SETTING))
+    def of(cls, setting: Mapping[str, object], where: str = "the latency table") -> Measurer:
+        """The device that a latency table's setting describes; UserError for one that describes none."""
+        fields = Fields(setting, f"{where}: setting", "measure it again")
+        return cls(
+            fields.text("device"),
+            fields.text("backend"),
+            fields.text("precision"),
+            fields.whole("threads", least=1),
+            fields.whole("batch", least=1),
+            fields.whole("length", least=1),
+            fields.whole("repeats", least=1),
+        )
 
-    def setting(self) -> dict[str, Any]:
+    def setting(self) -> dict[str, object]:
         return {**{name: getattr(self, name) for name in _SETTING}, "processor": processor(), "versions": versions()}
 
     @property
@@ -108,13 +120,13 @@ class Measurer:
         ids, types = self.inputs(vocabulary)
         return self.timed({name: self.open(paths).bind(ids, types) for name, paths in files.items()})
 
-    def timed(self, runs: Mapping[Any, Callable[[], object]]) -> dict[Any, float]:
+    def timed(self, runs: Mapping[Name, Callable[[], object]]) -> dict[Name, float]:
         """`typical` milliseconds of each, in turn.
 
         Each runs untimed before, until it finds the caches as its own users will, not as another model left them.
         """
 
-        def warm(_: Any, following: Any) -> None:
+        def warm(before: Name, following: Name) -> None:
             for _ in range(_WARM):
                 runs[following]()
 
@@ -139,7 +151,8 @@ def write_model(model: nn.Layer, directory: Path, how: Measurer, form: Form | No
 
 
 def _groups(sizes: Mapping[str, int], reference: str) -> list[list[str]]:
-    groups, room = [], 0
+    groups: list[list[str]] = []
+    room = 0
     for name in sizes:
         if name == reference:
             continue
@@ -152,7 +165,7 @@ def _groups(sizes: Mapping[str, int], reference: str) -> list[list[str]]:
 
 
 def measure_sub_models(
-    device: Measurer, model_type: str, config: Any, shape: ModelShape, models: Sequence[SubModelConfig]
+    device: Measurer, model_type: str, config: PaddleConfig, shape: ModelShape, models: Sequence[SubModelConfig]
 ) -> list[float]:
     """Milliseconds of sub-models of a full model with this PaddleNLP configuration; the weights are fresh ones."""
     small = ModelShape(**{**shape.to_json(), "vocab_size": VOCABULARY})
@@ -170,9 +183,8 @@ def measure_sub_models(
     return [found[name] for name in names]
 
 
-def _fresh(model_type: str, config: Any, sub_model: SubModelConfig) -> nn.Layer:
-    changes = {"vocab_size": VOCABULARY, "num_hidden_layers": sub_model.depth}
-    model = model_class(model_type)(type(config).from_dict({**config.to_dict(), **changes}))
+def _fresh(model_type: str, config: PaddleConfig, sub_model: SubModelConfig) -> nn.Layer:
+    model = model_class(model_type)(changed(config, vocab_size=VOCABULARY, num_hidden_layers=sub_model.depth))
     resize(model, sub_model.heads, sub_model.ffn)
     model.eval()
     return model

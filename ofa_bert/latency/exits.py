@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from ofa_bert.bundle.exits import ExitPlan, Parts
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
 from ofa_bert.exits.policy import Policy
-from ofa_bert.export.exit_parts import write_onnx_parts, write_paddle_parts
+from ofa_bert.export.exit_parts import answers, write_onnx_parts, write_paddle_parts
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.writer import Form
 from ofa_bert.latency.device import Measurer
@@ -23,6 +24,7 @@ from ofa_bert.models.exit_graphs import depths
 from ofa_bert.models.exit_heads import Exits, extract_exits
 from ofa_bert.models.supernet import extract
 from ofa_bert.runtime.backends.registry import format_of
+from ofa_bert.runtime.exit_tensors import Array
 from ofa_bert.runtime.opening import ExitParts, open_part_files
 from ofa_bert.submodels.values import uniform
 
@@ -44,7 +46,7 @@ def _exit_runs(device: Measurer, model: nn.Layer, exits: Exits, width: float) ->
     last = len(layers) - 1
     ends = sorted({0, last // 3, 2 * last // 3, last})
     asks = dict.fromkeys([*((end,) for end in ends), *(tuple(range(end + 1)) for end in ends)])
-    times = device.timed({ask: (lambda ask=ask: through(parts, ids, types, ask)) for ask in asks})
+    times = device.timed({ask: partial(through, parts, ids, types, ask) for ask in asks})
     return [ExitRun(sub_model, layers, ask, ms) for ask, ms in times.items()]
 
 
@@ -53,7 +55,7 @@ def mean_ms(device: Measurer, model: nn.Layer, exits: Exits, ask: Sequence[int],
     parts = _opened(device, model, exits)
     ids, types = device.inputs(model.config.vocab_size)
     every = (*ask, len(shares) - 1)
-    runs = {end: (lambda end=end: through(parts, ids, types, [p for p in every if p <= end])) for end in every}
+    runs = {end: partial(through, parts, ids, types, [p for p in every if p <= end]) for end in every}
     times = device.timed(runs)
     return float(sum(shares[end] * times[end] for end in every))
 
@@ -65,12 +67,13 @@ def _opened(device: Measurer, model: nn.Layer, exits: Exits) -> ExitParts:
 
 def through(parts: ExitParts, ids: np.ndarray, types: np.ndarray, ask: Sequence[int]) -> dict[int, list[np.ndarray]]:
     """What the heads at places `ask` say, logits [B, C] and certainty [B]; no part after the last of them is run."""
-    answers, hidden = {}, None
+    found: dict[int, list[np.ndarray]] = {}
+    hidden: Array = ids
     for place, segment in enumerate(parts.segments[: max(ask) + 1]):
         (hidden,) = segment(ids, types) if place == 0 else segment(hidden, ids)
         if place in ask:
-            answers[place] = parts.heads[place](hidden, ids)
-    return answers
+            found[place] = answers(parts.heads[place](hidden, ids))
+    return found
 
 
 def write_parts(model: nn.Layer, exits: Exits, directory: Path, how: Measurer, form: Form | None = None) -> Parts:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -40,9 +40,10 @@ def with_exits(table: LatencyTable, head: str, runs: Sequence[ExitRun], check: S
     counts = np.asarray([[run.predicted(unit) for unit in (unit_call, unit_head)] for run in runs]) - rest[:, None]
     ms = np.asarray([run.ms for run in runs])
     (call_ms, head_ms), _ = nnls(counts / ms[:, None], (ms - rest) / ms)
-    found = replace(table, exits=ExitCost(head, float(call_ms), float(head_ms)))
+    costs = ExitCost(head, float(call_ms), float(head_ms))
+    found = replace(table, exits=costs)
     errors = [abs(run.predicted(found) / run.ms - 1.0) for run in check]
-    return replace(found, exits=replace(found.exits, median_error=float(np.median(errors))))
+    return replace(found, exits=replace(costs, median_error=float(np.median(errors))))
 
 
 def _knots(most: int, least: int) -> tuple[int, ...]:
@@ -56,13 +57,12 @@ def fit(shape: ModelShape, models: Sequence[SubModelConfig], ms: Sequence[float]
 
     knots = [_knots(most, scaled(most, min_width)) for most in (shape.num_heads, shape.ffn_size)]
     rows = np.asarray([[*_features(model, knots), *weights_beyond(shape, model, OUTGROWN)[-1]] for model in models])
-    ms = np.asarray(ms, dtype=np.float64)
-    solution, _ = nnls(rows / ms[:, None], np.ones(len(ms)))
+    solution, _ = nnls(rows / np.asarray(ms, dtype=np.float64)[:, None], np.ones(len(ms)))
     base, layer, *slopes = solution
     first = len(knots[0]) - 1 or 1
     slopes, spilled = slopes[: -len(OUTGROWN)], slopes[-len(OUTGROWN) :]
     heads, ffn = _costs(knots[0], slopes[:first]), _costs(knots[1], slopes[first:])
-    outgrown = {share: float(ms) for share, ms in zip(OUTGROWN, spilled)}
+    outgrown = {share: float(cost) for share, cost in zip(OUTGROWN, spilled)}
     return LatencyTable(shape, float(base), float(layer), heads, ffn, outgrown=outgrown)
 
 
@@ -103,19 +103,23 @@ def design(shape: ModelShape, min_width: float, count: int, seed: int = 0) -> li
         (half, most[0], least[1]),
         (half, least[0], most[1]),
     ]
-    found = {SubModelConfig(range(d), [h] * d, [f] * d): None for d, h, f in corners}
+    found = {SubModelConfig(tuple(range(d)), (h,) * d, (f,) * d): None for d, h, f in corners}
     return [*found, *drawn(shape, min_width, count, seed, set(found))]
 
 
-def drawn(shape: ModelShape, min_width: float, count: int, seed: int, taken: set) -> list[SubModelConfig]:
+def drawn(
+    shape: ModelShape, min_width: float, count: int, seed: int, taken: Set[SubModelConfig]
+) -> list[SubModelConfig]:
     """`count` uneven sub-models that are not in `taken`, every depth as likely as the others."""
-    rng, found = random.Random(seed), {}
+    rng = random.Random(seed)
+    found: dict[SubModelConfig, None] = {}
     least = [scaled(most, min_width) for most in (shape.num_heads, shape.ffn_size)]
     for _ in range(100 * count):
         depth = rng.randint(max(1, shape.num_layers // 4), shape.num_layers)
-        heads = [rng.randint(least[0], shape.num_heads) for _ in range(depth)]
+        heads = tuple(rng.randint(least[0], shape.num_heads) for _ in range(depth))
         ffn = [rng.randint(least[1], shape.ffn_size) for _ in range(depth)]
-        model = SubModelConfig(range(depth), heads, [max(1, n // 32 * 32) if n >= 64 else n for n in ffn])
+        rounded = tuple(max(1, n // 32 * 32) if n >= 64 else n for n in ffn)
+        model = SubModelConfig(tuple(range(depth)), heads, rounded)
         if model not in taken and len(found) < count:
             found[model] = None
     return list(found)
@@ -125,7 +129,6 @@ def held_out(
     shape: ModelShape, min_width: float, count: int, seed: int, taken: Sequence[SubModelConfig]
 ) -> list[SubModelConfig]:
     """Sub-models that the table was not fitted to, uniform ones and uneven ones."""
-    taken = set(taken)
     widths = [w for w in (5 / 6, 2 / 3, 1 / 2) if w >= min_width]
     even = [
         uniform(shape, width, range(depth))
@@ -133,10 +136,10 @@ def held_out(
         for depth in {shape.num_layers, max(1, shape.num_layers // 2)}
     ]
     even = [model for model in even if model not in taken][: count // 2]
-    return even + drawn(shape, min_width, count - len(even), seed + 1, taken | set(even))
+    return even + drawn(shape, min_width, count - len(even), seed + 1, {*taken, *even})
 
 
-def assess(table: LatencyTable, models: Sequence[SubModelConfig], ms: Sequence[float]) -> dict[str, Any]:
+def assess(table: LatencyTable, models: Sequence[SubModelConfig], ms: Sequence[float]) -> dict[str, float]:
     """How far predictions are from measurements that the table was not fitted to."""
     from scipy.stats import spearmanr
 
@@ -157,7 +160,12 @@ Measure = Callable[[Sequence[SubModelConfig]], Sequence[float]]
 
 
 def calibrate(
-    shape: ModelShape, measure: Measure, min_width: float, setting: Mapping[str, Any], count: int = 16, check: int = 10
+    shape: ModelShape,
+    measure: Measure,
+    min_width: float,
+    setting: Mapping[str, object],
+    count: int = 16,
+    check: int = 10,
 ) -> LatencyTable:
     """Measure models, fit a table, and assess it on `check` others; all are measured in one go, in turn."""
     fitted = design(shape, min_width, count)

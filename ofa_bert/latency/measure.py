@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Sequence
 
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
+from ofa_bert.files.fields import Fields
 from ofa_bert.latency.device import Measurer, measure_sub_models
 from ofa_bert.latency.exits import measure_exits
 from ofa_bert.latency.fit import calibrate
@@ -15,6 +16,7 @@ from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input, shape_of
 from ofa_bert.models.exit_heads import load_exits
 from ofa_bert.models.pretrained import locate
+from ofa_bert.submodels.values import SubModelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ def measure_table(job: LatencyJob) -> LatencyTable:
     device = Measurer(how.device, how.backend, how.precision, how.threads, how.batch, how.length, how.repeats)
     shape = shape_of(model)
 
-    def measure(models: Any) -> list[float]:
+    def measure(models: Sequence[SubModelConfig]) -> list[float]:
         return measure_sub_models(device, job.model_type, model.config, shape, models)
 
     table = calibrate(shape, measure, job.fit.min_width, device.setting(), job.fit.models, job.fit.check)
@@ -42,30 +44,36 @@ def measure_table(job: LatencyJob) -> LatencyTable:
         model.eval()
         table = measure_exits(device, model, load_exits(where, record, model), table)
     table.save(job.output)
-    error = table.error
-    if error["median_error"] > GOAL_ERROR or error["rank_correlation"] < GOAL_RANKS:
+    median, ranks = _of_error(table, "median_error"), _of_error(table, "rank_correlation")
+    if median > GOAL_ERROR or ranks < GOAL_RANKS:
         logger.warning(
             "the table is off by %.1f %% (median) with rank correlation %.3f: the machine may be busy; measure again"
             " when it is idle, or with more `repeats`",
-            100 * error["median_error"],
-            error["rank_correlation"],
+            100 * median,
+            ranks,
         )
     return table
 
 
-def printable(table: LatencyTable) -> list[dict[str, Any]]:
+def _of_error(table: LatencyTable, name: str) -> float:
+    value = table.error[name]
+    return value if isinstance(value, float) else float("nan")
+
+
+def printable(table: LatencyTable) -> list[dict[str, str]]:
     """The held-out sub-models, predicted and measured."""
     rows = []
-    for row in table.measured:
-        if row["held_out"]:
-            sub_model = row["sub_model"]
+    for row in (Fields(row, "the latency table: measured") for row in table.measured):
+        if row.switch("held_out"):
+            sub_model = row.made("sub_model", SubModelConfig.from_json)
+            ms, predicted = row.number("ms"), row.number("predicted_ms")
             rows.append(
                 {
-                    "held-out sub-model": f"{len(sub_model['layers'])} layers, {sum(sub_model['heads'])} heads,"
-                    f" {sum(sub_model['ffn'])} neurons",
-                    "measured ms": f"{row['ms']:.2f}",
-                    "predicted ms": f"{row['predicted_ms']:.2f}",
-                    "error": f"{row['predicted_ms'] / row['ms'] - 1:+.1%}",
+                    "held-out sub-model": f"{sub_model.depth} layers, {sum(sub_model.heads)} heads,"
+                    f" {sum(sub_model.ffn)} neurons",
+                    "measured ms": f"{ms:.2f}",
+                    "predicted ms": f"{predicted:.2f}",
+                    "error": f"{predicted / ms - 1:+.1%}",
                 }
             )
     return rows

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.models.families.base import Family
+from ofa_bert.models.families.base import Config, Family
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 
@@ -46,46 +45,48 @@ _IN_WEIGHTS = {
 _CLASSIFIERS = ("classifier.weight", "classifier.out_proj.weight")
 
 
-def _is_size(value: Any) -> bool:
-    return type(value) is int and value > 0
+def _is_size(value: object, most: float = math.inf, least: int = 1) -> bool:
+    return type(value) is int and least <= value <= most
 
 
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _is_number(value: object, least: float = -math.inf, below: float = math.inf) -> bool:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return least <= value < below and math.isfinite(value)
 
 
-def _is_probability(value: Any) -> bool:
-    return _is_number(value) and 0 <= value < 1
+def _is_probability(value: object) -> bool:
+    return _is_number(value, 0, 1)
 
 
 # name -> (what it must be, test), for values that a configuration may lack.
-_RULES: dict[str, tuple[str, Callable[[Any], bool]]] = {
+_RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
     "hidden_dropout_prob": ("from 0 to below 1", _is_probability),
     "attention_probs_dropout_prob": ("from 0 to below 1", _is_probability),
     "classifier_dropout": ("from 0 to below 1", _is_probability),
-    "initializer_range": ("a number, not negative", lambda value: _is_number(value) and value >= 0),
+    "initializer_range": ("a number, not negative", lambda value: _is_number(value, 0)),
     "pool_act": ("a text", lambda value: isinstance(value, str)),
-    "pad_token_id": ("a token's id", lambda value: type(value) is int and value >= 0),
+    "pad_token_id": ("a token's id", lambda value: _is_size(value, least=0)),
     "task_type_vocab_size": ("a whole number above 0", _is_size),
-    "task_id": ("a whole number", lambda value: type(value) is int and value >= 0),
+    "task_id": ("a whole number", lambda value: _is_size(value, least=0)),
     "use_task_id": ("true or false", lambda value: isinstance(value, bool)),
-    "fit_size": (f"a whole number from 1 to {_MOST_FIT}", lambda value: _is_size(value) and value <= _MOST_FIT),
+    "fit_size": (f"a whole number from 1 to {_MOST_FIT}", lambda value: _is_size(value, _MOST_FIT)),
 }
 
 
-def check_labels(where: str, values: Mapping[str, Any]) -> None:
+def check_labels(where: str, values: Mapping[str, object]) -> None:
     """UserError for an impossible number of labels. PaddleNLP makes a name for each as soon as it is told."""
     for part in _parts(values):
         for name in _LABELS:
             value = part.get(name)
-            if value is not None and not (_is_size(value) and value <= MOST_LABELS):
+            if value is not None and not _is_size(value, MOST_LABELS):
                 raise UserError(
                     f"{where}: its config.json cannot be used: {name} is {shown(value)},"
                     f" must be a whole number from 1 to {MOST_LABELS}"
                 )
 
 
-def _parts(values: Any) -> Iterator[Mapping[str, Any]]:
+def _parts(values: object) -> Iterator[Mapping[str, object]]:
     """The configuration, and what PaddleNLP up to 2.4 wrote into it as `init_args`."""
     if isinstance(values, dict):
         yield values
@@ -94,7 +95,7 @@ def _parts(values: Any) -> Iterator[Mapping[str, Any]]:
             yield from _parts(part)
 
 
-def check_config(where: str, config: Any, family: Family) -> None:
+def check_config(where: str, config: Config, family: Family) -> None:
     """UserError that names every impossible value of PaddleNLP's configuration object."""
     sizes = {name: getattr(config, name, None) for name in (*_SIZES, *family.sizes)}
     problems = [
@@ -113,7 +114,7 @@ def check_config(where: str, config: Any, family: Family) -> None:
     position = getattr(config, "position_embedding_type", "absolute")
     if position != "absolute":
         problems.append(f"position_embedding_type {shown(position)} is not supported")
-    if not _is_number(config.layer_norm_eps) or not 0 < config.layer_norm_eps < 1:
+    if not _is_number(config.layer_norm_eps, 0, 1) or config.layer_norm_eps == 0:
         problems.append(f"layer_norm_eps is {shown(config.layer_norm_eps)}, must be above 0 and below 1")
     for name, (allowed, test) in _RULES.items():
         value = getattr(config, name, None)
@@ -125,7 +126,7 @@ def check_config(where: str, config: Any, family: Family) -> None:
         raise UserError(f"{where}: its config.json cannot be used: {'; '.join(problems)}")
 
 
-def _ids_out_of_range(config: Any) -> list[str]:
+def _ids_out_of_range(config: Config) -> list[str]:
     """Ids that the embeddings have no row for."""
     rows = {"pad_token_id": config.vocab_size}
     if getattr(config, "use_task_id", False):
@@ -139,7 +140,7 @@ def _ids_out_of_range(config: Any) -> list[str]:
 
 
 def check_sizes(
-    where: str, config: Any, weights: Mapping[str, np.ndarray], prefix: str, sub_model: SubModelConfig | None = None
+    where: str, config: Config, weights: Mapping[str, np.ndarray], prefix: str, sub_model: SubModelConfig | None = None
 ) -> None:
     """UserError when the configuration asks for more than the weights, under Paddle's names, are.
 
@@ -172,7 +173,7 @@ def check_sizes(
 
 
 def _sub_model_problems(
-    where: str, config: Any, weights: Mapping[str, np.ndarray], layers: str, sub_model: SubModelConfig
+    where: str, config: Config, weights: Mapping[str, np.ndarray], layers: str, sub_model: SubModelConfig
 ) -> list[str]:
     head = config.hidden_size // config.num_attention_heads
     problems = []

@@ -6,11 +6,11 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from paddle import nn
 
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.files.atomic import (
     MODEL_META,
     atomic_directory,
@@ -43,8 +43,8 @@ def load_model(
     *,
     task: Task | None = None,
     fresh_head: bool = False,
-    **config_overrides: Any,
-) -> tuple[nn.Layer, Any, ModelRecord]:
+    **config_overrides: object,
+) -> tuple[nn.Layer, Cutter, ModelRecord]:
     """(model, tokenizer, record) from a directory or a PaddleNLP model name.
 
     A directory is in PaddleNLP's or Hugging Face's layout, float32 or half precision, with or without the
@@ -80,7 +80,7 @@ def load_model(
 def save_model(
     directory: str | Path,
     model: nn.Layer,
-    tokenizer: Any,
+    tokenizer: Cutter,
     record: ModelRecord,
     beside: Mapping[str, nn.Layer] | None = None,
 ) -> None:

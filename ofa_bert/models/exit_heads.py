@@ -14,7 +14,7 @@ from ofa_bert.exits.layout import EXITS, HEAD_PARTS, HEAD_WIDTH, HEADS, ExitLayo
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.encoder import classifier_head, encoder_layers, module_at
 from ofa_bert.models.pretrained import check_shapes, put_weights
-from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.submodels.values import SubModelConfig
 
 
@@ -128,12 +128,17 @@ def exits_of_sub_model(exits: Exits | None, small: nn.Layer, sub_model: SubModel
     return extract_exits(exits, small, sub_model) if exits and exits.layout.points(sub_model) else None
 
 
+def exits_in(directory: str | Path, record: ModelRecord) -> ExitRecord:
+    """What the record of the model in `directory` says of its exits. UserError when it has none."""
+    if record.exits is None:
+        raise UserError(f"{directory}: has no exits; train them with run_glue_ofa.py `exits`")
+    return record.exits
+
+
 def load_exits(directory: str | Path, record: ModelRecord, model: nn.Layer) -> Exits:
     """The exits that lie beside a model, in eval mode. UserError when there are none or they fit another model."""
     path = Path(directory, f"{EXITS}.safetensors")
-    if record.exits is None:
-        raise UserError(f"{directory}: has no exits; train them with run_glue_ofa.py `exits`")
-    exits = Exits(model, record.exits.layout)
+    exits = Exits(model, exits_in(directory, record).layout)
     weights = read_weights(path)
     different = sorted(set(weights) ^ set(exits.state_dict()))
     if different:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import paddle
 import paddle.nn.functional as F
 from paddle import nn
 
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.config_checks import check_sizes
 from ofa_bert.models.encoder import attention_mask, backbone, embed, encoder_layers
-from ofa_bert.models.families.base import Family
+from ofa_bert.models.families.base import Config, Family
 from ofa_bert.models.families.registry import family_named, model_class
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 from ofa_bert.models.pretrained import Source, build_config, load_tokenizer, locate, put_weights, set_epsilon
@@ -38,7 +39,7 @@ _LEAVES = {"gamma": "weight", "beta": "bias"}
 class Head(nn.Layer):
     """Dense, GELU, LayerNorm, and the product with the word embeddings: PaddleNLP's names and layout for BERT."""
 
-    def __init__(self, config: Any, width: int) -> None:
+    def __init__(self, config: Config, width: int) -> None:
         super().__init__()
         self.transform = nn.Linear(config.hidden_size, width)
         self.layer_norm = nn.LayerNorm(width)
@@ -53,7 +54,7 @@ class Head(nn.Layer):
 class MaskedLM(nn.Layer):
     """Built by `build`. `config` and `base_model_prefix` are those of the family, so our checkpoints can write it."""
 
-    def __init__(self, model_type: str, config: Any) -> None:
+    def __init__(self, model_type: str, config: Config) -> None:
         super().__init__()
         classifier = model_class(model_type)(config)
         self.base_model_prefix = classifier.base_model_prefix
@@ -71,14 +72,14 @@ class MaskedLM(nn.Layer):
         return self.cls.predictions(picked, backbone(self).embeddings.word_embeddings.weight)
 
 
-def build(model_type: str, config: Any) -> MaskedLM:
+def build(model_type: str, config: Config) -> MaskedLM:
     """A model with fresh weights; its class has PaddleNLP's name, which save_model writes into config.json."""
     return type(family_named(model_type).masked_lm, (MaskedLM,), {})(model_type, config)
 
 
 class Loaded(NamedTuple):
     model: MaskedLM
-    tokenizer: Any
+    tokenizer: Cutter
     has_head: bool  # False: the source is an encoder only, and the head has fresh weights
 
 

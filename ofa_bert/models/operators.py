@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import paddle
@@ -19,6 +19,8 @@ from paddle.autograd import PyLayer
 
 from ofa_bert.system import interrupts
 
+P = ParamSpec("P")
+G = TypeVar("G")
 _RESOLUTION = 1 << 16  # a random number has 16 bits: dropout keeps an element with probability k / 65536
 
 
@@ -73,13 +75,13 @@ def backward(loss: paddle.Tensor) -> None:
         _raised.clear()  # with its frames, which hold tensors
 
 
-def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+def _remembered(function: Callable[P, G]) -> Callable[P, G]:
     """A PyLayer's backward whose error `backward` finds again. Every PyLayer's has to be one."""
 
     @functools.wraps(function)
-    def remembering(*arguments: Any) -> Any:
+    def remembering(*arguments: P.args, **named: P.kwargs) -> G:
         try:
-            return function(*arguments)
+            return function(*arguments, **named)
         except BaseException as error:
             _raised.append(error)
             raise

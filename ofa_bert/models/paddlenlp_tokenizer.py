@@ -6,14 +6,14 @@ import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from ofa_bert.data.batches import encode
 from ofa_bert.data.tokenization.families import PADDLENLP
-from ofa_bert.data.tokenization.text_tokenizer import Text, TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.models.families.registry import tokenizer_class
+from ofa_bert.numerics import Ints
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.task import Example
 
@@ -23,7 +23,7 @@ _MOST_CHECKED = 256  # texts: PaddleNLP takes about a second for them
 _LIMIT = 10**6  # tokens: nothing is cut off
 
 
-def from_name(name: str, model_type: str) -> TextTokenizer | Any:
+def from_name(name: str, model_type: str) -> Cutter:
     """The tokenizer of a model that PaddleNLP knows and downloads."""
     theirs = tokenizer_class(model_type).from_pretrained(name)
     with tempfile.TemporaryDirectory(prefix="ofa-tokenizer-") as home:
@@ -31,7 +31,7 @@ def from_name(name: str, model_type: str) -> TextTokenizer | Any:
         return read_tokenizer(Path(home), model_type) or theirs
 
 
-def from_directory(directory: Path, model_type: str) -> Any:
+def from_directory(directory: Path, model_type: str) -> PaddleTokenizer:
     """PaddleNLP's own tokenizer, for settings that the package tokenizers does not know."""
     cls = tokenizer_class(model_type, directory)
     # Named explicitly: a path stored in tokenizer_config.json by whoever saved it would win otherwise.
@@ -39,7 +39,7 @@ def from_directory(directory: Path, model_type: str) -> Any:
     return cls.from_pretrained(str(directory), **files)
 
 
-def as_text_tokenizer(tokenizer: Any, directory: Path) -> TextTokenizer:
+def as_text_tokenizer(tokenizer: PaddleTokenizer, directory: Path) -> TextTokenizer:
     """PaddleNLP's `tokenizer`, which saved itself into `directory`, as a tokenizer.json. UserError with the reason."""
     families = {name: family for (family, _), name in PADDLENLP.items()}
     name, basic = type(tokenizer).__name__, getattr(tokenizer, "basic_tokenizer", None)
@@ -53,7 +53,7 @@ def as_text_tokenizer(tokenizer: Any, directory: Path) -> TextTokenizer:
     return found
 
 
-def compare_with_paddlenlp(tokenizer: TextTokenizer | Any, texts: Sequence[Text]) -> int:
+def compare_with_paddlenlp(tokenizer: Cutter, texts: Sequence[Text]) -> int:
     """How many of the texts (of at most some, spread over all) PaddleNLP's tokenizer cuts otherwise; one is logged.
 
     Never an error: whatever PaddleNLP does, the model is trained and deployed with the same tokenizer.json.
@@ -79,14 +79,16 @@ def compare_with_paddlenlp(tokenizer: TextTokenizer | Any, texts: Sequence[Text]
     return len(different)
 
 
-def differing(ours: TextTokenizer, theirs: Any, texts: Sequence[Text]) -> list[tuple[Text, list[int], list[int]]]:
+def differing(
+    ours: TextTokenizer, theirs: PaddleTokenizer, texts: Sequence[Text]
+) -> list[tuple[Text, list[int], list[int]]]:
     """(text, ids of ours, ids of theirs) where the two differ in ids or types."""
     if not texts:
         return []
     found = ours.encode(texts)
     pairs = [(text, None) if isinstance(text, str) else (text[0], text[1]) for text in texts]
     # Singles and pairs apart: PaddleNLP takes one kind in a call.
-    wanted: list[tuple[Any, Any]] = [(None, None)] * len(texts)
+    wanted: list[tuple[Ints, Ints]] = list(zip(*found))  # each is replaced below
     for kind in (True, False):
         places = [place for place, (_, second) in enumerate(pairs) if (second is None) is kind]
         encoded = encode(
@@ -101,7 +103,7 @@ def differing(ours: TextTokenizer, theirs: Any, texts: Sequence[Text]) -> list[t
     return different
 
 
-def by_unicode_alone(ours: TextTokenizer, theirs: Any, texts: Sequence[Text]) -> bool:
+def by_unicode_alone(ours: TextTokenizer, theirs: PaddleTokenizer, texts: Sequence[Text]) -> bool:
     """Whether the texts are cut alike without the characters that by themselves are cut otherwise.
 
     Python's Unicode tables and the library's are of different years: new emoji, marks and letters differ.

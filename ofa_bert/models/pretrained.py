@@ -8,12 +8,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.atomic import MODEL_META, finish_replacement
@@ -21,6 +21,7 @@ from ofa_bert.files.reading import read_object, refuse_pointer
 from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.config_checks import check_config, check_labels
 from ofa_bert.models.encoder import family_of
+from ofa_bert.models.families.base import Config
 from ofa_bert.models.families.registry import MODEL_TYPES, family_named, model_class
 from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
@@ -44,7 +45,7 @@ class Source:
     """A pretrained model before anything is built from it. `where` is what the user called it."""
 
     where: str
-    config: dict[str, Any]
+    config: Mapping[str, object]
     weights: Path
     tokenizer_from: str
     record: ModelRecord
@@ -86,9 +87,9 @@ def _known_by_name(name: str, model_type: str) -> Source:
     return Source(name, copy.deepcopy(config), Path(path), name, ModelRecord())
 
 
-def build_config(source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, Any]) -> Any:
+def build_config(source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, object]) -> Config:
     """PaddleNLP's configuration object, checked. UserError for another model type or impossible sizes."""
-    values = copy.deepcopy(source.config)
+    values = copy.deepcopy(dict(source.config))
     stated = values.get("model_type")
     if stated is not None and stated != model_type:
         supported = stated in MODEL_TYPES
@@ -210,7 +211,7 @@ def set_epsilon(model: nn.Layer) -> None:
             layer._epsilon = float(model.config.layer_norm_eps)
 
 
-def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> TextTokenizer | Any:
+def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Cutter:
     """The tokenizer that the model is trained and deployed with: the source's tokenizer.json, or one that does what its
     vocabulary and settings say. PaddleNLP's own only for settings that tokenizer.json does not know.
 
@@ -223,7 +224,7 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> TextToke
                 refuse_pointer(path)
     try:
         if directory.is_dir():
-            tokenizer = read_tokenizer(directory, model_type) or from_directory(directory, model_type)
+            tokenizer: Cutter = read_tokenizer(directory, model_type) or from_directory(directory, model_type)
         else:
             tokenizer = from_name(source.tokenizer_from, model_type)
     except UserError:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeGuard
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, ExitLayout
 from ofa_bert.files.fields import Fields
+from ofa_bert.reporting import shown
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system.provenance import versions
@@ -20,7 +21,7 @@ from ofa_bert.tasks.task import Task
 
 FORMAT = 1
 KINDS = ("teacher", "supernet", "sub_model", "pretrained")
-Scores = Mapping[str, Any]  # metric -> value; of a supernet, sub-model's name -> its scores
+Scores = Mapping[str, object]  # metric -> value; of a supernet, sub-model's name -> its scores
 _CURE = "take a directory that ofa_bert wrote, whole"
 
 
@@ -35,7 +36,7 @@ class ExitRecord:
     held_out: int = 0  # training examples that a threshold may be chosen on
     held_out_seed: int = 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             **self.layout.to_json(),
             "training": self.training,
@@ -77,11 +78,11 @@ class ModelRecord:
     scores: Scores = field(default_factory=dict)
     score: float | None = None
     step: int | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=versions)
-    more: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, object] = field(default_factory=dict)
+    versions: Mapping[str, object] = field(default_factory=versions)
+    more: Mapping[str, object] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         values = {
             "format": FORMAT,
             "kind": self.kind or None,
@@ -103,43 +104,38 @@ class ModelRecord:
         return {name: value for name, value in values.items() if value is not None}
 
     @classmethod
-    def from_json(cls, value: Any, where: str) -> ModelRecord:
+    def from_json(cls, value: object, where: str) -> ModelRecord:
         """UserError, with the place, for anything that `to_json` does not write; unknown fields are kept in `more`."""
         fields = Fields(value, where, _CURE)
         if fields.whole("format", default=FORMAT) != FORMAT:
             fields.wrong("format", f"{FORMAT}, which this version reads")
-        made = {
-            name: fields.made(name, make) if name in fields else None
-            for name, make in (
-                ("task", Task.from_json),
-                ("shape", ModelShape.from_json),
-                ("space", SearchSpace.from_json),
-                ("sub_model", SubModelConfig.from_json),
-            )
-        }
         known = {"format", EXITS, *(item.name for item in dataclasses.fields(cls))} - {"more"}
         record = cls(
             kind=fields.text("kind", KINDS, default=""),
             model_type=fields.text("model_type", default=""),
             max_seq_length=fields.whole("max_seq_length", least=3, default=0),
             seed=fields.whole("seed", least=0, default=None),
+            task=fields.made("task", Task.from_json) if "task" in fields else None,
+            shape=fields.made("shape", ModelShape.from_json) if "shape" in fields else None,
+            space=fields.made("space", SearchSpace.from_json) if "space" in fields else None,
+            sub_model=fields.made("sub_model", SubModelConfig.from_json) if "sub_model" in fields else None,
             exits=ExitRecord.of(fields.inner(EXITS)) if EXITS in fields else None,
             scores=fields.mapping("scores", default={}),
             score=fields.number("score", default=None),
             step=fields.whole("step", least=0, default=None),
             config=fields.mapping("config", default={}),
             versions=fields.mapping("versions", default={}),
-            more={name: content for name, content in value.items() if name not in known},
-            **made,
+            more={name: content for name, content in fields.value.items() if name not in known},
         )
         record._check_together(fields)
         return record
 
     def _check_together(self, fields: Fields) -> None:
-        if self.sub_model is not None:
-            if self.shape is None:
+        sub_model, shape = self.sub_model, self.shape
+        if sub_model is not None:
+            if shape is None:
                 fields.wrong("shape", "there, beside a sub_model")
-            fields.made("sub_model", lambda _: self.sub_model.check_fits(self.shape))  # type: ignore[union-attr,arg-type]
+            fields.made("sub_model", lambda _: sub_model.check_fits(shape))
         if self.task is not None and self.shape is not None and self.shape.num_labels != self.task.num_labels:
             fields.wrong("shape", f"that of a model with {self.task.num_labels} outputs, as the task has")
 
@@ -172,3 +168,16 @@ def check_task(where: str, record: ModelRecord, task: Task) -> Task:
 
 def _labels(task: Task) -> str:
     return f"{list(task.labels)} ({task.kind.word})" if task.labels else task.kind.word
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """A score may be NaN: that of a run that diverged."""
+    return type(value) in (int, float)
+
+
+def numbers(scores: Mapping[str, object]) -> dict[str, float]:
+    """Scores of which each is a number; UserError, which names the first that is none."""
+    wrong = [name for name, value in scores.items() if not is_number(value)]
+    if wrong:
+        raise UserError(f"the score {wrong[0]} of an evaluation is {shown(scores[wrong[0]])}, no number")
+    return {name: value for name, value in scores.items() if is_number(value)}

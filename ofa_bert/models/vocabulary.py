@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Protocol, TypeGuard
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, PaddleTokenizer, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.encoder import backbone, family_of
@@ -18,7 +18,23 @@ from ofa_bert.models.encoder import backbone, family_of
 logger = logging.getLogger(__name__)
 
 
-def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path, home: str | Path) -> tuple[Any, np.ndarray]:
+class _WordPiece(PaddleTokenizer, Protocol):
+    """PaddleNLP's with a vocab.txt."""
+
+    @property
+    def all_special_tokens(self) -> list[str]: ...
+    def get_added_vocab(self) -> dict[str, int]: ...
+    @classmethod
+    def from_pretrained(cls, name: str, /) -> PaddleTokenizer: ...
+
+
+def _is_wordpiece(tokenizer: PaddleTokenizer) -> TypeGuard[_WordPiece]:
+    return bool(getattr(tokenizer, "wordpiece_tokenizer", None))
+
+
+def trim_vocabulary(
+    model: nn.Layer, tokenizer: Cutter, path: str | Path, home: str | Path
+) -> tuple[Cutter, np.ndarray]:
     """Keep the embedding rows of the tokens in the file `path`, one a line, and of special and added tokens.
 
     Changes `model`; returns (the tokenizer over what was kept, the ids that its tokens had). The kept tokens stay in
@@ -28,9 +44,12 @@ def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path, home: str
     """
     wanted = _read(path)
     vocabulary = tokenizer.get_vocab()
-    ours = isinstance(tokenizer, TextTokenizer)
-    if not (tokenizer.is_wordpiece if ours else getattr(tokenizer, "wordpiece_tokenizer", None)):
-        kind = "byte-pair tokenizer" if ours else type(tokenizer).__name__
+    if isinstance(tokenizer, TextTokenizer) and tokenizer.is_wordpiece:
+        found_whole = {*tokenizer.added_tokens, *tokenizer.all_special_tokens}
+    elif not isinstance(tokenizer, TextTokenizer) and _is_wordpiece(tokenizer):
+        found_whole = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
+    else:
+        kind = "byte-pair tokenizer" if isinstance(tokenizer, TextTokenizer) else type(tokenizer).__name__
         raise UserError(f"`trim_vocab` {path}: {kind} is no WordPiece tokenizer; leave it out")
     known = wanted & set(vocabulary)
     if not known:
@@ -39,12 +58,15 @@ def trim_vocabulary(model: nn.Layer, tokenizer: Any, path: str | Path, home: str
         logger.warning(
             "`trim_vocab` %s: %d of %d tokens are unknown to the model", path, len(wanted) - len(known), len(wanted)
         )
-    found_whole = set(tokenizer.added_tokens if ours else tokenizer.get_added_vocab())
-    kept = sorted(known | found_whole | set(tokenizer.all_special_tokens), key=vocabulary.get)
+    kept = sorted(known | found_whole, key=lambda token: vocabulary[token])
     rows = np.asarray([vocabulary[token] for token in kept])
     if rows.max() >= model.config.vocab_size:
         raise UserError(f"`trim_vocab` {path}: {kept[-1]!r} has no row in the model's embeddings")
-    smaller = tokenizer.trimmed(kept) if ours else _smaller_tokenizer(tokenizer, kept, Path(home))
+    smaller: Cutter
+    if isinstance(tokenizer, TextTokenizer):
+        smaller = tokenizer.trimmed(kept)
+    else:
+        smaller = _smaller_tokenizer(tokenizer, kept, Path(home))
     _keep_rows(model, rows, smaller.pad_token_id)
     logger.info("vocabulary trimmed from %d to %d tokens", len(vocabulary), len(kept))
     return smaller, rows
@@ -59,7 +81,7 @@ def _read(path: str | Path) -> set[str]:
         raise UserError(f"`trim_vocab` {path}: not UTF-8 text ({error})") from error
 
 
-def _smaller_tokenizer(tokenizer: Any, kept: list[str], home: Path) -> Any:
+def _smaller_tokenizer(tokenizer: _WordPiece, kept: list[str], home: Path) -> PaddleTokenizer:
     """A PaddleNLP tokenizer of the same kind and settings over these tokens."""
     tokenizer.save_pretrained(str(home))
     added = tokenizer.get_added_vocab()  # they have the largest numbers

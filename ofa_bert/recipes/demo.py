@@ -6,9 +6,9 @@ import logging
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def embedded_encoder() -> Path:
 
 
 @lock.writer("output_dir")
-def demo(job: DemoJob) -> list[dict[str, Any]]:
+def demo(job: DemoJob) -> list[dict[str, str]]:
     """finetune -> supernet -> export -> comparison; one row per sub-model. A second call continues the first."""
     output = Path(job.output_dir)
     teacher, supernet = str(output / "teacher"), str(output / "supernet")
@@ -102,7 +102,7 @@ def demo(job: DemoJob) -> list[dict[str, Any]]:
     ]
 
 
-def _announce(script: str, job: Any) -> None:
+def _announce(script: str, job: object) -> None:
     logger.info("python %s %s", script, shlex.join(arguments(job, defaults=False)))
 
 
@@ -111,12 +111,12 @@ def _latency(bundles: dict[str, Path], batch: int, device: str) -> dict[str, flo
     # Which tokens these are changes nothing about dense kernels; small ids are in every vocabulary.
     input_ids = np.random.default_rng(0).integers(1, 20, (batch, LENGTH))
     types = np.zeros_like(input_ids)
-    runs: dict[str, Callable[[], Any]] = {}
+    runs: dict[str, Callable[[], object]] = {}
     for name, bundle in bundles.items():
         backend = open_model(bundle, first_for("paddle"), device="gpu" if device == "gpu" else "cpu")
-        runs[name] = lambda backend=backend: backend.run(input_ids, types)
+        runs[name] = partial(backend.run, input_ids, types)
     return {name: float(np.median(times)) for name, times in timing.in_turn(runs).items()}
 
 
-def printed(rows: list[dict[str, Any]]) -> str:
+def printed(rows: list[dict[str, str]]) -> str:
     return table(rows) + f"\n\nLatency: Paddle Inference, FP32, {LENGTH} tokens, median of runs made in turn."

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data import token_ids
@@ -67,6 +67,9 @@ class StageJob(Protocol):
 
     @property
     def output_dir(self) -> str: ...
+
+
+J = TypeVar("J", bound=StageJob)
 
 
 @lock.writer("output_dir")
@@ -136,7 +139,7 @@ def train_stages(job: RecipeJob, datasets: Datasets, output: Path) -> Stages:
     loops, settings, pair = replace(job.loop, resume=True), job.stages, job.pair
     epochs = settings.distil_epochs or loops.num_train_epochs
     if job.corpus.corpus:
-        student = _agnostic_student(job, datasets, output)
+        student = _agnostic_student(job, job.corpus.corpus, datasets, output)
     else:
         student = output / "1-student"
         first = DistilJob(
@@ -165,27 +168,27 @@ def train_stages(job: RecipeJob, datasets: Datasets, output: Path) -> Stages:
     return Stages(student, pruned, again)
 
 
-def _agnostic_student(job: RecipeJob, datasets: Datasets, output: Path) -> Path:
-    """Task-agnostic distillation: the shape is pre-trained on the corpus, then finetuned on the labels."""
+def _agnostic_student(job: RecipeJob, texts: str, datasets: Datasets, output: Path) -> Path:
+    """Task-agnostic distillation: the shape is pre-trained on the file `texts`, then finetuned on the labels."""
     general, student = output / "0-pretrained", output / "1-student"
     pair, corpus, loops = job.pair, job.corpus, replace(job.loop, resume=True)
     # Pre-training has learning rates of its own; the recipe's are for finetuned models.
     own = PretrainJob(teacher="", shape="", corpus="", output_dir="")
     rates = replace(job.optimizer, learning_rate=own.optimizer.learning_rate, weight_decay=own.optimizer.weight_decay)
     pretraining = PretrainJob(
-        teacher=best_of(corpus.pretrain_teacher or pair.teacher), shape=pair.student, corpus=corpus.corpus,
+        teacher=best_of(corpus.pretrain_teacher or pair.teacher), shape=pair.student, corpus=texts,
         output_dir=str(general), model_type=pair.model_type, teacher_steps=corpus.pretrain_teacher_steps,
         loop=replace(
             loops, num_train_epochs=corpus.pretrain_epochs, warmup_proportion=own.loop.warmup_proportion
         ),
         optimizer=rates,
     )  # fmt: skip
-    _stage("pretrain", pretraining, datasets, lambda job, _, token_cache: pretrain(job), to_json)
+    _stage("pretrain", pretraining, datasets, lambda job, _, cache: pretrain(job), to_json)
     finetuning = FinetuneJob(
         data=job.data, model=pair.source(str(general)), output_dir=str(student), optimizer=job.optimizer,
         loop=replace(loops, num_train_epochs=job.stages.distil_epochs or loops.num_train_epochs),
     )  # fmt: skip
-    _stage("finetune", finetuning, datasets, finetune, to_json)
+    _stage("finetune", finetuning, datasets, lambda job, data, cache: finetune(job, data, token_cache=cache), to_json)
     return student
 
 
@@ -202,7 +205,7 @@ def student_size(pair: PairSource) -> tuple[int, int]:
     return built.num_attention_heads, built.intermediate_size
 
 
-def command_of(name: str, job: Any) -> str:
+def command_of(name: str, job: object) -> str:
     """The command line that does a stage alone, without the options that are at their defaults."""
     words = {"finetune": ["python", "run_glue.py"], "export": ["python", "export_model.py"]}.get(
         name, ["python", "-m", "ofa_bert", name]
@@ -212,10 +215,10 @@ def command_of(name: str, job: Any) -> str:
 
 def _stage(
     name: str,
-    job: StageJob,
+    job: J,
     datasets: Datasets,
-    work: Callable[..., Any],
-    settings: Callable[[Any], Mapping[str, Any]],
+    work: Callable[[J, Datasets, Path], object],
+    settings: Callable[[J], Mapping[str, object]],
 ) -> None:
     problems = problems_of(job)
     if problems:
@@ -226,7 +229,7 @@ def _stage(
         check_output_dir(output, settings(job), True, name)
         logger.info("stage %s: kept, it is finished", output.name)
         return
-    work(job, datasets, token_cache=output.parent / token_ids.DIRECTORY)
+    work(job, datasets, output.parent / token_ids.DIRECTORY)
 
 
 def _bundles(job: RecipeJob, stages: Stages, output: Path) -> dict[str, Path]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ofa_bert.files.atomic import write_json_atomic, write_text_atomic
-from ofa_bert.recipes.timing import TimingPlan
+from ofa_bert.recipes.timing import Row, TimingPlan
 from ofa_bert.reporting import millions, pyplot, table
 from ofa_bert.system.machine import machine
 from ofa_bert.system.provenance import versions
@@ -15,8 +14,6 @@ from ofa_bert.tasks.task import Task
 
 TABLE_FILE, JSON_FILE, PLOT = "table.md", "rows.json", "waterfall.png"
 TEXTS = 100_000_000
-
-Row = dict[str, Any]
 
 
 def write_report(
@@ -26,7 +23,7 @@ def write_report(
     plan: TimingPlan,
     backend: str,
     price_per_hour: float | None,
-    settings: Mapping[str, Any],
+    settings: Mapping[str, object],
 ) -> str:
     """Write all three files; returns the table and the text around it. price_per_hour: USD of the machine.
 
@@ -86,7 +83,7 @@ def cost_line(rows: Sequence[Row]) -> str:
     return "100 million texts on this machine: " + ", ".join(parts) + "."
 
 
-def _how(plan: TimingPlan, backend: str, rows: Sequence[Row], about: dict[str, Any]) -> str:
+def _how(plan: TimingPlan, backend: str, rows: Sequence[Row], about: Mapping[str, object]) -> str:
     on = f"{about['processor']}, {about['cores']} core(s)" + (f", {about['gpu']}" if about["gpu"] else "")
     last = rows[-1]
     return (

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import paddle
@@ -84,7 +85,36 @@ class TimingPlan:
     device: str
 
 
-def measure(plan: TimingPlan, datasets: Datasets, contenders: Sequence[Contender]) -> list[dict[str, Any]]:
+class Row(TypedDict, total=False):
+    """What was measured of a contender. A ratio is None where there is nothing before; the last two: of a report."""
+
+    stage: str
+    engine: str
+    precision: str
+    threads: int
+    instances: int
+    padded: bool
+    scores: Mapping[str, float]
+    score: float
+    parameters: int
+    file_mib: float
+    latency_p50_ms: float
+    latency_p95_ms: float
+    texts_per_second: float
+    texts_timed: int
+    batch_size: int
+    rounds: int
+    speedup_to_previous: float | None
+    speedup_to_padded: float
+    speedup_to_dynamic: float
+    latency_speedup_to_previous: float | None
+    latency_speedup_to_padded: float
+    latency_speedup_to_dynamic: float
+    hours_per_100m_texts: float
+    usd_per_100m_texts: float
+
+
+def measure(plan: TimingPlan, datasets: Datasets, contenders: Sequence[Contender]) -> list[Row]:
     """One row per contender, the baselines first."""
     texts = _texts(plan, datasets, contenders[0].path)
     size = plan.batch_size
@@ -96,7 +126,7 @@ def measure(plan: TimingPlan, datasets: Datasets, contenders: Sequence[Contender
             logger.info("%s: dev %s", contender.name, scores[contender])
         rates, counts = _throughput(plan, texts, found, size)
         latencies = _latencies(plan, texts, found)
-    rows = []
+    rows: list[Row] = []
     for contender, model in found.items():
         milliseconds = latencies[contender]
         rows.append(
@@ -176,7 +206,7 @@ def _throughput(
         if contender.padded:
             inputs = inputs[: max(1, len(inputs) // PADDED_SHARE)]
         counts[contender] = sum(len(ids) for ids, _ in inputs)
-        runs[contender] = lambda model=model, inputs=inputs: model.answer(inputs)
+        runs[contender] = partial(model.answer, inputs)
     times = in_turn(runs, plan.repeats, WARMUP, settle=_settle, label="throughput")
     return {key: counts[key] * 1e3 / float(np.median(values)) for key, values in times.items()}, counts
 
@@ -184,12 +214,17 @@ def _throughput(
 def _latencies(plan: TimingPlan, texts: Texts, models: dict[Contender, Opened]) -> dict[Contender, np.ndarray]:
     """Milliseconds of every text in every timed round, one text at a time."""
     few = texts.timed.select(range(min(LATENCY_TEXTS, len(texts.timed))))
-    runs, found = {}, {contender: [] for contender in models}
+    runs: dict[Contender, Callable[[], object]] = {}
+    found: dict[Contender, list[np.ndarray]] = {contender: [] for contender in models}
+
+    def timed(contender: Contender, model: Opened, singles: Sequence[Inputs]) -> None:
+        found[contender].append(_one_by_one(model, singles))
+
     for contender, model in models.items():
         singles, _ = batches_of(few, 1, texts.pad_id, _length(plan, contender))
         if contender.padded:
             singles = singles[: max(1, len(singles) // PADDED_SHARE)]
-        runs[contender] = lambda c=contender, m=model, s=singles: found[c].append(_one_by_one(m, s))
+        runs[contender] = partial(timed, contender, model, singles)
     in_turn(runs, plan.repeats, WARMUP, settle=_settle, label="latency")
     return {contender: np.concatenate(rounds[WARMUP:]) for contender, rounds in found.items()}
 
@@ -215,14 +250,16 @@ def opened(contender: Contender, plan: TimingPlan) -> Iterator[Opened]:
         return
     manifest = read_manifest(contender.path)
     parameters, mebibytes = manifest.parameters, _file_bytes(manifest, contender) / 2**20
+    if not contender.workers:
+        run = open_model(
+            contender.path, contender.engine, contender.precision, plan.device, threads=contender.threads
+        ).run
+        yield Opened(lambda inputs: [run(*item) for item in inputs], parameters, mebibytes, manifest.task)
+        return
     arguments = {
         "bundle": contender.path, "backend": contender.engine, "precision": contender.precision,
         "device": plan.device,
     }  # fmt: skip
-    if not contender.workers:
-        run = open_model(**arguments, threads=contender.threads).run
-        yield Opened(lambda inputs: [run(*item) for item in inputs], parameters, mebibytes, manifest.task)
-        return
     pool = WorkerPool(contender.workers, arguments, contender.threads)
     try:
         yield Opened(_pool_answers(pool), parameters, mebibytes, manifest.task)
@@ -233,7 +270,7 @@ def opened(contender: Contender, plan: TimingPlan) -> Iterator[Opened]:
 def _pool_answers(pool: WorkerPool) -> Callable[[Sequence[Inputs]], list[np.ndarray]]:
     def answer(inputs: Sequence[Inputs]) -> list[np.ndarray]:
         found = dict(pool.run(Request(number, *item) for number, item in enumerate(inputs)))
-        return [found[number] for number in range(len(inputs))]
+        return [np.asarray(found[number]) for number in range(len(inputs))]
 
     return answer
 
@@ -260,13 +297,20 @@ def _file_bytes(manifest: Manifest, contender: Contender) -> int:
     return held.get(contender.precision) or held[instead]
 
 
-def _add_speedups(rows: list[dict[str, Any]]) -> None:
+def _add_speedups(rows: list[Row]) -> None:
     """By throughput, and by median latency: over the stage before, and over both baselines."""
-    for measured, prefix in (("texts_per_second", "speedup"), ("latency_p50_ms", "latency_speedup")):
-        for place, row in enumerate(rows):
-            bases = {"previous": rows[place - 1] if place else None, "padded": rows[0], "dynamic": rows[1]}
-            for name, base in bases.items():
-                ratio = row[measured] / base[measured] if base else None
-                if ratio is not None and prefix == "latency_speedup":
-                    ratio = 1 / ratio
-                row[f"{prefix}_to_{name}"] = ratio
+    padded, dynamic = rows[0], rows[1]
+    for previous, row in zip([None, *rows], rows):
+        row["speedup_to_previous"] = None if previous is None else _faster(row, previous)
+        row["speedup_to_padded"], row["speedup_to_dynamic"] = _faster(row, padded), _faster(row, dynamic)
+        row["latency_speedup_to_previous"] = None if previous is None else _sooner(row, previous)
+        row["latency_speedup_to_padded"] = _sooner(row, padded)
+        row["latency_speedup_to_dynamic"] = _sooner(row, dynamic)
+
+
+def _faster(row: Row, base: Row) -> float:
+    return row["texts_per_second"] / base["texts_per_second"]
+
+
+def _sooner(row: Row, base: Row) -> float:
+    return base["latency_p50_ms"] / row["latency_p50_ms"]

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.search.costs.registry import Costs
-from ofa_bert.search.front import Budget, Point
+from ofa_bert.search.front import Budget, More, Point
 from ofa_bert.search.nsga2 import Evaluated
 from ofa_bert.search.run_modes import RunModes
 from ofa_bert.search.scorer import Scorer
 from ofa_bert.submodels.values import SubModelConfig
-
-_OTHERS = "others"
 
 
 @dataclass(frozen=True)
@@ -33,8 +31,8 @@ class Evaluator:
         best = suited(found, self.budget, self.cost)
         if len(found) == 1:
             return best
-        others = [dataclasses.asdict(each) for each in found if each is not best]
-        return dataclasses.replace(best, more={**best.more, _OTHERS: others})
+        others = [each.to_json() for each in found if each is not best]
+        return dataclasses.replace(best, more={**best.more, "others": others})
 
     def every(self, sub_model: SubModelConfig, outputs: Outputs, precisions: Sequence[str] = ()) -> list[Evaluated]:
         """Every way in `precisions`, default all; in each precision the model in one piece first.
@@ -44,9 +42,10 @@ class Evaluator:
         found = []
         for run in self.ways.runs(sub_model, outputs, precisions):
             judged = self.scorer.judge(run.logits)
-            more = {"loss": judged["loss"], "scores": judged["scores"]}
+            more: More = {"loss": judged["loss"], "scores": judged["scores"]}
             if self.ways.tables:
-                more.update(way=run.way.to_json(), mean_layers=run.mean_layers, shares=list(run.shares))
+                more["way"] = run.way.to_json()
+                more["mean_layers"], more["shares"] = run.mean_layers, list(run.shares)
             value = judged["score"] - self.loss_weight * judged["loss"]
             found.append(Evaluated(value, judged["score"], self.costs(sub_model, run), more))
         return found
@@ -65,8 +64,8 @@ def suited(found: Sequence[Evaluated], budget: Budget, cost: str) -> Evaluated:
 
 def expanded(point: Point, cost: str) -> list[Point]:
     """The point and one for each other way to run its sub-model."""
-    more = {name: value for name, value in point.more.items() if name != _OTHERS}
-    others = [Evaluated(**each).point(point.sub_model, cost) for each in point.more.get(_OTHERS, ())]
+    more = point.more.copy()
+    others = [Evaluated(**each).point(point.sub_model, cost) for each in more.pop("others", [])]
     return [dataclasses.replace(point, more=more), *others]
 
 

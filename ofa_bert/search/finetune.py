@@ -6,7 +6,7 @@ import copy
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from paddle import nn
 
@@ -26,14 +26,22 @@ from ofa_bert.training.supernet.step import Objective, supernet_step
 logger = logging.getLogger(__name__)
 
 
+class Finetuned(TypedDict):
+    """The finetuning of a winner, for results.json."""
+
+    steps: int
+    teacher: str
+    seconds: float
+
+
 def finetune(
     supernet: Supernet,
     sub_model: SubModelConfig,
     loops: LoopSettings,
     optimizer: OptimizerSettings,
     teacher_name: str | None,
-) -> dict[str, Any]:
-    """Distil into the winner's slice of the supernet, in place; steps, teacher and seconds for results.json.
+) -> Finetuned:
+    """Distil into the winner's slice of the supernet, in place.
 
     teacher_name: a model's directory; default: the model that taught the supernet, if it is still there.
     """

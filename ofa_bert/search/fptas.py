@@ -16,10 +16,13 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypedDict, TypeVar
 
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.journal import Journal
+from ofa_bert.files.reading import Json
+from ofa_bert.models.record import numbers
 
 C = TypeVar("C")
 SMALLEST_ERROR = 1e-7  # an error of 0 would make W infinite
@@ -46,7 +49,7 @@ class StepCounter:
 
 
 # (candidate, hyper-parameters, counter) -> e. It calls counter.step() before every optimizer step it takes.
-Error = Callable[[C, Mapping[str, Any], StepCounter], float]
+Error = Callable[[C, Mapping[str, float], StepCounter], float]
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,9 @@ class Problem(Generic[C]):
     top: C
     parameters: Callable[[C], float]
     time: Callable[[C], float]
-    error: Error
+    error: Error[C]
     max_steps: int = 0
-    theta: Sequence[Mapping[str, Any]] = ({},)
+    theta: Sequence[Mapping[str, float]] = ({},)
     name: Callable[[C], str] = str
 
     def checked(self) -> dict[str, tuple[float, float]]:
@@ -92,21 +95,57 @@ def walk(problem: Problem[C], epsilon: int) -> list[C]:
     return ordered[::epsilon]
 
 
-def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, Any], journal: Journal) -> dict[str, Any]:
+class Record(TypedDict):
+    """One evaluation. theta: the hyper-parameters; steps and seconds: what it took."""
+
+    key: str
+    name: str
+    candidate: Json
+    theta: Mapping[str, float]
+    p: float
+    i: float
+    e: float
+    W: float
+    steps: int
+    seconds: float
+
+
+def _record(line: Mapping[str, Json], where: str) -> Record:
+    """A journal's line. UserError, which begins with `where`, for one that `evaluate` did not write."""
+    fields = Fields(line, where, "move it away or name another directory")
+    for name in ("p", "i", "e", "W"):
+        fields.number(name)
+    found = numbers({name: line[name] for name in ("p", "i", "e", "W")})
+    return {
+        "key": fields.text("key"),
+        "name": fields.text("name"),
+        "candidate": line.get("candidate"),
+        "theta": numbers(fields.mapping("theta")),
+        "p": found["p"],
+        "i": found["i"],
+        "e": found["e"],
+        "W": found["W"],
+        "steps": fields.whole("steps", least=0),
+        "seconds": fields.number("seconds", 0),
+    }
+
+
+def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, float], journal: Journal) -> Record:
     """The record of one candidate under one set of hyper-parameters, from the journal when it is there already."""
     name = problem.name(candidate)
     key = f"{name} {json.dumps(theta, sort_keys=True)}"
     if key in journal.records:
-        return journal.records[key]
+        return _record(journal.records[key], str(journal.path))
     counter, started = StepCounter(problem.max_steps), time.monotonic()
     e = float(problem.error(candidate, theta, counter))
     if not 0 <= e < float("inf"):
         raise RunError(f"candidate {name}: its error is {e}; with {dict(theta)} the training diverged")
     p, i = problem.parameters(candidate), problem.time(candidate)
-    record = {
+    to_json: Callable[[], Json] = getattr(candidate, "to_json", lambda: str(candidate))
+    record: dict[str, Json] = {
         "name": name,
-        "candidate": candidate.to_json() if hasattr(candidate, "to_json") else candidate,
-        "theta": dict(theta),
+        "candidate": to_json(),
+        "theta": {**theta},
         "p": p,
         "i": i,
         "e": e,
@@ -114,7 +153,7 @@ def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, Any], journa
         "steps": counter.used,
         "seconds": round(time.monotonic() - started, 3),
     }
-    return journal.add(key, record)
+    return _record(journal.add(key, record), name)
 
 
 @dataclass(frozen=True)
@@ -122,8 +161,8 @@ class Result(Generic[C]):
     """The winner, its record, and the records of all that was evaluated, in the order of the walk."""
 
     winner: C
-    best: dict[str, Any]
-    records: tuple[dict[str, Any], ...]
+    best: Record
+    records: tuple[Record, ...]
 
 
 def fptas(

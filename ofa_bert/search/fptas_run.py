@@ -10,8 +10,9 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Protocol, TypedDict, TypeVar
 
 import numpy as np
 import paddle
@@ -25,6 +26,7 @@ from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
 from ofa_bert.latency.device import VOCABULARY, Measurer
+from ofa_bert.models.families.paddlenlp import PaddleConfig, changed
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import backward
 from ofa_bert.options import to_json
@@ -36,7 +38,7 @@ from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.costs.parameters import COST as PARAMETERS
 from ofa_bert.search.costs.registry import Costs, default
 from ofa_bert.search.costs.registry import cost as cost_named
-from ofa_bert.search.fptas import Problem, StepCounter
+from ofa_bert.search.fptas import Problem, Record, StepCounter
 from ofa_bert.search.job import FptasSettings, ScratchSettings, SearchJob
 from ofa_bert.search.report import WINNER
 from ofa_bert.search.scorer import Scorer
@@ -53,14 +55,50 @@ from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.settings import Device, LoopSettings, OptimizerSettings
 from ofa_bert.training.supernet.layer_choice import layers_by_importance
 
-C = TypeVar("C")
+
+class Candidate(Protocol):
+    def to_json(self) -> Mapping[str, object]: ...
+
+
+C = TypeVar("C", bound=Candidate)
 SHAPE = "shape.json"  # the winner from scratch: what pretrain `shape` takes
 LOG = "fptas-{}.jsonl"
 _REGRETS = (2, 3, 5, 10, 20, 50)
 
 
+class ScoredRecord(Record):
+    score: float
+
+
+class FptasResults(TypedDict):
+    """What results.json says. regret: of larger intervals, when every candidate was evaluated."""
+
+    task: str
+    candidates: int
+    evaluated: int
+    epsilon: int
+    winner: Record
+    winner_of_each_seed: list[str]
+    rank_correlation_of_seeds: list[float]
+    regret: Mapping[str, float]
+    records: list[Record]
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """The walk of one seed."""
+
+    winner: Mapping[str, object]
+    best: Record
+    records: tuple[Record, ...]
+    candidates: int
+    regret: Mapping[str, float]
+
+
 @lock.writer("output_dir")
-def search_fptas(job: SearchJob) -> dict[str, Any]:
+def search_fptas(job: SearchJob) -> FptasResults:
     """Walk, write every evaluation to a log that resumes, the winner, and results.json; returns what that says."""
     output, settings, scratch = Path(job.output_dir), job.fptas, job.fptas.scratch
     supernet = load_supernet(job.source, output / token_ids.DIRECTORY)
@@ -72,36 +110,46 @@ def search_fptas(job: SearchJob) -> dict[str, Any]:
     facts.update(own, measure_time=scratch.measure_time)
     scorer = None if scratch.from_scratch else supernet.scorer(job.examples)
     costs = costs_of(ways_of(job.modes, supernet), supernet.space.shape)
-    results = []
+    results: list[Walked] = []
     for seed in range(job.seed, job.seed + settings.seeds):
+        journal = partial(Journal, output / LOG.format(seed), {**facts, "seed": seed})
         if scorer is None:
             drawn = _drawn(supernet, seed, job.batch_size, scratch.max_steps, job.examples)
-            problem = _from_scratch(settings, supernet, drawn, limits, job.device)
+            from_scratch = _from_scratch(settings, supernet, drawn, limits, job.device)
+            results.append(_walked(from_scratch, _found(from_scratch, settings, journal()), settings))
         else:
             space = job.space.of(supernet.space)
             problem = _sub_models(settings, space, supernet, scorer, costs, limits, bool(job.modes.latency_table))
-        journal = Journal(output / LOG.format(seed), {**facts, "seed": seed})
-        found = fptas.fptas(problem, settings.epsilon, journal, lambda c: tqdm(c, desc="fptas", unit="candidate"))
-        if scorer is not None and job.wanted.min_score is not None:
-            found = _good_enough(job.wanted.min_score, scorer, problem, found)
-        results.append(found)
+            found = _found(problem, settings, journal())
+            if job.wanted.min_score is not None:
+                found = _good_enough(job.wanted.min_score, scorer, problem, found)
+            results.append(_walked(problem, found, settings))
     first = results[0]
-    write_json_atomic(output / (SHAPE if scratch.from_scratch else WINNER), first.winner.to_json())
-    report = {
+    write_json_atomic(output / (SHAPE if scratch.from_scratch else WINNER), first.winner)
+    report: FptasResults = {
         "task": supernet.task.name,
-        "candidates": len(problem.candidates),
+        "candidates": first.candidates,
         "evaluated": len(first.records),
         "epsilon": settings.epsilon,
         "winner": first.best,
         "winner_of_each_seed": [found.best["name"] for found in results],
         "rank_correlation_of_seeds": [_rank_correlation(first.records, found.records) for found in results[1:]],
-        "regret": _regrets(problem, first) if settings.epsilon == 1 else {},
+        "regret": first.regret,
         "records": sorted(first.records, key=lambda record: -record["W"]),
         "config": to_json(job),
         "versions": versions(),
     }
     write_json_atomic(output / RESULTS, report)
     return report
+
+
+def _found(problem: Problem[C], settings: FptasSettings, journal: Journal) -> fptas.Result[C]:
+    return fptas.fptas(problem, settings.epsilon, journal, lambda c: tqdm(c, desc="fptas", unit="candidate"))
+
+
+def _walked(problem: Problem[C], found: fptas.Result[C], settings: FptasSettings) -> Walked:
+    regret = _regrets(problem, found) if settings.epsilon == 1 else {}
+    return Walked(found.winner.to_json(), found.best, found.records, len(problem.candidates), regret)
 
 
 def within_limits(
@@ -118,7 +166,9 @@ def within_limits(
     return within
 
 
-def _good_enough(least: float, scorer: Scorer, problem: Problem[SubModelConfig], found: fptas.Result) -> fptas.Result:
+def _good_enough(
+    least: float, scorer: Scorer, problem: Problem[SubModelConfig], found: fptas.Result[SubModelConfig]
+) -> fptas.Result[SubModelConfig]:
     """The candidate with the highest W that scores `least`. RunError, which says the best score, when none does."""
     by_name = {problem.name(candidate): candidate for candidate in problem.candidates}
     scores = []
@@ -126,16 +176,17 @@ def _good_enough(least: float, scorer: Scorer, problem: Problem[SubModelConfig],
         winner = by_name[record["name"]]
         scores.append(scorer.score(winner)["score"])
         if scores[-1] >= least:
-            return dataclasses.replace(found, winner=winner, best={**record, "score": scores[-1]})
+            best: ScoredRecord = {**record, "score": scores[-1]}
+            return dataclasses.replace(found, winner=winner, best=best)
     raise RunError(
         f"`min_score` {least:g}: the best of {len(scores)} candidates has {max(scores):.4f}; ask for less,"
         " or give wider ranges"
     )
 
 
-def _regrets(problem: Problem, found: fptas.Result) -> dict[str, float]:
+def _regrets(problem: Problem[C], found: fptas.Result[C]) -> dict[str, float]:
     """What larger intervals would have missed, of a search that evaluated all candidates."""
-    by_name = {}
+    by_name: dict[str, float] = {}
     for record in found.records:
         by_name[record["name"]] = max(record["W"], by_name.get(record["name"], record["W"]))
     wider = [epsilon for epsilon in _REGRETS if epsilon <= len(problem.candidates)]
@@ -143,7 +194,7 @@ def _regrets(problem: Problem, found: fptas.Result) -> dict[str, float]:
     return {str(epsilon): fptas.regret(found.best["W"], value) for epsilon, value in best.items()}
 
 
-def _rank_correlation(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> float:
+def _rank_correlation(first: Sequence[Record], second: Sequence[Record]) -> float:
     from scipy.stats import spearmanr
 
     return float(spearmanr([r["W"] for r in first], [r["W"] for r in second])[0])
@@ -164,11 +215,11 @@ def _sub_models(
     kept = _kept_layers(supernet, depths, len(scorer.labels))
     candidates = []
     for layers, heads, ffn in itertools.product(kept, settings.heads or space.heads, settings.ffn or space.ffn):
-        candidates.append(SubModelConfig(layers, [heads] * len(layers), [ffn] * len(layers)))
+        candidates.append(SubModelConfig(layers, (heads,) * len(layers), (ffn,) * len(layers)))
         candidates[-1].check_fits(shape)
     cost = default(by_table)
 
-    def error(sub_model: SubModelConfig, theta: Mapping[str, Any], counter: StepCounter) -> float:
+    def error(sub_model: SubModelConfig, theta: Mapping[str, float], counter: StepCounter) -> float:
         return supernet.task.kind.cross_entropy(scorer.wanted, scorer.logits(sub_model))
 
     def name(sub_model: SubModelConfig) -> str:
@@ -210,8 +261,8 @@ def _from_scratch(
     around = Surroundings(
         full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels, embedding_size=full.embedding_size
     )
-    times = _measured(supernet, [*candidates, top], device) if scratch.measure_time else None
-    costs = {
+    times = _measured(supernet, [*candidates, top], device) if scratch.measure_time else {}
+    costs: dict[str, Callable[[Shape], float]] = {
         PARAMETERS.name: lambda shape: parameters(shape, around),
         FLOPS.name: lambda shape: operations(shape, around),
         LATENCY.name: lambda shape: times[shape],
@@ -228,14 +279,19 @@ def _from_scratch(
     )
 
 
-def fresh(supernet: Supernet, shape: Shape, **more: Any) -> nn.Layer:
+def fresh(supernet: Supernet, shape: Shape, vocab_size: int | None = None) -> nn.Layer:
     """A classifier of that shape with random weights, otherwise configured as the supernet."""
-    changes = {
-        "num_hidden_layers": shape.depth, "num_attention_heads": shape.heads, "hidden_size": shape.hidden,
-        "intermediate_size": shape.ffn, **more,
-    }  # fmt: skip
-    config = supernet.model.config
-    return model_class(supernet.record.model_type)(type(config).from_dict({**config.to_dict(), **changes}))
+    config: PaddleConfig = supernet.model.config
+    return model_class(supernet.record.model_type)(
+        changed(
+            config,
+            num_hidden_layers=shape.depth,
+            num_attention_heads=shape.heads,
+            hidden_size=shape.hidden,
+            intermediate_size=shape.ffn,
+            vocab_size=config.vocab_size if vocab_size is None else vocab_size,
+        )
+    )
 
 
 @dataclass(frozen=True)
@@ -269,7 +325,7 @@ class Trainer:
     drawn: Drawn
     settings: ScratchSettings
 
-    def error(self, shape: Shape, theta: Mapping[str, Any], counter: StepCounter) -> float:
+    def error(self, shape: Shape, theta: Mapping[str, float], counter: StepCounter) -> float:
         """e of a shape after training, on held-out examples."""
         losses = losses_of(self.supernet.task)
         paddle.seed(self.drawn.seed)
@@ -302,7 +358,9 @@ def _measured(supernet: Supernet, every: Sequence[Shape], device: Device) -> dic
     ends = {str(s): s for kind in kinds for s in (Shape(low, *kind), Shape(high, *kind))}
     around = Surroundings(VOCABULARY)
     sizes = {name: 4 * parameters(shape, around) for name, shape in ends.items()}
-    found = measurer.measure({name: build(shape) for name, shape in ends.items()}, sizes, min(sizes, key=sizes.get))
+    found = measurer.measure(
+        {name: build(shape) for name, shape in ends.items()}, sizes, min(sizes, key=lambda name: sizes[name])
+    )
 
     def time(shape: Shape) -> float:
         first, last = (found[str(Shape(depth, shape.heads, shape.hidden, shape.ffn))] for depth in (low, high))
@@ -313,13 +371,13 @@ def _measured(supernet: Supernet, every: Sequence[Shape], device: Device) -> dic
     return {shape: slowest if shape == every[-1] else time(shape) for shape in every}
 
 
-def printable(results: Mapping[str, Any], most: int = 10) -> list[dict[str, str]]:
+def printable(results: FptasResults, most: int = 10) -> list[dict[str, str]]:
     """The candidates with the highest W, for `reporting.table`."""
     return [
         {
             "candidate": record["name"],
             **{name: str(value) for name, value in record["theta"].items()},
-            "p": millions(record["p"]),
+            "p": millions(int(record["p"])),
             "i": f"{record['i']:.4g}",
             "e": f"{record['e']:.4f}",
             "W": f"{record['W']:.4f}",

@@ -4,14 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 from ofa_bert.errors import RunError
 from ofa_bert.numerics import undominated
 from ofa_bert.search.costs.registry import cost
+from ofa_bert.search.run_modes import RunModeJson
 from ofa_bert.submodels.values import SubModelConfig
 
 Cost = Callable[[SubModelConfig], float]
+
+
+class More(TypedDict, total=False):
+    """What else was found of a sub-model. way, mean_layers, shares: with latency tables. name: of a trained one."""
+
+    loss: float
+    scores: Mapping[str, float]
+    way: RunModeJson
+    mean_layers: float
+    shares: list[float]
+    name: str
+    others: list[EvaluatedJson]
+
+
+class EvaluatedJson(TypedDict):
+    """`nsga2.Evaluated` as a study keeps it; among `others` the other good ways to run the same sub-model."""
+
+    value: float
+    score: float
+    costs: Mapping[str, float]
+    more: More
 
 
 @dataclass(frozen=True)
@@ -23,7 +45,7 @@ class Point:
     cost: float
     score: float
     costs: Mapping[str, float] = field(default_factory=dict)
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: More = field(default_factory=More)
 
 
 def pareto_front(points: Sequence[Point]) -> list[Point]:

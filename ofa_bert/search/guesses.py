@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -51,9 +50,10 @@ def additive_front(
     for step in range(count):
         price = low * (high / low) ** (step / max(1, count - 1))
         chosen = [min(priced, key=lambda o: (o[1] + price * o[2], o[2]))[0] for priced in options]
-        kept = [layer for layer, option in enumerate(chosen) if option is not None]
+        kept = [(layer, *option) for layer, option in enumerate(chosen) if option is not None]
         if len(kept) >= space.min_depth:
-            found[SubModelConfig(kept, [chosen[k][0] for k in kept], [chosen[k][1] for k in kept])] = None
+            layers, heads, ffn = zip(*kept)
+            found[SubModelConfig(layers, heads, ffn)] = None
     return list(found)
 
 
@@ -80,7 +80,12 @@ class GuessLimits:
 
 
 def first_guesses(
-    supernet: Supernet, space: UnevenSpace, costs: Costs, limits: GuessLimits, path: Path, settings: Mapping[str, Any]
+    supernet: Supernet,
+    space: UnevenSpace,
+    costs: Costs,
+    limits: GuessLimits,
+    path: Path,
+    settings: Mapping[str, object],
 ) -> list[SubModelConfig]:
     """Where to start: the trained sub-models, other uniform widths, and for each trained depth the additive front.
 
@@ -88,8 +93,9 @@ def first_guesses(
     that costs in loss added up. Written to a file with `settings`, for a resumed search and for workers.
     """
     found = read_object(path) if path.exists() else {}
-    if found.get("settings") == settings and isinstance(found.get("guesses"), list):
-        return [SubModelConfig.from_json(value) for value in found["guesses"]]
+    guessed = found.get("guesses")
+    if found.get("settings") == settings and isinstance(guessed, list):
+        return [SubModelConfig.from_json(value) for value in guessed]
     trained = list(supernet.space.sub_models().values())
     shape, cost, limit = space.shape, limits.cost, limits.limit
     between = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.exits.criteria.registry import CRITERIA
@@ -197,9 +197,9 @@ class SearchJob:
             return self.wanted.file_precision
         return "fp32"
 
-    def deciding(self) -> dict[str, Any]:
+    def deciding(self) -> dict[str, object]:
         """The settings that the value of a sub-model depends on."""
-        found: dict[str, Any] = {"exits": self.modes.exits} if self.modes.latency_table else {}
+        found: dict[str, object] = {"exits": self.modes.exits} if self.modes.latency_table else {}
         chosen = {"exit_criterion": self.modes.exit_criterion, "file_precision": self.wanted.file_precision}
         found.update({name: value for name, value in chosen.items() if value is not None})
         return {

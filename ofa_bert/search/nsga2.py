@@ -5,17 +5,27 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.studies import plain_errors, require_optuna, sqlite_storage
 from ofa_bert.options import changes
-from ofa_bert.search.front import Budget, Point
+from ofa_bert.search.front import Budget, EvaluatedJson, More, Point
 from ofa_bert.submodels.uneven import UnevenSpace, vary
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.owner import Owner
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.trial import FrozenTrial
+
+# (study, number of the trial, parents) -> its genes.
+NextGenes = Callable[["Study", int, "Sequence[FrozenTrial]"], dict[str, int]]
 
 STUDY = "sub-models"
 _OWNER = "owner"  # of a trial: the process that is at it
@@ -29,10 +39,13 @@ class Evaluated:
     value: float
     score: float
     costs: Mapping[str, float]
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: More = field(default_factory=More)
 
     def point(self, sub_model: SubModelConfig, cost: str) -> Point:
         return Point(sub_model, self.value, self.costs[cost], self.score, self.costs, self.more)
+
+    def to_json(self) -> EvaluatedJson:
+        return {"value": self.value, "score": self.score, "costs": dict(self.costs), "more": self.more}
 
 
 @dataclass(frozen=True)
@@ -53,7 +66,7 @@ class Nsga:
     population: int = 24
     seed: int = 42
     storage: Path | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     def run(
         self, trials: int, stop: Callable[[], bool] = lambda: False, done: Callable[[int], None] = lambda _: None
@@ -74,10 +87,18 @@ class Nsga:
                 self._one(study, optuna)
             return [self._point(trial) for trial in _finished(study, optuna)]
 
-    def _point(self, trial: Any) -> Point:
-        return self._evaluated(trial).point(self.space.decode(trial.params), self.cost)
+    def _point(self, trial: FrozenTrial) -> Point:
+        return self._evaluated(trial).point(self._sub_model(trial), self.cost)
 
-    def _evaluated(self, trial: Any) -> Evaluated:
+    def _sub_model(self, trial: FrozenTrial) -> SubModelConfig:
+        found = self.space.decode(trial.params)
+        if found is None:
+            raise UserError(
+                f"{self.storage}: trial {trial.number} is of no sub-model; move the file away or name another directory"
+            )
+        return found
+
+    def _evaluated(self, trial: FrozenTrial) -> Evaluated:
         try:
             return Evaluated(**trial.user_attrs["evaluated"])
         except (KeyError, TypeError) as error:
@@ -86,10 +107,10 @@ class Nsga:
                 " another directory"
             ) from error
 
-    def _study(self, optuna: Any) -> Any:
+    def _study(self, optuna: ModuleType) -> Study:
         storage = None if self.storage is None else sqlite_storage(optuna, self.storage)
         directions = ["maximize", "minimize"]
-        study = optuna.create_study(
+        study: Study = optuna.create_study(
             storage=storage, study_name=STUDY, directions=directions, load_if_exists=True, sampler=self._sampler(optuna)
         )
         wanted = dict(self.settings)
@@ -103,21 +124,16 @@ class Nsga:
             )
         return study
 
-    def _sampler(self, optuna: Any) -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a later major version will take the constraints another way
-            return _sampler_class(optuna)(
-                integers=self._integers(optuna),
-                next_genes=lambda study, number, parents: self._next(study, optuna, number, parents),
-                population_size=self.population,
-                seed=self.seed,
-                constraints_func=lambda trial: trial.user_attrs["violations"],
-            )
+    def _sampler(self, optuna: ModuleType) -> BaseSampler:
+        def next_genes(study: Study, number: int, parents: Sequence[FrozenTrial]) -> dict[str, int]:
+            return self._next(study, optuna, number, parents)
 
-    def _integers(self, optuna: Any) -> dict[str, Any]:
+        return _made_sampler(self._integers(optuna), next_genes, self.population, self.seed)
+
+    def _integers(self, optuna: ModuleType) -> dict[str, BaseDistribution]:
         return {name: optuna.distributions.IntDistribution(*both) for name, both in self.space.ranges().items()}
 
-    def _next(self, study: Any, optuna: Any, number: int, parents: Sequence[Any]) -> dict[str, int]:
+    def _next(self, study: Study, optuna: ModuleType, number: int, parents: Sequence[FrozenTrial]) -> dict[str, int]:
         """The genes of trial `number`: the first guesses, then random ones, then children of the parents."""
         finished, others = _finished(study, optuna), _of_others(study, optuna)
         # Another process may be in the middle of writing its genes.
@@ -137,16 +153,18 @@ class Nsga:
                 return made
         return genes[0] if genes else made
 
-    def _one(self, study: Any, optuna: Any) -> None:
+    def _one(self, study: Study, optuna: ModuleType) -> None:
         trial = study.ask(self._integers(optuna))
         sub_model = self.space.decode(trial.params)
+        if sub_model is None:
+            raise ValueError(f"the genes {trial.params} are of no sub-model")
         known = {self.space.decode(other.params): other for other in _finished(study, optuna)}
         found = self._evaluated(known[sub_model]) if sub_model in known else self.evaluate(sub_model)
-        trial.set_user_attr("evaluated", asdict(found))
+        trial.set_user_attr("evaluated", found.to_json())
         trial.set_user_attr("violations", list(self.budget.violations(found.costs, found.score)))
         study.tell(trial, [found.value, found.costs[self.cost]])
 
-    def _release(self, study: Any, optuna: Any) -> None:
+    def _release(self, study: Study, optuna: ModuleType) -> None:
         """Give up the trials of processes of this machine that ended without finishing them."""
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
             owner = _owner(trial)
@@ -154,42 +172,46 @@ class Nsga:
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
-def _sampler_class(optuna: Any) -> Any:
-    class Sampler(optuna.samplers.NSGAIISampler):
+def _made_sampler(
+    integers: dict[str, BaseDistribution], next_genes: NextGenes, population: int, seed: int
+) -> BaseSampler:
+    from optuna.samplers import NSGAIISampler  # optional, and a second to import
+
+    class Sampler(NSGAIISampler):
         """Optuna's generations, selection and constraints, with our own genes.
 
         Everything that one trial hands to the next is in the study, so a killed search goes on as if it had not been.
         """
 
-        def __init__(
-            self, integers: dict[str, Any], next_genes: Callable[..., dict[str, int]], **settings: Any
-        ) -> None:
-            super().__init__(**settings)
-            self._integers = integers
-            self._next_genes = next_genes
-
-        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+        def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
             # First of all, so that a trial without an owner is one whose process was killed.
             study._storage.set_trial_user_attr(trial._trial_id, _OWNER, Owner.mine().to_json())
-            return self._integers
+            return integers
 
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, int]:
+        def sample_relative(
+            self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+        ) -> dict[str, int]:
             generation = self.get_trial_generation(study, trial)
-            return self._next_genes(study, trial.number, self.get_parent_population(study, generation))
+            return next_genes(study, trial.number, self.get_parent_population(study, generation))
 
-    return Sampler
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a later major version will take the constraints another way
+        made: BaseSampler = Sampler(
+            population_size=population, seed=seed, constraints_func=lambda trial: trial.user_attrs["violations"]
+        )
+    return made
 
 
-def _finished(study: Any, optuna: Any) -> list[Any]:
+def _finished(study: Study, optuna: ModuleType) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
 
 
-def _of_others(study: Any, optuna: Any) -> list[Any]:
+def _of_others(study: Study, optuna: ModuleType) -> list[FrozenTrial]:
     """The trials that other living processes of this machine are at; a search is not shared between machines."""
     running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
     owners = [(trial, _owner(trial)) for trial in running]
     return [trial for trial, owner in owners if owner is not None and owner.alive() and not owner.is_me()]
 
 
-def _owner(trial: Any) -> Owner | None:
+def _owner(trial: FrozenTrial) -> Owner | None:
     return Owner.from_json(trial.user_attrs.get(_OWNER))

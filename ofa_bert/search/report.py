@@ -4,24 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.reporting import pyplot
 from ofa_bert.search.costs import registry
-from ofa_bert.search.front import Point
+from ofa_bert.search.front import More, Point
 from ofa_bert.search.run_modes import RunMode
 from ofa_bert.search.setup import Supernet
+from ofa_bert.submodels.values import SubModelConfig
 
 FRONT = "front.json"
 WINNER = "winner.json"
 
 
+class Compared(TypedDict):
+    """A uniform sub-model; at_its_cost: the best of the front for as much; as_good: the cheapest that is worth it."""
+
+    name: str
+    cost: float
+    score: float
+    loss: float
+    at_its_cost: Mapping[str, float]
+    as_good: Mapping[str, float]
+
+
+class FrontRows(TypedDict):
+    """The rows are those of `row`."""
+
+    front: list[Mapping[str, object]]
+    grid: list[Mapping[str, object]]
+    comparison: list[Compared]
+    winner: Mapping[str, object]
+
+
 def write_front(
     output: Path, front: Sequence[Point], grid: Sequence[Point], winner: Point, cost: str, supernet: Supernet
-) -> dict[str, Any]:
+) -> FrontRows:
     """Write front.json, front.png and winner.json, a file for export_model.py; returns the rows for results.json."""
-    rows = {
+    rows: FrontRows = {
         "front": [row(point) for point in front],
         "grid": [row(point) for point in grid],
         "comparison": compare(front, grid),
@@ -34,7 +55,7 @@ def write_front(
     return rows
 
 
-def row(point: Point) -> dict[str, Any]:
+def row(point: Point) -> dict[str, object]:
     return {
         "sub_model": point.sub_model.to_json(),
         "value": point.value,
@@ -44,9 +65,9 @@ def row(point: Point) -> dict[str, Any]:
     }
 
 
-def compare(front: Sequence[Point], grid: Sequence[Point]) -> list[dict[str, Any]]:
+def compare(front: Sequence[Point], grid: Sequence[Point]) -> list[Compared]:
     """For each uniform sub-model: the best of the front at its cost, and the cheapest that is worth as much."""
-    rows = []
+    rows: list[Compared] = []
     for even in grid:
         same_cost = max((p for p in front if p.cost <= even.cost), key=lambda p: p.value, default=even)
         as_good = min((p for p in front if p.value >= even.value), key=lambda p: p.cost, default=even)
@@ -63,9 +84,9 @@ def compare(front: Sequence[Point], grid: Sequence[Point]) -> list[dict[str, Any
     return rows
 
 
-def printable(results: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The uniform grid against the front, for `reporting.table`."""
-    cost = registry.cost(results["cost"])
+def printable(comparison: Sequence[Compared], searched: str) -> list[dict[str, str]]:
+    """The uniform grid against the front, for `reporting.table`. searched: the cost's name."""
+    cost = registry.cost(searched)
     return [
         {
             "uniform": found["name"],
@@ -77,18 +98,18 @@ def printable(results: Mapping[str, Any]) -> list[dict[str, str]]:
             "front as good": cost.shown(found["as_good"]["cost"]),
             "saved": f"{found['as_good']['saved']:.0%}",
         }
-        for found in results["comparison"]
+        for found in comparison
     ]
 
 
-def described(sub_model: Mapping[str, Any]) -> str:
+def described(sub_model: SubModelConfig) -> str:
     """One line: layers with heads and neurons of each."""
-    parts = [f"{k}:{h}/{n}" for k, h, n in zip(sub_model["layers"], sub_model["heads"], sub_model["ffn"])]
+    parts = [f"{k}:{h}/{n}" for k, h, n in zip(sub_model.layers, sub_model.heads, sub_model.ffn)]
     return f"{len(parts)} layers (layer:heads/neurons) " + " ".join(parts)
 
 
-def way_of(found: Mapping[str, Any]) -> RunMode | None:
-    """How a row of front.json runs its sub-model; None when there was nothing to choose."""
+def way_of(found: More) -> RunMode | None:
+    """How a point runs its sub-model; None when there was nothing to choose."""
     return RunMode.from_json(found["way"]) if "way" in found else None
 
 

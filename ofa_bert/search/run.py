@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -27,9 +26,9 @@ from ofa_bert.search.front import Budget, Point, pareto_front, ranked
 from ofa_bert.search.guesses import GUESSES, GuessLimits, first_guesses
 from ofa_bert.search.job import NsgaSettings, SearchJob, WinnerFinetuning
 from ofa_bert.search.nsga2 import Nsga
-from ofa_bert.search.report import write_front
+from ofa_bert.search.report import FrontRows, write_front
 from ofa_bert.search.setup import Supernet, costs_of, engines_of, fingerprint, load_supernet, ways_of
-from ofa_bert.search.winner import affordable, export_job, finish, latency_of, way_of_point
+from ofa_bert.search.winner import WinnerResults, affordable, export_job, finish, latency_of, way_of_point
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system import environment
 from ofa_bert.system.provenance import versions
@@ -43,8 +42,20 @@ _FINAL = 40  # points of the front that are evaluated on every held-out example,
 _EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
 
 
+class SearchResults(WinnerResults, FrontRows):
+    task: str
+    cost: str
+    trials: int
+    search_seconds: float
+    examples: int
+    held_out: int
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+    export: list[str]
+
+
 @lock.writer("output_dir", unless="worker")
-def search_sub_models(job: SearchJob) -> dict[str, Any] | None:
+def search_sub_models(job: SearchJob) -> SearchResults | None:
     """Search, evaluate the front in full, write it and the winner; what results.json says. A worker returns None."""
     started, output, cost = time.monotonic(), Path(job.output_dir), job.cost
     supernet = load_supernet(job.source, output / token_ids.DIRECTORY, job.modes.exits)
@@ -73,7 +84,15 @@ def search_sub_models(job: SearchJob) -> dict[str, Any] | None:
     engines = engines_of(supernet, ways, job.seed)
     front, grid = in_full(supernet, evaluator, points, engines)
     winner, tried = affordable(supernet, ranked(front, budget), ways, budget.limits.get(LATENCY.name))
-    results = {
+    rows = write_front(output, front, grid, winner, cost, supernet)
+    about = latency_of(tried)
+    if job.finetuning.finetune_steps:
+        loops, adam = _of_winner(job.finetuning, job.batch_size, job.seed, job.device)
+        about["finetune"] = finetune(supernet, winner.sub_model, loops, adam, job.finetuning.teacher)
+    on_dev = finish(output, supernet, winner, engines)
+    way = way_of_point(winner)
+    exported = export_job(output, supernet, ways.tables.get(way.precision), way, job.precision, job.device)
+    results: SearchResults = {
         "task": supernet.task.name,
         "cost": cost,
         "trials": len(points),
@@ -82,16 +101,11 @@ def search_sub_models(job: SearchJob) -> dict[str, Any] | None:
         "held_out": len(supernet.held_out),
         "config": to_json(job),
         "versions": versions(),
+        **rows,
+        **about,
+        **on_dev,
+        "export": arguments(exported, defaults=False),
     }
-    results.update(write_front(output, front, grid, winner, cost, supernet))
-    results.update(latency_of(tried))
-    if job.finetuning.finetune_steps:
-        loops, adam = _of_winner(job.finetuning, job.batch_size, job.seed, job.device)
-        results["finetune"] = finetune(supernet, winner.sub_model, loops, adam, job.finetuning.teacher)
-    finish(output, supernet, winner, results, engines)
-    way = way_of_point(winner)
-    exported = export_job(output, supernet, ways.tables.get(way.precision), way, job.precision, job.device)
-    results["export"] = arguments(exported, defaults=False)
     write_json_atomic(output / RESULTS, results)
     return results
 
@@ -156,7 +170,7 @@ def in_full(
     for precision in evaluator.ways.precisions:
         engine = engines.get(precision)
 
-        def every(sub_model: SubModelConfig, precision: str = precision, engine: Engine | None = engine) -> Any:
+        def every(sub_model: SubModelConfig, precision: str = precision, engine: Engine | None = engine) -> list[Point]:
             if engine is None and whole is scorer and sub_model in tried:
                 return [p for p in tried[sub_model] if precision_of(p) == precision]
             outputs = whole.outputs(sub_model) if engine is None else engine.outputs(sub_model, supernet.held_out)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -24,6 +24,12 @@ from ofa_bert.tasks.kinds.registry import DEFAULT
 _SHARES = (0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 
 
+class RunModeJson(TypedDict):
+    precision: str
+    policy: Mapping[str, object] | None
+    ask: list[int]
+
+
 @dataclass(frozen=True)
 class RunMode:
     """policy None: in one piece. ask: the places of the exits before the last that may answer."""
@@ -32,15 +38,15 @@ class RunMode:
     policy: Policy | None = None
     ask: tuple[int, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> RunModeJson:
         return {
             "precision": self.precision,
-            "policy": self.policy and self.policy.to_json(),
+            "policy": None if self.policy is None else self.policy.to_json(),
             "ask": list(self.ask),
         }
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> RunMode:
+    def from_json(cls, value: RunModeJson) -> RunMode:
         policy = Policy.from_json(value["policy"]) if value["policy"] else None
         return cls(value["precision"], policy, tuple(value["ask"]))
 
@@ -93,7 +99,7 @@ class RunModes:
         found = []
         for precision in precisions or self.precisions:
             for policy in policies:
-                ask = asked.get(policy, ())
+                ask = () if policy is None else asked[policy]
                 if policy is not None and not ask:
                     continue
                 way = RunMode(precision, policy, ask)

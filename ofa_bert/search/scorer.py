@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import paddle
@@ -11,9 +11,9 @@ from paddle import nn
 
 from ofa_bert.data.batches import Encoded, eval_batches
 from ofa_bert.exits.outputs import Outputs, unpack
-from ofa_bert.models.encoder import attention_mask
+from ofa_bert.models.encoder import attention_mask, embed
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.models.supernet import embed, encode
+from ofa_bert.models.supernet import encode
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import compute, main_score
@@ -22,6 +22,14 @@ from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.exits.states import all_answers
 
 BATCH = 64
+
+
+class Judged(TypedDict):
+    """score: the main metric; loss: the distance to the reference; scores: every metric."""
+
+    score: float
+    loss: float
+    scores: Mapping[str, float]
 
 
 class Scorer:
@@ -72,12 +80,12 @@ class Scorer:
                 found[index] = run(x, mask).astype("float32").numpy()
         return found
 
-    def score(self, sub_model: SubModelConfig) -> dict[str, Any]:
+    def score(self, sub_model: SubModelConfig) -> Judged:
         """As `judge`, of the sub-model's own answers."""
         return self.judge(self.logits(sub_model))
 
-    def judge(self, logits: np.ndarray) -> dict[str, Any]:
-        """{"score": main metric, "loss": distance to the reference, "scores": every metric} of answers [N, C]."""
+    def judge(self, logits: np.ndarray) -> Judged:
+        """Of answers [N, C]."""
         scores = compute(self.task, logits, self.labels)
         return {"score": main_score(self.task, scores), "loss": self.loss(logits), "scores": scores}
 
@@ -98,7 +106,9 @@ class Scorer:
         for place in progress(range(base.depth)):
             heads = self._curve(base, states, place, "heads", space.heads, before)
             ffn = self._curve(base, states, place, "ffn", space.ffn, before)
-            options = {(h, n): heads[h] + ffn[n] for h in space.heads for n in space.ffn}
+            options: dict[tuple[int, int] | None, float] = {
+                (h, n): heads[h] + ffn[n] for h in space.heads for n in space.ffn
+            }
             if drop and base.depth > space.min_depth:
                 options[None] = self._changed(base, states, place, None) - before
             found[base.layers[place]] = options
@@ -115,7 +125,13 @@ class Scorer:
         return lambda x, mask: encode(self.model, x, mask, last).logits
 
     def _curve(
-        self, base: SubModelConfig, states: Any, place: int, part: str, choices: Sequence[int], before: float
+        self,
+        base: SubModelConfig,
+        states: list[list[paddle.Tensor]],
+        place: int,
+        part: str,
+        choices: Sequence[int],
+        before: float,
     ) -> Mapping[int, float]:
         """Hurt of every choice of heads or neurons in one layer; 0 for the full number."""
         measured = sorted({choices[0], choices[len(choices) // 2]} - {getattr(base, part)[place]})
@@ -125,7 +141,9 @@ class Scorer:
             zip(choices, np.interp(choices, counts, [*(max(0.0, hurt) for hurt in loss_increases), 0.0]).tolist())
         )
 
-    def _changed(self, base: SubModelConfig, states: Any, place: int, change: tuple[str, int] | None) -> float:
+    def _changed(
+        self, base: SubModelConfig, states: list[list[paddle.Tensor]], place: int, change: tuple[str, int] | None
+    ) -> float:
         """The loss with one layer changed, or dropped."""
         start = place
         if change is None:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from paddle import nn
@@ -15,6 +14,7 @@ from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.data.batches import Encoded, eval_batches, held_out_count, split_holdout
 from ofa_bert.data.source import DataSource
 from ofa_bert.data.token_ids import encode_once
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import default_criterion
 from ofa_bert.exits.policy import check_threshold
@@ -47,7 +47,7 @@ class Supernet:
 
     where: str
     model: nn.Layer
-    tokenizer: Any
+    tokenizer: Cutter
     record: ModelRecord
     space: SearchSpace
     datasets: Datasets
@@ -109,7 +109,7 @@ def ways_of(choice: RunModeChoice, supernet: Supernet) -> RunModes:
     for path in choice.latency_table or ():
         table = LatencyTable.load(path)
         table.check_shape(supernet.space.shape, f"`latency_table` {path}")
-        precision = table.setting["precision"]
+        precision = Measurer.of(table.setting, f"`latency_table` {path}").precision
         if precision in tables:
             raise UserError(f"`latency_table` {path}: is a second one in {precision}; give one for each precision")
         tables[precision] = table
@@ -173,11 +173,15 @@ def costs_of(ways: RunModes, shape: ModelShape, precision: str | None = None) ->
 
 
 def fingerprint(
-    source: SupernetSource, supernet: Supernet, tables: Sequence[str] | None, deciding: Mapping[str, Any]
-) -> dict[str, Any]:
+    source: SupernetSource, supernet: Supernet, tables: Sequence[str] | None, deciding: Mapping[str, object]
+) -> dict[str, object]:
     """What the value of a sub-model depends on, `deciding` settings and data; a continued search must agree in it."""
     weights = locate(supernet.where, source.model_type).weights
-    found = {"model": file_sha256(weights)[:16], "held_out": len(supernet.held_out), "task": supernet.task.name}
+    found: dict[str, object] = {
+        "model": file_sha256(weights)[:16],
+        "held_out": len(supernet.held_out),
+        "task": supernet.task.name,
+    }
     if tables:
         found["latency_table"] = [file_sha256(path)[:16] for path in tables]
     return {**found, **deciding}

@@ -6,9 +6,10 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
+import paddle
 from paddle import nn
 
 from ofa_bert.bundle.latency_table import LatencyTable
@@ -18,6 +19,7 @@ from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.exits.outputs import Outputs, unpack
+from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.policy_file import policy_json
 from ofa_bert.export.job import ExportJob
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
@@ -30,6 +32,7 @@ from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import extract, forward
 from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.deployed import Engine
+from ofa_bert.search.finetune import Finetuned
 from ofa_bert.search.front import Point
 from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.setup import Supernet
@@ -37,6 +40,7 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.machine import processor
 from ofa_bert.training.evaluation import predict, score_logits
 from ofa_bert.training.exits.states import Frozen, collect
+from ofa_bert.training.settings import Device
 
 logger = logging.getLogger(__name__)
 
@@ -45,15 +49,47 @@ _NEXT_TRIES, _MOST_TRIES = 4, 10  # points of the front that are measured one af
 DIRECTORY = "sub_model"  # the winner as a model that export_model.py and run_glue.py take
 
 
+class Measured(TypedDict):
+    """Milliseconds; measured_ms is None where the table was made on another kind of machine."""
+
+    predicted_ms: float
+    measured_ms: float | None
+
+
+class Tried(Measured):
+    sub_model: Mapping[str, list[int]]
+
+
+class Latency(TypedDict, total=False):
+    """What results.json says of the measurements: the winner's, and those of the points that were beyond the limit."""
+
+    latency: Measured
+    beyond_budget: list[Tried]
+
+
+class OnDev(TypedDict, total=False):
+    """What results.json says of the winner on dev. exit_policy: the directory of one that was written."""
+
+    dev: Mapping[str, float]
+    dev_layers: float
+    dev_of_grid: Mapping[str, object]
+    exit_policy: str
+
+
+class WinnerResults(OnDev, Latency, total=False):
+    finetune: Finetuned
+
+
 def affordable(
     supernet: Supernet, ranked: Sequence[Point], ways: RunModes, limit_ms: float | None
-) -> tuple[Point, list[dict[str, Any]]]:
+) -> tuple[Point, list[Tried]]:
     """The first of the points, best first, that keeps the limit when it is measured; and all that were measured.
 
     A table predicts to some percent, and the best points lie right below the limit. After some tries those are passed
     over that the worst error seen would take beyond it. RunError when none of _MOST_TRIES keeps it.
     """
-    tried: list[dict[str, Any]] = []
+    tried: list[Tried] = []
+    times: list[float] = []
     if not ways.tables:
         return ranked[0], tried
     limit, worst = float("inf") if limit_ms is None else limit_ms, 1.0
@@ -63,13 +99,15 @@ def affordable(
             continue
         found = _measured(supernet, point, ways)
         tried.append({"sub_model": point.sub_model.to_json(), **found})
-        if found["measured_ms"] is None or found["measured_ms"] <= limit:
+        measured = found["measured_ms"]
+        if measured is None or measured <= limit:
             return point, tried
-        logger.info("%.3g ms predicted, %.3g ms measured: beyond `max_latency_ms` %g", *_both(found), limit)
-        worst = max(worst, found["measured_ms"] / predicted)
+        times.append(measured)
+        logger.info("%.3g ms predicted, %.3g ms measured: beyond `max_latency_ms` %g", predicted, measured, limit)
+        worst = max(worst, measured / predicted)
         if len(tried) == _MOST_TRIES:
             break
-    fastest = min(found["measured_ms"] for found in tried)
+    fastest = min(times)
     raise RunError(
         f"`max_latency_ms` {limit:g}: the latency table puts {len(ranked)} of the front within it, but of the"
         f" {len(tried)} that were measured the fastest takes {fastest:.3g} ms; make the table again on an idle machine,"
@@ -77,15 +115,11 @@ def affordable(
     )
 
 
-def _both(found: Mapping[str, float]) -> tuple[float, float]:
-    return found["predicted_ms"], found["measured_ms"]
-
-
 def way_of_point(point: Point) -> RunMode:
     return RunMode.from_json(point.more["way"]) if "way" in point.more else RunMode("fp32")
 
 
-def _measured(supernet: Supernet, point: Point, ways: RunModes) -> dict[str, Any]:
+def _measured(supernet: Supernet, point: Point, ways: RunModes) -> Measured:
     way, small = way_of_point(point), extract(supernet.model, point.sub_model)
     small.eval()
     exits = exits_of_sub_model(supernet.exits, small, point.sub_model)
@@ -93,22 +127,24 @@ def _measured(supernet: Supernet, point: Point, ways: RunModes) -> dict[str, Any
     return checked_latency(table, small, exits, way, predicted, point.more["shares"])
 
 
-def latency_of(tried: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What results.json says of the measurements: the winner's, and those of the points that were beyond the limit."""
-    if not tried:
-        return {}
-    last = {name: value for name, value in tried[-1].items() if name != "sub_model"}
-    return {"latency": last, **({"beyond_budget": list(tried[:-1])} if len(tried) > 1 else {})}
+def latency_of(tried: Sequence[Tried]) -> WinnerResults:
+    """Of the points that were measured, the last of which is the winner."""
+    found: WinnerResults = {}
+    if tried:
+        last = tried[-1]
+        found["latency"] = {"predicted_ms": last["predicted_ms"], "measured_ms": last["measured_ms"]}
+    if len(tried) > 1:
+        found["beyond_budget"] = list(tried[:-1])
+    return found
 
 
 def finish(
     output: Path,
     supernet: Supernet,
     winner: Point,
-    results: dict[str, Any],
     engines: Mapping[str, Engine],
-) -> None:
-    """Write the winner, score it on dev; what was found is added to `results`."""
+) -> OnDev:
+    """Write the winner, score it on dev."""
     sub_model = winner.sub_model
     way = way_of_point(winner)
     supernet.model.eval()
@@ -116,8 +152,7 @@ def finish(
     outputs = {name: _outputs(supernet, sub_model, engines.get(way.precision), each) for name, each in splits.items()}
     answers = {name: way.logits(found) for name, found in outputs.items()}
     dev = score_logits(supernet.task, answers, {name: each.labels for name, each in splits.items()})
-    results["dev"] = dev
-    results["dev_layers"] = _mean_layers(way, outputs)
+    results: OnDev = {"dev": dev, "dev_layers": _mean_layers(way, outputs)}
     # The supernet's training measured its own sub-models there; nothing is chosen by these numbers.
     names = set(supernet.space.sub_models())
     results["dev_of_grid"] = {name: found for name, found in supernet.record.scores.items() if name in names}
@@ -132,7 +167,8 @@ def finish(
         {} if exits is None else {EXITS: exits},
     )
     if exits is not None and way.policy is not None:
-        results["exit_policy"] = _write_policy(output / POLICY, supernet, sub_model, small, exits, way)
+        results["exit_policy"] = _write_policy(output / POLICY, supernet, sub_model, small, exits, way.policy, way.ask)
+    return results
 
 
 def _record(
@@ -163,7 +199,7 @@ def _outputs(supernet: Supernet, sub_model: SubModelConfig, engine: Engine | Non
         frozen = Frozen(supernet.model, encoded, {"winner on dev": sub_model}, supernet.pad_id)
         return collect(frozen, supernet.exits, sub_model, "winner on dev")
 
-    def run(batch: Batch) -> Any:
+    def run(batch: Batch) -> paddle.Tensor:
         return forward(supernet.model, batch.input_ids, batch.token_type_ids, sub_model).logits
 
     logits = predict(run, encoded, supernet.task.num_labels, supernet.pad_id, label="winner on dev")
@@ -176,20 +212,19 @@ def _mean_layers(way: RunMode, outputs: Mapping[str, Outputs]) -> float:
 
 
 def _write_policy(
-    path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, way: RunMode
-) -> str:
+    path: Path, supernet: Supernet, sub_model: SubModelConfig, small: nn.Layer, exits: Exits, policy: Policy,
+    ask: Sequence[int],
+) -> str:  # fmt: skip
     """The file that export_model.py `exit_policy` takes, in its directory; returns the directory."""
     layers = depths(small, exits)
-    about = policy_json(
-        way.policy, "threshold", way.ask, sub_model, exits.layout, layers, supernet.task, supernet.where
-    )
+    about = policy_json(policy, "threshold", ask, sub_model, exits.layout, layers, supernet.task, supernet.where)
     with atomic_directory(path) as new:
         write_json_atomic(new / EXIT_POLICY, about)
     return str(path)
 
 
 def export_job(
-    output: Path, supernet: Supernet, table: LatencyTable | None, way: RunMode, precision: str | None, device: str
+    output: Path, supernet: Supernet, table: LatencyTable | None, way: RunMode, precision: str | None, device: Device
 ) -> ExportJob:
     """What makes the winner's bundle. table: of its precision. precision: where there is no table."""
     measurer = Measurer.of(table.setting) if table else None
@@ -214,7 +249,7 @@ def export_job(
 
 def checked_latency(
     table: LatencyTable, model: nn.Layer, exits: Exits | None, way: RunMode, predicted: float, shares: Sequence[float]
-) -> dict[str, Any]:
+) -> Measured:
     """predicted_ms, and measured_ms of the model itself; None when the table was made on another kind of machine.
 
     With early exits both are means: what it takes until each exit, by the share of held-out examples that left there.
@@ -230,7 +265,7 @@ def checked_latency(
     return {"predicted_ms": predicted, "measured_ms": measured}
 
 
-def printed(results: Mapping[str, Any]) -> str:
+def printed(results: WinnerResults) -> str:
     """How the winner runs, its scores on dev, its latency."""
     own = "  ".join(f"{name} {value:.4f}" for name, value in results["dev"].items() if name != "score")
     tuned = f" after {results['finetune']['steps']} steps of its own" if "finetune" in results else ""
@@ -243,7 +278,8 @@ def printed(results: Mapping[str, Any]) -> str:
         off = measured / predicted - 1
         for other in results.get("beyond_budget", ()):
             lines.append(
-                "passed over: {:.2f} ms predicted, {:.2f} ms measured, beyond the budget".format(*_both(other))
+                f"passed over: {other['predicted_ms']:.2f} ms predicted, {other['measured_ms']:.2f} ms measured,"
+                " beyond the budget"
             )
         lines.append(f"latency: {predicted:.2f} ms predicted, {measured:.2f} ms measured ({off:+.1%})")
     return "\n".join(lines)

@@ -7,14 +7,16 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import paddle
 from paddle import nn
 from paddle.optimizer import Optimizer
 
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.atomic import CHECKPOINT_MANIFEST, atomic_directory, file_sha256, remove, write_json_atomic
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
 from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.models.directories import WEIGHTS, arrays_of, bare
@@ -36,7 +38,7 @@ def save_checkpoint(
     step: int,
     model: nn.Layer,
     optimizer: Optimizer,
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     keep: int = 1,
 ) -> Path:
     """Write `checkpoint-<step>/`, then remove all but the `keep` newest. `state` is the caller's, as JSON.
@@ -75,44 +77,50 @@ def latest_checkpoint(output_dir: str | Path) -> Path | None:
 
 def _damage(path: Path) -> str | None:
     try:
-        files = read_json(path / CHECKPOINT_MANIFEST)["files"]
-        for name, expected in files.items():
-            file = path / name
-            if not file.is_file() or file.stat().st_size != expected["bytes"]:
+        files = Fields(read_json(path / CHECKPOINT_MANIFEST), CHECKPOINT_MANIFEST).inner("files")
+        for name in files.value:
+            file, expected = path / name, files.inner(name)
+            if not file.is_file() or file.stat().st_size != expected.whole("bytes"):
                 return f"{name} is missing or cut off"
-            if file_sha256(file) != expected["sha256"]:
+            if file_sha256(file) != expected.text("sha256"):
                 return f"{name} is damaged"
-        return None if {WEIGHTS, _OPTIMIZER, _STATE} <= set(files) else "incomplete manifest"
-    except (UserError, KeyError, TypeError, AttributeError, OSError) as error:
+        return None if {WEIGHTS, _OPTIMIZER, _STATE} <= set(files.value) else "incomplete manifest"
+    except (UserError, OSError) as error:
         return f"no usable manifest ({first_line(error)[:200]})"
 
 
-def load_checkpoint(directory: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any], dict[str, Any]]:
-    """(weights, optimizer tensors and schedule, caller's state) of a checkpoint, as they are on the disk."""
+class Checkpoint(NamedTuple):
+    """What a checkpoint holds: the optimizer's tensors as `_portable` names them; `state` is the caller's."""
+
+    weights: dict[str, np.ndarray]
+    moments: dict[str, np.ndarray]
+    schedule: Mapping[str, object]
+    state: Mapping[str, object]
+
+
+def load_checkpoint(directory: str | Path) -> Checkpoint:
+    """A checkpoint as it is on the disk. UserError when its state does not describe where a run stood."""
     directory = Path(directory)
-    stored = read_json(directory / _STATE)
-    parts = [stored.get(name) for name in ("schedule", "state")] if isinstance(stored, dict) else [None]
-    if not all(isinstance(part, dict) for part in parts):
-        raise UserError(f"{directory / _STATE}: does not describe where a run stood; remove {directory} and resume")
-    optimizer = {"moments": read_weights(directory / _OPTIMIZER), "schedule": stored["schedule"]}
-    return read_weights(directory / WEIGHTS), optimizer, stored["state"]
+    path = directory / _STATE
+    stored = Fields(read_json(path), str(path), f"remove {directory} and resume")
+    schedule, state = stored.mapping("schedule"), stored.mapping("state")
+    return Checkpoint(read_weights(directory / WEIGHTS), read_weights(directory / _OPTIMIZER), schedule, state)
 
 
-def restore_checkpoint(directory: str | Path, model: nn.Layer, optimizer: Optimizer) -> dict[str, Any]:
+def restore_checkpoint(directory: str | Path, model: nn.Layer, optimizer: Optimizer) -> Mapping[str, object]:
     """Load a checkpoint into model, optimizer and its learning-rate schedule; returns the caller's state."""
-    weights, saved, state = load_checkpoint(directory)
-    model = bare(model)
-    different = set(weights) ^ set(model.state_dict())
+    saved, model = load_checkpoint(directory), bare(model)
+    different = set(saved.weights) ^ set(model.state_dict())
     if different:
         raise UserError(f"{directory}: is of another model; only one of the two has {sorted(different)[0]}")
-    check_shapes(model, weights, str(directory))
-    _check_schedule(directory / _STATE, optimizer.state_dict().get("LR_Scheduler", {}), saved["schedule"])
+    check_shapes(model, saved.weights, str(directory))
+    _check_schedule(Path(directory, _STATE), optimizer.state_dict().get("LR_Scheduler", {}), saved.schedule)
     _restore_optimizer(model, optimizer, saved)  # first: it changes the weights
-    put_weights(model, weights)
-    return state
+    put_weights(model, saved.weights)
+    return saved.state
 
 
-def _check_schedule(path: Path, own: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
+def _check_schedule(path: Path, own: Mapping[str, object], saved: Mapping[str, object]) -> None:
     """UserError unless what was saved is what a schedule like `own` keeps."""
     for name, value in own.items():
         found = saved.get(name)
@@ -122,7 +130,7 @@ def _check_schedule(path: Path, own: Mapping[str, Any], saved: Mapping[str, Any]
             raise UserError(f"{path}: the learning rate's {name} is {shown(found)}; the checkpoint is of another run")
 
 
-def _is_like(own: Any, found: Any) -> bool:
+def _is_like(own: object, found: object) -> bool:
     numbers = (int, float, np.number)
     if isinstance(own, numbers) and not isinstance(own, bool):
         whole = type(found) is int and 0 <= found < 1 << 53
@@ -130,7 +138,7 @@ def _is_like(own: Any, found: Any) -> bool:
     return type(own) is type(found)
 
 
-def _portable(model: nn.Layer, optimizer: Optimizer) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _portable(model: nn.Layer, optimizer: Optimizer) -> tuple[dict[str, np.ndarray], dict[str, object]]:
     """The optimizer's tensors as {"<structured name>/<kind>": array}, and its schedule as JSON.
 
     Paddle calls them "linear_84.w_0_moment1_0": the first number counts every Linear that the process ever
@@ -142,7 +150,7 @@ def _portable(model: nn.Layer, optimizer: Optimizer) -> tuple[dict[str, np.ndarr
     return {keys[name]: tensor.numpy() for name, tensor in state.items()}, dict(schedule)
 
 
-def _optimizer_keys(model: nn.Layer, state: Mapping[str, Any]) -> dict[str, str]:
+def _optimizer_keys(model: nn.Layer, state: Mapping[str, paddle.Tensor]) -> dict[str, str]:
     """Paddle's name of each optimizer tensor -> "<structured name>/<kind>"."""
     structured = {parameter.name: name for name, parameter in model.named_parameters()}
     keys = {}
@@ -157,9 +165,9 @@ def _optimizer_keys(model: nn.Layer, state: Mapping[str, Any]) -> dict[str, str]
 _OPTIMIZER_TENSOR = re.compile(r"(?P<parameter>\w+\.[wb]_\d+)_(?P<kind>\w+)_\d+")
 
 
-def _restore_optimizer(model: nn.Layer, optimizer: Optimizer, saved: Mapping[str, Any]) -> None:
+def _restore_optimizer(model: nn.Layer, optimizer: Optimizer, saved: Checkpoint) -> None:
     """Put what `load_checkpoint` read into an optimizer over `model`'s parameters. Changes the weights."""
-    moments = saved["moments"]
+    moments = saved.moments
     _make_moments(model, optimizer, {key.split("/")[0] for key in moments})
     state = optimizer.state_dict()
     state.pop("LR_Scheduler", None)
@@ -168,7 +176,7 @@ def _restore_optimizer(model: nn.Layer, optimizer: Optimizer, saved: Mapping[str
     if unknown:
         raise UserError(f"the checkpoint is of another optimizer or model: it has {sorted(unknown)[0]}")
     values = {name: moments.get(keys[name], tensor.numpy()) for name, tensor in state.items()}
-    optimizer.set_state_dict({**values, "LR_Scheduler": saved["schedule"]})
+    optimizer.set_state_dict({**values, "LR_Scheduler": saved.schedule})
     # Everything is set by now. Paddle would keep the dictionary, and refuse a parameter that is not in it and
     # gets its first gradient after resuming.
     optimizer._accumulators_holder = {}
@@ -197,4 +205,4 @@ def checkpoints_in(output_dir: str | Path) -> list[Path]:
 
 def step_of(path: Path) -> int:
     """The step that a checkpoint's name says."""
-    return int(_CHECKPOINT_NAME.fullmatch(path.name)[1])
+    return int(path.name.removeprefix("checkpoint-"))

@@ -2,27 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import paddle
 
 from ofa_bert.data.batches import Batch
 from ofa_bert.data.token_ids import DIRECTORY
+from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
-from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import forward, whole
 from ofa_bert.options import to_json
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import score, stock_forward, tuned
 from ofa_bert.training.losses.task import KindLosses, losses_of
 from ofa_bert.training.run import Training, train
-from ofa_bert.training.run_directory import Evaluation, check_output_dir
+from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.setup import TrainingSetup, prepare
+
+
+class FinetuneResults(RunResults):
+    task: str
+    best: Scored
+    last: ScoredEntry
+
+
+class About(TypedDict):
+    """What a model is, as its record says it."""
+
+    kind: str
+    shape: ModelShape
+    sub_model: SubModelConfig | None
 
 
 def finetune(
@@ -30,7 +47,7 @@ def finetune(
     datasets: Datasets,
     observe: Callable[[int, float], None] = lambda step, score: None,
     token_cache: Path | None = None,
-) -> dict[str, Any]:
+) -> FinetuneResults:
     """Train on the labels; best/ is the best on dev. Returns what results.json in the output directory says.
 
     `observe` hears of every evaluation, and may end the run with an exception. token_cache: as of `prepare`.
@@ -63,22 +80,48 @@ def finetune(
         observe=observe,
     )
     kept = train(training, output, job.loop, job.optimizer)
-    return kept.write_results(settings, {"task": task.name, "best": kept.best["best"], "last": kept.history[-1]})
+    own: FinetuneResults = {"task": task.name, "best": kept.scored_best(), "last": kept.scored_last()}
+    return kept.write_results(settings, own)
 
 
-def what_it_is(setup: TrainingSetup) -> dict[str, Any]:
+def what_it_is(setup: TrainingSetup) -> About:
     """Kind and shape of a full model; of a sub-model that is trained further, what it was cut from and how."""
     source = setup.record
     if source.is_sub_model:
-        return {"kind": "sub_model", "shape": source.shape, "sub_model": source.sub_model}
-    return {"kind": "teacher", "shape": shape_of(setup.model)}
+        shape = source.shape or shape_of(setup.model)
+        return {"kind": "sub_model", "shape": shape, "sub_model": source.sub_model}
+    return {"kind": "teacher", "shape": shape_of(setup.model), "sub_model": None}
 
 
-def trained_record(setup: TrainingSetup, model_type: str, settings: dict[str, Any], **more: Any) -> ModelRecord:
-    """The record of what a run with these settings trains on a task."""
-    length, seed = settings["max_seq_length"], settings.get("seed")
+def trained_record(
+    setup: TrainingSetup,
+    model_type: str,
+    settings: Mapping[str, object],
+    *,
+    kind: str,
+    shape: ModelShape,
+    space: SearchSpace | None = None,
+    sub_model: SubModelConfig | None = None,
+    exits: ExitRecord | None = None,
+    scores: Mapping[str, float] | None = None,
+    more: Mapping[str, object] | None = None,
+) -> ModelRecord:
+    """The record of what a run with these settings trains on a task. With scores, it has their `score` too."""
+    told = Fields(settings, "the settings of the run")
     return ModelRecord(
-        task=setup.task, model_type=model_type, max_seq_length=length, seed=seed, config=settings, **more
+        kind=kind,
+        task=setup.task,
+        model_type=model_type,
+        max_seq_length=told.whole("max_seq_length"),
+        seed=told.whole("seed", default=None),
+        shape=shape,
+        space=space,
+        sub_model=sub_model,
+        exits=exits,
+        scores=scores or {},
+        score=None if scores is None else scores["score"],
+        config=settings,
+        more=more or {},
     )
 
 

@@ -7,12 +7,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import paddle
 from paddle import nn
 from tqdm import tqdm
 
-from ofa_bert.data.batches import Batch, TrainBatches
+from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError
 from ofa_bert.models import operators
 from ofa_bert.system import interrupts
@@ -24,6 +25,14 @@ logger = logging.getLogger(__name__)
 
 # (batch, optimizer step, backward) -> the step's losses by name. It calls `backward(loss)` for each of its losses.
 Step = Callable[[Batch, int, Callable[[paddle.Tensor], None]], "dict[str, float]"]
+
+
+class Batches(Protocol):
+    """What a loop goes through: `data.batches.TrainBatches`, `data.corpus.Corpus`."""
+
+    steps_per_epoch: int
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]: ...
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ def fit(
     settings: LoopSettings,
     model: nn.Layer,
     optimizer: paddle.optimizer.AdamW,
-    batches: TrainBatches,
+    batches: Batches,
     plan: Plan,
     step: Step,
     checkpoint: Callable[[int], None],
@@ -145,7 +154,7 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     return ((mixed ^ (mixed >> 15)) * 0x846CA68B & 0xFFFFFFFF) >> 1
 
 
-def _stream(batches: TrainBatches, first: int) -> Iterator[Batch]:
+def _stream(batches: Batches, first: int) -> Iterator[Batch]:
     """Batches without end, from the `first` one of the whole run on."""
     epoch, start = divmod(first, batches.steps_per_epoch)
     while True:

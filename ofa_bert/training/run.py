@@ -9,13 +9,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from paddle import nn
 
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.training import loop
-from ofa_bert.training.run_directory import Evaluation, RunDirectory, restore
+from ofa_bert.training.run_directory import Evaluation, RunDirectory, RunState, restore
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 
 logger = logging.getLogger(__name__)
@@ -31,9 +31,9 @@ class Training:
 
     name: str
     model: nn.Layer
-    tokenizer: Any
+    tokenizer: Cutter
     record: ModelRecord
-    batches: Any  # TrainBatches or Corpus
+    batches: loop.Batches
     make_step: Callable[[loop.Plan], loop.Step]
     evaluate: Callable[[], Evaluation]
     trained: nn.Layer | None = None
@@ -49,7 +49,7 @@ def train(
     trained = training.model if training.trained is None else training.trained
     plan = loop.make_plan(settings, training.batches.steps_per_epoch, training.stage_shares)
     optimizer = loop.make_optimizer(optimizer_settings, trained, plan)
-    state = restore(output, trained, optimizer) if settings.resume else {}
+    state: RunState = restore(output, trained, optimizer) if settings.resume else {}
     kept = RunDirectory(output, training.model, training.tokenizer, training.record, state, training.beside, trained)
 
     def checkpoint(step: int) -> None:

@@ -9,17 +9,19 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, TypeGuard, TypeVar
 
 import paddle
 from paddle import nn
 
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import recover, write_json_atomic
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
 from ofa_bert.models.directories import save_model
-from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.record import ModelRecord, is_number, numbers
 from ofa_bert.options import changes
 from ofa_bert.reporting import one_line, shown
 from ofa_bert.system.machine import host_peak_mib
@@ -47,14 +49,65 @@ class Evaluation:
     """
 
     score: float
-    scores: Mapping[str, Any]
+    scores: Mapping[str, object]
     lines: Sequence[str] = ()
-    recorded: Mapping[str, Any] | None = None
-    more: Mapping[str, Any] = field(default_factory=dict)
+    recorded: Mapping[str, object] | None = None
+    more: Mapping[str, object] = field(default_factory=dict)
     also: Mapping[str, float] = field(default_factory=dict)
     task: Task | None = None
 
 
+class Best(TypedDict):
+    """What chose a directory."""
+
+    step: int
+    score: float
+    scores: Mapping[str, object]
+
+
+class Entry(TypedDict):
+    """One evaluation of the history."""
+
+    step: int
+    seconds: float
+    scores: Mapping[str, object]
+
+
+class Scored(TypedDict):
+    """The same where every score is a number."""
+
+    step: int
+    score: float
+    scores: Mapping[str, float]
+
+
+class ScoredEntry(TypedDict):
+    step: int
+    seconds: float
+    scores: Mapping[str, float]
+
+
+class RunState(TypedDict, total=False):
+    """Where a run stood at a checkpoint; empty for a new run."""
+
+    step: int
+    seconds: float
+    best: dict[str, Best]
+    history: list[Entry]
+
+
+class RunResults(TypedDict, total=False):
+    """What results.json says of every run; each job adds its own."""
+
+    history: list[Entry]
+    seconds: float
+    processes: int
+    peak_memory_mib: int
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+
+
+R = TypeVar("R", bound=RunResults)
 RESULTS = "results.json"
 _AGES = 1e10  # seconds: three centuries
 
@@ -70,9 +123,9 @@ class RunDirectory:
         self,
         output: Path,
         model: nn.Layer,
-        tokenizer: Any,
+        tokenizer: Cutter,
         record: ModelRecord,
-        state: Mapping[str, Any],
+        state: RunState,
         beside: Mapping[str, nn.Layer],
         trained: nn.Layer,
     ) -> None:
@@ -83,8 +136,8 @@ class RunDirectory:
         self.record = record
         self.beside = dict(beside)
         self.trained = trained
-        self.best: dict[str, dict[str, Any]] = dict(state.get("best", {}))
-        self.history: list[dict[str, Any]] = list(state.get("history", []))
+        self.best: dict[str, Best] = dict(state.get("best", {}))
+        self.history: list[Entry] = list(state.get("history", []))
 
     def consider(self, name: str, step: int, score: float, found: Evaluation) -> bool:
         """Write the directory `name` when `score` is the highest yet; the first of equals stays."""
@@ -101,7 +154,7 @@ class RunDirectory:
         if last:
             self._save("last", step, found)
         if distributed.is_main():
-            state = {"step": step, "seconds": seconds, "best": self.best, "history": self.history}
+            state: RunState = {"step": step, "seconds": seconds, "best": self.best, "history": self.history}
             save_checkpoint(self.output, step, self.trained, optimizer, state)
         distributed.barrier()
 
@@ -113,61 +166,85 @@ class RunDirectory:
             record = dataclasses.replace(self.record, task=task, scores=dict(scores), step=step, more=more)
             save_model(self.output / name, self.model, self.tokenizer, record, self.beside)
 
+    def scored_best(self) -> Scored:
+        """What chose best/, for a job whose scores are numbers."""
+        best = self.best["best"]
+        return {"step": best["step"], "score": best["score"], "scores": numbers(best["scores"])}
+
+    def scored_last(self) -> ScoredEntry:
+        """The last evaluation, likewise."""
+        last = self.history[-1]
+        return {"step": last["step"], "seconds": last["seconds"], "scores": numbers(last["scores"])}
+
     def _seconds(self) -> float:
         """Of this run and of those that it continues."""
         return time.monotonic() - self._started
 
-    def write_results(self, config: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-        """results.json: `own`, what every run says, and the settings `config`. Returns it."""
-        results = {
-            **own,
-            "history": self.history,
-            "seconds": round(self._seconds(), 1),
-            "processes": distributed.world_size(),
-            "peak_memory_mib": peak_memory_mib(),
-            "config": dict(config),
-            "versions": versions(),
-        }
+    def write_results(self, config: Mapping[str, object], own: R) -> R:
+        """results.json: `own`, to which is added what every run says, and the settings `config`. Returns it."""
+        own["history"] = self.history
+        own["seconds"] = round(self._seconds(), 1)
+        own["processes"] = distributed.world_size()
+        own["peak_memory_mib"] = peak_memory_mib()
+        own["config"] = dict(config)
+        own["versions"] = versions()
         if distributed.is_main():
-            write_json_atomic(self.output / RESULTS, results)
+            write_json_atomic(self.output / RESULTS, own)
             lock.release(self.output)
-        return results
+        return own
 
 
-def restore(output: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> dict[str, Any]:
+def restore(output: Path, model: nn.Layer, optimizer: paddle.optimizer.Optimizer) -> RunState:
     """Load the newest whole checkpoint into model and optimizer; its state, or {} when there is none yet."""
     path = latest_checkpoint(output)
     if path is None:
         logger.info("`resume`: no checkpoint in %s yet; starting from the beginning", output)
         return {}
-    state = restore_checkpoint(path, model, optimizer)
-    _check_state(path, state, optimizer._learning_rate.last_epoch)
+    state = _checked_state(path, restore_checkpoint(path, model, optimizer), optimizer._learning_rate.last_epoch)
     logger.info("resuming %s after step %d", path, state["step"])
     return state
 
 
-def _check_state(path: Path, state: Mapping[str, Any], scheduled: int) -> None:
-    """UserError for a state that no run of this program leaves, although its digest is right."""
+def _checked_state(path: Path, state: Mapping[str, object], scheduled: int) -> RunState:
+    """The state of a run; UserError for one that no run of this program leaves, although its digest is right."""
     step, seconds = state.get("step"), state.get("seconds")
     best, history = state.get("best"), state.get("history")
+    found: RunState = {}
     problems = []
-    if type(step) is not int or step != step_of(path) or step != scheduled:
+    if type(step) is int and step == step_of(path) and step == scheduled:
+        found["step"] = step
+    else:
         problems.append(f"step {shown(step)} of a schedule that stands at {scheduled}")
-    if type(seconds) not in (int, float) or not 0 <= seconds < _AGES:
+    if is_number(seconds) and 0 <= seconds < _AGES:
+        found["seconds"] = seconds
+    else:
         problems.append(f"{shown(seconds)} seconds")
-    if not isinstance(best, dict) or not all(_is_best(value) for value in best.values()):
+    if _are_best(best):
+        found["best"] = best
+    else:
         problems.append(f"best scores {shown(best)}")
-    if not isinstance(history, list):
+    if _is_history(history):
+        found["history"] = history
+    else:
         problems.append(f"a history of {shown(history)}")
     if problems:
         raise UserError(f"`resume` {path}: its state is impossible: {'; '.join(problems)}; remove it and resume")
+    return found
 
 
-def _is_best(value: Any) -> bool:
-    """A score may be NaN: that of a run that diverged."""
+def _has_scores(value: object, number: str) -> bool:
+    """Whether it is an object with a step, with scores, and with a number of that name."""
     if not isinstance(value, dict) or not isinstance(value.get("scores"), dict):
         return False
-    return type(value.get("score")) in (int, float) and type(value.get("step")) is int
+    return is_number(value.get(number)) and type(value.get("step")) is int
+
+
+def _are_best(value: object) -> TypeGuard[dict[str, Best]]:
+    return isinstance(value, dict) and all(_has_scores(each, "score") for each in value.values())
+
+
+def _is_history(value: object) -> TypeGuard[list[Entry]]:
+    return isinstance(value, list) and all(_has_scores(each, "seconds") for each in value)
 
 
 def peak_memory_mib() -> int:
@@ -185,7 +262,7 @@ _RUN = "ofa_run.json"
 _FREE = {"output_dir", "resume", "logging_steps", "save_steps", "device"}
 
 
-def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool, what: str) -> None:
+def check_output_dir(path: str | Path, settings: Mapping[str, object], resume: bool, what: str) -> None:
     """Refuse a directory that holds another run; otherwise the main process records this one in ofa_run.json.
 
     A directory with best/, last/ or a checkpoint holds a run. Without `resume` that is a UserError. With it,
@@ -202,28 +279,25 @@ def check_output_dir(path: str | Path, settings: Mapping[str, Any], resume: bool
             recover(path / name)
     results = [name for name in ("best", "last") if (path / name).exists()]
     results += [found.name for found in checkpoints_in(path)]
-    record = {"what": what, "settings": json.loads(json.dumps(dict(settings)))}
+    settings = json.loads(json.dumps(dict(settings)))
     if results and not resume:
         raise UserError(
             f"`output_dir` {path}: holds a run already ({', '.join(results[:3])}); continue it with `resume`,"
             " or name another directory"
         )
     if results:
-        _check_same_run(path, record)
+        _check_same_run(path, what, settings)
     elif distributed.is_main():
-        write_json_atomic(path / _RUN, record)
+        write_json_atomic(path / _RUN, {"what": what, "settings": settings})
 
 
-def _check_same_run(path: Path, record: Mapping[str, Any]) -> None:
-    stored = read_json(path / _RUN)
-    try:
-        what, before = stored["what"], dict(stored["settings"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path / _RUN}: does not describe a run ({error!r})") from error
-    if what != record["what"]:
-        held = one_line(str(what), 80)
-        raise UserError(f"`output_dir` {path}: holds a {held} run, not a {record['what']} run; name another directory")
-    both = set(before) & set(record["settings"]) - _FREE
-    text = changes({key: before[key] for key in both}, {key: record["settings"][key] for key in both}, "`")
+def _check_same_run(path: Path, what: str, settings: Mapping[str, object]) -> None:
+    stored = Fields(read_json(path / _RUN), str(path / _RUN), "name another `output_dir`")
+    held, before = stored.text("what"), stored.mapping("settings")
+    if held != what:
+        held = one_line(held, 80)
+        raise UserError(f"`output_dir` {path}: holds a {held} run, not a {what} run; name another directory")
+    both = set(before) & set(settings) - _FREE
+    text = changes({key: before[key] for key in both}, {key: settings[key] for key in both}, "`")
     if text:
         raise UserError(f"`resume` in {path}: {one_line(text)}. Give the same values, or name another `output_dir`")

@@ -7,13 +7,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout, texts_of
 from ofa_bert.data.token_ids import encode_once
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input
@@ -37,8 +38,15 @@ class TrainingSetup:
     held_out: Encoded | None
     dev: Mapping[str, Encoded]
     model: nn.Layer
-    tokenizer: Any
+    tokenizer: Cutter
     record: ModelRecord
+
+    @property
+    def measured(self) -> Encoded:
+        """The held-out part, for a job that asked for one."""
+        if self.held_out is None:
+            raise ValueError("no part of train is held out")
+        return self.held_out
 
     def train_batches(self, settings: LoopSettings) -> TrainBatches:
         return TrainBatches(

@@ -13,7 +13,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, TypedDict
 
 from ofa_bert.data.batches import split_holdout
 from ofa_bert.data.token_ids import DIRECTORY, encode_once
@@ -32,6 +33,10 @@ from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.tune_job import TuneJob
 
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
 logger = logging.getLogger(__name__)
 
 SEEDS = 5
@@ -40,8 +45,42 @@ _STARTUP = 4  # runs that are never stopped: there is nothing to compare them wi
 _LEFT_OUT = ("output_dir", "trials", "minutes", "logging_steps", "device")  # may differ when a search is continued
 
 
+class Chosen(TypedDict):
+    """The settings of one run."""
+
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    warmup_proportion: float
+    seed: int
+
+
+class BestTrial(Chosen):
+    trial: int
+    score: float
+
+
+class TrialRow(Chosen):
+    """steps: until its last evaluation. score: None for a run that was stopped."""
+
+    trial: int
+    state: str
+    steps: int
+    score: float | None
+
+
+class TuneResults(TypedDict):
+    task: str
+    best: BestTrial
+    dev: Mapping[str, float]
+    trials: list[TrialRow]
+    tuned_on: int
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+
+
 @lock.writer("output_dir")
-def tune(job: TuneJob, datasets: Datasets) -> dict[str, Any]:
+def tune(job: TuneJob, datasets: Datasets) -> TuneResults:
     """Run the trials, keep the best one's weights in best/, score it on dev. Returns what results.json says."""
     optuna = require_optuna()
     output, started = Path(job.output_dir), time.monotonic()
@@ -58,15 +97,15 @@ def tune(job: TuneJob, datasets: Datasets) -> dict[str, Any]:
         while len(_ended(study, optuna)) < job.trials and not _late(job, started):
             _one(optuna, study, job, own, output)
     try:
-        best = study.best_trial
+        best, reached = study.best_trial, study.best_value
     except ValueError as error:
         raise RunError(
             f"none of {len(study.trials)} runs came to its end; lower `learning_rates`, or give more `minutes`"
         ) from error
     _keep_best(study, output)  # a kill may have come between a run's end and this
-    results = {
+    results: TuneResults = {
         "task": datasets.task.name,
-        "best": {"trial": _number(best), "score": best.value, **best.params},
+        "best": {"trial": _number(best), "score": reached, **_chosen(best)},
         "dev": _dev_once(job, datasets, _directory(output, _number(best)) / "best", output),
         "trials": [_row(trial) for trial in _ended(study, optuna)],
         "tuned_on": len(held),
@@ -81,13 +120,13 @@ def _late(job: TuneJob, started: float) -> bool:
     return job.minutes is not None and time.monotonic() - started > 60 * job.minutes
 
 
-def _study(optuna: Any, job: TuneJob, output: Path) -> Any:
+def _study(optuna: ModuleType, job: TuneJob, output: Path) -> Study:
     with plain_errors(output / STUDY):
         return _opened(optuna, job, output)
 
 
-def _opened(optuna: Any, job: TuneJob, output: Path) -> Any:
-    study = optuna.create_study(
+def _opened(optuna: ModuleType, job: TuneJob, output: Path) -> Study:
+    study: Study = optuna.create_study(
         storage=sqlite_storage(optuna, output / STUDY),
         study_name="tune",
         direction="maximize",
@@ -103,21 +142,21 @@ def _opened(optuna: Any, job: TuneJob, output: Path) -> Any:
     return study
 
 
-def _ended(study: Any, optuna: Any) -> list[Any]:
+def _ended(study: Study, optuna: ModuleType) -> list[FrozenTrial]:
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     return study.get_trials(deepcopy=False, states=states)
 
 
-def _number(trial: Any) -> int:
+def _number(trial: FrozenTrial) -> int:
     """Of a run among those that ended: Optuna's own number counts runs that were killed too."""
-    return trial.user_attrs.get("run", trial.number)
+    return int(trial.user_attrs.get("run", trial.number))
 
 
 def _directory(output: Path, number: int) -> Path:
     return output / f"trial-{number}"
 
 
-def _one(optuna: Any, study: Any, job: TuneJob, datasets: Datasets, output: Path) -> None:
+def _one(optuna: ModuleType, study: Study, job: TuneJob, datasets: Datasets, output: Path) -> None:
     """One run with settings that Optuna chooses. Only the best run's directory is kept."""
     # Seeded by what is finished, so that a search that was killed goes on as if it had not been.
     ended = _ended(study, optuna)
@@ -125,7 +164,7 @@ def _one(optuna: Any, study: Any, job: TuneJob, datasets: Datasets, output: Path
     study.sampler = optuna.samplers.TPESampler(seed=job.finetuning.loop.seed + len(ended))
     trial = study.ask()
     trial.set_user_attr("run", number)
-    chosen = {
+    chosen: Chosen = {
         "learning_rate": trial.suggest_float("learning_rate", *job.learning_rates, log=True),
         "batch_size": trial.suggest_categorical("batch_size", list(job.batch_sizes)),
         "weight_decay": trial.suggest_categorical("weight_decay", list(job.weight_decays)),
@@ -135,7 +174,7 @@ def _one(optuna: Any, study: Any, job: TuneJob, datasets: Datasets, output: Path
     directory = _directory(output, number)
     remove(directory)  # of a run that was killed, or of a study that was deleted
     settings = _finetuning(job, directory, chosen)
-    logger.info("run %d: %s", number, "  ".join(f"{name} {value:.4g}" for name, value in chosen.items()))
+    logger.info("run %d: %s", number, "  ".join(f"{name} {value:.4g}" for name, value in trial.params.items()))
 
     def observe(step: int, value: float) -> None:
         trial.report(value, step)
@@ -159,20 +198,23 @@ def _one(optuna: Any, study: Any, job: TuneJob, datasets: Datasets, output: Path
     _keep_best(study, output)
 
 
-def _keep_best(study: Any, output: Path) -> None:
+def _keep_best(study: Study, output: Path) -> None:
     for other in output.glob("trial-*"):
         if other != _directory(output, _number(study.best_trial)):
             shutil.rmtree(other)
 
 
-def _finetuning(job: TuneJob, directory: Path, chosen: Mapping[str, Any]) -> FinetuneJob:
+def _finetuning(job: TuneJob, directory: Path, chosen: Chosen) -> FinetuneJob:
     """One run: the settings that all share, and those that were chosen for it."""
     base = job.finetuning
-    loop = {name: chosen[name] for name in ("batch_size", "warmup_proportion", "seed")}
-    rates = {name: chosen[name] for name in ("learning_rate", "weight_decay")}
-    return replace(
-        base, output_dir=str(directory), loop=replace(base.loop, **loop), optimizer=replace(base.optimizer, **rates)
+    loop = replace(
+        base.loop,
+        batch_size=chosen["batch_size"],
+        warmup_proportion=chosen["warmup_proportion"],
+        seed=chosen["seed"],
     )
+    rates = replace(base.optimizer, learning_rate=chosen["learning_rate"], weight_decay=chosen["weight_decay"])
+    return replace(base, output_dir=str(directory), loop=loop, optimizer=rates)
 
 
 def _dev_once(job: TuneJob, datasets: Datasets, best: Path, output: Path) -> dict[str, float]:
@@ -194,24 +236,36 @@ def _dev_once(job: TuneJob, datasets: Datasets, best: Path, output: Path) -> dic
     return scores
 
 
-def _row(trial: Any) -> dict[str, Any]:
+def _chosen(trial: FrozenTrial) -> Chosen:
+    params = trial.params
+    return {
+        "learning_rate": params["learning_rate"],
+        "batch_size": params["batch_size"],
+        "weight_decay": params["weight_decay"],
+        "warmup_proportion": params["warmup_proportion"],
+        "seed": params["seed"],
+    }
+
+
+def _row(trial: FrozenTrial) -> TrialRow:
     steps = max(trial.intermediate_values, default=0)
-    about = {"trial": _number(trial), "state": trial.state.name.lower(), "steps": steps, "score": trial.value}
-    return {**about, **trial.params}
+    state = trial.state.name.lower()
+    return {"trial": _number(trial), "state": state, "steps": steps, "score": trial.value, **_chosen(trial)}
 
 
-def printable(results: Mapping[str, Any], most: int = 8) -> list[dict[str, str]]:
+def printable(results: TuneResults, most: int = 8) -> list[dict[str, str]]:
     """The best runs that came to their end, for `reporting.table`."""
-    whole = sorted((r for r in results["trials"] if r["state"] == "complete"), key=lambda r: -r["score"])
+    scored = [(r["score"], r) for r in results["trials"] if r["state"] == "complete" and r["score"] is not None]
+    whole = sorted(scored, key=lambda pair: -pair[0])
     return [
         {
             "run": str(row["trial"]),
-            "held-out score": f"{row['score']:.4f}",
+            "held-out score": f"{value:.4f}",
             "learning rate": f"{row['learning_rate']:.2e}",
             "batch": str(row["batch_size"]),
             "weight decay": str(row["weight_decay"]),
             "warm-up": str(row["warmup_proportion"]),
             "seed": str(row["seed"]),
         }
-        for row in whole[:most]
+        for value, row in whole[:most]
     ]

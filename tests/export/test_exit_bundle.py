@@ -447,7 +447,8 @@ def test_a_wrong_head_fails_the_export(tmp_path, monkeypatch):
 
 
 def test_a_policy_for_another_model_is_refused(case, tmp_path):
-    record = ModelRecord(task=case.manifest.task, sub_model=whole(case.model))
+    task, sub_model = case.manifest.task, whole(case.model)
+    record = ModelRecord(task=task, sub_model=sub_model)
     write_policy(tmp_path / "policy", case.exits, record, case.data, case.outputs, 0.5)
 
     def read(path, sub_model=sub_model, task=task):

@@ -1,11 +1,13 @@
 """The demo: the whole main job on an embedded encoder and a generated task."""
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
 from ofa_bert.recipes.jobs import DemoJob
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     about = "Run the whole main job on an embedded encoder and a generated task."
     job = parse(DemoJob, argv, about, prog="python -m ofa_bert demo")
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.

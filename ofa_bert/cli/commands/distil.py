@@ -1,5 +1,7 @@
 """A small student, trained on what a teacher answers."""
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 
@@ -15,7 +17,7 @@ only once. Then: export_model.py, python -m ofa_bert prune, or all of it at once
 """
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     about = "Train a small student on what a finetuned teacher answers (and, if asked, on its states and attention)."
     from ofa_bert.training.students.jobs import DistilJob
 

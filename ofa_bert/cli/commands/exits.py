@@ -1,6 +1,8 @@
 """The threshold of early exits, chosen and measured."""
 
-from ofa_bert.cli.parser import parse
+from collections.abc import Sequence
+
+from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training.exits.jobs import ExitChoiceJob
 
@@ -14,16 +16,18 @@ that the targets ask for; dev is only reported on. Also learns which tokens need
 """
 
 
-def run(argv):
-    job = parse(ExitChoiceJob, argv, *DOC.split("\n\n", 1), prog="python -m ofa_bert exits")
+def run(argv: Sequence[str] | None) -> None:
+    job = parse(ExitChoiceJob, argv, *paragraphs(DOC), prog="python -m ofa_bert exits")
     datasets = begin(job.data, job.device)
+    from ofa_bert.exits.policy import Policy
+    from ofa_bert.files.fields import Fields
     from ofa_bert.reporting import table
     from ofa_bert.training.exits.threshold import choose_exits, printable
 
     results = choose_exits(job, datasets)
-    policy = results["chosen"]["policy"]
-    show(f"{results['name']}: {policy['criterion']} threshold {policy['threshold']:.4g}, mode {job.mode}\n")
+    policy = Fields(results["chosen"], "the policy").made("policy", Policy.from_json)
+    show(f"{results['name']}: {policy.criterion} threshold {policy.threshold:.4g}, mode {job.mode}\n")
     show(table(printable(results)))
-    histogram = results["dev"]["exits"]["histogram"]
+    histogram = Fields(results["dev"]["exits"], "dev").mapping("histogram")
     show("\nanswered after layer: " + "  ".join(f"{layers}: {count}" for layers, count in histogram.items() if count))
     show(f"written to {job.output_dir}")

@@ -11,13 +11,15 @@ sizes and lengths, of a model with exits those of every exit; with data also the
 lower by more than --max_drop points.
 """
 
-from ofa_bert.cli.parser import parse
+from collections.abc import Sequence
+
+from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import run_command, show
 from ofa_bert.export.job import ExportJob
 
 
-def run(argv):
-    job = parse(ExportJob, argv, *__doc__.split("\n\n", 1))
+def run(argv: Sequence[str] | None) -> None:
+    job = parse(ExportJob, argv, *paragraphs(__doc__))
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.models.device import select_device
 
@@ -50,5 +52,5 @@ def _score(check):
     return f", dev {check.score_after:.4f} ({100 * (check.score_after - check.score_before):+.1f} points)"
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     return run_command(run, argv, resumable=False)

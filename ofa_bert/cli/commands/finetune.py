@@ -7,13 +7,15 @@
 Writes best/ (best on dev), last/, the newest checkpoint and results.json to --output_dir.
 """
 
-from ofa_bert.cli.parser import parse
+from collections.abc import Sequence
+
+from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.training.settings import FinetuneJob
 
 
-def run(argv):
-    job = parse(FinetuneJob, argv, *__doc__.split("\n\n", 1))
+def run(argv: Sequence[str] | None) -> None:
+    job = parse(FinetuneJob, argv, *paragraphs(__doc__))
     datasets = begin(job.data, job.loop.device)
     # Imported after parsing, as in every command: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.tasks.metrics import as_text
@@ -26,5 +28,5 @@ def run(argv):
         show(f"best on dev after step {best['step']}: {as_text(best['scores'])}\nwritten to {job.output_dir}")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     return run_command(run, argv)

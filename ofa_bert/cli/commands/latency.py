@@ -1,10 +1,12 @@
 """A device's latency table."""
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     about = "Measure a latency table of this device: exported models of many sizes, from which any other is predicted."
     example = (
         "python -m ofa_bert latency --model ./tmp/SST-2-ofa --backend onnx_runtime --batch 1 --length 128\n"

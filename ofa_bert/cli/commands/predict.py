@@ -1,10 +1,12 @@
 """Labels and probabilities for the texts of a file, from a bundle."""
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     about = "Predict the texts of a file with a bundle: the same columns come out, and the labels that were predicted."
     example = (
         "python -m ofa_bert predict --bundle ./tmp/SST-2-small-static --input texts.tsv --output predicted.tsv\n"

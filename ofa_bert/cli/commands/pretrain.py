@@ -1,10 +1,12 @@
 """A small shape, pre-trained by distillation."""
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     about = "Pre-train a shape on a text file: masked words, and a teacher's guesses for them (Bort)."
     example = (
         "python -m ofa_bert pretrain --teacher bert-base-uncased --shape 4,8,768,1024 --corpus texts.txt\n"

@@ -1,10 +1,12 @@
 """The most important heads and neurons of every layer."""
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     about = (
         "Keep the most important attention heads and FFN neurons of every layer, measured on held-out training data."
     )

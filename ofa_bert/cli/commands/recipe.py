@@ -1,5 +1,7 @@
 """The FastFormers chain as one command."""
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 
@@ -12,7 +14,7 @@ them in turn in one run, from PaddleNLP's own model in Paddle's eager mode to th
 """
 
 
-def run(argv):
+def run(argv: Sequence[str]) -> None:
     about = "The FastFormers chain: from a finetuned teacher to a small fast model, and what each stage is worth."
     from ofa_bert.recipes.jobs import RecipeJob
 

@@ -1,12 +1,20 @@
 """A supernet's best sub-model under a budget."""
 
+from __future__ import annotations
+
 import shlex
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
+from ofa_bert.files.fields import Fields
+
+if TYPE_CHECKING:
+    from ofa_bert.search.job import SearchJob
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     about = "Search a supernet for the best sub-model under a budget. Nothing is trained; dev is used once, at the end."
     example = (
         "python -m ofa_bert search --model ./tmp/SST-2-ofa --max_latency_ms 8 --latency_table cpu.json --device cpu\n"
@@ -25,25 +33,29 @@ def run(argv):
     from ofa_bert.reporting import table
 
     if job.algorithm == "fptas":
-        return _show_fptas(job, table)
-    from ofa_bert.search.report import described, printable, way_of
+        _show_fptas(job)
+        return
+    from ofa_bert.search.report import described, printable
     from ofa_bert.search.run import search_sub_models
+    from ofa_bert.search.run_modes import RunMode
     from ofa_bert.search.winner import printed
+    from ofa_bert.submodels.values import SubModelConfig
 
     results = search_sub_models(job)
     if results is None:
         return
-    show(table(printable(results)))
-    show(f"\nwinner: {described(results['winner']['sub_model'])}")
-    way = way_of(results["winner"])
-    if way is not None:
-        show(f"to be run in {way.described()}")
+    show(table(printable(results["comparison"], results["cost"])))
+    winner = Fields(results["winner"], "winner")
+    show(f"\nwinner: {described(winner.made('sub_model', SubModelConfig.from_json))}")
+    if "way" in winner:
+        show(f"to be run in {winner.made('way', RunMode.from_json).described()}")
     show(printed(results))
     show(f"written to {job.output_dir}: front.json, front.png, winner.json, sub_model/")
     show(f"export it: python export_model.py {shlex.join(results['export'])}")
 
 
-def _show_fptas(job, table):
+def _show_fptas(job: SearchJob) -> None:
+    from ofa_bert.reporting import table
     from ofa_bert.search.fptas_run import printable, search_fptas
 
     results = search_fptas(job)

@@ -16,9 +16,10 @@ Early exits:        python -u ./run_glue_ofa.py --exits deebert --model_name_or_
 """
 
 import sys
+from collections.abc import Sequence
 
 from ofa_bert.cli.commands import train_exits
-from ofa_bert.cli.parser import parse
+from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.options import options_of
 from ofa_bert.training.exits.jobs import ExitTrainingJob
@@ -31,11 +32,11 @@ _EXIT_OPTIONS = {
 }
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     given = sys.argv[1:] if argv is None else argv
     if any(word.split("=")[0] == "--exits" for word in given):
         return train_exits.run(given)
-    job = parse(SupernetJob, argv, *__doc__.split("\n\n", 1), elsewhere=_EXIT_OPTIONS)
+    job = parse(SupernetJob, argv, *paragraphs(__doc__), elsewhere=_EXIT_OPTIONS)
     datasets = begin(job.data, job.loop.device)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
@@ -54,5 +55,5 @@ def run(argv):
         show(f"\nwritten to {job.output_dir}; export one with export_model.py")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     return run_command(run, argv)

@@ -9,13 +9,15 @@ supernet in all its sub-models). The last exit is always the model's own classif
 with exits.safetensors beside it. Then: python -m ofa_bert exits
 """
 
-from ofa_bert.cli.parser import parse
+from collections.abc import Sequence
+
+from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training.exits.jobs import SUPERNET, SUPERNET_OPTIONS, ExitTrainingJob
 
 
-def run(argv):
-    job = parse(ExitTrainingJob, argv, *__doc__.split("\n\n", 1), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET))
+def run(argv: Sequence[str] | None) -> None:
+    job = parse(ExitTrainingJob, argv, *paragraphs(__doc__), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET))
     datasets = begin(job.data, job.loop.device)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
@@ -25,5 +27,5 @@ def run(argv):
     if distributed.is_main():
         best = results["best"]
         show(f"best/, after step {best['step']}, chosen on the held-out part. Scores on dev by layers run:\n")
-        show(table(printable(best["scores"]["exits"])))
+        show(table(printable(results)))
         show(f"\nwritten to {job.output_dir}; choose a threshold with python -m ofa_bert exits")

@@ -1,10 +1,12 @@
 """Finetuning with many hyper-parameters."""
 
+from collections.abc import Sequence
+
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 
 
-def run(argv):
+def run(argv: Sequence[str] | None) -> None:
     about = "Finetune with many hyper-parameters: runs that fall behind are stopped, the best is scored on dev, once."
     example = (
         "python -m ofa_bert tune --model_name_or_path ./tmp/small --task_name MRPC\n"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-Config = Any  # PaddleNLP's configuration object of a model
+from ofa_bert.models.families.paddlenlp import PaddleConfig
+
+Config = PaddleConfig
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.base import Family
 from ofa_bert.models.families.bert import BERT
 from ofa_bert.models.families.electra import ELECTRA
 from ofa_bert.models.families.ernie import ERNIE
+from ofa_bert.models.families.paddlenlp import ModelClass, TokenizerClass
 from ofa_bert.models.families.roberta import ROBERTA
 from ofa_bert.models.families.tinybert import TINYBERT
 from ofa_bert.system import interrupts
@@ -37,21 +38,25 @@ def family_named(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def model_class(model_type: str) -> Any:
-    return _from_paddlenlp(family_named(model_type).classifier)
+def model_class(model_type: str) -> ModelClass:
+    found: ModelClass = getattr(_transformers(), family_named(model_type).classifier)
+    return found
 
 
-def tokenizer_class(model_type: str, directory: Path | None = None) -> Any:
+def tokenizer_class(model_type: str, directory: Path | None = None) -> TokenizerClass:
     """The family's tokenizer, the one that the files in `directory` are for."""
     family = family_named(model_type)
+    name = family.tokenizer
     if directory is not None and directory.is_dir() and family.tokenizer_in:
-        return _from_paddlenlp(family.tokenizer_in(directory))
-    return _from_paddlenlp(family.tokenizer)
+        name = family.tokenizer_in(directory)
+    found: TokenizerClass = getattr(_transformers(), name)
+    return found
 
 
-def _from_paddlenlp(name: str) -> Any:
+def _transformers() -> ModuleType:
     # Imported here: PaddleNLP costs seconds, and a wrong model_type is refused before that.
     import paddlenlp.transformers
 
     interrupts.check()  # the import takes SIGTERM's handler away
-    return getattr(paddlenlp.transformers, name)
+    module: ModuleType = paddlenlp.transformers
+    return module

@@ -113,22 +113,35 @@ class ExitTrainingJob:
         return self.exits == "deebert"
 
     @property
+    def head(self) -> str:
+        """The kind of head."""
+        return self.exit_head or ("attention" if self.exits == "geep" else "ramp")
+
+    @property
+    def share(self) -> float:
+        """Of a head's loss that is its distance from the last exit's answer."""
+        if self.exit_lambda is not None:
+            return self.exit_lambda
+        return 1.0 if self.exits == "geep" else 0.0
+
+    @property
+    def head_rate(self) -> float:
+        """The peak learning rate of the heads."""
+        return 1e-3 if self.exit_learning_rate is None else self.exit_learning_rate
+
+    @property
     def optimizer(self) -> OptimizerSettings:
         values = {field.name: getattr(self.rates, field.name) for field in dataclasses.fields(OptimizerSettings)}
         return OptimizerSettings(**values)
 
     def resolved(self) -> ExitTrainingJob:
         """With the defaults that depend on `exits` filled in."""
-        geep = self.exits == "geep"
-        filled = {
-            "exit_learning_rate": 1e-3,
-            "exit_head": "attention" if geep else "ramp",
-            "exit_lambda": 1.0 if geep else 0.0,
-        }
         rates = self.rates
         if rates.learning_rate is None:
             rates = dataclasses.replace(rates, learning_rate=1e-3 if self.heads_alone else 3e-5)
-        return dataclasses.replace(self, rates=rates, **{k: v for k, v in filled.items() if getattr(self, k) is None})
+        return dataclasses.replace(
+            self, rates=rates, exit_learning_rate=self.head_rate, exit_head=self.head, exit_lambda=self.share
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

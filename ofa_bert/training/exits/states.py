@@ -12,9 +12,9 @@ from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.exits.outputs import Outputs, unpack
-from ofa_bert.models.encoder import attention_mask, classify
+from ofa_bert.models.encoder import attention_mask, classify, embed
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.models.supernet import embed, encode
+from ofa_bert.models.supernet import encode
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.evaluation import predict
 
@@ -118,6 +118,8 @@ def all_answers(
 
     hidden: [B, T, H] after each kept layer; points: as of ExitLayout, none without exits.
     """
-    answers = [exits.logits(layer, hidden[place], mask) for place, layer in points]
-    certain = [exits.certainty(layer, hidden[place]).unsqueeze(-1) for place, layer in points]
+    answers, certain = [], []
+    if exits is not None:
+        answers = [exits.logits(layer, hidden[place], mask) for place, layer in points]
+        certain = [exits.certainty(layer, hidden[place]).unsqueeze(-1) for place, layer in points]
     return paddle.concat([*answers, last, *certain], axis=-1)

@@ -9,9 +9,9 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch
-from ofa_bert.models.encoder import attention_mask
+from ofa_bert.models.encoder import attention_mask, embed
 from ofa_bert.models.exit_heads import Exits
-from ofa_bert.models.supernet import embed, encode
+from ofa_bert.models.supernet import encode
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.exits.states import Frozen
 from ofa_bert.training.loop import Step

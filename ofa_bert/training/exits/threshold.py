@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from paddle import nn
 
 from ofa_bert.data.batches import Encoded, encode, split_holdout
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import default_criterion
@@ -20,21 +21,22 @@ from ofa_bert.exits.loop import Answers
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, check_threshold
 from ofa_bert.exits.policy_file import policy_json
-from ofa_bert.exits.sweep import choose, plot, policies, row, run_length, taken, worth_asking
+from ofa_bert.exits.sweep import Row, choose, plot, policies, row, run_length, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.exit_graphs import depths
-from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
-from ofa_bert.models.record import ModelRecord, check_task
+from ofa_bert.models.exit_heads import Exits, exits_in, extract_exits, load_exits
+from ofa_bert.models.record import ExitRecord, ModelRecord, check_task, numbers
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
 from ofa_bert.system.timing import in_turn
-from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.tasks.task import Datasets, Example, Task
 from ofa_bert.training.evaluation import score_logits
 from ofa_bert.training.exits.answering import answer, answer_at
 from ofa_bert.training.exits.jobs import ExitChoiceJob, TimingSettings
@@ -95,18 +97,30 @@ class Subject:
         return found
 
 
+class ExitChoice(TypedDict):
+    """What exits.json says. chosen: an exit policy; held_out: mode -> rows; dev: without exits and with them."""
+
+    task: str
+    name: str
+    chosen: Mapping[str, object]
+    held_out: Mapping[str, object]
+    dev: Mapping[str, Mapping[str, object]]
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+
+
 @lock.writer("output_dir", beside=True)
-def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> dict[str, Any]:
+def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> ExitChoice:
     """Sweep, choose, report; returns what exits.json says."""
     where = best_of(job.model_name_or_path)
     model, tokenizer, record = load_model(where, job.model_type)
     model.eval()
-    exits = load_exits(where, record, model)
+    exits, trained = load_exits(where, record, model), exits_in(where, record)
     datasets = replace(datasets, task=check_task(where, record, datasets.task))
     name, sub_model, model, exits = _cut(job, record, model, exits)
-    criterion = _criterion(job, record, datasets.task)
+    criterion = _criterion(job, trained.training, datasets.task)
     wanted = _wanted(job, criterion, datasets.task, len(exits.layout.layers))
-    subject = _subject(job, datasets, record, model, exits, tokenizer)
+    subject = _subject(job, datasets, trained, model, exits, tokenizer, record.max_seq_length)
     held_out = subject.outputs(subject.held_out, "held out")
     tried = wanted or policies(criterion, job.tolerance, held_out, job.thresholds, datasets.task.kind_name)
     ways = _ways(job, tried, held_out, subject)
@@ -121,7 +135,7 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> dict[str, Any]:
     about = policy_json(
         way.policy, mode, way.ask, sub_model, exits.layout, depths(model, exits), datasets.task, str(where)
     )
-    results = {
+    results: ExitChoice = {
         "task": datasets.task.name,
         "name": name,
         "chosen": about,
@@ -130,7 +144,7 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> dict[str, Any]:
         "config": to_json(job),
         "versions": versions(),
     }
-    _write(Path(job.output_dir), about, table, results, sweeps[job.mode][chosen])
+    _write(Path(job.output_dir), way.policy.criterion, table, results, sweeps, sweeps[job.mode][chosen])
     return results
 
 
@@ -153,15 +167,16 @@ def _cut(
 
 
 def _subject(
-    job: ExitChoiceJob, datasets: Datasets, record: ModelRecord, model: nn.Layer, exits: Exits, tokenizer: Any
-) -> Subject:
+    job: ExitChoiceJob, datasets: Datasets, trained: ExitRecord, model: nn.Layer, exits: Exits, tokenizer: Cutter,
+    length: int,
+) -> Subject:  # fmt: skip
     """The held-out part is the one that training held out."""
-    seed = record.exits.held_out_seed
-    rest, chosen = split_holdout(len(datasets.train), record.exits.held_out, seed)
+    seed = trained.held_out_seed
+    rest, chosen = split_holdout(len(datasets.train), trained.held_out, seed)
     few = np.random.default_rng(seed).permutation(rest)[: job.table_samples]
 
-    def ids(examples: Any) -> Encoded:
-        return encode(examples, tokenizer, record.max_seq_length)
+    def ids(examples: Sequence[Example]) -> Encoded:
+        return encode(examples, tokenizer, length)
 
     return Subject(
         job.timing,
@@ -175,10 +190,10 @@ def _subject(
     )
 
 
-def _criterion(job: ExitChoiceJob, record: ModelRecord, task: Task) -> str:
+def _criterion(job: ExitChoiceJob, training: str, task: Task) -> str:
     chosen = job.criterion if job.geep_threshold is None else registry.default("geep").name
     if chosen is None:
-        chosen = default_criterion(record.exits.training, task.choices)
+        chosen = default_criterion(training, task.choices)
     if task.choices == 1 and chosen not in registry.FOR_NUMBERS:
         raise UserError(
             f"`criterion` {chosen}: {task.name} predicts a number, which has no probabilities; use"
@@ -217,7 +232,9 @@ def _ways(job: ExitChoiceJob, tried: list[Policy], held_out: Outputs, subject: S
     return {"threshold": by_threshold, "predicted": predicted}
 
 
-def _sweep(ways: Mapping[str, list[ExitRoute]], held_out: Outputs, subject: Subject) -> dict[str, list[dict[str, Any]]]:
+def _sweep(
+    ways: Mapping[str, list[ExitRoute]], held_out: Outputs, subject: Subject
+) -> dict[str, list[dict[str, object]]]:
     """Mode -> a row for each way, on the held-out part: scores, layers and measured time."""
     named = {f"{mode} {i}": way for mode, each in ways.items() for i, way in enumerate(each)}
     times = subject.milliseconds(subject.held_out, named)
@@ -238,7 +255,7 @@ def _sweep(ways: Mapping[str, list[ExitRoute]], held_out: Outputs, subject: Subj
     return sweeps
 
 
-def _choose(job: ExitChoiceJob, rows: list[dict[str, Any]]) -> int:
+def _choose(job: ExitChoiceJob, rows: Sequence[Row]) -> int:
     if job.wanted_threshold is not None:
         return len(rows) - 1
     drop = job.target_drop
@@ -247,26 +264,26 @@ def _choose(job: ExitChoiceJob, rows: list[dict[str, Any]]) -> int:
     return choose(rows, drop, job.target_speedup)
 
 
-def _report(subject: Subject, way: ExitRoute) -> dict[str, Any]:
+def _report(subject: Subject, way: ExitRoute) -> dict[str, dict[str, object]]:
     """Dev, really run at the last of the batch sizes: with early exits and without."""
     size = subject.timing.batch_sizes[-1]
     labels = {name: encoded.labels for name, encoded in subject.dev.items()}
     possible = depths(subject.model, subject.exits)
     ways = {"full": ExitRoute(Policy.never_leaves(len(possible) - 1, kind=subject.task.kind_name), ()), "exits": way}
-    report = {}
+    report: dict[str, dict[str, object]] = {}
     for name, each in ways.items():
         answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}
         layers = np.concatenate([found.layers for found in answers.values()])
         scores = score_logits(subject.task, {split: found.logits for split, found in answers.items()}, labels)
         report[name] = {**scores, **run_length(layers, possible)}
     times = subject.milliseconds(next(iter(subject.dev.values())), ways)
-    for name, each in times.items():
-        report[name]["ms"] = each
-        report[name]["time_saving"] = {size: 1 - each[size] / times["full"][size] for size in each}
+    for name, ms in times.items():
+        report[name]["ms"] = ms
+        report[name]["time_saving"] = {size: 1 - ms[size] / times["full"][size] for size in ms}
     return report
 
 
-def _prediction_errors(subject: Subject, way: ExitRoute, table: TokenTable) -> dict[str, Any]:
+def _prediction_errors(subject: Subject, way: ExitRoute, table: TokenTable) -> dict[str, object]:
     """How far predicted and needed exits lie apart on the first dev split, in layers; also with the mean as a guess."""
     encoded = next(iter(subject.dev.values()))
     outputs = subject.outputs(encoded, "dev")
@@ -281,26 +298,30 @@ def _prediction_errors(subject: Subject, way: ExitRoute, table: TokenTable) -> d
 
 
 def _write(
-    output: Path, about: dict[str, Any], table: TokenTable | None, results: dict[str, Any], chosen: dict[str, Any]
-) -> None:
-    sweeps = {mode: rows for mode, rows in results["held_out"].items() if mode != "examples"}
+    output: Path, criterion: str, table: TokenTable | None, results: ExitChoice, sweeps: Mapping[str, Sequence[Row]],
+    chosen: Row,
+) -> None:  # fmt: skip
     with atomic_directory(output) as new:
-        write_json_atomic(new / EXIT_POLICY, about)
+        write_json_atomic(new / EXIT_POLICY, results["chosen"])
         write_json_atomic(new / "exits.json", results)
         if table is not None:
             write_weights(new / TABLE, table.arrays())
-        title = f"{results['task']}, {results['name']}: {about['policy']['criterion']} on the held-out part of train"
+        title = f"{results['task']}, {results['name']}: {criterion} on the held-out part of train"
         plot(sweeps, chosen, new / "exits.png", title)
 
 
-def printable(results: Mapping[str, Any]) -> list[dict[str, str]]:
+def printable(results: ExitChoice) -> list[dict[str, str]]:
     """Full model and early exits on dev, for `reporting.table`."""
     shown = []
     for name, entry in (("full", results["dev"]["full"]), ("with exits", results["dev"]["exits"])):
         scores = {k: f"{v:.4f}" for k, v in entry.items() if isinstance(v, float) and k not in _NOT_SCORES}
-        times = {f"ms, batch {size}": f"{value:.2f}" for size, value in entry["ms"].items()}
-        saved = {f"time saved, batch {size}": f"{value:.1%}" for size, value in entry["time_saving"].items()}
-        layers = {"mean layers": f"{entry['mean_layers']:.2f}", "layers saved": f"{entry['saving']:.1%}"}
+        fields = Fields(entry, f"on dev, {name}")
+        times = {f"ms, batch {size}": f"{ms:.2f}" for size, ms in numbers(fields.mapping("ms")).items()}
+        saved = {f"time saved, batch {size}": f"{x:.1%}" for size, x in numbers(fields.mapping("time_saving")).items()}
+        layers = {
+            "mean layers": f"{fields.number('mean_layers'):.2f}",
+            "layers saved": f"{fields.number('saving'):.1%}",
+        }
         shown.append({"on dev": name, **scores, **layers, **times, **saved})
     return shown
 

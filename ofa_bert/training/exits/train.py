@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import paddle
@@ -14,10 +14,12 @@ import paddle
 from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, ExitLayout
+from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exit_heads import Exits
 from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import whole
+from ofa_bert.numerics import Floats
 from ofa_bert.options import to_json
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
@@ -30,7 +32,7 @@ from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step,
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run import Training, train
-from ofa_bert.training.run_directory import Evaluation, check_output_dir
+from ofa_bert.training.run_directory import Best, Entry, Evaluation, RunResults, check_output_dir
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.sandwich import Choice
 
@@ -40,7 +42,23 @@ HELD_OUT = "held_out"
 MODEL = "model"  # what a model that is no supernet is called among its sub-models
 
 
-def train_exits(job: ExitTrainingJob, datasets: Datasets) -> dict[str, Any]:
+class ExitRow(TypedDict):
+    """A sub-model's exits: for each the number of layers run and its scores on dev; `held_out` is their mean there."""
+
+    name: str
+    sub_model: Mapping[str, list[int]]
+    exits: list[dict[str, float]]
+    held_out: float
+
+
+class ExitResults(RunResults):
+    task: str
+    exits: Mapping[str, object]
+    best: Best
+    last: Entry
+
+
+def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     """Train the heads, and the model too but for deebert; best/ is the best on the held-out part of train."""
     job = job.resolved()
     output, settings = Path(job.output_dir), to_json(job)
@@ -61,7 +79,7 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> dict[str, Any]:
             parameter.stop_gradient = True
     else:
         for parameter in exits.parameters():  # as a multiple of the schedule's
-            parameter.optimize_attr["learning_rate"] = job.exit_learning_rate / job.optimizer.learning_rate
+            parameter.optimize_attr["learning_rate"] = job.head_rate / job.optimizer.learning_rate
     model.eval()
     if setup.record.task is None:
         whole_score = score(
@@ -95,7 +113,7 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> dict[str, Any]:
         beside={EXITS: exits},
     )
     kept = train(training, output, job.loop, job.optimizer)
-    own = {
+    own: ExitResults = {
         "task": setup.task.name,
         "exits": layout.to_json(),
         "best": kept.best["best"],
@@ -115,7 +133,7 @@ def choose_layout(job: ExitTrainingJob, sub_models: Mapping[str, SubModelConfig]
     if count is not None:
         if not 1 <= count <= possible[-1] + 1:
             raise UserError(f"`geep_exit_num` {count}: must be from 1 to {possible[-1] + 1}, one less than the layers")
-        return ExitLayout(job.exit_head, tuple(layer for layer in possible if layer < count))
+        return ExitLayout(job.head, tuple(layer for layer in possible if layer < count))
     wanted = possible if job.exit_layers is None else sorted(set(job.exit_layers))
     wrong = [layer for layer in wanted if layer not in possible]
     if wrong:
@@ -123,7 +141,7 @@ def choose_layout(job: ExitTrainingJob, sub_models: Mapping[str, SubModelConfig]
             f"`exit_layers` {' '.join(map(str, wrong))}: an exit hangs after one of the layers"
             f" {' '.join(map(str, possible))}; after the last one the model answers itself"
         )
-    return ExitLayout(job.exit_head, tuple(wanted))
+    return ExitLayout(job.head, tuple(wanted))
 
 
 def _record(
@@ -134,9 +152,9 @@ def _record(
     about = ExitRecord(
         layout=layout,
         training=job.exits,
-        share=job.exit_lambda,
+        share=job.share,
         sub_models=tuple(sub_models),
-        held_out=len(setup.held_out),
+        held_out=len(setup.measured),
         held_out_seed=job.loop.seed,
     )
     return trained_record(
@@ -156,7 +174,7 @@ def _frozen(
     job: ExitTrainingJob, setup: TrainingSetup, sub_models: Mapping[str, SubModelConfig], layout: ExitLayout
 ) -> dict[str, Frozen]:
     """States of train, of the held-out part and of each dev split; kept in memory when nothing changes them."""
-    splits = {"train": setup.train, HELD_OUT: setup.held_out, **setup.dev}
+    splits = {"train": setup.train, HELD_OUT: setup.measured, **setup.dev}
     keeps = job.heads_alone and layout.head == "ramp"
     limit = job.exit_cache_mib if keeps else None
     return freeze(setup.model, splits, sub_models, setup.tokenizer.pad_token_id, limit)
@@ -177,7 +195,7 @@ def _step(
     frozen: Frozen,
     choose: Callable[[int], tuple[SubModelConfig, ...]],
 ) -> loop.Step:
-    objective = ExitObjective(losses_of(setup.task), job.exit_lambda, job.exit_weights)
+    objective = ExitObjective(losses_of(setup.task), job.share, job.exit_weights)
     if job.exits == "deebert":
         return frozen_step(exits, frozen, objective, choose)
     if job.exits == "geep":
@@ -187,9 +205,9 @@ def _step(
 
 def evaluate_exits(
     setup: TrainingSetup, frozen: Mapping[str, Frozen], exits: Exits, sub_models: Mapping[str, SubModelConfig]
-) -> list[dict[str, Any]]:
+) -> list[ExitRow]:
     """Per sub-model: each exit's score when it answers everything, on dev; under held_out their mean on that part."""
-    rows = []
+    rows: list[ExitRow] = []
     task = setup.task
     for name, sub_model in sub_models.items():
         if not exits.layout.points(sub_model):
@@ -202,7 +220,7 @@ def evaluate_exits(
             for i, layers in enumerate(held_out.layers)
         ]
         held_scores = [
-            score_logits(task, {HELD_OUT: logits}, {HELD_OUT: setup.held_out.labels})["score"]
+            score_logits(task, {HELD_OUT: logits}, {HELD_OUT: setup.measured.labels})["score"]
             for logits in held_out.logits
         ]
         rows.append(
@@ -211,27 +229,30 @@ def evaluate_exits(
     return rows
 
 
-def _last(held_out: Frozen, exits: Exits, sub_models: Mapping[str, SubModelConfig]) -> list[np.ndarray]:
+def _last(held_out: Frozen, exits: Exits, sub_models: Mapping[str, SubModelConfig]) -> list[Floats]:
     """What the sub-models answer where nobody leaves early: who does is sure, whatever a threshold is."""
     return [collect(held_out, exits, each, f"{name} held out").logits[-1] for name, each in sub_models.items()]
 
 
-def _own_scores(rows: list[dict[str, Any]], space: SearchSpace | None) -> dict[str, Any]:
+def _own_scores(rows: Sequence[ExitRow], space: SearchSpace | None) -> Mapping[str, object]:
     """The last exits' scores on dev, as training without exits records them."""
     own = {row["name"]: {k: v for k, v in row["exits"][-1].items() if k != "layers"} for row in rows}
     return own if space else own[MODEL]
 
 
-def _text(rows: list[dict[str, Any]]) -> str:
+def _text(rows: Sequence[ExitRow]) -> str:
     largest = rows[0]
     return "  ".join(f"{entry['layers']}: {entry['score']:.4f}" for entry in largest["exits"])
 
 
-def printable(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The rows of `evaluate_exits` for `reporting.table`: a column for each number of layers run."""
-    columns = sorted({entry["layers"] for row in rows for entry in row["exits"]})
-    shown = []
-    for row in rows:
-        scores = {entry["layers"]: f"{entry['score']:.4f}" for entry in row["exits"]}
-        shown.append({"sub-model": row["name"], **{str(count): scores.get(count, "") for count in columns}})
-    return shown
+def printable(results: ExitResults) -> list[dict[str, str]]:
+    """The rows of best/ for `reporting.table`: a column for each number of layers run."""
+    found: dict[str, dict[int, str]] = {}
+    for row in Fields(results["best"]["scores"], "the scores of best/").each("exits"):
+        scores = {exit.whole("layers"): f"{exit.number('score'):.4f}" for exit in row.each("exits")}
+        found[row.text("name")] = scores
+    columns = sorted({count for scores in found.values() for count in scores})
+    return [
+        {"sub-model": name, **{str(count): scores.get(count, "") for count in columns}}
+        for name, scores in found.items()
+    ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import option, unused
@@ -67,7 +69,8 @@ def shape_from(text: str) -> Shape:
     """The shape that `shape` names: four numbers, or a file with them."""
     try:
         if text.endswith(".json"):
-            return Shape(**{name: int(value) for name, value in read_json(text).items()})
+            numbers = Fields(read_json(text), text)
+            return Shape(*(numbers.whole(field.name) for field in dataclasses.fields(Shape)))
         return Shape(*(int(word) for word in text.split(",")))
     except (TypeError, ValueError, AttributeError, OverflowError) as error:
         raise UserError(

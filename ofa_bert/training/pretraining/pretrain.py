@@ -11,12 +11,12 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import paddle
 
 from ofa_bert.data.batches import Batch
 from ofa_bert.data.corpus import Corpus
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META
 from ofa_bert.models.directories import save_model
@@ -29,14 +29,22 @@ from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.losses.masked_lm import kd_loss, masked_of, mlm_loss
 from ofa_bert.training.pretraining.job import PretrainJob, PretrainLosses, shape_from
 from ofa_bert.training.run import Training, train
-from ofa_bert.training.run_directory import Evaluation, check_output_dir
+from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
 
 logger = logging.getLogger(__name__)
 
 TEACHER = "teacher"  # the teacher after `teacher_steps`
 
 
-def pretrain(job: PretrainJob) -> dict[str, Any]:
+class PretrainResults(RunResults):
+    shape: Mapping[str, int]
+    parameters: int
+    teacher: Mapping[str, float]
+    best: Scored
+    last: ScoredEntry
+
+
+def pretrain(job: PretrainJob) -> PretrainResults:
     """Train the student; best/ is the most accurate on held-out texts. Returns what results.json says."""
     shape, output, settings, loops = shape_from(job.shape), Path(job.output_dir), to_json(job), job.loop
     check_output_dir(output, settings, loops.resume, "pretrain")
@@ -76,12 +84,12 @@ def pretrain(job: PretrainJob) -> dict[str, Any]:
         evaluate=found,
     )  # fmt: skip
     kept = train(training, output, loops, job.optimizer)
-    own = {
+    own: PretrainResults = {
         "shape": shape.to_json(),
         "parameters": sum(parameter.size for parameter in student.parameters()),
         "teacher": teacher_scores,
-        "best": kept.best["best"],
-        "last": kept.history[-1],
+        "best": kept.scored_best(),
+        "last": kept.scored_last(),
     }
     return kept.write_results(settings, own)
 
@@ -148,7 +156,7 @@ def _teacher(
     return (model if job.losses.kd_weight else None), scores
 
 
-def _train_teacher(job: PretrainJob, model: MaskedLM, corpus: Corpus, where: Path, tokenizer: Any) -> None:
+def _train_teacher(job: PretrainJob, model: MaskedLM, corpus: Corpus, where: Path, tokenizer: Cutter) -> None:
     """Masked-LM training of the whole teacher, head and encoder; kept in a directory for a resumed run."""
     steps = job.teacher_steps
     settings = dataclasses.replace(job.loop, max_steps=steps, save_steps=steps, warmup_proportion=0.1, warmup_steps=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from paddle import nn
 
@@ -15,8 +15,16 @@ from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.pretrained import locate
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import extract, whole
-from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.training.supernet.importance import Importance, reorder
+
+
+class Cut(TypedDict):
+    """What a model that was cut out is, as its record says it."""
+
+    kind: str
+    shape: ModelShape
+    sub_model: SubModelConfig
 
 
 def cut(
@@ -26,7 +34,7 @@ def cut(
     heads: int,
     neurons: int,
     layers: Sequence[int] | None = None,
-) -> tuple[nn.Layer, dict[str, Any]]:
+) -> tuple[nn.Layer, Cut]:
     """(new model, what it is: kind, shape and sub_model of its record).
 
     The model may be a sub-model itself; it is sorted in place by `importance`, which leaves its outputs as they are.
@@ -37,8 +45,8 @@ def cut(
     reorder(model, importance)
     small = extract(model, SubModelConfig(kept, (heads,) * len(kept), (neurons,) * len(kept)))
     before = full.layers if record.sub_model is None else record.sub_model.layers
-    sub_model = SubModelConfig([before[i] for i in kept], (heads,) * len(kept), (neurons,) * len(kept))
-    shape = record.shape if record.is_sub_model else shape_of(model)
+    sub_model = SubModelConfig(tuple(before[i] for i in kept), (heads,) * len(kept), (neurons,) * len(kept))
+    shape = record.shape if record.is_sub_model and record.shape is not None else shape_of(model)
     return small, {"kind": "sub_model", "shape": shape, "sub_model": sub_model}
 
 

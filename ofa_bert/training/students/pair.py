@@ -5,19 +5,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from paddle import nn
 
 from ofa_bert.data.batches import encode
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input
 from ofa_bert.models.record import check_task
 from ofa_bert.models.supernet import whole
 from ofa_bert.submodels.values import even_layers
-from ofa_bert.tasks.task import Datasets, Example
-from ofa_bert.training.finetune import what_it_is
+from ofa_bert.tasks.task import Datasets, Example, Task
+from ofa_bert.training.finetune import About, what_it_is
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.students.cut import check_size, cut
 from ofa_bert.training.students.jobs import CutShape, DistilJob
@@ -34,7 +35,8 @@ class Pair(NamedTuple):
     setup: TrainingSetup
     teacher: nn.Layer  # in eval mode
     student: nn.Layer
-    about: dict[str, Any]  # what the student is: kind, shape and sub_model of its record
+    about: About  # what the student is
+    taught: Task  # as the teacher decides it
 
 
 def load_pair(job: DistilJob, datasets: Datasets, token_cache: Path) -> Pair:
@@ -57,7 +59,7 @@ def load_pair(job: DistilJob, datasets: Datasets, token_cache: Path) -> Pair:
     return Pair(setup, teacher, setup.model, what_it_is(setup), task)
 
 
-def check_vocabulary(job: DistilJob, theirs: Any, own: Any, examples: Sequence[Example]) -> None:
+def check_vocabulary(job: DistilJob, theirs: Cutter, own: Cutter, examples: Sequence[Example]) -> None:
     """Both models read the same ids: the same tokens under the same numbers, and sentences cut alike."""
     teacher, student = theirs.get_vocab(), own.get_vocab()
     if teacher != student:
@@ -97,4 +99,4 @@ def _cut_out(job: DistilJob, datasets: Datasets, shape: CutShape, token_cache: P
     student, about = cut(teacher, setup.record, importance, shape.heads, shape.ffn, layers)
     logger.info("student: layers %s of the teacher", " ".join(map(str, layers)))
     teacher.eval()
-    return Pair(setup, teacher, student, about, setup.task)
+    return Pair(setup, teacher, student, {**about}, setup.task)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.files import lock
@@ -30,13 +31,26 @@ logger = logging.getLogger(__name__)
 KIND = "prune"
 
 
-def settings(job: PruneJob) -> dict[str, Any]:
+class PruneResults(TypedDict):
+    task: str
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    parameters_before: int
+    parameters: int
+    sub_model: Mapping[str, list[int]]
+    measured_on: int
+    seconds: float
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+
+
+def settings(job: PruneJob) -> dict[str, object]:
     """What a run in the same directory must share."""
     return {**to_json(job), "weights": fingerprint(job.model_name_or_path, job.model_type)}
 
 
 @lock.writer("output_dir")
-def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) -> dict[str, Any]:
+def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) -> PruneResults:
     """Write best/, the pruned model, not trained again. Returns what results.json says."""
     output, started = Path(job.output_dir), time.monotonic()
     check_output_dir(output, settings(job), job.resume, KIND)
@@ -57,17 +71,16 @@ def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) ->
     after = score(task, stock_forward(small), setup.dev, pad_id, label="after")
     logger.info("before  dev %s", as_text(before))
     logger.info("pruned  dev %s", as_text(after))
-    kept = {"scores": after, "score": after["score"], "more": {"before": before}}
-    record = trained_record(setup, job.model_type, to_json(job), **about, **kept)
+    record = trained_record(setup, job.model_type, to_json(job), **about, scores=after, more={"before": before})
     save_model(output / "best", small, setup.tokenizer, record)
-    results = {
+    results: PruneResults = {
         "task": task.name,
         "before": before,
         "after": after,
         "parameters_before": sum(parameter.size for parameter in model.parameters()),
         "parameters": count_parameters(about["shape"], about["sub_model"]),
         "sub_model": about["sub_model"].to_json(),
-        "measured_on": len(setup.held_out),
+        "measured_on": len(setup.measured),
         "seconds": round(time.monotonic() - started, 1),
         "config": to_json(job),
         "versions": versions(),

@@ -10,9 +10,9 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch
-from ofa_bert.models.encoder import attention_mask, backbone, encoder_layers
+from ofa_bert.models.encoder import attention_mask, backbone, embed, encoder_layers
 from ofa_bert.models.operators import linear, softmax
-from ofa_bert.models.supernet import embed, encode, whole
+from ofa_bert.models.supernet import encode, whole
 from ofa_bert.training.loop import Step
 from ofa_bert.training.losses.distillation import attention_loss, hidden_loss, spread_layers, token_weights
 from ofa_bert.training.losses.task import KindLosses

@@ -73,5 +73,5 @@ class TeacherLogits:
             *self.encoded.input_ids,
             *self.encoded.token_type_ids,
         ):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:32]

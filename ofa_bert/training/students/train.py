@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import paddle
 from paddle import nn
@@ -21,7 +21,7 @@ from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run import Training, train
-from ofa_bert.training.run_directory import Evaluation, check_output_dir
+from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
 from ofa_bert.training.students.cut import fingerprint
 from ofa_bert.training.students.jobs import DistilJob
 from ofa_bert.training.students.pair import Pair, load_pair
@@ -33,7 +33,16 @@ logger = logging.getLogger(__name__)
 KIND = "distil"
 
 
-def settings(job: DistilJob) -> dict[str, Any]:
+class DistilResults(RunResults):
+    task: str
+    teacher: Mapping[str, float]
+    best: Scored
+    last: ScoredEntry
+    parameters: int
+    teacher_parameters: int
+
+
+def settings(job: DistilJob) -> dict[str, object]:
     """What a run in the same directory must share: its settings, and the weights it starts from."""
     found = {"teacher_weights": fingerprint(job.pair.teacher, job.pair.model_type)}
     if job.pair.shape() is None:
@@ -41,7 +50,7 @@ def settings(job: DistilJob) -> dict[str, Any]:
     return {**to_json(job), **found}
 
 
-def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) -> dict[str, Any]:
+def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) -> DistilResults:
     """Train the student; best/ is the best on dev. Returns what results.json in the output directory says."""
     output, cache = Path(job.output_dir), token_cache or Path(job.output_dir, token_ids.DIRECTORY)
     check_output_dir(output, settings(job), job.loop.resume, KIND)
@@ -73,11 +82,11 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
         evaluate=evaluate,
     )
     kept = train(training, output, job.loop, job.optimizer)
-    own = {
+    own: DistilResults = {
         "task": task.name,
         "teacher": teacher_scores,
-        "best": kept.best["best"],
-        "last": kept.history[-1],
+        "best": kept.scored_best(),
+        "last": kept.scored_last(),
         "parameters": sum(parameter.size for parameter in student.parameters()),
         "teacher_parameters": sum(parameter.size for parameter in pair.teacher.parameters()),
     }

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import eval_batches
+from ofa_bert.data.batches import Batch, eval_batches
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.models.operators import backward
@@ -29,15 +28,15 @@ class Importance:
     heads: np.ndarray
     neurons: np.ndarray
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {"heads": self.heads.tolist(), "neurons": self.neurons.tolist()}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Importance:
+    def from_json(cls, value: Mapping[str, Sequence[Sequence[float]]]) -> Importance:
         return cls(np.asarray(value["heads"]), np.asarray(value["neurons"]))
 
 
-def measure(model: nn.Layer, batches: Iterable, losses: KindLosses) -> Importance:
+def measure(model: nn.Layer, batches: Iterable[Batch], losses: KindLosses) -> Importance:
     """Mean over batches of |w * dL/dw|, summed over the weights of one head or neuron, of the label loss L.
 
     For a head this is |dL/d(head mask)| (Michel et al. 2019, eq. 2): scaling a head's output by a mask m scales its
@@ -50,14 +49,14 @@ def measure(model: nn.Layer, batches: Iterable, losses: KindLosses) -> Importanc
     was_training = model.training
     model.eval()
     model.clear_gradients()
-    heads, neurons, count = None, None, 0
+    heads, neurons, count = np.zeros(0), np.zeros(0), 0
     for batch in batches:
         logits = model(batch.input_ids, token_type_ids=batch.token_type_ids)
         backward(losses.task(logits, batch.labels))
         batch_heads, batch_neurons = _batch_scores(model)
         model.clear_gradients()
-        heads = batch_heads if heads is None else heads + batch_heads
-        neurons = batch_neurons if neurons is None else neurons + batch_neurons
+        heads = heads + batch_heads if count else batch_heads
+        neurons = neurons + batch_neurons if count else batch_neurons
         count += 1
     if was_training:
         model.train()
@@ -107,10 +106,10 @@ IMPORTANCE_BATCH = 32
 
 def held_out_importance(setup: TrainingSetup, output: Path | None) -> Importance:
     """Measured on the held-out part of train by every process alike; saved with its picture by one."""
-    batches = eval_batches(setup.held_out, IMPORTANCE_BATCH, setup.tokenizer.pad_token_id)
+    batches = eval_batches(setup.measured, IMPORTANCE_BATCH, setup.tokenizer.pad_token_id)
     importance = measure(setup.model, map(to_tensors, batches), losses_of(setup.task))
     if output is not None and distributed.is_main():
         write_json_atomic(output / "importance.json", importance.to_json())
-        title = f"{setup.task.name}: importance on {len(setup.held_out)} held-out training examples"
+        title = f"{setup.task.name}: importance on {len(setup.measured)} held-out training examples"
         importance_plot(importance, output / "importance.png", title)
     return importance

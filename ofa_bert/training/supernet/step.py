@@ -9,8 +9,8 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch
-from ofa_bert.models.encoder import attention_mask, backbone
-from ofa_bert.models.supernet import Output, embed, encode, forward, whole
+from ofa_bert.models.encoder import attention_mask, backbone, embed
+from ofa_bert.models.supernet import Output, encode, forward, whole
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.losses.distillation import hidden_loss, match_layers, token_weights
 from ofa_bert.training.losses.task import KindLosses

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import paddle
@@ -16,7 +16,9 @@ from paddle import nn
 from ofa_bert.data.batches import Batch
 from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.errors import UserError
+from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import set_dropout, shape_of
+from ofa_bert.models.record import numbers
 from ofa_bert.models.supernet import forward
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
@@ -30,7 +32,7 @@ from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
 from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run import Training, train
-from ofa_bert.training.run_directory import Evaluation, check_output_dir
+from ofa_bert.training.run_directory import Best, Evaluation, RunResults, check_output_dir
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.importance import held_out_importance, reorder
 from ofa_bert.training.supernet.job import SupernetJob
@@ -41,7 +43,27 @@ from ofa_bert.training.supernet.step import Objective, supernet_step
 logger = logging.getLogger(__name__)
 
 
-def train_supernet(job: SupernetJob, datasets: Datasets) -> dict[str, Any]:
+class SubModelRow(TypedDict):
+    """A sub-model of a supernet: what it is, how large, how good, how far from the teacher."""
+
+    name: str
+    sub_model: Mapping[str, list[int]]
+    parameters: int
+    flops: float
+    scores: Mapping[str, float]
+    difference: float
+
+
+class SupernetResults(RunResults):
+    task: str
+    teacher: Mapping[str, float]
+    best: list[SubModelRow]
+    last: list[SubModelRow]
+    best_step: int
+    best_of_each: Mapping[str, Best]
+
+
+def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     """Importance, reorder, distil; best/ has the best mean score. Returns what results.json says."""
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "supernet")
@@ -74,23 +96,25 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> dict[str, Any]:
         )
 
     objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
-    kind = {"kind": "supernet", "shape": space.shape, "space": space, "more": {"teacher": teacher_scores}}
     training = Training(
         name="supernet",
         model=model,
         tokenizer=setup.tokenizer,
-        record=trained_record(setup, job.model.model_type, settings, **kind),
+        record=trained_record(
+            setup, job.model.model_type, settings,
+            kind="supernet", shape=space.shape, space=space, more={"teacher": teacher_scores},
+        ),
         batches=setup.train_batches(job.loop),
         make_step=lambda plan: supernet_step(model, teacher, objective, _schedule(job, space, plan)),
         evaluate=evaluate,
         stage_shares=(job.width_stage_share,) if job.stages != "joint" else (),
-    )
+    )  # fmt: skip
     kept = train(training, output, job.loop, job.optimizer)
-    own = {
+    own: SupernetResults = {
         "task": task.name,
         "teacher": teacher_scores,
-        "best": result_rows(space, teacher_scores, kept.best["best"]["scores"]),
-        "last": result_rows(space, teacher_scores, kept.history[-1]["scores"]),
+        "best": result_rows(space, teacher_scores, _each(kept.best["best"]["scores"])),
+        "last": result_rows(space, teacher_scores, _each(kept.history[-1]["scores"])),
         "best_step": kept.best["best"]["step"],
         "best_of_each": {name: value for name, value in kept.best.items() if name != "best"},
     }
@@ -104,7 +128,7 @@ def _search_space(job: SupernetJob, setup: TrainingSetup) -> SearchSpace:
         return SearchSpace(shape, job.width_mult_list, depths)
     pad_id = setup.tokenizer.pad_token_id
     setup.model.eval()
-    kept = layers_by_importance(setup.model, setup.held_out, pad_id, depths, setup.task.kind)
+    kept = layers_by_importance(setup.model, setup.measured, pad_id, depths, setup.task.kind)
     for depth, layers in zip(depths, kept):
         logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
     return SearchSpace(shape, job.width_mult_list, depths, kept)
@@ -140,9 +164,15 @@ def _score(setup: TrainingSetup, run: Callable[[Batch], paddle.Tensor], label: s
     return score(setup.task, run, setup.dev, setup.tokenizer.pad_token_id, label=label)
 
 
+def _each(scores: Mapping[str, object]) -> dict[str, dict[str, float]]:
+    """Name -> scores of a sub-model, as `evaluate_sub_models` found them."""
+    fields = Fields(scores, "the scores of the sub-models")
+    return {name: numbers(fields.mapping(name)) for name in scores}
+
+
 def result_rows(
     space: SearchSpace, teacher: Mapping[str, float], scores: Mapping[str, Mapping[str, float]]
-) -> list[dict[str, Any]]:
+) -> list[SubModelRow]:
     """One row per sub-model: what it is, how large, how good, how far from the teacher."""
     return [
         {
@@ -157,7 +187,7 @@ def result_rows(
     ]
 
 
-def printable(rows: list[dict[str, Any]], teacher: Mapping[str, float]) -> list[dict[str, str]]:
+def printable(rows: Sequence[SubModelRow], teacher: Mapping[str, float]) -> list[dict[str, str]]:
     """The rows of `result_rows` for `reporting.table`, the teacher first. FLOPs are for 128 tokens."""
     full = rows[0]
     shown = [{"sub-model": "teacher", "parameters": "", "GFLOPs": "", **_rounded(teacher), "difference": ""}]
