@@ -246,7 +246,7 @@ def arguments(value: object, defaults: bool = True) -> list[str]:
     """The words of the command line that makes this value; options at their defaults only with `defaults`."""
     words: list[str] = []
     for item, own in zip(options_of(type(value)), values_of(value).values(), strict=True):
-        if own is None or own is False or (not defaults and own == item.default):
+        if own is None or own is False or own == () or (not defaults and own == item.default):
             continue
         words.append(f"--{item.name}")
         if own is not True:

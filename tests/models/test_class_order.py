@@ -13,7 +13,7 @@ from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.tasks.glue import glue_task
-from ofa_bert.tasks.task import CLASS_METRICS, Task
+from ofa_bert.tasks.task import Task
 
 
 def foreign(directory, model, tokenizer, names=None, **more):
@@ -38,7 +38,7 @@ def logits(model, batch):
 
 
 def task_of(*labels):
-    return Task("own", labels, CLASS_METRICS, ("text",))
+    return Task("own", labels, ("accuracy",), ("text",))
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
