@@ -66,8 +66,8 @@ class Policy:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Policy:
         """Older ones do not say their kind."""
-        kind = value.get("kind", DEFAULT.name)
-        return cls(value["criterion"], float(value["threshold"]), float(value["tolerance"]), kind)
+        criterion, threshold, tolerance = (value[name] for name in ("criterion", "threshold", "tolerance"))
+        return cls(criterion, float(threshold), float(tolerance), value.get("kind", DEFAULT.name))
 
 
 def first_exits(policy: Policy, logits: np.ndarray, certainty: np.ndarray | None) -> np.ndarray:

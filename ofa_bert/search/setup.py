@@ -121,12 +121,15 @@ def ways_of(config: SearchConfig, supernet: Supernet) -> RunModes:
         _check_exits(path, table, supernet.exits)
     if supernet.exits is None:
         return RunModes(tables)
-    labels, count = supernet.task.choices, len(supernet.exits.layout.layers)
+    choices, count = supernet.task.choices, len(supernet.exits.layout.layers)
     tried = thresholds(
-        config.exit_criterion or default_criterion(supernet.meta, labels), labels, count, kind=supernet.task.kind_name
+        config.exit_criterion or default_criterion(supernet.meta, supernet.task.num_labels),
+        choices,
+        count,
+        kind=supernet.task.kind_name,
     )
     for policy in tried:
-        check_threshold(policy.criterion, policy.threshold, labels, count)
+        check_threshold(policy.criterion, policy.threshold, choices, count)
     return RunModes(tables, tuple(tried))
 
 

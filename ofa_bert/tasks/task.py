@@ -100,10 +100,17 @@ def _are_thresholds(value: Any, labels: list[str]) -> bool:
 
 
 def task_of(about: Mapping[str, Any], width: int) -> Task:
-    """The task of an ofa_config.json or a manifest; where it says none, what a classifier of that width can be."""
+    """The task of an ofa_config.json or a manifest; where it says none, what a classifier of that width can be.
+
+    UserError for a task that is none, or is of another width.
+    """
     if about.get("task"):
-        return Task.from_json(about["task"])
-    labels = tuple(about.get("labels") or ())
+        task = Task.from_json(about["task"])
+        if task.num_labels != width:
+            raise UserError(f"task {task.name} needs {task.num_labels} outputs, the model has {width}; export it again")
+        return task
+    found = about.get("labels")
+    labels = tuple(found) if isinstance(found, (list, tuple)) else ()
     kind = registry.kind_of_labels(labels) if labels else registry.kind_of_width(width)
     return Task("", kind.names(labels, width), kind.usual_metrics, ("text",), kind.name)
 

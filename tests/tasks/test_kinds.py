@@ -94,6 +94,8 @@ def test_a_task_without_a_kind_is_what_its_labels_say():
     assert Task.from_json({**old, "labels": [], "metrics": ["pearson"]}).kind.word == "numbers"
     assert task_of({}, 1).labels == ()
     assert task_of({"labels": [], "task": None}, 3).labels == ("0", "1", "2")
+    with pytest.raises(UserError, match="task t needs 2 outputs, the model has 3"):
+        task_of({"task": old}, 3)
     assert task_of({"task": old}, 2) == Task("t", ("a", "b"), ("f1",), ("text",))
 
 
