@@ -117,10 +117,10 @@ def ways_of(choice: RunModeChoice, supernet: Supernet) -> RunModes:
         _check_exits(path, table, supernet.exits)
     if supernet.exits is None:
         return RunModes(tables)
-    labels, count = supernet.task.choices, len(supernet.exits.layout.layers)
-    tried = thresholds(choice.exit_criterion or _criterion(supernet), labels, count, kind=supernet.task.kind_name)
+    choices, count = supernet.task.choices, len(supernet.exits.layout.layers)
+    tried = thresholds(choice.exit_criterion or _criterion(supernet), choices, count, kind=supernet.task.kind_name)
     for policy in tried:
-        check_threshold(policy.criterion, policy.threshold, labels, count)
+        check_threshold(policy.criterion, policy.threshold, choices, count)
     return RunModes(tables, tuple(tried))
 
 
