@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ofa_bert.data.examples import check_labels, label_cells, label_rows, read_examples
@@ -11,7 +12,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task, is_glue
 from ofa_bert.tasks.kinds.base import LabelColumns, TaskKind
 from ofa_bert.tasks.kinds.registry import kind_for
-from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.tasks.task import Datasets, Example, Task
 
 _DEFAULT_TEXT = (("sentence1", "sentence2"), ("sentence",), ("text",))
 _DEFAULT_LABEL = ("label",)
@@ -48,6 +49,37 @@ def read_own_files(
         read_examples(train, text_columns, names, task, label_separator),
         {"dev": read_examples(dev, text_columns, names, task, label_separator)},
     )
+
+
+def read_own_file(
+    path: str | Path,
+    known: Task | None,
+    text_columns: Sequence[str] | None,
+    label_columns: Sequence[str] | None,
+    labels: Sequence[str] | None,
+    label_kind: str | None,
+    label_separator: str | None,
+) -> tuple[Task, tuple[Example, ...]]:
+    """One labelled file, by the task of a model that is known, or by what the arguments and the file itself say."""
+    names = tuple(label_columns or _DEFAULT_LABEL)
+    numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
+    table = read_table(path, has_header=not numbered)
+    texts = tuple(text_columns or _trained_columns(table, known))
+    columns = LabelColumns(table.path, names, label_separator)
+    if known is not None:
+        known.kind.check_columns(columns, known.labels)
+        task = replace(known, text_columns=texts)
+    else:
+        kind, found = _kind_and_labels(table, columns, labels, label_kind, None)
+        task = Task("custom", found, kind.usual_metrics, texts, kind.name)
+    return task, read_examples(table, texts, names, task, label_separator)
+
+
+def _trained_columns(table: Table, known: Task | None) -> tuple[str, ...]:
+    """Those that the model was trained on, where the file has them."""
+    if known is not None and set(known.text_columns) <= set(table.header):
+        return known.text_columns
+    return _default_text(table)
 
 
 def _kind_and_labels(

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import option, unused
 from ofa_bert.training.settings import Device
-from ofa_bert.training.supernet.job import MULTIPLIER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,12 +21,7 @@ class ExportJob:
     sub_model_output_dir: str = option("where the dynamic sub-model goes; it reloads and can be finetuned further")
     model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
     static_sub_model: str | None = option("where the static model goes, ready to deploy; left out: none is made", None)
-    width_mult: float = option("share of heads and FFN neurons to keep", 1.0, above=0, most=1, example=MULTIPLIER)
-    depth_mult: float = option("share of layers to keep", 1.0, above=0, most=1, example=MULTIPLIER)
-    sub_model: str | None = option(
-        "JSON file with a SubModelConfig (uneven layers), instead of the two multipliers", None
-    )
-    allow_untrained: bool = option("export a width or depth that the supernet was not trained for", False)
+    choice: SubModelChoice = SubModelChoice()
     onnx: bool = option("write model.onnx beside the static model", False)
     precision: tuple[str, ...] = option(
         "precisions to write, several at once; fp32 always is. fp16: ONNX for GPUs. bf16: model.onnx in OpenVINO."
@@ -64,8 +59,6 @@ class ExportJob:
             found += unused(self, ("text_columns", *LABEL_OPTIONS), "describes `train_file`; give that too")
         if "int8-static" not in self.precision:
             found += unused(self, ("calibration_sentences",), "is about `precision` int8-static; ask for that too")
-        if self.sub_model and (self.width_mult != 1.0 or self.depth_mult != 1.0):
-            found.append("`sub_model` and `width_mult`/`depth_mult` exclude each other")
         given = {"onnx": self.onnx, "fused": self.fused, "precision": set(self.precision) != {"fp32"}}
         given["exit_policy"] = self.exit_policy is not None
         for name in (name for name, wanted in given.items() if wanted and not self.static_sub_model):

@@ -21,16 +21,15 @@ from ofa_bert.export.checks import Data
 from ofa_bert.export.job import ExportJob
 from ofa_bert.files import lock
 from ofa_bert.files.fields import Fields
-from ofa_bert.files.reading import read_json
 from ofa_bert.models.directories import best_of, load_model, save_model
 from ofa_bert.models.encoder import backbone
 from ofa_bert.models.exit_heads import Exits, exits_of_sub_model, load_exits
 from ofa_bert.models.record import ModelRecord, check_task, numbers
+from ofa_bert.models.sub_model_choice import trained_name
 from ofa_bert.models.supernet import extract
 from ofa_bert.models.vocabulary import trim_vocabulary
 from ofa_bert.submodels.counting import count_flops, count_parameters
-from ofa_bert.submodels.grid import SearchSpace
-from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, uniform
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.evaluation import score
 from ofa_bert.training.glue_download import download_glue
@@ -52,7 +51,7 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
         raise UserError(f"{where}: was not made by run_glue.py or run_glue_ofa.py; it says neither task nor shape")
     _check_targets(job, where)
     shape = record.shape
-    sub_model = choose(job, record, shape)
+    sub_model = job.choice.of(where, record, shape)
     small = model if record.is_sub_model else extract(model, sub_model)
     small.eval()
     data = _data(job, record.task) if job.data.given else None
@@ -152,51 +151,10 @@ def _score(model: nn.Layer, tokenizer: Cutter, job: ExportJob, datasets: Dataset
     return score(data.task, forward, data.dev, backbone(model).pad_token_id, label="dev")["score"]
 
 
-def choose(job: ExportJob, record: ModelRecord, shape: ModelShape) -> SubModelConfig:
-    """The sub-model that is asked for; UserError when the supernet was not trained for it."""
-    if record.sub_model is not None:
-        if job.sub_model or job.width_mult != 1 or job.depth_mult != 1:
-            raise UserError(
-                f"{job.model_name_or_path}: is a sub-model already; leave out `width_mult`, `depth_mult` and"
-                " `sub_model`, or start from the supernet"
-            )
-        return record.sub_model
-    if job.sub_model:
-        return _from_file(job.sub_model, record, shape)
-    space = record.space or SearchSpace(shape, (1.0,))
-    if not job.allow_untrained:
-        try:
-            return space.sub_model(job.width_mult, job.depth_mult)
-        except UserError as error:
-            raise UserError(f"{error}. `allow_untrained` exports it all the same") from error
-    logger.warning("width %s, depth %s may be untrained", job.width_mult, job.depth_mult)
-    if job.depth_mult in space.depth_mults:
-        return uniform(shape, job.width_mult, space.kept_layers[space.depth_mults.index(job.depth_mult)])
-    return uniform(shape, job.width_mult, even_layers(shape.num_layers, job.depth_mult))
-
-
-def _from_file(path: str, record: ModelRecord, shape: ModelShape) -> SubModelConfig:
-    try:
-        sub_model = SubModelConfig.from_json(read_json(path))
-        sub_model.check_fits(shape)
-    except UserError as error:
-        raise UserError(f"`sub_model` {path}: {error}") from error
-    if _name(record, sub_model) is None:
-        logger.warning("%s: is none of the sub-models that were trained; check its score before you deploy it", path)
-    return sub_model
-
-
-def _name(record: ModelRecord, sub_model: SubModelConfig) -> str | None:
-    """What the supernet's results call this sub-model; None when it was not trained as such."""
-    if record.space is None:
-        return None
-    return {value: key for key, value in record.space.sub_models().items()}.get(sub_model)
-
-
 def _scores(record: ModelRecord, sub_model: SubModelConfig, shape: ModelShape) -> dict[str, float]:
     """The dev scores that training measured for exactly this sub-model; empty when it measured none."""
     if record.is_supernet:
-        name = _name(record, sub_model)
+        name = trained_name(record, sub_model)
         found = Fields(record.scores, "ofa_config.json, scores")
         return numbers(found.mapping(name)) if name is not None and name in found else {}
     as_trained = record.is_sub_model or sub_model == uniform(shape, 1.0)

@@ -9,7 +9,7 @@ from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import option
 from ofa_bert.runtime.backends.registry import BACKENDS, files_for, format_of
 from ofa_bert.runtime.opening import DEVICES as ENGINE_DEVICES
-from ofa_bert.training.supernet.job import MULTIPLIER
+from ofa_bert.submodels.values import MULTIPLIER
 
 
 @dataclass(frozen=True, kw_only=True)

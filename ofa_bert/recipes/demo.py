@@ -17,6 +17,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob
 from ofa_bert.export.sub_model import deploy
 from ofa_bert.files import lock
+from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import arguments
 from ofa_bert.recipes.jobs import DemoJob
 from ofa_bert.reporting import millions, table
@@ -83,7 +84,8 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
         name = row["name"]
         bundles[name] = output / "static" / name
         cut = ExportJob(
-            model_name_or_path=supernet, sub_model_output_dir=str(output / "dynamic" / name), width_mult=width,
+            model_name_or_path=supernet, sub_model_output_dir=str(output / "dynamic" / name),
+            choice=SubModelChoice(width_mult=width),
             static_sub_model=str(bundles[name]), onnx=True, device=job.device, max_seq_length=LENGTH,
         )  # fmt: skip
         _announce("export_model.py", cut)

@@ -14,8 +14,8 @@ from ofa_bert.search.costs.registry import COSTS, Budgets
 from ofa_bert.search.front import Budget
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
+from ofa_bert.submodels.values import MULTIPLIER
 from ofa_bert.training.settings import Device
-from ofa_bert.training.supernet.job import MULTIPLIER
 
 # Options that only one kind of search reads; the others refuse them.
 _FPTAS = (

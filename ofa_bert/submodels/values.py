@@ -11,6 +11,7 @@ from ofa_bert.reporting import shown
 
 # 12 heads * (2/3) is 7.999... in floating point; the tolerance makes it the 8 that everybody means.
 ROUNDING = 1e-6
+MULTIPLIER = ", for example 0.6666666666666666"  # what a message about a multiplier adds
 
 
 @dataclass(frozen=True)

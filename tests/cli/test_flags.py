@@ -23,6 +23,7 @@ COMMANDS = {
     "bench": "bench.job.BenchJob",
     "demo": "recipes.jobs.DemoJob",
     "distil": "training.students.jobs.DistilJob",
+    "evaluate": "recipes.evaluate_job.EvaluateJob",
     "exits": "training.exits.jobs.ExitChoiceJob",
     "export": "export.job.ExportJob",
     "export_serving": "serving.job.ServingJob",

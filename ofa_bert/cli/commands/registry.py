@@ -30,6 +30,9 @@ COMMANDS = {
     "bench": Command(
         "latency, size, memory and score of bundles in every back end and precision, with tables and plots"
     ),
+    "evaluate": Command(
+        "score a model, a sub-model of a supernet, or a bundle on labelled data, in all and label by label"
+    ),
     "exits": Command("choose the threshold of early exits on held-out training data, measure it, report it on dev"),
     "latency": Command(
         "measure what layers cost on this device, so that the latency of any sub-model can be predicted"

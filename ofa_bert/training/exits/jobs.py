@@ -11,8 +11,8 @@ from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import HEADS
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.options import option, unused
+from ofa_bert.submodels.values import MULTIPLIER
 from ofa_bert.training.settings import Device, LoopSettings, ModelSource, OptimizerSettings
-from ofa_bert.training.supernet.job import MULTIPLIER
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
 _GEEP = f"`criterion` {registry.default('geep').name}"

@@ -7,10 +7,10 @@ from typing import Literal
 
 from ofa_bert.data.source import TrainingData
 from ofa_bert.options import option, unused
+from ofa_bert.submodels.values import MULTIPLIER
 from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
-MULTIPLIER = ", for example 0.6666666666666666"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,58 @@
+"""One labelled file on which a model is scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ofa_bert.data.own_files import read_own_file
+from ofa_bert.data.source import LABEL_OPTIONS
+from ofa_bert.data.sources import load_datasets
+from ofa_bert.errors import UserError
+from ofa_bert.options import option, unused
+from ofa_bert.tasks.kinds.registry import WORDS
+from ofa_bert.tasks.task import Example, Task
+
+OWN = ("text_columns", *LABEL_OPTIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledData:
+    """Examples with labels: a file of one's own, or the dev split of a GLUE task."""
+
+    file: str | None = option("labelled file: .tsv, .csv or .jsonl; leave it out with `data_dir` or `task_name`", None)
+    task_name: str | None = option("GLUE task, or 'demo'; default: the model's own", None)
+    data_dir: str | None = option("directory with the task's official GLUE files: dev is scored", None)
+    text_columns: tuple[str, ...] | None = option(
+        "names of the one or two text columns of the file; default: those that the model was trained on", None
+    )
+    label_column: tuple[str, ...] | None = option(
+        "name of its label column; several: a column of 0 and 1 for each label; default: label", None
+    )
+    label_kind: str = option(
+        "what its labels are, where the model does not say; auto looks at them", "auto", choices=("auto", *WORDS)
+    )
+    label_separator: str | None = option('what stands between the labels of a text, such as "|"', None)
+    labels: tuple[str, ...] | None = option(
+        "names of the labels, in their order, where the model does not say; default: those of the file, sorted", None
+    )
+
+    def problems(self) -> list[str]:
+        if self.file and (self.data_dir or self.task_name):
+            return ["`file` is a file of your own: leave out `data_dir` and `task_name`"]
+        return [] if self.file else unused(self, OWN, "describes `file`; give that too")
+
+    def load(self, known: Task | None) -> tuple[Task, dict[str, tuple[Example, ...]]]:
+        """(task, split -> examples). known: the model's task, whose labels and order the data must have."""
+        if self.file:
+            task, examples = read_own_file(
+                self.file, known, self.text_columns, self.label_column, self.labels, self._kind(), self.label_separator
+            )
+            return task, {"file": examples}
+        name = self.task_name or (known.name if known else None)
+        if name is None:
+            raise UserError("say what to score on: `file`, or `task_name` of a GLUE task")
+        datasets = load_datasets(task_name=name, data_dir=self.data_dir, known=known)
+        return datasets.task, datasets.dev
+
+    def _kind(self) -> str | None:
+        return None if self.label_kind == "auto" else self.label_kind

@@ -1,0 +1,58 @@
+"""What python -m ofa_bert evaluate does, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ofa_bert.data.labelled_file import LabelledData
+from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.sub_model_choice import SubModelChoice
+from ofa_bert.options import option, unused
+from ofa_bert.runtime.backends.base import PRECISIONS
+from ofa_bert.runtime.backends.registry import BACKENDS
+
+_OF_BUNDLES = ("backend", "precision", "exit_threshold")
+_OF_MODELS = ("width_mult", "depth_mult", "sub_model", "allow_untrained", "model_type", "max_seq_length")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleRun:
+    """How a bundle is run."""
+
+    backend: str = option(
+        "of a bundle: library that computes; auto takes the first that is installed and has a file in it",
+        "auto",
+        choices=("auto", *BACKENDS),
+    )
+    precision: str = option("of a bundle: what to compute in", "fp32", choices=PRECISIONS)
+    exit_threshold: str | None = option(
+        "of a bundle with exits: policy takes the threshold that was exported with it; or a number", None
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateJob:
+    """A model, or a bundle, on labelled data."""
+
+    model_name_or_path: str | None = option(
+        "a finetuned model, a supernet, a sub-model, or a classifier from elsewhere: its directory", None
+    )
+    bundle: str | None = option(
+        "or a bundle: directory that export_model.py `static_sub_model` wrote; needs no Paddle", None
+    )
+    data: LabelledData = LabelledData()
+    choice: SubModelChoice = SubModelChoice()
+    run: BundleRun = BundleRun()
+    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    max_seq_length: int | None = option("tokens per example, longer ones are cut; default: as trained", None, least=3)
+    batch_size: int = option("examples computed together", 64, above=0)
+    output: str | None = option("file for the scores, JSON", None)
+    device: Literal["gpu", "cpu"] = option("where to run", "cpu")
+
+    def problems(self) -> list[str]:
+        if (self.model_name_or_path is None) == (self.bundle is None):
+            return ["say what is evaluated: `model_name_or_path` or `bundle`, one of them"]
+        if self.bundle is None:
+            return unused(self, _OF_BUNDLES, "is about a `bundle`; leave it out")
+        return unused(self, _OF_MODELS, "is about `model_name_or_path`; a bundle has it all inside")
