@@ -32,8 +32,8 @@ def _numeric(text: str) -> bool:
     return text.replace(".", "").replace("-", "").replace("+", "").replace("%", "").replace(" M", "").isdigit()
 
 
-def millions(count: int) -> str:
-    return f"{count / 1e6:.2f} M"
+def millions(count: int | None) -> str:
+    return "–" if count is None else f"{count / 1e6:.2f} M"
 
 
 def pyplot() -> ModuleType:

@@ -212,9 +212,7 @@ def size_mib(candidate: Candidate, manifest: Manifest) -> float | None:
         return None
     held = {m.precision: m for m in _files_of(candidate.backend, manifest)}
     model = held.get(candidate.precision) or held.get("fp32")
-    if model is None:
-        return None
-    return sum(manifest.files[name].bytes for name in model.files) / 2**20
+    return None if model is None else manifest.bytes_of(model) / 2**20
 
 
 def _files_of(backend: str, manifest: Manifest) -> list[ModelEntry]:

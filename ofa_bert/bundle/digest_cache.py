@@ -87,9 +87,11 @@ class DigestCache:
             value = parse_json(data.decode("ascii")) if len(data) <= _MOST_BYTES else None
         except (OSError, ValueError):
             return {}
-        if not isinstance(value, dict) or value.get("format") != _FORMAT or not isinstance(value.get("files"), dict):
+        if not isinstance(value, dict) or value.get("format") != _FORMAT:
             return {}
-        return {name: entry for name, entry in value["files"].items() if isinstance(entry, list) and entry}
+        files = value.get("files")
+        entries = files.items() if isinstance(files, dict) else ()
+        return {name: [*entry] for name, entry in entries if isinstance(entry, list) and entry}
 
 
 def _user_folder() -> Path | None:

@@ -124,7 +124,7 @@ class ChosenPolicy:
             fields.wrong("ask", f"places, ascending, among the {len(layers) - 1} exits before the last")
         if "layers" in fields and fields.wholes("layers") != tuple(layers):
             fields.wrong("layers", f"those of the exits, {list(layers)}")
-        return cls(policy_of(fields.inner("policy")), fields.text("mode", MODES), ask, dict(fields.value))
+        return cls(Policy.read(fields.inner("policy")), fields.text("mode", MODES), ask, dict(fields.value))
 
 
 @dataclass(frozen=True)
@@ -173,10 +173,6 @@ class ExitsEntry:
             "table": self.table_file,
             "models": [model.to_json() for model in self.models],
         }
-
-
-def policy_of(fields: Fields) -> Policy:
-    return Policy(fields.text("criterion", CRITERIA), fields.number("threshold"), fields.number("tolerance", 0))
 
 
 def _file_lists(fields: Fields, name: str, kind: str, count: int, files: Collection[str]) -> FileLists:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ofa_bert.bundle.entries import PRECISIONS
-from ofa_bert.bundle.exit_entry import policy_of
 from ofa_bert.bundle.shape_fields import shape_of
 from ofa_bert.errors import UserError
 from ofa_bert.exits.policy import Policy
@@ -46,7 +45,7 @@ class ExitPoint:
             fields.wrong("ask", "places of exits, ascending")
         if shares and (ask[-1] >= len(shares) - 1 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-3):
             fields.wrong("shares", "a share of the samples for each exit, the last one included, 1 together")
-        return cls(policy_of(fields.inner("policy")), ask, shares)
+        return cls(Policy.read(fields.inner("policy")), ask, shares)
 
     def to_json(self) -> dict[str, object]:
         return {"policy": self.policy.to_json(), "ask": list(self.ask), "shares": list(self.shares)}
@@ -210,7 +209,7 @@ def _of_row(fields: Fields) -> OperatingPoint:
     exits = None
     if way is not None and "policy" in way:
         shares = fields.numbers("shares", default=())
-        exits = ExitPoint(policy_of(way.inner("policy")), way.wholes("ask", 0), shares)
+        exits = ExitPoint(Policy.read(way.inner("policy")), way.wholes("ask", 0), shares)
     numbers = {name: value for name, value in fields.value.items() if name not in _NO_COSTS}
     return OperatingPoint(
         fields.made("sub_model", SubModelConfig.from_json),

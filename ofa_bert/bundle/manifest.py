@@ -95,6 +95,10 @@ class Manifest:
     def has_digests(self) -> bool:
         return all(entry.sha256 is not None for entry in self.files.values())
 
+    def bytes_of(self, model: ModelEntry) -> int:
+        """The size of its files; bundles of before do not say it of the model."""
+        return sum(self.files[name].bytes for name in model.files)
+
     @property
     def decided_task(self) -> Task:
         """The task; where the manifest says none, what a classifier of this width can be."""
@@ -184,7 +188,7 @@ def _check_together(made: Manifest, fields: Fields) -> None:
     if fields.texts("inputs", default=INPUTS) != INPUTS:
         fields.wrong("inputs", f"{', '.join(INPUTS)}")
     for model in (*made.models, *made.computed):
-        total = sum(made.files[name].bytes for name in model.files)
+        total = made.bytes_of(model)
         if model.bytes not in (None, total):
             raise UserError(f"{fields.where}: {model.name} has {model.bytes} bytes, its files have {total}; {_CURE}")
     if made.tokenizer is not None and made.tokenizer.file not in (None, *made.files):

@@ -228,7 +228,8 @@ def write_tsv(directory: str | Path, seed: int = 0, train: int = 6000, dev: int 
     directory.mkdir(parents=True, exist_ok=True)
     data = generate(seed, train, dev)
     for name, examples in (("train", data.train), ("dev", data.dev["dev"])):
-        lines = [f"{example.text}\t{TASK.labels[int(example.label)]}\n" for example in examples]
+        rows = [(example.text, *TASK.kind.said(example.label, TASK.labels)) for example in examples]
+        lines = ["\t".join(row) + "\n" for row in rows]
         (directory / f"{name}.tsv").write_text("sentence\tlabel\n" + "".join(lines), encoding="utf-8")
 
 

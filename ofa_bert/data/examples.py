@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
-from ofa_bert.tasks.kinds.base import LabelColumns, TaskKind, Values
+from ofa_bert.tasks.kinds.base import LabelColumns, Said, TaskKind, Values
 from ofa_bert.tasks.task import Example, Task
 
 logger = logging.getLogger(__name__)
@@ -29,8 +28,8 @@ def label_rows(table: Table, columns: LabelColumns) -> list[tuple[int, Values]]:
     return [(line, tuple(row[position] for position in positions)) for line, row in table.rows]
 
 
-def label_cells(columns: LabelColumns, rows: Sequence[tuple[int, Values]], kind: TaskKind) -> list[tuple[int, Any]]:
-    """(line, what the kind reads there) of every row; UserError for the first that says nothing."""
+def label_cells(columns: LabelColumns, rows: Sequence[tuple[int, Values]], kind: TaskKind) -> list[tuple[int, Said]]:
+    """(line, what it says) of every row; UserError for the first that says nothing."""
     cells = []
     for line, values in rows:
         try:
@@ -51,9 +50,10 @@ def read_examples(
     for (line, cell), (_, row) in zip(cells, table.rows):
         texts = []
         for name, position in positions:
-            if not isinstance(row[position], str):
-                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown(row[position])}")
-            texts.append(row[position].strip())
+            text = row[position]
+            if not isinstance(text, str):
+                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown(text)}")
+            texts.append(text.strip())
         empty += not all(texts)
         try:
             examples.append(Example(texts[0], texts[1] if len(texts) == 2 else None, read_label(cell)))

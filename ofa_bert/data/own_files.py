@@ -28,13 +28,13 @@ def read_own_files(
     label_separator: str | None,
 ) -> Datasets:
     glue = glue_task(task_name) if task_name and is_glue(task_name) else None
-    if glue and labels is None:
-        labels = glue.labels
-    elif glue:
+    if glue and labels is not None:
         check_labels(glue, labels)
+    elif glue:
+        labels = glue.labels
     names = tuple(label_columns or _DEFAULT_LABEL)
     # All numbers: there is no header. The arguments decide, so a look at the first line cannot guess wrong.
-    numbered = bool(text_columns) and all(name.isdecimal() for name in (*text_columns, *names))
+    numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
     train, dev = (read_table(path, has_header=not numbered) for path in files)
     text_columns = tuple(text_columns or _default_text(train))
     if len(text_columns) not in (1, 2):

@@ -43,7 +43,7 @@ def load_datasets(
         check_labels(known, labels)
     labels = labels if known is None else known.labels
     if train_file or dev_file:
-        label_kind = label_kind or (known and known.kind.word)
+        label_kind = label_kind or (known.kind.word if known else None)
         if data_dir or not (train_file and dev_file):
             raise UserError("give train_file and dev_file together, and without data_dir")
         return read_own_files(
@@ -69,10 +69,11 @@ def _in_order(data: Datasets, labels: tuple[str, ...]) -> Datasets:
     check_labels(data.task, labels)
     if labels == data.task.labels:
         return data
-    place = [labels.index(label) for label in data.task.labels]
+    kind = data.task.kind
+    read = kind.reader(labels, data.task.name)
 
     def moved(examples: tuple[Example, ...]) -> tuple[Example, ...]:
-        return tuple(replace(example, label=place[int(example.label)]) for example in examples)
+        return tuple(replace(example, label=read(kind.said(example.label, data.task.labels))) for example in examples)
 
     dev = {split: moved(examples) for split, examples in data.dev.items()}
     return Datasets(replace(data.task, labels=labels), moved(data.train), dev)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from ofa_bert.exits.criteria import registry
 from ofa_bert.submodels.values import SubModelConfig
@@ -23,10 +21,6 @@ class ExitLayout:
 
     def to_json(self) -> dict[str, object]:
         return {**asdict(self), "layers": list(self.layers)}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> ExitLayout:
-        return cls(value["head"], tuple(value["layers"]))
 
     def points(self, sub_model: SubModelConfig) -> tuple[tuple[int, int], ...]:
         """(place among the sub-model's kept layers, layer) of every exit that it has before its last layer."""

@@ -5,17 +5,16 @@ Every function takes a whole batch; everything is computed in float64 and finite
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.criteria.base import Criterion, State, fresh
+from ofa_bert.files.fields import Fields
 from ofa_bert.numerics import Bools, Floats, Ints
-from ofa_bert.tasks.kinds.registry import DEFAULT, kind_named
+from ofa_bert.tasks.kinds.registry import DEFAULT, KINDS, kind_named
 
 MODES = ("threshold", "predicted")
 
@@ -58,7 +57,7 @@ class Policy:
         decisions = kind_named(self.kind).decisions(logits)  # [B, D, K]
         return self.rule.leave(self.threshold, self.tolerance, decisions, certainty, state)
 
-    def seen(self, logits: np.ndarray, certainty: np.ndarray | None) -> list[float]:
+    def seen(self, logits: Floats, certainty: Floats | None) -> list[float]:
         """Thresholds that tell samples apart by what the exits before the last said: [E, N, C] and [E, N]."""
         return self.rule.seen(kind_named(self.kind).decisions(logits), certainty)
 
@@ -66,10 +65,19 @@ class Policy:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Policy:
-        """Inverse of `to_json`; KeyError, TypeError or ValueError for anything else. Older ones say no kind."""
-        kind = value.get("kind", DEFAULT.name)
-        return cls(value["criterion"], float(value["threshold"]), float(value["tolerance"]), kind)
+    def from_json(cls, value: object) -> Policy:
+        """Inverse of `to_json`; UserError for anything else."""
+        return cls.read(Fields(value, "an exit policy"))
+
+    @classmethod
+    def read(cls, fields: Fields) -> Policy:
+        """The same of a part of a file. Older ones say no kind."""
+        return cls(
+            fields.text("criterion", registry.CRITERIA),
+            fields.number("threshold"),
+            fields.number("tolerance", 0),
+            fields.text("kind", KINDS, default=DEFAULT.name),
+        )
 
 
 def first_exits(policy: Policy, logits: Floats, certainty: Floats | None) -> Ints:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import MODES, Policy
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
 from ofa_bert.files.atomic import EXIT_POLICY
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_object
 from ofa_bert.numerics import Ints
 from ofa_bert.reporting import shown
@@ -23,7 +22,7 @@ from ofa_bert.tasks.task import Task
 class Chosen(NamedTuple):
     """What python -m ofa_bert exits chose: the content of its exit_policy.json, and its token table if it made one."""
 
-    about: dict[str, Any]
+    about: dict[str, object]
     table: TokenTable | None
 
 
@@ -61,16 +60,13 @@ def read_policy(
     kept_tokens: of a trimmed vocabulary, the ids that its tokens had; the token table keeps their rows.
     """
     path = Path(where) / EXIT_POLICY if Path(where).is_dir() else Path(where)
-    about: dict[str, Any] = read_object(path)  # what does not fit raises below, whatever it is
+    about = read_object(path)
+    fields = Fields(about, f"`exit_policy` {path}: is no {EXIT_POLICY} of python -m ofa_bert exits")
     layers = list(layers)
-    try:
-        if not np.isfinite(Policy.from_json(about["policy"]).threshold):
-            raise ValueError
-        own = about["layers"], about["exits"], about["sub_model"], about["task"]["name"]
-        if about["mode"] not in MODES or not set(about["ask"]) <= set(range(len(layers) - 1)):
-            raise ValueError
-    except (KeyError, TypeError, ValueError, OverflowError):
-        raise UserError(f"`exit_policy` {path}: is no {EXIT_POLICY} of python -m ofa_bert exits") from None
+    Policy.read(fields.inner("policy"))
+    mode, ask = fields.text("mode", MODES), fields.wholes("ask", 0)
+    held = list(fields.wholes("layers")), fields.mapping("exits"), fields.mapping("sub_model")
+    own = *held, fields.inner("task").text("name")
     wanted = layers, layout.to_json(), sub_model.to_json(), task.name
     for what, has, needs in zip(("layers", "exits", "sub-model", "task"), own, wanted):
         if has != needs:
@@ -78,9 +74,11 @@ def read_policy(
                 f"`exit_policy` {path}: was chosen for the {what} {shown(has)}, this model has {shown(needs)}; choose"
                 " one for this model with python -m ofa_bert exits and the same `width_mult` and `depth_mult`"
             )
+    if not set(ask) <= set(range(len(layers) - 1)):
+        fields.wrong("ask", f"places among the {len(layers) - 1} exits before the last")
     table = path.with_name(TABLE)
     found = _table(table, layers, vocab_size, kept_tokens) if table.is_file() else None
-    if found is None and about["mode"] == "predicted":
+    if found is None and mode == "predicted":
         raise UserError(f"`exit_policy` {path}: predicts exits, and {TABLE} does not lie beside it; make it anew")
     return Chosen({key: value for key, value in about.items() if key != "model"}, found)
 

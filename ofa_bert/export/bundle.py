@@ -10,17 +10,17 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
 from ofa_bert.bundle.digests import described
-from ofa_bert.bundle.entries import ModelEntry, TokenizerEntry
+from ofa_bert.bundle.entries import FileEntry, ModelEntry, TokenizerEntry
 from ofa_bert.bundle.exit_entry import ExitsEntry
 from ofa_bert.bundle.manifest import MANIFEST, Manifest, checked_manifest
 from ofa_bert.data.batches import eval_batches
@@ -31,7 +31,7 @@ from ofa_bert.export.checks import BATCH, Data, ExportCheck, Probe
 from ofa_bert.export.exits import add_exits
 from ofa_bert.export.static import save_static
 from ofa_bert.export.tokenizer import write_tokenizer
-from ofa_bert.export.variants import Exporter, check_plan, plan
+from ofa_bert.export.variants import Exported, Exporter, check_plan, plan
 from ofa_bert.files.atomic import atomic_directory, write_json_atomic
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import backbone, longest_input, model_type_of
@@ -96,17 +96,13 @@ def export_bundle(
         entry = None if exits is None else add_exits(exporter, exits, names, record, policy)
         about = write_tokenizer(tokenizer, bundle, data.texts if data else ())
         files = described(bundle)
-        manifest = Manifest(
-            **_description(model, record),
-            max_seq_length=max_seq_length,
-            compared_shapes=tuple(ids.shape for ids, _ in probes),
+        manifest = replace(
+            _description(model, record, max_seq_length, [report.entry for report in reports], files),
+            compared_shapes=tuple((ids.shape[0], ids.shape[1]) for ids, _ in probes),
             max_drop=max_drop if math.isfinite(max_drop) else None,
-            models=tuple(report for report in reports if report.precision != "bf16"),
-            computed=tuple(report for report in reports if report.precision == "bf16"),
-            exits=entry and ExitsEntry.from_json(Fields(entry, "the bundle's exits"), files),
+            exits=None if entry is None else ExitsEntry.from_json(Fields(entry, "the bundle's exits"), files),
             tokenizer=TokenizerEntry.from_json(Fields(about, "the bundle's tokenizer")),
             versions=versions(),
-            files=files,
         )
         write_json_atomic(bundle / MANIFEST, manifest.to_json())
         checked_manifest(bundle)  # whoever opens it reads it so
@@ -114,11 +110,11 @@ def export_bundle(
     return manifest
 
 
-def _line(model: ModelEntry) -> str:
+def _line(model: Exported) -> str:
     check = model.check
-    text = f"{model.name}: {model.bytes / 1e6:.1f} MB, max |d logit| {check.max_abs_difference:.1e}"
+    text = f"{model.entry.name}: {model.bytes / 1e6:.1f} MB, max |d logit| {check.max_abs_difference:.1e}"
     text += f", same answers {check.argmax_agreement:.1%}"
-    if check.score_after is not None:
+    if check.score_before is not None and check.score_after is not None:
         text += f", dev {check.score_before:.4f} -> {check.score_after:.4f}"
     return text
 
@@ -144,21 +140,28 @@ def _check(model: nn.Layer, record: ModelRecord, max_seq_length: int) -> None:
         )
 
 
-def _description(model: nn.Layer, record: ModelRecord) -> dict[str, Any]:
-    """The part of the manifest that says what the model is."""
+def _description(
+    model: nn.Layer, record: ModelRecord, max_seq_length: int, models: Sequence[ModelEntry],
+    files: Mapping[str, FileEntry],
+) -> Manifest:  # fmt: skip
+    """What the model is and which files hold it; how it was compared is not said yet."""
     task = record.task
-    return {
-        "model_type": model_type_of(model),
-        "shape": record.shape,
-        "sub_model": record.sub_model,
-        "task": task,
-        "labels": task.labels if task else (),
-        "num_labels": model.config.num_labels,
-        "parameters": sum(int(np.prod(parameter.shape)) for parameter in model.parameters()),
-        "pad_token_id": backbone(model).pad_token_id,
-        "score": record.score,
-        "scores": record.scores or None,
-    }
+    return Manifest(
+        model_type=model_type_of(model),
+        shape=record.shape,
+        sub_model=record.sub_model,
+        task=task,
+        labels=task.labels if task else (),
+        num_labels=model.config.num_labels,
+        parameters=sum(int(np.prod(parameter.shape)) for parameter in model.parameters()),
+        pad_token_id=backbone(model).pad_token_id,
+        max_seq_length=max_seq_length,
+        score=record.score,
+        scores=record.scores or None,
+        models=tuple(each for each in models if each.precision != "bf16"),
+        computed=tuple(each for each in models if each.precision == "bf16"),
+        files=files,
+    )
 
 
 def _is_finite(scores: object) -> bool:

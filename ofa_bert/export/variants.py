@@ -7,10 +7,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from paddle import nn
 
-from ofa_bert.bundle.entries import ModelEntry
+from ofa_bert.bundle.entries import Check, ModelEntry
 from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
@@ -114,6 +115,14 @@ class Forms:
         return self._scales
 
 
+class Exported(NamedTuple):
+    """A model that was written and judged."""
+
+    entry: ModelEntry  # in the manifest
+    bytes: int
+    check: Check
+
+
 class Exporter:
     """Writes the models of one bundle, the static one in fp32 being there already."""
 
@@ -121,24 +130,26 @@ class Exporter:
         self.model, self.bundle, self.judge = model, bundle, judge
         self.forms = Forms(model, judge.batches, bundle.parent)
 
-    def add(self, name: str) -> ModelEntry:
-        """Write and judge one model; returns its entry in the manifest."""
+    def add(self, name: str) -> Exported:
+        """Write and judge one model."""
         kind, started = KINDS[name], time.perf_counter()
         self._write(name, kind)
         place = self.bundle / kind.place
         files = [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
         backend = first_for(kind.format, kind.precision, kind.fused)
         check = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
-        return ModelEntry(
+        size = sum(path.stat().st_size for path in files)
+        entry = ModelEntry(
             name,
             kind.format,
             kind.precision,
             tuple(path.relative_to(self.bundle).as_posix() for path in files),
             kind.fused,
-            sum(path.stat().st_size for path in files),
+            size,
             check,
             round(time.perf_counter() - started, 2),
         )
+        return Exported(entry, size, check)
 
     def _loader(self, files: list[Path], backend: str, kind: Kind) -> Callable[[], Backend]:
         import paddle

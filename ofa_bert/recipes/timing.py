@@ -59,7 +59,7 @@ class Opened(NamedTuple):
     """answer: batches -> their logits [B, C], in order."""
 
     answer: Callable[[Sequence[Inputs]], list[np.ndarray]]
-    parameters: int
+    parameters: int | None  # None: a bundle of before, which does not say it
     mebibytes: float
     task: Task | None  # as it decides it
 
@@ -96,7 +96,7 @@ class Row(TypedDict, total=False):
     padded: bool
     scores: Mapping[str, float]
     score: float
-    parameters: int
+    parameters: int | None  # None: a bundle of before, which does not say it
     file_mib: float
     latency_p50_ms: float
     latency_p95_ms: float
@@ -292,7 +292,7 @@ def _open_eager(contender: Contender, model_type: str) -> Opened:
 
 def _file_bytes(manifest: Manifest, contender: Contender) -> int:
     """Of the model that is opened; bf16 is computed from the fp32 files, int8 by some from the static form."""
-    held = {m.precision: m.bytes for m in manifest.models if m.format == format_of(contender.engine)}
+    held = {m.precision: manifest.bytes_of(m) for m in manifest.models if m.format == format_of(contender.engine)}
     instead = "int8-static" if contender.precision == "int8" else "fp32"
     return held.get(contender.precision) or held[instead]
 

@@ -19,8 +19,9 @@ from ofa_bert.data.batches import plan_batches
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.exits.loop import Answer, Answers, Kind, Stage, Work, advance
 from ofa_bert.exits.token_table import TokenTable
+from ofa_bert.numerics import Floats
 from ofa_bert.runtime.backends.base import Ids
-from ofa_bert.runtime.exit_tensors import Array, Host, Part
+from ofa_bert.runtime.exit_tensors import Array, Part
 from ofa_bert.runtime.opening import ExitParts, open_exit_parts
 
 Numbers = NDArray[np.int64]  # [N], of the samples
@@ -96,9 +97,9 @@ class ExitModel:
             (hidden,) = self._run(self.parts.segments[place], *inputs)  # [B, T, H]
         return hidden
 
-    def _ask(self, place: int, hidden: Array, input_ids: Ids) -> list[Host]:
+    def _ask(self, place: int, hidden: Array, input_ids: Ids) -> list[Floats]:
         """Logits [B, C], and certainty [B] if the head has one; what heads answer is on the host."""
-        return cast("list[Host]", self._run(self.parts.heads[place], hidden, input_ids))
+        return cast("list[Floats]", self._run(self.parts.heads[place], hidden, input_ids))
 
     def _run(self, part: Part, *arrays: Array) -> list[Array]:
         try:

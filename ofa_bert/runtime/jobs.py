@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ofa_bert.data.table_files import SUFFIXES
 from ofa_bert.exits.criteria.registry import CRITERIA, thresholds_described
@@ -79,12 +79,6 @@ class PredictJob:
         if self.text_columns and len(self.text_columns) > 2:
             problems.append(f"`text_columns` {' '.join(self.text_columns)}: one or two columns")
         return problems
-
-    def predictor_arguments(self) -> dict[str, Any]:
-        """What predictor.Predictor takes."""
-        names = ("bundle", "backend", "precision", "threads", "workers", "device", "provider", "batch_size")
-        names += ("max_tokens_per_batch", "exit_threshold", "exit_mode", "exit_criterion")
-        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from typing import TypedDict
 from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.table_files import Table, read_table
-from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, table_text
+from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, NewCells, table_text
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.reporting import shown
@@ -41,13 +41,30 @@ def predict_file(job: PredictJob) -> Summary:
     table = read_table(job.input, has_header=has_header)
     texts = _texts(table, columns)
     _check_writable(Path(job.output))
-    with Predictor(**{**job.predictor_arguments(), "bundle": bundle}) as predictor:
+    with _predictor(job, bundle) as predictor:
         _check_new_columns(table, predictor, job)
         predictions = predictor.predict(texts, progress=True)
         rows = [_described(prediction, predictor.labels, job.all_probabilities) for prediction in predictions]
     write_text_atomic(job.output, table_text(table, rows))
     said = [label for answer in predictions for label in answer.labels or [answer.label] if label is not None]
     return {"rows": len(rows), "labels": dict(Counter(map(whole_characters, said)).most_common())}
+
+
+def _predictor(job: PredictJob, bundle: Bundle) -> Predictor:
+    return Predictor(
+        bundle,
+        backend=job.backend,
+        precision=job.precision,
+        threads=job.threads,
+        workers=job.workers,
+        device=job.device,
+        provider=job.provider,
+        batch_size=job.batch_size,
+        max_tokens_per_batch=job.max_tokens_per_batch,
+        exit_threshold=job.exit_threshold,
+        exit_mode=job.exit_mode,
+        exit_criterion=job.exit_criterion,
+    )
 
 
 def _trained_columns(bundle: Bundle) -> tuple[str, ...]:
@@ -61,12 +78,13 @@ def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
     positions = [(name, table.column(name)) for name in columns]
     texts: list[Text] = []
     for line, row in table.rows:
+        parts = []
         for name, position in positions:
-            if not isinstance(row[position], str):
-                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown(row[position])}")
-        # Stripped, as the texts were that the model was trained on.
-        parts = tuple(row[position].strip() for _, position in positions)
-        texts.append(parts if len(parts) == 2 else parts[0])
+            text = row[position]
+            if not isinstance(text, str):
+                raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown(text)}")
+            parts.append(text.strip())  # as the texts were that the model was trained on
+        texts.append((parts[0], parts[1]) if len(parts) == 2 else parts[0])
     return texts
 
 
@@ -115,9 +133,9 @@ def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob) -> N
         )
 
 
-def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> dict[str, str | float]:
+def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> NewCells:
     """The new columns of one row."""
-    row: dict[str, str | float | list[str]] = {}
+    row: dict[str, object] = {}
     if prediction.label is not None and prediction.probability is not None:
         row = {LABEL: whole_characters(prediction.label), PROBABILITY: round(prediction.probability, _DIGITS)}
     if prediction.value is not None:
@@ -134,7 +152,7 @@ def trtexec_for(job: TrtexecJob) -> str:
     """The trtexec command line for a bundle's ONNX model."""
     bundle = open_bundle(job.bundle)
     longest = bundle.manifest.max_seq_length
-    profile = Profile(tuple(job.batch), tuple(job.length or Profile.up_to(longest).length))
+    profile = Profile(job.batch, job.length or Profile.up_to(longest).length)
     if profile.length[2] > longest:
         raise UserError(f"`length` {profile.length[2]}: the bundle was exported for up to {longest} tokens")
     held = "int8-static" if job.precision == "int8-static" else "fp32"

@@ -111,7 +111,7 @@ def _row(version: Version) -> dict[str, str]:
     return {
         "version": str(version.number),
         "bundle": version.name,
-        "parameters": "–" if parameters is None else millions(parameters),
+        "parameters": millions(parameters),
         "score": "–" if score is None else f"{score:.4f}",
     }
 

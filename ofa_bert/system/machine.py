@@ -5,12 +5,20 @@ from __future__ import annotations
 import platform
 import subprocess
 from pathlib import Path
+from typing import TypedDict
 
 from ofa_bert.system import environment
 
 
-def machine(device: str, cpuinfo: str = "/proc/cpuinfo") -> dict[str, str | int | None]:
+class Machine(TypedDict):
     """What computes: the processor and its usable cores, and the GPU when it is used."""
+
+    processor: str
+    cores: int
+    gpu: str | None
+
+
+def machine(device: str, cpuinfo: str = "/proc/cpuinfo") -> Machine:
     gpu = _gpu_name() if device == "gpu" else None
     return {"processor": processor(cpuinfo), "cores": environment.cores(), "gpu": gpu}
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from ofa_bert.errors import RunError
+from ofa_bert.numerics import Array, Floats
 from ofa_bert.tasks.task import Task
 
 
-def compute(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def compute(task: Task, logits: Floats, labels: Array) -> dict[str, float]:
     """Every metric of the task, in its order, as fractions (accuracy 0.93, not 93).
 
     logits [N, C], [N] for a single number; labels as of the task's kind: [N] class indices or numbers, [N, C] sets.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from ofa_bert.errors import UserError
+from ofa_bert.numerics import Array, Floats
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.kinds import registry
 from ofa_bert.tasks.kinds.base import Label, TaskKind
@@ -43,7 +43,7 @@ class Task:
         """Between how many a single decision is made; 1 where a number is predicted."""
         return self.kind.choices(self.num_labels)
 
-    def tuned(self, labels: np.ndarray, answers: Callable[[], Iterable[np.ndarray]]) -> Task:
+    def tuned(self, labels: Array, answers: Callable[[], Iterable[Floats]]) -> Task:
         """The task with thresholds chosen on logits [N, C] of texts with these labels, several models' if need be.
 
         `answers` is only called where the kind has thresholds to tune. Nothing may have been trained on the texts.
@@ -53,7 +53,7 @@ class Task:
         found = list(answers())
         return replace(self, thresholds=self.kind.tune(np.concatenate(found), np.concatenate([labels] * len(found))))
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, object]:
         """A plain dictionary; `from_json` gives the equal task back."""
         return {
             "name": self.name,
@@ -65,38 +65,38 @@ class Task:
         }
 
     @classmethod
-    def from_json(cls, value: dict) -> Task:
+    def from_json(cls, value: object) -> Task:
         """Raises UserError when the dictionary does not describe a task. Older ones do not say their kind."""
-        try:
-            name = value["name"]
-            lists = [value[key] for key in ("labels", "metrics", "text_columns")]
-            kind, thresholds = value.get("kind"), value.get("thresholds", [])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"not a task: {shown(value)}; a task has name, labels, metrics and text_columns") from error
-        whole = isinstance(name, str) and all(
-            isinstance(items, (list, tuple)) and all(isinstance(item, str) for item in items) for items in lists
-        )
+        if not isinstance(value, Mapping) or not {"name", "labels", "metrics", "text_columns"} <= set(value):
+            raise UserError(f"not a task: {shown(value)}; a task has name, labels, metrics and text_columns")
+        name, kind = value["name"], value.get("kind")
+        labels, metrics, columns = (_texts(value[key]) for key in ("labels", "metrics", "text_columns"))
         if kind is not None and kind not in registry.KINDS:
             raise UserError(f"not a task: kind {shown(kind)}; it must be one of {', '.join(registry.KINDS)}")
-        labels, metrics, columns = lists
         known = registry.kind_named(kind).metrics if kind else registry.KNOWN_METRICS
-        if not whole or not metrics or not set(metrics) <= set(known) or len(columns) not in (1, 2):
+        whole = isinstance(name, str) and set(metrics or ()) <= set(known) and len(columns or ()) <= 2
+        if not whole or labels is None or not metrics or not columns:
             raise UserError(
                 f"not a task: {shown(value)}; name is a text, labels, metrics and text_columns are lists of "
                 f"texts, metrics come from {', '.join(known)}, and there are one or two text_columns"
             )
-        if not _are_thresholds(thresholds, labels):
-            raise UserError(
-                f"not a task: thresholds {shown(thresholds)}; they are probabilities, one for each of {len(labels)}"
-                " labels"
-            )
-        return cls(name, tuple(labels), tuple(metrics), tuple(columns), kind or "", tuple(map(float, thresholds)))
+        thresholds = _thresholds(value.get("thresholds", []), len(labels))
+        return cls(name, labels, metrics, columns, kind or "", thresholds)
 
 
-def _are_thresholds(value: Any, labels: list[str]) -> bool:
-    if not isinstance(value, (list, tuple)) or (value and len(value) != len(labels)):
-        return False
-    return all(type(item) in (int, float) and 0 <= item <= 1 for item in value)
+def _texts(value: object) -> tuple[str, ...] | None:
+    """A list of texts; None for anything else."""
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        return None
+    return tuple(value)
+
+
+def _thresholds(value: object, labels: int) -> tuple[float, ...]:
+    if isinstance(value, (list, tuple)) and len(value) in (0, labels):
+        found = tuple(float(item) for item in value if type(item) in (int, float) and 0 <= item <= 1)
+        if len(found) == len(value):
+            return found
+    raise UserError(f"not a task: thresholds {shown(value)}; they are probabilities, one for each of {labels} labels")
 
 
 def task_for(labels: tuple[str, ...], width: int) -> Task:

@@ -26,7 +26,7 @@ def download_glue(task: Task) -> Datasets:
 def _downloaded(task: Task, record: dict) -> Example:
     # PaddleNLP gives a class as its index, in this order, or as in the file; a number as text.
     label = record["labels"]
-    label = task.kind.reader(task.labels, task.name)(label) if isinstance(label, str) else label
+    label = task.kind.reader(task.labels, task.name)((label,)) if isinstance(label, str) else int(label)
     if "sentence" in record:
         return Example(record["sentence"], None, label)
     return Example(record["sentence1"], record["sentence2"], label)

@@ -23,6 +23,12 @@ def test_a_manifest_says_what_its_file_does(tmp_path, old):
     assert manifest.sub_model.depth == 3
 
 
+def test_a_chosen_policy_decides_as_its_kind_of_task_does(tmp_path):
+    policy = {**CHOSEN["policy"], "kind": "multilabel"}
+    place = write_bundle(tmp_path / "b", exits={**EXITS, "chosen": {**CHOSEN, "policy": policy}})
+    assert read_manifest(place).exits.chosen.policy.kind == "multilabel"
+
+
 def test_models_and_their_files(tmp_path):
     place = write_bundle(tmp_path / "b")
     bundle = open_bundle(place)

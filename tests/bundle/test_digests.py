@@ -14,6 +14,7 @@ from ofa_bert import __main__ as program
 from ofa_bert.bundle import digest_cache, digests
 from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.errors import UserError
+from ofa_bert.tasks.task import Task
 
 
 @pytest.fixture(autouse=True)
@@ -242,9 +243,10 @@ def test_add_digests(bundle, capsys):
     assert manifest.has_digests
     after = manifest.to_json()
     assert {name: entry["bytes"] for name, entry in after["files"].items()} == before["files"]
-    assert {name: after[name] for name in ("task", "labels", "models", "pad_token_id")} == {
+    assert manifest.task == Task.from_json(before["task"])
+    assert {name: after[name] for name in ("labels", "models", "pad_token_id")} == {
         name: before[name] if name != "models" else [{"fused": False, **model} for model in before[name]]
-        for name in ("task", "labels", "models", "pad_token_id")
+        for name in ("labels", "models", "pad_token_id")
     }
     assert program.main(["add_digests", "--bundle", str(bundle)]) == 0
     assert "has digests; 2 files are as they were exported" in capsys.readouterr().out

@@ -21,6 +21,11 @@ def test_a_front_on_disk_is_the_same(tmp_path):
     assert json.loads((tmp_path / "front.json").read_text()) == FRONT.to_json()
 
 
+def test_a_policy_on_disk_keeps_its_kind_of_task():
+    value = changed(0, exits={**SMALL_EXITS, "policy": replace(POLICY, kind="multilabel").to_json()}, mean_layers=1.5)
+    assert Front.from_json(value, "front.json").points[0].exits.policy.kind == "multilabel"
+
+
 def test_what_is_read_of_a_point():
     small, early, large = POINTS
     assert (small.predicted_ms, small.latency_ms, small.parameters) == (2.0, 2.2, 900)

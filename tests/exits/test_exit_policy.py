@@ -1,6 +1,7 @@
 """Exit criteria and exit-layer prediction: NumPy only, and importable without Paddle."""
 
 import itertools
+import json
 import math
 import subprocess
 import sys
@@ -15,12 +16,52 @@ from ofa_bert.exits.criteria.base import State, fresh
 from ofa_bert.exits.criteria.entropy import entropy
 from ofa_bert.exits.criteria.normalised import normalised_entropy
 from ofa_bert.exits.criteria.registry import CRITERIA
+from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import Policy, check_threshold, first_exits, saving
+from ofa_bert.exits.policy_file import policy_json, read_policy
 from ofa_bert.exits.token_table import SMOOTHING, calibrate, depth_batches, error_histogram, learn
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.task import Task
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(0, 2, [6, 200, 3])  # 5 exits and the last
 CERTAINTY = RNG.uniform(0, 1, [5, 200])
+
+
+CHOSEN = policy_json(
+    Policy("entropy", 0.5), "threshold", [0, 1], SubModelConfig((0, 1, 2), (2, 2, 2), (8, 8, 8)),
+    ExitLayout("ramp", (0, 1)), [1, 2, 3], Task("t", ("a", "b"), ("accuracy",), ("text",)), "here",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"policy": []}, "policy is .*must be an object"),
+        ({"policy": {"criterion": "entropy"}}, "policy: threshold is missing"),
+        ({"policy": {**CHOSEN["policy"], "threshold": 1e999}}, "threshold is inf, must be a finite number"),
+        ({"mode": "luck"}, "mode is 'luck', must be one of threshold, predicted"),
+        ({"ask": [2]}, "ask is .*must be places among the 2 exits before the last"),
+        ({"ask": [[0]]}, "ask is .*must be a list of whole numbers"),
+        ({"task": "t"}, "task is 't', must be an object"),
+        ({"layers": [1, 2, 4]}, "chosen for the layers"),
+        ({"exits": {"head": "attention", "layers": [0, 1]}}, "chosen for the exits"),
+    ],
+)
+def test_a_damaged_policy_file_is_one_line(tmp_path, change, message):
+    path = tmp_path / "exit_policy.json"
+
+    def read():
+        return read_policy(
+            str(path), SubModelConfig.from_json(CHOSEN["sub_model"]), Task.from_json(CHOSEN["task"]),
+            ExitLayout("ramp", (0, 1)), [1, 2, 3], 9,
+        )  # fmt: skip
+
+    path.write_text(json.dumps(CHOSEN))
+    assert read().about["policy"] == CHOSEN["policy"]
+    path.write_text(json.dumps({**CHOSEN, **change}))
+    with pytest.raises(UserError, match=f"`exit_policy` .*{message}"):
+        read()
 
 
 def test_runtimes_need_no_paddle():

@@ -92,5 +92,5 @@ def test_a_policy_keeps_its_kind_in_json():
     assert Policy.from_json(policy.to_json()) == policy
     old = {"criterion": "entropy", "threshold": 0.2, "tolerance": 0.1}
     assert Policy.from_json(old) == Policy("entropy", 0.2)
-    with pytest.raises(ValueError, match="no kind of task"):
+    with pytest.raises(UserError, match="an exit policy: kind is 'tagging', must be one of multilabel"):
         Policy.from_json({**old, "kind": "tagging"})

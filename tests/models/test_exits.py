@@ -91,7 +91,6 @@ def test_exits_hang_only_before_the_last_layer():
     assert layout.points(whole(model)) == ((0, 0), (2, 2))
     assert layout.points(uniform(shape_of(model), 0.5, (0, 2, 3))) == ((0, 0), (1, 2))
     assert layout.points(uniform(shape_of(model), 0.5, (1, 2))) == ()  # the head after its last layer is not used
-    assert ExitLayout.from_json(layout.to_json()) == layout
 
 
 @pytest.mark.parametrize("head", ["ramp", "attention"])

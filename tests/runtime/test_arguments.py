@@ -88,7 +88,7 @@ def test_opening_a_model_checks_its_threads_too(bundle, threads):
 
 @pytest.mark.parametrize("values", [None, "123", (1, 2.5, 3), (1, 2, "3"), {1: 2}, (True, 2, 3)])
 def test_a_profile_is_of_whole_numbers(values):
-    with pytest.raises(UserError, match="--length .*: give least, best and most"):
+    with pytest.raises(UserError, match="`length` .*: give least, best and most"):
         Profile(length=values)
 
 

@@ -543,7 +543,7 @@ def test_trtexec_command(tmp_path):
 
 @pytest.mark.parametrize("values", [(1, 2), (0, 1, 2), (4, 2, 8), (1, 9, 8)])
 def test_a_profile_is_least_best_most(values):
-    with pytest.raises(UserError, match="--batch .*: give least, best and most"):
+    with pytest.raises(UserError, match="`batch` .*: give least, best and most"):
         Profile(batch=values)
 
 

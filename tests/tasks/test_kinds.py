@@ -88,6 +88,24 @@ def test_what_a_kind_declares_holds(kind):
     assert bool(found.thresholds) == bool(kind.held_out_share)
 
 
+LABELS = {"multilabel": (0.0, 1.0, 1.0), "regression": -2.5e-7, "classification": 2}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=registry.KINDS)
+def test_what_a_label_says_is_read_as_the_same_label(kind):
+    labels, label = labels_of(kind), LABELS[kind.name]
+    said = kind.said(label, labels)
+    assert kind.reader(labels, "t")(said) == label
+    assert kind.reader(labels[::-1], "t")(said) == {"multilabel": (1.0, 1.0, 0.0), "classification": 0}.get(
+        kind.name, label
+    )
+    for other in set(LABELS.values()) - {label}:
+        if kind.name == "regression" and not isinstance(other, tuple):
+            continue  # a whole number is a number
+        with pytest.raises(TypeError, match=f"is no label of a task with {kind.word}"):
+            kind.said(other, labels)
+
+
 def test_a_task_without_a_kind_is_what_its_labels_say():
     old = {"name": "t", "labels": ["a", "b"], "metrics": ["f1"], "text_columns": ["text"]}
     assert Task.from_json(old).kind.word == "classes"

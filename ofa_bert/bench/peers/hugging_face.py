@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 
@@ -47,10 +47,21 @@ def write(jobs: Sequence[Job]) -> list[Written]:
     answer = child_process.ask("ofa_bert.bench.peers.hugging_face", {"jobs": [asdict(job) for job in jobs]})
     if "error" in answer:
         raise RunError(f"peer hugging_face: its export failed: {answer['error']}")
-    return [Written(**written) for written in answer["exported"]]
+    return [Written(**written) for written in cast(_Answer, answer)["exported"]]
 
 
-def _export_all(request: dict[str, Any]) -> dict[str, Any]:
+class _WrittenFields(TypedDict):
+    files: dict[str, str]
+    fused: dict[str, int]
+
+
+class _Answer(TypedDict):
+    """What the process of its own says; the fields of each model's `Written`."""
+
+    exported: list[_WrittenFields]
+
+
+def _export_all(request: Mapping[str, Any]) -> dict[str, object]:
     return {"exported": [_export(_job_of(job))._asdict() for job in request["jobs"]]}
 
 

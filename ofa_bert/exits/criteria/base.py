@@ -119,9 +119,10 @@ class Compared(Criterion):
         everybody = self.closed and threshold >= self.limit(np.shape(logits)[-1]).value
         return (self._of_samples(logits, certainty) < threshold) | everybody, state
 
-    def _of_samples(self, logits: np.ndarray, certainty: np.ndarray | None) -> np.ndarray:
+    def _of_samples(self, logits: Floats, certainty: Floats | None) -> Floats:
         """[...] of logits [..., D, K] and certainty [...]."""
-        return self.uncertainty(logits, None if certainty is None else certainty[..., None]).max(axis=-1)
+        each = self.uncertainty(logits, None if certainty is None else certainty[..., None])
+        return np.asarray(each.max(axis=-1))
 
     def nobody(self, exits: int) -> float:
         return 0.0

@@ -40,6 +40,7 @@ class PaddleConfig(Protocol):
 
 
 class ConfigClass(Protocol):
+    def __call__(self, **values: int) -> PaddleConfig: ...
     @overload
     def from_dict(self, values: Mapping[str, object], /) -> PaddleConfig: ...
     @overload

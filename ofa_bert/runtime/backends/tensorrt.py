@@ -29,17 +29,17 @@ MISSING = (
 
 @dataclass(frozen=True)
 class Profile:
-    """(least, best, most) rows of a batch and tokens of a row."""
+    """(least, best, most) rows of a batch and tokens of a row. UserError for what is not three numbers in order."""
 
-    batch: tuple[int, int, int] = (1, 16, 64)
-    length: tuple[int, int, int] = (1, 64, 128)
+    batch: tuple[int, ...] = (1, 16, 64)
+    length: tuple[int, ...] = (1, 64, 128)
 
     def __post_init__(self) -> None:
         for name, values in (("batch", self.batch), ("length", self.length)):
             whole = isinstance(values, (tuple, list)) and all(type(value) is int for value in values)
             if not whole or len(values) != 3 or not 1 <= values[0] <= values[1] <= values[2]:
                 given = " ".join(map(str, values)) if whole else shown(values)
-                raise UserError(f"--{name} {given}: give least, best and most, in this order, for example 1 16 64")
+                raise UserError(f"`{name}` {given}: give least, best and most, in this order, for example 1 16 64")
 
     @classmethod
     def up_to(cls, max_seq_length: int) -> Profile:

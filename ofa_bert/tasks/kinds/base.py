@@ -7,16 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.reading import Json
+from ofa_bert.numerics import Array, Bools, Floats
 from ofa_bert.reporting import shown
 
 Label = int | float | tuple[float, ...]  # of one example, as arrays of labels are made of
-Metric = Callable[[np.ndarray, np.ndarray], float]  # predictions, labels -> a fraction
-Values = tuple[Any, ...]  # what stands in the label columns of a row: texts; JSON has other values too
+Metric = Callable[[Array, Array], float]  # predictions, labels -> a fraction
+Values = tuple[Json, ...]  # what stands in the label columns of a row: texts; JSON has other values too
+# What a row says, before the labels are known: the one label or number, or each label of a set.
+Said = tuple[str, ...]
 
 
 class LabelColumns(NamedTuple):
@@ -76,16 +80,20 @@ class TaskKind(ABC):
         """Whether label columns that nobody named a kind for hold this one's; rows are (line, values)."""
 
     @abstractmethod
-    def cell(self, values: Values, columns: LabelColumns) -> Any:
-        """What a row says, before the labels are known. ValueError with the reason."""
+    def cell(self, values: Values, columns: LabelColumns) -> Said:
+        """ValueError with the reason for a row that says nothing."""
 
     @abstractmethod
-    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, Any]], guessed: bool) -> tuple[str, ...]:
+    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, Said]], guessed: bool) -> tuple[str, ...]:
         """The labels of the training split, (line, `cell`) each, in their order. `guessed`: nobody named the kind."""
 
     @abstractmethod
-    def reader(self, labels: Sequence[str], task: str) -> Callable[[Any], Label]:
-        """From what `cell` gave to the label of an example. The function raises ValueError with the reason."""
+    def reader(self, labels: Sequence[str], task: str) -> Callable[[Said], Label]:
+        """From what a row says to the label of an example. The function raises ValueError with the reason."""
+
+    @abstractmethod
+    def said(self, label: Label, labels: Sequence[str]) -> Said:
+        """What a row with that label says: the inverse of `reader`. TypeError for another kind's label."""
 
     def check_columns(self, columns: LabelColumns, labels: Sequence[str] | None) -> None:
         """Refuse what says how sets of labels are written, unless this kind has them; `labels` may be known."""
@@ -102,32 +110,32 @@ class TaskKind(ABC):
     # Answers.
 
     @abstractmethod
-    def predictions(self, logits: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
         """What the metrics compare with labels, from logits [N, C]."""
 
     @abstractmethod
-    def answers(self, logits: np.ndarray, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
+    def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         """One for each row of logits [N, C]."""
 
-    def same(self, first: np.ndarray, second: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    def same(self, first: Floats, second: Floats, thresholds: Sequence[float]) -> Bools:
         """Which rows [N] of two sets of logits [N, C] mean the same answer."""
         pair = [self.predictions(logits, thresholds).reshape(len(logits), -1) for logits in (first, second)]
-        return (pair[0] == pair[1]).all(axis=-1)
+        return np.asarray((pair[0] == pair[1]).all(axis=-1))
 
-    def tune(self, logits: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+    def tune(self, logits: Floats, labels: Array) -> tuple[float, ...]:
         """What answers are decided by, chosen on logits [N, C] that nothing was trained on; () decides nothing."""
         return ()
 
-    def decisions(self, logits: np.ndarray) -> np.ndarray:
+    def decisions(self, logits: Floats) -> Floats:
         """Logits [..., D, K] of the D decisions, between K choices each, that logits [..., C] are."""
         return np.asarray(logits)[..., None, :]
 
     @abstractmethod
-    def distance(self, full: np.ndarray, other: np.ndarray) -> float:
+    def distance(self, full: Floats, other: Floats) -> float:
         """How far answers, as logits [N, C], are from those of the full model; 0 for the same."""
 
     @abstractmethod
-    def cross_entropy(self, wanted: np.ndarray, logits: np.ndarray) -> float:
+    def cross_entropy(self, wanted: Floats, logits: Floats) -> float:
         """Mean cross-entropy of logits [N, C] to wanted ones, or what stands for it where there are no classes."""
 
     @abstractmethod
@@ -135,7 +143,7 @@ class TaskKind(ABC):
         """A Python expression that makes answers of `logits`, for a reader's own program."""
 
 
-def one_text(value: Any, column: str) -> str:
+def one_text(value: Json, column: str) -> str:
     """The label of a cell that holds one, without blanks around it. ValueError with the reason."""
     text = value
     if isinstance(value, bool):
@@ -148,3 +156,8 @@ def one_text(value: Any, column: str) -> str:
         cure = "; a row has one label, a text or a number" if isinstance(value, (list, dict)) else ""
         raise ValueError(f"no label in column {column!r}: {shown(value)}{cure}")
     return text.strip()
+
+
+def another_kind(label: Label, kind: TaskKind) -> TypeError:
+    """For a label that no example of the kind has."""
+    return TypeError(f"{label!r} is no label of a task with {kind.word}")

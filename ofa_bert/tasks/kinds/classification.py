@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.numerics import log_softmax
-from ofa_bert.tasks.kinds.base import Answer, LabelColumns, TaskKind, Values, one_text
+from ofa_bert.numerics import Array, Floats, log_softmax
+from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, TaskKind, Values, another_kind, one_text
 from ofa_bert.tasks.label_text import FEW, check_twins, in_order, is_whole, unknown, warn_of_ids, whole_number
 
 logger = logging.getLogger(__name__)
@@ -18,19 +18,19 @@ logger = logging.getLogger(__name__)
 ACCURACY = ("accuracy",)
 
 
-def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
+def accuracy(predictions: Array, labels: Array) -> float:
     return float((predictions == labels).mean())
 
 
 # scikit-learn is imported where it is used: it takes seconds, and many commands score nothing.
-def f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+def f1(predictions: Array, labels: Array) -> float:
     """F1 of class 1 (GLUE's "is a paraphrase"); 0 when class 1 is neither predicted nor present."""
     from sklearn.metrics import f1_score
 
     return float(f1_score(labels == 1, predictions == 1, zero_division=0.0))
 
 
-def matthews(predictions: np.ndarray, labels: np.ndarray) -> float:
+def matthews(predictions: Array, labels: Array) -> float:
     """Matthews' correlation for any number of classes; 0 for a constant prediction."""
     from sklearn.metrics import matthews_corrcoef
 
@@ -50,33 +50,35 @@ class Classification(TaskKind):
     def claims(self, columns: LabelColumns, rows: Sequence[tuple[int, Values]]) -> bool:
         return True
 
-    def cell(self, values: Values, columns: LabelColumns) -> str:
-        return one_text(values[0], columns.names[0])
+    def cell(self, values: Values, columns: LabelColumns) -> Said:
+        return (one_text(values[0], columns.names[0]),)
 
-    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, str]], guessed: bool) -> tuple[str, ...]:
+    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, Said]], guessed: bool) -> tuple[str, ...]:
         """Whole numbers are named alike however they are written: "1" for "1.0". UserError for what is no label."""
-        warn_of_ids(columns.path, columns.names[0], cells)
-        if all(is_whole(value) for _, value in cells):
-            cells = [(line, str(whole_number(value))) for line, value in cells]
-        classes = {value for _, value in cells}
-        too_many = guessed and len(classes) > max(FEW, len(cells) // 2)
+        rows = [(line, value) for line, (value,) in cells]
+        warn_of_ids(columns.path, columns.names[0], rows)
+        if all(is_whole(value) for _, value in rows):
+            rows = [(line, str(whole_number(value))) for line, value in rows]
+        classes = {value for _, value in rows}
+        too_many = guessed and len(classes) > max(FEW, len(rows) // 2)
         if len(classes) < 2 or too_many:
             raise UserError(
-                f"{columns.path}: column {columns.names[0]!r} holds {len(classes)} different label(s) in {len(cells)} "
+                f"{columns.path}: column {columns.names[0]!r} holds {len(classes)} different label(s) in {len(rows)} "
                 "rows; is it the label column?"
             )
-        check_twins(columns.path, cells, f"`label_kind` {self.word}" if guessed else None)
+        check_twins(columns.path, rows, f"`label_kind` {self.word}" if guessed else None)
         if guessed:
-            _tell(columns, classes, len(cells))
+            _tell(columns, classes, len(rows))
         return in_order(classes)
 
-    def reader(self, labels: Sequence[str], task: str) -> Callable[[str], int]:
+    def reader(self, labels: Sequence[str], task: str) -> Callable[[Said], int]:
         index = {label: i for i, label in enumerate(labels)}
         values = {whole_number(label): i for label, i in index.items()}
         # "0.0" is the class "0", when all are such numbers.
         numbered = None not in values and len(values) == len(index)
 
-        def read(value: str) -> int:
+        def read(said: Said) -> int:
+            (value,) = said
             place = index.get(value)
             if place is None and numbered:
                 place = values.get(whole_number(value))
@@ -86,22 +88,27 @@ class Classification(TaskKind):
 
         return read
 
-    def predictions(self, logits: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-        return logits.argmax(axis=-1)  # [N]
+    def said(self, label: Label, labels: Sequence[str]) -> Said:
+        if not isinstance(label, int):
+            raise another_kind(label, self)
+        return (labels[label],)
 
-    def answers(self, logits: np.ndarray, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
+    def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
+        return np.asarray(logits.argmax(axis=-1))  # [N]
+
+    def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         probabilities = np.exp(log_softmax(logits)) if len(logits) else logits  # [N, C]
         return [
             Answer(names[best], float(row[best]), None, tuple(map(float, row)))
             for row, best in zip(probabilities, probabilities.argmax(axis=-1))
         ]
 
-    def distance(self, full: np.ndarray, other: np.ndarray) -> float:
+    def distance(self, full: Floats, other: Floats) -> float:
         """Mean KL(full || other)."""
         log_p, log_q = log_softmax(full), log_softmax(other)
         return float(np.mean(np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)))
 
-    def cross_entropy(self, wanted: np.ndarray, logits: np.ndarray) -> float:
+    def cross_entropy(self, wanted: Floats, logits: Floats) -> float:
         return float(-np.mean(np.sum(np.exp(log_softmax(wanted)) * log_softmax(logits), axis=-1)))
 
     def code(self, names: Sequence[str], thresholds: Sequence[float]) -> str:

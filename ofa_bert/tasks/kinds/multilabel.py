@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.numerics import log_sigmoid
+from ofa_bert.files.reading import Json
+from ofa_bert.numerics import Array, Bools, Floats, Ints, log_sigmoid
 from ofa_bert.reporting import shown
-from ofa_bert.tasks.kinds.base import Answer, LabelColumns, TaskKind, Values
+from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, TaskKind, Values, another_kind
 from ofa_bert.tasks.label_text import check_twins, in_order, unknown, whole_number
 
 HALF = 0.5  # where nothing was tuned
@@ -21,17 +21,17 @@ _NEARER = 1e-9  # of two thresholds that are as good the one nearer to a half
 
 
 # scikit-learn is imported where it is used: it takes seconds, and many commands score nothing.
-def micro_f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+def micro_f1(predictions: Array, labels: Array) -> float:
     """F1 of all labels of all texts [N, C] together; 0 when there is nothing to find and nothing found."""
     return _f1("micro", predictions, labels)
 
 
-def macro_f1(predictions: np.ndarray, labels: np.ndarray) -> float:
+def macro_f1(predictions: Array, labels: Array) -> float:
     """Mean over the labels of each one's F1."""
     return _f1("macro", predictions, labels)
 
 
-def _f1(average: str, predictions: np.ndarray, labels: np.ndarray) -> float:
+def _f1(average: str, predictions: Array, labels: Array) -> float:
     from sklearn.metrics import f1_score
 
     if labels.shape[1] == 1:  # which scikit-learn takes for two classes
@@ -39,7 +39,7 @@ def _f1(average: str, predictions: np.ndarray, labels: np.ndarray) -> float:
     return float(f1_score(labels == 1, predictions, average=average, zero_division=0.0))
 
 
-def exact_match(predictions: np.ndarray, labels: np.ndarray) -> float:
+def exact_match(predictions: Array, labels: Array) -> float:
     """The share of texts whose every label is right."""
     return float((predictions == (labels == 1)).all(axis=-1).mean())
 
@@ -73,7 +73,7 @@ class Multilabel(TaskKind):
         if labels is not None and sorted(columns.names) != sorted(labels):
             raise UserError(f"label_columns {list(columns.names)}: the labels are {list(labels)}; name those columns")
 
-    def cell(self, values: Values, columns: LabelColumns) -> tuple[str, ...]:
+    def cell(self, values: Values, columns: LabelColumns) -> Said:
         """The labels that a row has."""
         if len(columns.names) > 1:
             return tuple(name for name, value in zip(columns.names, values) if _is_set(value, name))
@@ -94,7 +94,7 @@ class Multilabel(TaskKind):
             raise ValueError(f"column {name!r} has the label {shown(twice[0])} twice")
         return tuple(found)
 
-    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, Any]], guessed: bool) -> tuple[str, ...]:
+    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, Said]], guessed: bool) -> tuple[str, ...]:
         """Those that occur, in order; columns of zeros and ones name theirs."""
         if len(columns.names) > 1:
             return columns.names
@@ -104,10 +104,10 @@ class Multilabel(TaskKind):
         check_twins(columns.path, every, f"`label_kind` {self.word}" if guessed else None)
         return in_order({label for _, label in every})
 
-    def reader(self, labels: Sequence[str], task: str) -> Callable[[tuple[str, ...]], tuple[float, ...]]:
+    def reader(self, labels: Sequence[str], task: str) -> Callable[[Said], tuple[float, ...]]:
         index = {label: i for i, label in enumerate(labels)}
 
-        def read(names: tuple[str, ...]) -> tuple[float, ...]:
+        def read(names: Said) -> tuple[float, ...]:
             row = [0.0] * len(index)
             for name in names:
                 if name not in index:
@@ -117,11 +117,16 @@ class Multilabel(TaskKind):
 
         return read
 
-    def predictions(self, logits: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
-        """[N, C] bool."""
-        return sigmoid(logits) >= np.asarray(tuple(thresholds) or HALF)
+    def said(self, label: Label, labels: Sequence[str]) -> Said:
+        if not isinstance(label, tuple):
+            raise another_kind(label, self)
+        return tuple(name for name, there in zip(labels, label) if there)
 
-    def answers(self, logits: np.ndarray, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
+    def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
+        """[N, C] bool."""
+        return np.asarray(sigmoid(logits) >= np.asarray(tuple(thresholds) or HALF))
+
+    def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         chosen = self.predictions(logits, thresholds)
         return [
             Answer(
@@ -130,7 +135,7 @@ class Multilabel(TaskKind):
             for row, which in zip(sigmoid(logits), chosen)
         ]
 
-    def tune(self, logits: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
+    def tune(self, logits: Floats, labels: Array) -> tuple[float, ...]:
         """The thresholds with the highest micro F1, exactly (Dinkelbach's method for the ratio 2 TP / (found + true)).
 
         For a given ratio each label is by itself: it takes the threshold with the most 2 TP - ratio * found. A label
@@ -149,16 +154,16 @@ class Multilabel(TaskKind):
             cuts = [curve.best(ratio) if true.any() else cut for curve, cut, true in zip(curves, cuts, there.T)]
         return tuple(cut.threshold for cut in cuts)
 
-    def decisions(self, logits: np.ndarray) -> np.ndarray:
+    def decisions(self, logits: Floats) -> Floats:
         """[..., C, 2]: without the label and with it, as softmax of (0, x) is the sigmoid of x."""
         logits = np.asarray(logits)
         return np.stack([np.zeros_like(logits), logits], axis=-1)
 
-    def distance(self, full: np.ndarray, other: np.ndarray) -> float:
+    def distance(self, full: Floats, other: Floats) -> float:
         """Mean over texts and labels of KL between having the label and not."""
         return self.cross_entropy(full, other) - self.cross_entropy(full, full)
 
-    def cross_entropy(self, wanted: np.ndarray, logits: np.ndarray) -> float:
+    def cross_entropy(self, wanted: Floats, logits: Floats) -> float:
         """Mean over texts and labels."""
         p = sigmoid(wanted)
         return float(-np.mean(p * log_sigmoid(logits) + (1 - p) * log_sigmoid(-np.asarray(logits))))
@@ -184,12 +189,12 @@ class _Cut:
 class _Curve:
     """Every way to cut one label's probabilities: thresholds [K] between them, found [K], right [K]."""
 
-    thresholds: np.ndarray
-    found: np.ndarray
-    right: np.ndarray
+    thresholds: Floats
+    found: Ints
+    right: Ints
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, there: np.ndarray) -> _Curve:
+    def of(cls, probabilities: Floats, there: Bools) -> _Curve:
         order = np.argsort(-probabilities, kind="stable")
         ranked = probabilities[order]
         # Midway between two texts that were seen: rounding, INT8's included, seldom decides.
@@ -201,7 +206,7 @@ class _Curve:
         return cls(thresholds[possible], found[possible], right[possible])
 
     @staticmethod
-    def at_half(probabilities: np.ndarray, there: np.ndarray) -> _Cut:
+    def at_half(probabilities: Floats, there: Bools) -> _Cut:
         found = probabilities >= HALF
         return _Cut(HALF, int(found.sum()), int((found & there).sum()))
 
@@ -211,12 +216,12 @@ class _Curve:
         return _Cut(float(self.thresholds[place]), int(self.found[place]), int(self.right[place]))
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: Floats) -> Floats:
     """Probabilities in float64."""
-    return np.exp(log_sigmoid(logits))
+    return np.asarray(np.exp(log_sigmoid(logits)))
 
 
-def _is_set(value: Any, column: str) -> bool:
+def _is_set(value: Json, column: str) -> bool:
     """Of a column of zeros and ones. ValueError for anything else."""
     text = str(value).strip().lower()
     number = whole_number(text)
@@ -229,7 +234,7 @@ def _is_set(value: Any, column: str) -> bool:
     )
 
 
-def _name(value: Any, column: str) -> str:
+def _name(value: Json, column: str) -> str:
     """One label of a set. ValueError for what is no name."""
     if type(value) is int:
         return str(value)

@@ -10,12 +10,12 @@ from ofa_bert.tasks.kinds import classification, multilabel, regression
 from ofa_bert.tasks.kinds.base import LabelColumns, TaskKind, Values
 
 # The first that claims a label column has it.
-_EVERY = {each.KIND.name: each.KIND for each in (multilabel, regression, classification)}
+_EVERY: dict[str, TaskKind] = {each.KIND.name: each.KIND for each in (multilabel, regression, classification)}
 
 KINDS: tuple[str, ...] = tuple(_EVERY)
 WORDS: tuple[str, ...] = tuple(kind.word for kind in _EVERY.values())
 KNOWN_METRICS = tuple(name for kind in _EVERY.values() for name in kind.metrics)
-DEFAULT = classification.KIND
+DEFAULT: TaskKind = classification.KIND
 
 
 def kind_named(name: str) -> TaskKind:

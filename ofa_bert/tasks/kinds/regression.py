@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ofa_bert.errors import UserError
+from ofa_bert.numerics import Array, Bools, Floats
 from ofa_bert.reporting import shown
-from ofa_bert.tasks.kinds.base import Answer, LabelColumns, TaskKind, Values, one_text
+from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, TaskKind, Values, another_kind, one_text
 from ofa_bert.tasks.label_text import FEW, number_written, readable_number, warn_of_ids
 
 logger = logging.getLogger(__name__)
@@ -26,19 +27,19 @@ _ROWS_OF_A_CLASS = 5
 
 
 # SciPy is imported where it is used: it takes seconds, and many commands score nothing.
-def pearson(predictions: np.ndarray, labels: np.ndarray) -> float:
+def pearson(predictions: Array, labels: Array) -> float:
     from scipy.stats import pearsonr
 
     return _correlation(pearsonr, predictions, labels)
 
 
-def spearman(predictions: np.ndarray, labels: np.ndarray) -> float:
+def spearman(predictions: Array, labels: Array) -> float:
     from scipy.stats import spearmanr
 
     return _correlation(spearmanr, predictions, labels)
 
 
-def _correlation(measure: Callable, predictions: np.ndarray, labels: np.ndarray) -> float:
+def _correlation(measure: Callable[[Array, Array], Sequence[float]], predictions: Array, labels: Array) -> float:
     # SciPy warns and returns NaN for a constant.
     if np.ptp(predictions) == 0 or np.ptp(labels) == 0:
         return 0.0
@@ -63,19 +64,20 @@ class Regression(TaskKind):
 
     def _text(self, columns: LabelColumns, line: int, values: Values) -> str:
         try:
-            return self.cell(values, columns)
+            return one_text(values[0], columns.names[0])
         except ValueError as error:
             raise UserError(f"{columns.path}:{line}: {error}") from error
 
-    def cell(self, values: Values, columns: LabelColumns) -> str:
-        return one_text(values[0], columns.names[0])
+    def cell(self, values: Values, columns: LabelColumns) -> Said:
+        return (one_text(values[0], columns.names[0]),)
 
-    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, str]], guessed: bool) -> tuple[str, ...]:
-        warn_of_ids(columns.path, columns.names[0], cells)
+    def find_labels(self, columns: LabelColumns, cells: Sequence[tuple[int, Said]], guessed: bool) -> tuple[str, ...]:
+        warn_of_ids(columns.path, columns.names[0], [(line, value) for line, (value,) in cells])
         return ()
 
-    def reader(self, labels: Sequence[str], task: str) -> Callable[[str], float]:
-        def read(value: str) -> float:
+    def reader(self, labels: Sequence[str], task: str) -> Callable[[Said], float]:
+        def read(said: Said) -> float:
+            (value,) = said
             number = readable_number(value)
             if number is None:
                 raise ValueError(f"label {shown(value)} is not a finite number, as task {task} needs")
@@ -83,21 +85,26 @@ class Regression(TaskKind):
 
         return read
 
-    def predictions(self, logits: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    def said(self, label: Label, labels: Sequence[str]) -> Said:
+        if isinstance(label, tuple):
+            raise another_kind(label, self)
+        return (repr(label),)
+
+    def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
         return logits.reshape(len(logits)).astype(np.float64)  # [N]
 
-    def answers(self, logits: np.ndarray, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
+    def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         return [Answer(value=float(value)) for (value,) in logits]
 
-    def same(self, first: np.ndarray, second: np.ndarray, thresholds: Sequence[float]) -> np.ndarray:
+    def same(self, first: Floats, second: Floats, thresholds: Sequence[float]) -> Bools:
         """Always: how far two numbers are apart says more, and is said."""
         return np.ones(len(first), dtype=bool)
 
-    def distance(self, full: np.ndarray, other: np.ndarray) -> float:
+    def distance(self, full: Floats, other: Floats) -> float:
         """Mean squared difference."""
         return float(np.mean((full - other) ** 2))
 
-    def cross_entropy(self, wanted: np.ndarray, logits: np.ndarray) -> float:
+    def cross_entropy(self, wanted: Floats, logits: Floats) -> float:
         """Mean squared difference."""
         return self.distance(wanted, logits)
 
