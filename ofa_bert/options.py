@@ -152,11 +152,11 @@ def _options(cls: type, path: tuple[str, ...], defaults: object) -> Iterator[Opt
                 typing.cast(type, hint), (*path, field.name), None if own is dataclasses.MISSING else own
             )
         elif "help" in field.metadata:
-            meta = field.metadata
+            about = field.metadata
             kind, many, literal = _kind(hint)
-            words = meta["choices"] or literal
+            words = about["choices"] or literal
             yield Option(
-                field.name, path, kind, many, words, own, meta["help"], meta["ranges"], meta["example"]
+                field.name, path, kind, many, words, own, about["help"], about["ranges"], about["example"]
             )  # fmt: skip
 
 

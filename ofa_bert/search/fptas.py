@@ -131,7 +131,7 @@ def _record(line: Mapping[str, Json], where: str) -> Record:
 
 
 def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, float], journal: Journal) -> Record:
-    """The record of one candidate under one set of hyper-parameters, from the journal when it is there already."""
+    """The row of one candidate under one set of hyper-parameters, from the journal when it is there already."""
     name = problem.name(candidate)
     key = f"{name} {json.dumps(theta, sort_keys=True)}"
     if key in journal.records:
@@ -142,7 +142,7 @@ def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, float], jour
         raise RunError(f"candidate {name}: its error is {e}; with {dict(theta)} the training diverged")
     p, i = problem.parameters(candidate), problem.time(candidate)
     to_json: Callable[[], Json] = getattr(candidate, "to_json", lambda: str(candidate))
-    record: dict[str, Json] = {
+    row: dict[str, Json] = {
         "name": name,
         "candidate": to_json(),
         "theta": {**theta},
@@ -153,12 +153,12 @@ def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, float], jour
         "steps": counter.used,
         "seconds": round(time.monotonic() - started, 3),
     }
-    return _record(journal.add(key, record), name)
+    return _record(journal.add(key, row), name)
 
 
 @dataclass(frozen=True)
 class Result(Generic[C]):
-    """The winner, its record, and the records of all that was evaluated, in the order of the walk."""
+    """The winner, its row, and the records of all that was evaluated, in the order of the walk."""
 
     winner: C
     best: Record
@@ -178,7 +178,7 @@ def fptas(
     journal = journal or Journal()
     taken = walk(problem, epsilon)
     records = [evaluate(problem, candidate, theta, journal) for candidate in progress(taken) for theta in problem.theta]
-    best = max(records, key=lambda record: record["W"])  # the first of equals
+    best = max(records, key=lambda row: row["W"])  # the first of equals
     winner = next(c for c in taken if problem.name(c) == best["name"])
     return Result(winner, best, tuple(records))
 

@@ -135,7 +135,7 @@ def search_fptas(job: SearchJob) -> FptasResults:
         "winner_of_each_seed": [found.best["name"] for found in results],
         "rank_correlation_of_seeds": [_rank_correlation(first.records, found.records) for found in results[1:]],
         "regret": first.regret,
-        "records": sorted(first.records, key=lambda record: -record["W"]),
+        "records": sorted(first.records, key=lambda row: -row["W"]),
         "config": to_json(job),
         "versions": versions(),
     }
@@ -172,11 +172,11 @@ def _good_enough(
     """The candidate with the highest W that scores `least`. RunError, which says the best score, when none does."""
     by_name = {problem.name(candidate): candidate for candidate in problem.candidates}
     scores = []
-    for record in sorted(found.records, key=lambda record: -record["W"]):
-        winner = by_name[record["name"]]
+    for row in sorted(found.records, key=lambda row: -row["W"]):
+        winner = by_name[row["name"]]
         scores.append(scorer.score(winner)["score"])
         if scores[-1] >= least:
-            best: ScoredRecord = {**record, "score": scores[-1]}
+            best: ScoredRecord = {**row, "score": scores[-1]}
             return dataclasses.replace(found, winner=winner, best=best)
     raise RunError(
         f"`min_score` {least:g}: the best of {len(scores)} candidates has {max(scores):.4f}; ask for less,"
@@ -187,8 +187,8 @@ def _good_enough(
 def _regrets(problem: Problem[C], found: fptas.Result[C]) -> dict[str, float]:
     """What larger intervals would have missed, of a search that evaluated all candidates."""
     by_name: dict[str, float] = {}
-    for record in found.records:
-        by_name[record["name"]] = max(record["W"], by_name.get(record["name"], record["W"]))
+    for row in found.records:
+        by_name[row["name"]] = max(row["W"], by_name.get(row["name"], row["W"]))
     wider = [epsilon for epsilon in _REGRETS if epsilon <= len(problem.candidates)]
     best = {epsilon: max(by_name[problem.name(c)] for c in fptas.walk(problem, epsilon)) for epsilon in wider}
     return {str(epsilon): fptas.regret(found.best["W"], value) for epsilon, value in best.items()}
@@ -375,13 +375,13 @@ def printable(results: FptasResults, most: int = 10) -> list[dict[str, str]]:
     """The candidates with the highest W, for `reporting.table`."""
     return [
         {
-            "candidate": record["name"],
-            **{name: str(value) for name, value in record["theta"].items()},
-            "p": millions(int(record["p"])),
-            "i": f"{record['i']:.4g}",
-            "e": f"{record['e']:.4f}",
-            "W": f"{record['W']:.4f}",
-            "steps": str(record["steps"]),
+            "candidate": row["name"],
+            **{name: str(value) for name, value in row["theta"].items()},
+            "p": millions(int(row["p"])),
+            "i": f"{row['i']:.4g}",
+            "e": f"{row['e']:.4f}",
+            "W": f"{row['W']:.4f}",
+            "steps": str(row["steps"]),
         }
-        for record in results["records"][:most]
+        for row in results["records"][:most]
     ]

@@ -13,7 +13,7 @@ def download_glue(task: Task) -> Datasets:
         from paddlenlp.datasets import load_dataset
 
         parts = load_dataset("glue", task.name, splits=["train", *dev.values()])
-        train, *devs = [tuple(_downloaded(task, record) for record in part) for part in parts]
+        train, *devs = [tuple(_downloaded(task, row) for row in part) for part in parts]
     except Exception as error:  # no network, a proxy's HTML page, a full disk, ...: the cure is the same
         reason = first_line(error)
         raise UserError(
@@ -23,10 +23,10 @@ def download_glue(task: Task) -> Datasets:
     return Datasets(task, train, dict(zip(dev, devs)))
 
 
-def _downloaded(task: Task, record: dict) -> Example:
+def _downloaded(task: Task, row: dict) -> Example:
     # PaddleNLP gives a class as its index, in this order, or as in the file; a number as text.
-    label = record["labels"]
+    label = row["labels"]
     label = task.kind.reader(task.labels, task.name)((label,)) if isinstance(label, str) else int(label)
-    if "sentence" in record:
-        return Example(record["sentence"], None, label)
-    return Example(record["sentence1"], record["sentence2"], label)
+    if "sentence" in row:
+        return Example(row["sentence"], None, label)
+    return Example(row["sentence1"], row["sentence2"], label)

@@ -89,7 +89,7 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     frozen = _frozen(job, setup, sub_models, layout)
 
     def evaluate() -> Evaluation:
-        task = setup.task.tuned(setup.held_out.labels, lambda: _last(frozen[HELD_OUT], exits, sub_models))
+        task = setup.task.tuned(setup.measured.labels, lambda: _last(frozen[HELD_OUT], exits, sub_models))
         rows = evaluate_exits(dataclasses.replace(setup, task=task), frozen, exits, sub_models)
         held_out = float(np.mean([row["held_out"] for row in rows]))
         return Evaluation(
