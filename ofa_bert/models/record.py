@@ -35,6 +35,7 @@ class ExitRecord:
     sub_models: tuple[str, ...] = ()
     held_out: int = 0  # training examples that a threshold may be chosen on
     held_out_seed: int = 0
+    held_out_digest: str = ""  # of those examples; "" in records of before
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -42,7 +43,7 @@ class ExitRecord:
             "training": self.training,
             "lambda": self.share,
             "sub_models": list(self.sub_models),
-            "held_out": {"count": self.held_out, "seed": self.held_out_seed},
+            "held_out": {"count": self.held_out, "seed": self.held_out_seed, "sha256": self.held_out_digest},
         }
 
     @classmethod
@@ -55,6 +56,7 @@ class ExitRecord:
             sub_models=fields.texts("sub_models", default=()),
             held_out=0 if held_out is None else held_out.whole("count", least=0),
             held_out_seed=0 if held_out is None else held_out.whole("seed", least=0),
+            held_out_digest="" if held_out is None else held_out.text("sha256", default=""),
         )
 
 

@@ -65,6 +65,12 @@ def _check(model: Served, job: ServingJob) -> None:
     """UserError, before anything is written, for a bundle that lacks what an engine needs."""
     problems = []
     for version in model.versions:
+        if version.manifest.exits is not None and not job.without_exits:
+            problems.append(
+                f"{version.bundle.path}: has early exits, which these servers do not run; answer with them by"
+                " python -m ofa_bert predict `exit_threshold` or ofa_bert's Predictor, or serve the whole model alone:"
+                " `without_exits`"
+            )
         if "triton" in job.engines:
             problems += onnx_problems(version.bundle, job.precision, job.accelerator)
         if {"paddle_serving", "fastdeploy"} & set(job.engines):

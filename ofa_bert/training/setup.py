@@ -40,6 +40,7 @@ class TrainingSetup:
     model: nn.Layer
     tokenizer: Cutter
     record: ModelRecord
+    scored_on: str = "dev"  # what a log calls `dev`
 
     @property
     def measured(self) -> Encoded:
@@ -103,7 +104,11 @@ def prepare(
     if held_out_share > 0:
         rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), settings.seed)
         train, held_out = train.select(rest), train.select(held)
-    sizes = ", ".join(f"{name} {len(split)}" for name, split in dev.items())
+    sizes = ", ".join(f"{_called(name, datasets.scored_on)} {len(split)}" for name, split in dev.items())
     held_text = f", held out {len(held_out)}" if held_out is not None else ""
-    logger.info("%s: train %d%s, dev %s examples", task.name, len(train), held_text, sizes)
-    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record)
+    logger.info("%s: train %d%s, %s examples", task.name, len(train), held_text, sizes)
+    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record, datasets.scored_on)
+
+
+def _called(split: str, scored_on: str) -> str:
+    return split if split == scored_on else f"{scored_on} {split}"

@@ -95,7 +95,10 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
         return Evaluation(
             score=held_out,
             scores={"held_out": held_out, "exits": rows},
-            lines=[f"mean over exits, held out {held_out:.4f}  {_text(rows)}"],
+            lines=[
+                f"held out, mean over exits {held_out:.4f}",
+                f"dev, {rows[0]['name']}, by layers run  {_text(rows)}",
+            ],
             recorded=_own_scores(rows, space),
             more={"exit_scores": rows},
             task=task,
@@ -156,6 +159,7 @@ def _record(
         sub_models=tuple(sub_models),
         held_out=len(setup.measured),
         held_out_seed=job.loop.seed,
+        held_out_digest=setup.measured.digest(),
     )
     return trained_record(
         setup,
