@@ -17,7 +17,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.models import device
 from ofa_bert.reporting import shown_path
-from ofa_bert.system import environment, interrupts
+from ofa_bert.system import environment, interrupts, packages
 from ofa_bert.tasks.task import Datasets
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ def _told(error: BaseException, hint: str) -> tuple[str, int] | None:
         return f"{word}; {hint}" if hint else word, code
     if isinstance(error, UserError):
         return str(error), error.exit_code
+    if isinstance(error, ImportError) and (lacking := packages.lacking(error)):
+        return str(lacking), lacking.exit_code
     if isinstance(error, MemoryError):
         return "out of memory; try a smaller --batch_size or --max_seq_length", 1
     if isinstance(error, OSError) and error.errno in _DISK:

@@ -38,7 +38,7 @@ def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(
     said = capsys.readouterr().err
     assert "train 288, held out 32 examples" in said
     assert " held out score " in said
-    assert "dev" not in said
+    assert "dev score" not in said
     results = results_of(tmp_path)
     trials = results["trials"]
     assert len(trials) == 6
