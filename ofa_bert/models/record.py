@@ -163,7 +163,7 @@ def check_task(where: str, record: ModelRecord, task: Task) -> Task:
         raise UserError(
             f"{where} was finetuned for task {other.name} with labels {_labels(other)}, but this run"
             f" is for {task.name} with {_labels(task)}; take the directory that run_glue.py made"
-            f" for {task.name}"
+            f" for {task.name}, or give run_glue.py `fresh_head` to finetune a new classifier"
         )
     return dataclasses.replace(task, thresholds=other.thresholds)
 

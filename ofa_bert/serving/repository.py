@@ -26,6 +26,7 @@ from ofa_bert.serving import config_text as configs
 from ofa_bert.serving.job import ServingJob
 from ofa_bert.serving.readme import readme
 from ofa_bert.serving.served import Served, grouped, tokenizer_files
+from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from onnx import ValueInfoProto
@@ -63,20 +64,29 @@ def export_serving(job: ServingJob) -> str:
 
 def _check(model: Served, job: ServingJob) -> None:
     """UserError, before anything is written, for a bundle that lacks what an engine needs."""
-    problems = []
+    with_paddle = bool({"paddle_serving", "fastdeploy"} & set(job.engines))
+    problems = [] if job.without_exits else _exit_problems(model)
+    if problems:
+        raise UserError("; ".join(problems))
+    if with_paddle:
+        packages.require("paddle")  # which alone can say what the static model calls its logits
     for version in model.versions:
-        if version.manifest.exits is not None and not job.without_exits:
-            problems.append(
-                f"{version.bundle.path}: has early exits, which these servers do not run; answer with them by"
-                " python -m ofa_bert predict `exit_threshold` or ofa_bert's Predictor, or serve the whole model alone:"
-                " `without_exits`"
-            )
         if "triton" in job.engines:
             problems += onnx_problems(version.bundle, job.precision, job.accelerator)
-        if {"paddle_serving", "fastdeploy"} & set(job.engines):
+        if with_paddle:
             problems += _paddle_problems(version.bundle)
     if problems:
         raise UserError("; ".join(problems))
+
+
+def _exit_problems(model: Served) -> list[str]:
+    return [
+        f"{version.bundle.path}: has early exits, which these servers do not run; answer with them by"
+        " python -m ofa_bert predict `exit_threshold` or ofa_bert's Predictor, or serve the whole model alone:"
+        " `without_exits`"
+        for version in model.versions
+        if version.manifest.exits is not None
+    ]
 
 
 def _paddle_problems(bundle: Bundle) -> list[str]:

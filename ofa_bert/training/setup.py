@@ -16,6 +16,7 @@ from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_h
 from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
+from ofa_bert.models.config_checks import OTHER_CLASSES
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input
 from ofa_bert.models.paddlenlp_tokenizer import compare_with_paddlenlp
@@ -86,7 +87,10 @@ def prepare(
         record = dataclasses.replace(record, task=None, shape=shape)
     task = check_task(where, record, task)
     if model.config.num_labels != task.num_labels:
-        raise UserError(f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels}")
+        raise UserError(
+            f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels};"
+            f" {OTHER_CLASSES}"
+        )
     distributed.same_start(model.parameters())
     length = settings.max_seq_length
     if length > longest_input(model):

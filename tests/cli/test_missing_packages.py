@@ -34,6 +34,7 @@ LINES = {
     "evaluate numbers": "--bundle {numbers} --file {tmp}/numbers.tsv",
     "exits": "--model_name_or_path {tmp}/model --output_dir {tmp}/exits --task_name demo",
     "export_serving": "--bundles {bundle} --output_dir {tmp}/serving --engines triton",
+    "export_serving paddle": "--bundles {bundle} --output_dir {tmp}/serving --engines paddle_serving",
     "latency": "--model {tmp}/model --output {tmp}/latency.json --device cpu",
     "predict": "--bundle {bundle} --input {tmp}/texts.tsv --output {tmp}/predicted.tsv",
     "pretrain": "--teacher {tmp}/model --shape 1,1,4,4 --corpus {tmp}/texts.tsv --output_dir {tmp}/pre --device cpu",
@@ -176,7 +177,7 @@ def test_a_single_package_that_is_missing(places, package):
         "onnx": {"export_serving"},
         "onnxruntime": {"bench", "predict", "evaluate", "evaluate f1", "evaluate numbers"},
         "scipy": {"evaluate", "evaluate f1", "evaluate numbers"},  # scikit-learn needs it too
-        "sklearn": {"evaluate", "evaluate f1"},
+        "sklearn": {"evaluate", "evaluate f1", "evaluate numbers"},
         "tokenizers": {"predict", "evaluate", "evaluate f1", "evaluate numbers"},
     }
     assert wanting == needs.get(package, set())

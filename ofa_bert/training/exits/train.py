@@ -12,7 +12,6 @@ import numpy as np
 import paddle
 
 from ofa_bert.data.token_ids import DIRECTORY
-from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, ExitLayout
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
@@ -27,6 +26,7 @@ from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score, score_logits, stock_forward, warn_below_chance
 from ofa_bert.training.exits.jobs import ExitTrainingJob
+from ofa_bert.training.exits.layouts import choose_layout
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
 from ofa_bert.training.finetune import trained_record
@@ -123,28 +123,6 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
         "last": kept.history[-1],
     }
     return kept.write_results(settings, own)
-
-
-def choose_layout(job: ExitTrainingJob, sub_models: Mapping[str, SubModelConfig]) -> ExitLayout:
-    """The heads that are asked for: each at a layer that some sub-model keeps before its last."""
-    possible = sorted({layer for sub_model in sub_models.values() for layer in sub_model.layers[:-1]})
-    if not possible:
-        raise UserError(f"{job.model.model_name_or_path}: has one layer, so no exit can come before its last")
-    count = job.geep_exit_num
-    if count is None and job.exits == "geep" and job.exit_layers is None:
-        count = max(1, (possible[-1] + 2) * 2 // 3)
-    if count is not None:
-        if not 1 <= count <= possible[-1] + 1:
-            raise UserError(f"`geep_exit_num` {count}: must be from 1 to {possible[-1] + 1}, one less than the layers")
-        return ExitLayout(job.head, tuple(layer for layer in possible if layer < count))
-    wanted = possible if job.exit_layers is None else sorted(set(job.exit_layers))
-    wrong = [layer for layer in wanted if layer not in possible]
-    if wrong:
-        raise UserError(
-            f"`exit_layers` {' '.join(map(str, wrong))}: an exit hangs after one of the layers"
-            f" {' '.join(map(str, possible))}; after the last one the model answers itself"
-        )
-    return ExitLayout(job.head, tuple(wanted))
 
 
 def _record(

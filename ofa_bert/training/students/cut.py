@@ -14,6 +14,7 @@ from ofa_bert.models.directories import best_of
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.pretrained import locate
 from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.stated import too_large
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.training.supernet.importance import Importance, reorder
@@ -55,18 +56,9 @@ def check_size(model: nn.Layer, where: str, wanted: Mapping[str, tuple[int, str]
 
     wanted: "layers", "heads", "ffn" -> (number, the option that asks for it).
     """
-    full = whole(model)
-    has = {"layers": full.depth, "heads": min(full.heads), "ffn": min(full.ffn)}
-    nouns = {"layers": "layers", "heads": "heads", "ffn": "FFN neurons"}
-    problems = [
-        f"{flag}: {number} {nouns[name]}, and {where} has {has[name]}"
-        + ("" if name == "layers" else " in its narrowest layer")
-        + f"; ask for 1 to {has[name]}"
-        for name, (number, flag) in wanted.items()
-        if not 1 <= number <= has[name]
-    ]
+    problems = too_large(whole(model), where, wanted)
     if problems:
-        raise UserError("; ".join(problems))
+        raise UserError(problems)
 
 
 def fingerprint(name_or_path: str, model_type: str) -> str:
