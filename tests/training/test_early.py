@@ -1,4 +1,4 @@
-"""What a configuration, a record and the data rule out is said in one line before Paddle is loaded, by every command."""
+"""What configurations, records and data rule out is said in one line before Paddle is loaded, by every command."""
 
 import json
 import shutil
