@@ -15,7 +15,9 @@ from ofa_bert.models.families.base import Config, Family
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.task import Task
 
+CONFIG_FILES = ("config.json", "model_config.json")  # the second is PaddleNLP's name up to 2.4
 # The element-wise functions of paddle.nn.functional that need no argument.
 ACTIVATIONS = (
     "gelu", "relu", "relu6", "tanh", "sigmoid", "silu", "swish", "mish", "elu", "selu", "celu", "leaky_relu",
@@ -167,9 +169,19 @@ def _activation_problems(name: object, family: Family) -> list[str]:
 
 def check_head(where: str, weights: Mapping[str, np.ndarray], num_labels: int) -> None:
     """UserError for a classifier that answers with another number of classes than the task has."""
-    held = {weights[name].shape[-1] for name in _CLASSIFIERS if name in weights and weights[name].ndim}
+    whole = [name for name in _CLASSIFIERS if name in weights and name.replace("weight", "bias") in weights]
+    held = {weights[name].shape[-1] for name in whole if weights[name].ndim == 2}
     if held and held != {num_labels}:
         raise UserError(f"{where}: answers with {max(held)} numbers, the task needs {num_labels}; {OTHER_CLASSES}")
+
+
+def no_pairs(where: str, task: Task) -> str:
+    """What to say of a model with a single token type beside a task of pairs."""
+    columns = " and ".join(task.text_columns) or "two texts"
+    return (
+        f"{where}: has one token type (type_vocab_size 1), so it cannot tell the two texts of {task.name} ({columns})"
+        " apart; take a model with two token types, or put both texts into one column and name it with `text_columns`"
+    )
 
 
 def _ids_out_of_range(config: Config) -> list[str]:

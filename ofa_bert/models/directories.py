@@ -19,7 +19,7 @@ from ofa_bert.files.atomic import (
 )
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.class_order import arrange_classes
-from ofa_bert.models.config_checks import check_head, check_sizes
+from ofa_bert.models.config_checks import check_head, check_sizes, no_pairs
 from ofa_bert.models.encoder import encoder_layers, resize
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.pretrained import (
@@ -31,8 +31,7 @@ from ofa_bert.models.pretrained import (
     set_epsilon,
 )
 from ofa_bert.models.record import ModelRecord
-from ofa_bert.models.stated import best_of as best_of  # of directories too, for those that load models anyway
-from ofa_bert.models.stated import no_pairs
+from ofa_bert.models.record import best_of as best_of  # of directories too, for those that load models anyway
 from ofa_bert.tasks.task import Task
 
 WEIGHTS = "model.safetensors"

@@ -13,20 +13,20 @@ from typing import NamedTuple
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.tokenization.text_tokenizer import Cutter
+from ofa_bert.data.tokenization.text_tokenizer import FILE, Cutter
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
+from ofa_bert.data.tokenization.vocabulary_files import VOCABULARY
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.atomic import MODEL_META, finish_replacement
 from ofa_bert.files.reading import read_object, refuse_pointer
 from ofa_bert.files.weights import find_weights, read_weights
-from ofa_bert.models.config_checks import OTHER_CLASSES, check_config, check_labels, check_model_type
+from ofa_bert.models.config_checks import CONFIG_FILES, OTHER_CLASSES, check_config, check_labels, check_model_type
 from ofa_bert.models.encoder import family_of
 from ofa_bert.models.families.base import Config
 from ofa_bert.models.families.registry import family_named, model_class
 from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 from ofa_bert.models.record import ModelRecord
-from ofa_bert.models.stated import CONFIG_FILES
 
 logger = logging.getLogger(__name__)
 
@@ -224,6 +224,12 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Cutter:
     except UserError:
         raise
     except Exception as error:  # whatever a damaged vocabulary or configuration makes PaddleNLP raise
+        if not directory.is_dir() and source.tokenizer_from != source.where:
+            raise UserError(
+                f"`tokenizer_name_or_path` {source.tokenizer_from}: neither a local directory nor a tokenizer that"
+                f" PaddleNLP can fetch for a {model_type} model ({first_line(error)[:60]}); name a directory with"
+                f" {VOCABULARY} or {FILE}"
+            ) from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         raise UserError(f"{source.where}: its tokenizer cannot be loaded ({reason})") from error
     if len(tokenizer) > vocab_size:

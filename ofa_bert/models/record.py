@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeGuard
 
 from ofa_bert.errors import UserError
@@ -152,6 +153,13 @@ class ModelRecord:
     def settings(self, where: str) -> Fields:
         """What the run that made the model was told."""
         return Fields(self.config, f"{where}: config", _CURE)
+
+
+def best_of(name_or_path: str) -> str:
+    """The best/ of a training output directory; anything else as it is."""
+    best = Path(name_or_path, "best")
+    is_run = best.is_dir() and not Path(name_or_path, "config.json").exists()
+    return str(best) if is_run else name_or_path
 
 
 def check_task(where: str, record: ModelRecord, task: Task) -> Task:

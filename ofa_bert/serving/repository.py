@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bert.bundle.digests import check_copy, described
 from ofa_bert.bundle.manifest import INPUTS, MANIFEST, OUTPUT, TOKENIZER, Bundle
-from ofa_bert.errors import RunError, UserError
+from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import SERVING_META, atomic_directory, write_json_atomic, write_text_atomic
 from ofa_bert.runtime.backends.registry import first_for
@@ -26,7 +26,6 @@ from ofa_bert.serving import config_text as configs
 from ofa_bert.serving.job import ServingJob
 from ofa_bert.serving.readme import readme
 from ofa_bert.serving.served import Served, grouped, tokenizer_files
-from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from onnx import ValueInfoProto
@@ -68,8 +67,6 @@ def _check(model: Served, job: ServingJob) -> None:
     problems = [] if job.without_exits else _exit_problems(model)
     if problems:
         raise UserError("; ".join(problems))
-    if with_paddle:
-        packages.require("paddle")  # which alone can say what the static model calls its logits
     for version in model.versions:
         if "triton" in job.engines:
             problems += onnx_problems(version.bundle, job.precision, job.accelerator)
@@ -193,7 +190,7 @@ def _paddle_output(files: Sequence[Path]) -> str:
     try:
         return open_files(files, first_for("paddle"), threads=1).output
     except UserError as error:
-        raise RunError(f"the name of the static model's output cannot be read: {error}") from error
+        raise type(error)(f"the name of the static model's output cannot be read: {error}") from error
 
 
 def write_paddle_serving(directory: Path, model: Served, how: configs.Serving) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ofa_bert.errors import UserError
-from ofa_bert.models.stated import StatedModel, stated
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
@@ -13,6 +12,7 @@ from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.exits.layouts import choose_layout
 from ofa_bert.training.pretraining.job import PretrainJob, shape_from
 from ofa_bert.training.settings import FinetuneJob, LoopSettings, ModelSource
+from ofa_bert.training.stated import StatedModel, stated
 from ofa_bert.training.students.jobs import CutShape, PairSource, PruneJob
 from ofa_bert.training.supernet.job import SupernetJob
 

@@ -261,7 +261,7 @@ def printable(results: TuneResults, most: int = 8) -> list[dict[str, str]]:
     return [
         {
             "run": str(row["trial"]),
-            "held-out score": f"{value:.4f}",
+            f"score on {results['tuned_on']} held out": f"{value:.4f}",
             "learning rate": f"{row['learning_rate']:.2e}",
             "batch": str(row["batch_size"]),
             "weight decay": str(row["weight_decay"]),

@@ -34,7 +34,6 @@ LINES = {
     "evaluate numbers": "--bundle {numbers} --file {tmp}/numbers.tsv",
     "exits": "--model_name_or_path {tmp}/model --output_dir {tmp}/exits --task_name demo",
     "export_serving": "--bundles {bundle} --output_dir {tmp}/serving --engines triton",
-    "export_serving paddle": "--bundles {bundle} --output_dir {tmp}/serving --engines paddle_serving",
     "latency": "--model {tmp}/model --output {tmp}/latency.json --device cpu",
     "predict": "--bundle {bundle} --input {tmp}/texts.tsv --output {tmp}/predicted.tsv",
     "pretrain": "--teacher {tmp}/model --shape 1,1,4,4 --corpus {tmp}/texts.tsv --output_dir {tmp}/pre --device cpu",

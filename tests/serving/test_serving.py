@@ -369,6 +369,15 @@ def test_graphs_of_exits_are_no_part_of_the_tokenizer(tmp_path):
     assert [path.name for path in tokenizer.iterdir()] == ["tokenizer.json"]
 
 
+def test_paddle_s_engines_without_paddle_say_what_to_install(bundles, tmp_path, monkeypatch):
+    """It alone can say what a static model calls its logits."""
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    with pytest.raises(UserError, match=r'paddle is not installed: .*pip install "\.\[cpu\]"') as found:
+        export(bundles, tmp_path / "out", "--engines", "paddle_serving")
+    assert found.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_early_exits_are_not_dropped_in_silence(tmp_path):
     """No engine runs them: a bundle that has some is refused, with what works, or served whole when that is said."""
     plain, early = make_bundle(tmp_path / "plain"), with_exits(make_bundle(tmp_path / "early"))

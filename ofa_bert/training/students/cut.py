@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from paddle import nn
 
-from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import file_sha256
 from ofa_bert.models.directories import best_of
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.pretrained import locate
 from ofa_bert.models.record import ModelRecord
-from ofa_bert.models.stated import too_large
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.training.supernet.importance import Importance, reorder
@@ -49,16 +47,6 @@ def cut(
     sub_model = SubModelConfig(tuple(before[i] for i in kept), (heads,) * len(kept), (neurons,) * len(kept))
     shape = record.shape if record.is_sub_model and record.shape is not None else shape_of(model)
     return small, {"kind": "sub_model", "shape": shape, "sub_model": sub_model}
-
-
-def check_size(model: nn.Layer, where: str, wanted: Mapping[str, tuple[int, str]]) -> None:
-    """UserError when more is wanted than the model has.
-
-    wanted: "layers", "heads", "ffn" -> (number, the option that asks for it).
-    """
-    problems = too_large(whole(model), where, wanted)
-    if problems:
-        raise UserError(problems)
 
 
 def fingerprint(name_or_path: str, model_type: str) -> str:

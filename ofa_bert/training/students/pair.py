@@ -21,7 +21,7 @@ from ofa_bert.tasks.task import Datasets, Example, Task
 from ofa_bert.training.early import other_hidden
 from ofa_bert.training.finetune import About, what_it_is
 from ofa_bert.training.setup import TrainingSetup, prepare
-from ofa_bert.training.students.cut import check_size, cut
+from ofa_bert.training.students.cut import cut
 from ofa_bert.training.students.jobs import CutShape, DistilJob
 from ofa_bert.training.supernet.importance import held_out_importance
 
@@ -89,7 +89,7 @@ def _cut_out(job: DistilJob, datasets: Datasets, shape: CutShape, token_cache: P
         raise UserError(other_hidden(shape.hidden, teacher.config.hidden_size, job.pair.student))
     flag = f"`student` {job.pair.student}"
     wanted = {"layers": (shape.layers, flag), "heads": (shape.heads, flag), "ffn": (shape.ffn, flag)}
-    check_size(teacher, "the teacher", wanted)
+    whole(teacher).check_has("the teacher", wanted)
     importance = held_out_importance(setup, Path(job.output_dir))
     depth = whole(teacher).depth
     layers = even_layers(depth, shape.layers / depth)

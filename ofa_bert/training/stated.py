@@ -14,20 +14,11 @@ from ofa_bert.data.tokenization.vocabulary_files import VOCABULARY, has_byte_pai
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META
 from ofa_bert.files.reading import Json, read_object
-from ofa_bert.models.config_checks import check_activation, check_model_type
+from ofa_bert.models.config_checks import CONFIG_FILES, check_activation, check_model_type, no_pairs
 from ofa_bert.models.families.registry import family_named
-from ofa_bert.models.record import ModelRecord, check_task
+from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
-
-CONFIG_FILES = ("config.json", "model_config.json")  # the second is PaddleNLP's name up to 2.4
-
-
-def best_of(name_or_path: str) -> str:
-    """The best/ of a training output directory; anything else as it is."""
-    best = Path(name_or_path, "best")
-    is_run = best.is_dir() and not Path(name_or_path, "config.json").exists()
-    return str(best) if is_run else name_or_path
 
 
 @dataclass(frozen=True)
@@ -72,11 +63,9 @@ class StatedModel:
             raise UserError(no_pairs(self.where, task))
 
     def check_size(self, who: str, wanted: Mapping[str, tuple[int, str]]) -> None:
-        """UserError when more is wanted than the model has; arguments as of `too_large`."""
+        """UserError when more is wanted than the model has; arguments as of `SubModelConfig.check_has`."""
         if self.widest is not None:
-            problems = too_large(self.widest, who, wanted)
-            if problems:
-                raise UserError(problems)
+            self.widest.check_has(who, wanted)
 
     def check_task(self, task: Task) -> None:
         """UserError for a model that this project finetuned for another task."""
@@ -96,28 +85,3 @@ def stated(name_or_path: str, model_type: str) -> StatedModel | None:
     meta = Path(where, MODEL_META)
     record = ModelRecord.from_json(read_object(meta), str(meta)) if meta.exists() else ModelRecord()
     return StatedModel(where, model_type, config, record)
-
-
-def no_pairs(where: str, task: Task) -> str:
-    """What to say of a model with a single token type beside a task of pairs."""
-    columns = " and ".join(task.text_columns) or "two texts"
-    return (
-        f"{where}: has one token type (type_vocab_size 1), so it cannot tell the two texts of {task.name} ({columns})"
-        " apart; take a model with two token types, or put both texts into one column and name it with `text_columns`"
-    )
-
-
-def too_large(has: SubModelConfig, who: str, wanted: Mapping[str, tuple[int, str]]) -> str:
-    """What to say when more is wanted than a model has, "" when it is not.
-
-    wanted: "layers", "heads", "ffn" -> (number, the option that asks for it).
-    """
-    most = {"layers": has.depth, "heads": min(has.heads), "ffn": min(has.ffn)}
-    nouns = {"layers": "layers", "heads": "heads", "ffn": "FFN neurons"}
-    return "; ".join(
-        f"{flag}: {number} {nouns[name]}, and {who} has {most[name]}"
-        + ("" if name == "layers" else " in its narrowest layer")
-        + f"; ask for 1 to {most[name]}"
-        for name, (number, flag) in wanted.items()
-        if not 1 <= number <= most[name]
-    )
