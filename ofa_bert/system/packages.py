@@ -60,7 +60,9 @@ def require(package: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name == package:
             raise missing(package) from error
-        raise UserError(f"{shown} is installed but the package {error.name!r} that it needs is not") from error
+        other = lacking(error)
+        more = f": {other}" if other else ""
+        raise UserError(f"{shown} is installed but the package {error.name!r} that it needs is not{more}") from error
     except ImportError as error:
         raise UserError(f"{shown} is installed but does not load: {error}") from error
     if getattr(module, "__file__", None) is None:  # an empty folder of that name imports as a namespace package
