@@ -295,7 +295,7 @@ def test_another_precision_is_served_under_the_same_file_name(tmp_path):
 def test_what_an_engine_cannot_read_is_refused_before_anything_is_written(bundles, tmp_path):
     bare = make_bundle(tmp_path / "bare")
     output = tmp_path / "out"
-    with pytest.raises(UserError, match="holds no paddle model in fp32.*or --engines triton"):
+    with pytest.raises(UserError, match="holds no paddle model in fp32.*or `engines` triton"):
         export([bare], output)
     with pytest.raises(UserError, match="holds no onnx model in fp16"):
         export([bare], output, "--precision", "fp16", "--engines", "triton")
