@@ -9,7 +9,7 @@ import pytest
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.journal import Journal
-from ofa_bert.search.fptas import Problem, StepCounter, fptas, regret, w_coefficient, walk
+from ofa_bert.search.fptas.walk import Problem, StepCounter, fptas, regret, w_coefficient, walk
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.shape import Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import ModelShape, uniform
