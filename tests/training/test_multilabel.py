@@ -18,7 +18,7 @@ from ofa_bert.data.table_files import read_table
 from ofa_bert.exits.criteria.registry import criterion
 from ofa_bert.exits.policy import Policy
 from ofa_bert.models.directories import load_model
-from ofa_bert.models.exit_heads import load_exits
+from ofa_bert.models.exits.heads import load_exits
 from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.tasks.kinds.registry import kind_named
