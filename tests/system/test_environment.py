@@ -280,7 +280,7 @@ def test_select_device():
     with pytest.raises(UserError, match="`device` npu: unknown; allowed: cpu, gpu, xpu"):
         paddle_device.select_device("npu")
     for device in sorted(set(paddle_device.DEVICES) - set(present)):
-        with pytest.raises(UserError, match=f"--device {device}: not available.*available: cpu"):
+        with pytest.raises(UserError, match=f"`device` {device}: not available.*available: cpu"):
             paddle_device.select_device(device)
     assert paddle_device.select_device("cpu") == "cpu"
 
