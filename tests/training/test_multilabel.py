@@ -113,7 +113,7 @@ def runs(tmp_path_factory, tiny_bert_dir):
         "--save_steps 50",
     )  # fmt: skip
     choice = ["exits", "--model_name_or_path", str(root / "exits"), "--output_dir", str(root / "policy"), *data]
-    choice += "--device cpu --criterion entropy --target_drop 0.05 --thresholds 6 --repeats 1".split()
+    choice += "--device cpu --criterion entropy --exit_threshold 0.4 --repeats 1".split()
     assert main([*choice, *"--table_samples 100 --batch_sizes 8 --width_mult 0.5".split()]) == 0
     export = ["--model_name_or_path", str(root / "exits"), "--sub_model_output_dir", str(root / "dynamic")]
     export += ["--static_sub_model", str(root / "static"), "--exit_policy", str(root / "policy"), *data]
