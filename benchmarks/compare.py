@@ -21,6 +21,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import arguments
 import dev_data
 
 from ofa_bert.bundle.manifest import read_manifest
@@ -42,9 +43,13 @@ def parse(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ways", nargs="+", required=True, metavar="NAME=BUNDLE[,setting=value]")
     dev_data.add_arguments(parser)
-    parser.add_argument("--texts", type=int, default=400, help="dev texts that are timed; scores are of all of dev")
-    parser.add_argument("--singles", type=int, default=100, help="texts that are answered one at a time")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds over all ways")
+    parser.add_argument(
+        "--texts", type=arguments.above_zero, default=400, help="dev texts that are timed; scores are of all of dev"
+    )
+    parser.add_argument(
+        "--singles", type=arguments.above_zero, default=100, help="texts that are answered one at a time"
+    )
+    parser.add_argument("--repeats", type=arguments.above_zero, default=5, help="timed rounds over all ways")
     parser.add_argument("--output_dir", default="compare")
     return parser.parse_args(argv)
 

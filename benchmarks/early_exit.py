@@ -23,6 +23,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import arguments
 import dev_data
 
 from ofa_bert.bundle.exits import FROM_POLICY, ExitPlan, exits_of, plan_of
@@ -53,14 +54,18 @@ def parse(argv):
     parser.add_argument("--thresholds", nargs="+", default=[FROM_POLICY], help="numbers, and policy, the bundle's own")
     parser.add_argument("--criterion", choices=CRITERIA, help="what numbers are compared with; default: a bundle's own")
     parser.add_argument("--predicted", action="store_true", help="also predict the exits of the policy beforehand")
-    parser.add_argument("--batch_sizes", nargs="+", type=int, default=[1, 32])
-    parser.add_argument("--pool", type=int, default=POOL_BATCHES, help="batches that advance together")
-    parser.add_argument("--samples", type=int, help="time so many dev texts of all lengths; scores are of all of dev")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds after one more; the fastest counts")
+    parser.add_argument("--batch_sizes", nargs="+", type=arguments.above_zero, default=[1, 32])
+    parser.add_argument("--pool", type=arguments.above_zero, default=POOL_BATCHES, help="batches that advance together")
+    parser.add_argument(
+        "--samples", type=arguments.above_zero, help="time so many dev texts of all lengths; scores are of all of dev"
+    )
+    parser.add_argument(
+        "--repeats", type=arguments.above_zero, default=5, help="timed rounds after one more; the fastest counts"
+    )
     parser.add_argument("--backend", default="onnx_runtime", choices=BACKENDS)
     parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
     parser.add_argument("--device", default="cpu", choices=DEVICES)
-    parser.add_argument("--threads", type=int, default=environment.cores())
+    parser.add_argument("--threads", type=arguments.above_zero, default=environment.cores())
     parser.add_argument("--output_dir", default="early-exit")
     return parser.parse_args(argv)
 

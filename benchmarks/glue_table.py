@@ -19,13 +19,16 @@ from ofa_bert.reporting import millions, table
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="output directories of run_glue_ofa.py")
-    runs = [json.loads((Path(run) / "results.json").read_text()) for run in parser.parse_args(argv).runs]
+    given = parser.parse_args(argv).runs
+    runs = [json.loads((Path(run) / "results.json").read_text()) for run in given]
     names = [row["name"] for row in runs[0]["last"]]
+    other = [name for name, run in zip(given, runs) if [row["name"] for row in run["last"]] != names]
+    if other:
+        parser.error(f"{other[0]}: trained other sub-models than {given[0]}; give runs of the same widths and depths")
     teachers = [run["teacher"]["score"] for run in runs]
     lines = [row_of("teacher", runs[0]["last"][0], [run["teacher"] for run in runs], teachers)]
     for place, name in enumerate(names):
         rows = [run["last"][place] for run in runs]
-        assert all(row["name"] == name for row in rows), "the runs trained different sub-models"
         lines.append(row_of(name, rows[0], [row["scores"] for row in rows], teachers))
     titles = [heading(run) for run in runs]
     sys.stdout.write(

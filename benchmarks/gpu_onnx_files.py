@@ -21,6 +21,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import arguments
+
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, even_layers, uniform
 from ofa_bert.system import environment
 
@@ -135,11 +137,25 @@ def without_weights(source: Path, target: Path) -> list[dict[str, Any]]:
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", required=True, help="where the graphs and models.json go")
-    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), help=f"layers x hidden x heads x FFN [{SHAPES}]")
-    parser.add_argument("--sub_models", nargs="+", default=list(SUB_MODELS), help=f"w<width>_d<depth> [{SUB_MODELS}]")
+    parser.add_argument(
+        "--shapes",
+        type=arguments.shape,
+        nargs="+",
+        default=list(SHAPES),
+        help=f"layers x hidden x heads x FFN [{SHAPES}]",
+    )
+    parser.add_argument(
+        "--sub_models",
+        type=arguments.sub_model,
+        nargs="+",
+        default=list(SUB_MODELS),
+        help=f"w<width>_d<depth> [{SUB_MODELS}]",
+    )
     parser.add_argument("--precisions", nargs="+", default=["fp32", "fp16"], choices=("fp32", "fp16"))
     parser.add_argument("--peers", action="store_true", help="also Hugging Face's optimised export of each shape")
-    parser.add_argument("--vocabulary", type=int, default=30522, help="rows of the word embedding [30522]")
+    parser.add_argument(
+        "--vocabulary", type=arguments.above_zero, default=30522, help="rows of the word embedding [30522]"
+    )
     return parser.parse_args(argv)
 
 

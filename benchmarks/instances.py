@@ -17,6 +17,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import arguments
+
 from ofa_bert import reporting
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.table_files import read_table
@@ -69,10 +71,12 @@ def parse(argv):
     parser.add_argument("--input", required=True, help="file with the task's text columns")
     parser.add_argument("--backend", default="auto")
     parser.add_argument("--precision", nargs="+", default=["fp32"])
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 32])
-    parser.add_argument("--cores", type=int, default=environment.cores(), help="cores that every way may use")
-    parser.add_argument("--texts", type=int, default=400, help="how many of the file's texts")
-    parser.add_argument("--repeats", type=int, default=5, help="timed rounds over them")
+    parser.add_argument("--batch", type=arguments.above_zero, nargs="+", default=[1, 32])
+    parser.add_argument(
+        "--cores", type=arguments.above_zero, default=environment.cores(), help="cores that every way may use"
+    )
+    parser.add_argument("--texts", type=arguments.above_zero, default=400, help="how many of the file's texts")
+    parser.add_argument("--repeats", type=arguments.above_zero, default=5, help="timed rounds over them")
     return parser.parse_args(argv)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import arguments
 import numpy as np
 import train_step
 import turns
@@ -28,6 +29,7 @@ from ofa_bert.submodels.counting import count_flops
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 COUNTS = (1, 2, 4, 8)
+POSITIONS = train_step.bert(1).max_positions
 
 
 def spread(shape: ModelShape, count: int) -> list[SubModelConfig]:
@@ -136,16 +138,24 @@ def plot(rows: list[dict], layers: int, count: int, path: Path) -> None:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--layers", type=int, nargs="+", default=[6, 3, 12], help="the first one is swept [6 3 12]")
-    parser.add_argument("--hidden", type=int, default=384, help="hidden size, a multiple of 12 [384]")
-    parser.add_argument("--length", type=int, default=64, help="tokens [64]")
-    parser.add_argument("--batch", type=int, default=32, help="sentences per step, of all processes together [32]")
-    parser.add_argument("--repeats", type=int, default=3, help="timed rounds [3]")
-    parser.add_argument("--warmup", type=int, default=1, help="untimed rounds before [1]")
-    parser.add_argument("--seed", type=int, default=1, help="of weights and data [1]")
+    parser.add_argument(
+        "--layers", type=arguments.above_zero, nargs="+", default=[6, 3, 12], help="the first one is swept [6 3 12]"
+    )
+    parser.add_argument("--hidden", type=arguments.hidden_size, default=384, help="hidden size, a multiple of 12 [384]")
+    parser.add_argument("--length", type=arguments.above_zero, default=64, help="tokens [64]")
+    parser.add_argument(
+        "--batch", type=arguments.above_zero, default=32, help="sentences per step, of all processes together [32]"
+    )
+    parser.add_argument("--repeats", type=arguments.above_zero, default=3, help="timed rounds [3]")
+    parser.add_argument("--warmup", type=arguments.not_negative, default=1, help="untimed rounds before [1]")
+    parser.add_argument("--seed", type=arguments.not_negative, default=1, help="of weights and data [1]")
     parser.add_argument("--output", default="output/scaling.json", help="rows; the picture stands beside them")
-    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2], help="how many train together [1 2]")
+    parser.add_argument(
+        "--processes", type=arguments.above_zero, nargs="+", default=[1, 2], help="how many train together [1 2]"
+    )
     options = parser.parse_args(argv)
+    if options.length > POSITIONS:
+        parser.error(f"--length {options.length}: the models have positions for {POSITIONS} tokens")
     if any(options.batch % processes for processes in options.processes):
         parser.error(f"--batch {options.batch} must be a multiple of every one of --processes")
     options.sst2 = options.encoder = None

@@ -25,6 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import arguments
 import turns
 
 from ofa_bert.submodels.counting import count_flops
@@ -181,16 +182,16 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=CASES, help="run this case; may be repeated")
     parser.add_argument("--sst2", help="directory with SST-2's train.tsv and dev.tsv")
     parser.add_argument("--encoder", help="directory of the encoder whose tokenizer SST-2 is read with")
-    parser.add_argument("--repeats", type=int, default=5, help="timed repeats of each side [5]")
-    parser.add_argument("--warmup", type=int, default=1, help="untimed repeats of each side before [1]")
+    parser.add_argument("--repeats", type=arguments.above_zero, default=5, help="timed repeats of each side [5]")
+    parser.add_argument(
+        "--warmup", type=arguments.not_negative, default=1, help="untimed repeats of each side before [1]"
+    )
     parser.add_argument(
         "--seconds", type=float, default=90, help="after two timed repeats, start none that would end later [90]"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of weights and data [1]")
+    parser.add_argument("--seed", type=arguments.not_negative, default=1, help="of weights and data [1]")
     parser.add_argument("--output", default="output/train_step.json", help="where the rows go")
     options = parser.parse_args(argv)
-    if options.repeats < 1 or options.warmup < 0:
-        parser.error("--repeats must be at least 1 and --warmup at least 0")
     if bool(options.sst2) != bool(options.encoder):
         parser.error("--sst2 and --encoder go together")
     wanted = options.only or [name for name in CASES if name not in ON_REQUEST]

@@ -48,6 +48,7 @@ from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.runtime.backends.registry import REGISTRY, format_of
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.runtime.predictor import Predictor
+from ofa_bert.system import packages
 from ofa_bert.system import timing as system_timing
 from ofa_bert.system.machine import machine
 from ofa_bert.system.provenance import versions
@@ -64,6 +65,7 @@ SPINNING = {item.name for item in REGISTRY.values() if item.spins} | {p.name for
 @lock.writer("output_dir")
 def bench(job: BenchJob, argv: Sequence[str] = (), download: Callable[[Task], Datasets] | None = None) -> str:
     """Measure, write rows, table and plots into the output directory, and return the text to print."""
+    packages.require("matplotlib")  # now, not when everything has been measured
     bundles = open_bundles(job.bundles)
     check(job.grid, bundles)
     data = _data(job.data, bundles, download)

@@ -17,8 +17,8 @@ from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.models import device
 from ofa_bert.reporting import shown_path
-from ofa_bert.system import environment, interrupts
-from ofa_bert.tasks.task import Datasets
+from ofa_bert.system import environment, interrupts, packages
+from ofa_bert.tasks.task import Datasets, Task
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def _told(error: BaseException, hint: str) -> tuple[str, int] | None:
         return f"{word}; {hint}" if hint else word, code
     if isinstance(error, UserError):
         return str(error), error.exit_code
+    if isinstance(error, ImportError) and (lacking := packages.lacking(error)):
+        return str(lacking), lacking.exit_code
     if isinstance(error, MemoryError):
         return "out of memory; try a smaller --batch_size or --max_seq_length", 1
     if isinstance(error, OSError) and error.errno in _DISK:
@@ -80,12 +82,17 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def begin(data: DataSource, where: str) -> Datasets:
-    """The examples that a command names, after which its device is set and launched processes know each other."""
+def begin(data: DataSource, where: str, check: Callable[[Task], None] | None = None) -> Datasets:
+    """The examples that a command names, after which its device is set and launched processes know each other.
+
+    check: what can be said of the command before Paddle is loaded, when its task is known.
+    """
     # Not at the top: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.training.glue_download import download_glue
 
     datasets = data.load(download=download_glue)
+    if check is not None:
+        check(datasets.task)
     device.select_device(where)
     from ofa_bert.training import distributed
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,13 @@ class Encoded:
             [self.token_type_ids[i] for i in indices],
             self.labels[np.asarray(indices, dtype=np.int64)],
         )
+
+    def digest(self) -> str:
+        """Tells whether two data sets have the same ids and labels in the same order."""
+        found = hashlib.sha256(np.ascontiguousarray(self.labels).tobytes())
+        for ids in self.input_ids:
+            found.update(len(ids).to_bytes(4, "little") + np.ascontiguousarray(ids, dtype=np.int64).tobytes())
+        return found.hexdigest()
 
 
 @dataclass(frozen=True)

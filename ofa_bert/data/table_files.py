@@ -116,12 +116,17 @@ def _whole_rows(
     path: Path, rows: Sequence[TextRow], width: int, has_header: bool, broken_rows: int, separator: str
 ) -> tuple[TextRow, ...]:
     """The rows of the right width; UserError for more than `broken_rows` others."""
-    wrong = [(line, len(values)) for line, values in rows if len(values) != width]
+    wrong = [(line, values) for line, values in rows if len(values) != width]
     if len(wrong) > broken_rows:
-        line, found = wrong[0]
+        line, values = wrong[0]
+        found = len(values)
         like = "the header" if has_header else "the first line"
         how = " (separated by semicolons)" if separator == ";" else ""
-        raise UserError(f"{path}:{line}: {found} columns, {like} has {width}{how}; {len(wrong)} such line(s) in all")
+        mixed = path.suffix.lower() == ".tsv" and any("\r" in value for value in values)
+        cure = "; a carriage return stands inside it: save the file with one kind of line end" if mixed else ""
+        raise UserError(
+            f"{path}:{line}: {found} columns, {like} has {width}{how}; {len(wrong)} such line(s) in all{cure}"
+        )
     if wrong:
         logger.warning("%s: skipped %d broken line(s), the first is line %d", path, len(wrong), wrong[0][0])
     return tuple(row for row in rows if len(row[1]) == width)

@@ -112,8 +112,13 @@ def choose(rows: Sequence[Row], target_drop: float | None, target_speedup: float
     return max(able, key=lambda i: rows[i]["speedup"])
 
 
-def plot(sweeps: Mapping[str, Sequence[Row]], chosen: Row, path: Path, title: str) -> None:
-    """Score against mean layers and against measured time, a line for each mode and batch size."""
+def plot(
+    sweeps: Mapping[str, Sequence[Row]], chosen: Row, path: Path, title: str, interval: tuple[float, float]
+) -> None:
+    """Score against mean layers and against measured time, a line for each mode and batch size.
+
+    interval: where the chosen score may really lie.
+    """
     plt = pyplot()
 
     sizes = list(chosen["ms"])
@@ -125,6 +130,7 @@ def plot(sweeps: Mapping[str, Sequence[Row]], chosen: Row, path: Path, title: st
             ordered = sorted(rows, key=value)
             axis.plot([value(item) for item in ordered], [item["score"] for item in ordered], "o-", label=mode)
         axis.plot(value(chosen), chosen["score"], "*", markersize=14, color="black", label="chosen")
+        axis.vlines(value(chosen), *interval, color="black", linewidth=0.8, label="its 95 % interval")
         axis.axhline(sweeps["threshold"][0]["score"], color="grey", linewidth=0.8, linestyle="--")
         axis.set(xlabel=name)
         axis.grid(alpha=0.3)

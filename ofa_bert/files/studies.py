@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bert.errors import RunError, UserError, first_line
 from ofa_bert.files.atomic import cannot_write
+from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -23,10 +24,10 @@ _WAITED = 60  # seconds for another process that is writing
 
 def require_optuna() -> ModuleType:
     try:
-        # Optional: pip install ofa_bert[search]; it costs a second to import.
+        # Optional, and it costs a second to import.
         import optuna
     except ImportError as error:
-        raise UserError('the search needs Optuna: pip install "ofa_bert[search]" or pip install optuna') from error
+        raise UserError(f"the search needs Optuna, which does not load ({error}): {packages.cure('optuna')}") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -12,15 +12,27 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.base import Config, Family
+from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.task import Task
 
+CONFIG_FILES = ("config.json", "model_config.json")  # the second is PaddleNLP's name up to 2.4
 # The element-wise functions of paddle.nn.functional that need no argument.
 ACTIVATIONS = (
     "gelu", "relu", "relu6", "tanh", "sigmoid", "silu", "swish", "mish", "elu", "selu", "celu", "leaky_relu",
     "hardswish", "hardsigmoid", "hardtanh", "softplus", "softsign", "tanhshrink", "softshrink", "hardshrink",
     "log_sigmoid",
 )  # fmt: skip
+# What other libraries call their approximations of Paddle's gelu -> (ours, the largest difference between the two).
+_NEAR = {
+    "gelu_new": ("gelu", "0.0005"),
+    "gelu_fast": ("gelu", "0.0005"),
+    "gelu_pytorch_tanh": ("gelu", "0.0005"),
+    "gelu_python": ("gelu", "0"),
+    "quick_gelu": ("gelu", "0.021"),
+}
+OTHER_CLASSES = "take a model of this task, or give run_glue.py `fresh_head` to finetune a new classifier"
 MOST_LABELS = 100_000
 _MOST_FIT = 1 << 14  # TinyBERT's projections have its teacher's width
 _FFN_TO_HIDDEN = 32  # no encoder has more than 5
@@ -105,12 +117,7 @@ def check_config(where: str, config: Config, family: Family) -> None:
     ]
     if not problems and config.hidden_size % config.num_attention_heads:
         problems.append(f"{config.num_attention_heads} heads do not divide hidden_size {config.hidden_size}")
-    if config.hidden_act not in ACTIVATIONS:
-        problems.append(
-            f"hidden_act {shown(config.hidden_act)} is no activation of Paddle; {', '.join(ACTIVATIONS)} are"
-        )
-    elif family.activations is not None and config.hidden_act not in family.activations:
-        problems.append(f"hidden_act {shown(config.hidden_act)} is none of {', '.join(family.activations)}")
+    problems += _activation_problems(config.hidden_act, family)
     position = getattr(config, "position_embedding_type", "absolute")
     if position != "absolute":
         problems.append(f"position_embedding_type {shown(position)} is not supported")
@@ -124,6 +131,57 @@ def check_config(where: str, config: Config, family: Family) -> None:
         problems += _ids_out_of_range(config)
     if problems:
         raise UserError(f"{where}: its config.json cannot be used: {'; '.join(problems)}")
+
+
+def check_model_type(where: str, values: Mapping[str, object], model_type: str) -> None:
+    """UserError when the configuration is of another family."""
+    found = values.get("model_type")
+    if found is None or found == model_type:
+        return
+    cure = f"use `model_type` {found}" if found in MODEL_TYPES else f"supported are {', '.join(MODEL_TYPES)}"
+    named = found if isinstance(found, str) and found.isprintable() else shown(found)
+    raise UserError(f"{where}: is a {named[:80]} model, not {model_type}; {cure}")
+
+
+def check_activation(where: str, name: object, family: Family) -> None:
+    """UserError for an activation that Paddle does not have."""
+    problems = _activation_problems(name, family)
+    if problems:
+        raise UserError(f"{where}: its config.json cannot be used: {problems[0]}")
+
+
+def _activation_problems(name: object, family: Family) -> list[str]:
+    allowed = ACTIVATIONS if family.activations is None else family.activations
+    if name in allowed:
+        return []
+    if isinstance(name, str) and name in _NEAR:
+        near, off = _NEAR[name]
+        return [
+            f"hidden_act {name} is not what Paddle's encoder can compute; write {near} there, which differs from it by"
+            f" at most {off}, and finetune with that"
+        ]
+    if name in ACTIVATIONS:
+        return [
+            f"hidden_act {shown(name)} is none of {', '.join(allowed)}, which PaddleNLP's {family.model_type} knows"
+        ]
+    return [f"hidden_act {shown(name)} is no activation of Paddle; {', '.join(ACTIVATIONS)} are"]
+
+
+def check_head(where: str, weights: Mapping[str, np.ndarray], num_labels: int) -> None:
+    """UserError for a classifier that answers with another number of classes than the task has."""
+    whole = [name for name in _CLASSIFIERS if name in weights and name.replace("weight", "bias") in weights]
+    held = {weights[name].shape[-1] for name in whole if weights[name].ndim == 2}
+    if held and held != {num_labels}:
+        raise UserError(f"{where}: answers with {max(held)} numbers, the task needs {num_labels}; {OTHER_CLASSES}")
+
+
+def no_pairs(where: str, task: Task) -> str:
+    """What to say of a model with a single token type beside a task of pairs."""
+    columns = " and ".join(task.text_columns) or "two texts"
+    return (
+        f"{where}: has one token type (type_vocab_size 1), so it cannot tell the two texts of {task.name} ({columns})"
+        " apart; take a model with two token types, or put both texts into one column and name it with `text_columns`"
+    )
 
 
 def _ids_out_of_range(config: Config) -> list[str]:

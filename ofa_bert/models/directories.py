@@ -11,6 +11,7 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
+from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import (
     MODEL_META,
     atomic_directory,
@@ -18,7 +19,7 @@ from ofa_bert.files.atomic import (
 )
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.class_order import arrange_classes
-from ofa_bert.models.config_checks import check_sizes
+from ofa_bert.models.config_checks import check_head, check_sizes, no_pairs
 from ofa_bert.models.encoder import encoder_layers, resize
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.pretrained import (
@@ -30,6 +31,7 @@ from ofa_bert.models.pretrained import (
     set_epsilon,
 )
 from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.record import best_of as best_of  # of directories too, for those that load models anyway
 from ofa_bert.tasks.task import Task
 
 WEIGHTS = "model.safetensors"
@@ -63,6 +65,8 @@ def load_model(
     weights = named_weights(source, model_type)
     if fresh_head:
         weights = weights.without("classifier.")
+    if num_labels is not None and not fresh_head:
+        check_head(source.where, weights.arrays, num_labels)
     check_sizes(source.where, config, weights.arrays, model_class(model_type).base_model_prefix, sub_model)
     model = model_class(model_type)(config)
     if sub_model is not None:
@@ -74,7 +78,15 @@ def load_model(
         arrange_classes(source.where, model, source.config, task)
     if tokenizer_name_or_path is not None:
         source = replace(source, tokenizer_from=tokenizer_name_or_path)
-    return model, load_tokenizer(source, model_type, config.vocab_size), source.record
+    read = load_tokenizer(source, model_type, config.vocab_size)
+    if task is not None and len(task.text_columns) == 2 and token_types(read) > config.type_vocab_size:
+        raise UserError(no_pairs(source.where, task))
+    return model, read, source.record
+
+
+def token_types(tokenizer: Cutter) -> int:
+    """How many kinds of tokens a pair of texts is cut into."""
+    return 1 + max(tokenizer(["a"], ["a"])["token_type_ids"][0])
 
 
 def save_model(
@@ -115,10 +127,3 @@ def arrays_of(model: nn.Layer) -> dict[str, np.ndarray]:
 
 def bare(model: nn.Layer) -> nn.Layer:
     return getattr(model, "_layers", model)  # what DataParallel wraps
-
-
-def best_of(name_or_path: str) -> str:
-    """The best/ of a training output directory; anything else as it is."""
-    best = Path(name_or_path, "best")
-    is_run = best.is_dir() and not Path(name_or_path, "config.json").exists()
-    return str(best) if is_run else name_or_path

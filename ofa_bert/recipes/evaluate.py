@@ -15,6 +15,7 @@ from ofa_bert.numerics import Array, Floats
 from ofa_bert.options import to_json
 from ofa_bert.recipes.evaluate_job import EvaluateJob
 from ofa_bert.runtime.predictor import Predictor
+from ofa_bert.system import packages
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.metrics import compute
 from ofa_bert.tasks.task import Example, Task
@@ -54,6 +55,7 @@ class Scored:
 
 def evaluate(job: EvaluateJob) -> Scored:
     """Score, write `output` when it is named, and return the scores."""
+    packages.require("sklearn")  # now, not when every text is answered
     found = _of_model(job) if job.bundle is None else _of_bundle(job, job.bundle)
     if job.output is not None:
         splits = [
@@ -106,7 +108,10 @@ def _of_model(job: EvaluateJob) -> Scored:
     model, tokenizer, record = load_model(where, job.model_type, task=task)
     task = check_task(where, record, task)
     if model.config.num_labels != task.num_labels:
-        raise UserError(f"{where}: answers with {model.config.num_labels} numbers, the data need {task.num_labels}")
+        raise UserError(
+            f"{where}: answers with {model.config.num_labels} numbers, the data need {task.num_labels}; give data with"
+            " its labels, or a model of this task"
+        )
     # An exported sub-model is whole in itself; its indices are those of the model that it was cut from.
     chosen = job.choice.of(where, record, record.shape or shape_of(model))
     sub_model = whole(model) if record.is_sub_model else chosen

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ofa_bert.bundle.exits import HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
+from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from onnx import NodeProto, OperatorSetIdProto, TensorProto
@@ -21,8 +22,8 @@ def merge(parts: Sequence[Path], target: Path) -> None:
     """
     try:
         import onnx
-    except ImportError:
-        raise UserError("predicted exits on a GPU: the package onnx is not installed: pip install onnx") from None
+    except ImportError as error:
+        raise UserError(f"predicted exits on a GPU: {packages.missing('onnx')}") from error
     models = [onnx.load(str(part)) for part in parts]
     nodes: list[NodeProto] = []
     tensors: list[TensorProto] = []

@@ -20,7 +20,7 @@ def paddlenlp_encoder(bundle: Path, longest: int) -> TextEncoder:
     except (ImportError, UserError) as error:
         raise UserError(
             f"{bundle}: has no {TOKENIZER}, its tokenizer needs PaddleNLP, which does not load ({error}):"
-            ' pip install "ofa_bert[cpu]"'
+            f" {packages.install('cpu')}"
         ) from error
     from ofa_bert.data.batches import encode
     from ofa_bert.tasks.task import Example

@@ -35,6 +35,9 @@ class ServingJob:
     threads: int = option("CPU threads of an instance; 0 leaves it to the engine", 0, least=0)
     max_batch_size: int = option("most requests that one run answers", 64, above=0)
     max_queue_delay_us: int = option("microseconds that a request waits for others to share its batch", 1000, least=0)
+    without_exits: bool = option(
+        "serve a bundle with early exits as the whole model, every layer for every text", False
+    )
 
     def problems(self) -> list[str]:
         found = repeated("bundles", self.bundles)

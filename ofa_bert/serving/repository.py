@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bert.bundle.digests import check_copy, described
 from ofa_bert.bundle.manifest import INPUTS, MANIFEST, OUTPUT, TOKENIZER, Bundle
-from ofa_bert.errors import RunError, UserError
+from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import SERVING_META, atomic_directory, write_json_atomic, write_text_atomic
 from ofa_bert.runtime.backends.registry import first_for
@@ -63,14 +63,27 @@ def export_serving(job: ServingJob) -> str:
 
 def _check(model: Served, job: ServingJob) -> None:
     """UserError, before anything is written, for a bundle that lacks what an engine needs."""
-    problems = []
+    with_paddle = bool({"paddle_serving", "fastdeploy"} & set(job.engines))
+    problems = [] if job.without_exits else _exit_problems(model)
+    if problems:
+        raise UserError("; ".join(problems))
     for version in model.versions:
         if "triton" in job.engines:
             problems += onnx_problems(version.bundle, job.precision, job.accelerator)
-        if {"paddle_serving", "fastdeploy"} & set(job.engines):
+        if with_paddle:
             problems += _paddle_problems(version.bundle)
     if problems:
         raise UserError("; ".join(problems))
+
+
+def _exit_problems(model: Served) -> list[str]:
+    return [
+        f"{version.bundle.path}: has early exits, which these servers do not run; answer with them by"
+        " python -m ofa_bert predict `exit_threshold` or ofa_bert's Predictor, or serve the whole model alone:"
+        " `without_exits`"
+        for version in model.versions
+        if version.manifest.exits is not None
+    ]
 
 
 def _paddle_problems(bundle: Bundle) -> list[str]:
@@ -177,7 +190,7 @@ def _paddle_output(files: Sequence[Path]) -> str:
     try:
         return open_files(files, first_for("paddle"), threads=1).output
     except UserError as error:
-        raise RunError(f"the name of the static model's output cannot be read: {error}") from error
+        raise type(error)(f"the name of the static model's output cannot be read: {error}") from error
 
 
 def write_paddle_serving(directory: Path, model: Served, how: configs.Serving) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 
 from ofa_bert.errors import UserError
@@ -79,6 +79,23 @@ class SubModelConfig:
             problems.append("every kept layer needs at least one head and one FFN neuron")
         if problems:
             raise UserError("not a sub-model: " + "; ".join(problems))
+
+    def check_has(self, who: str, wanted: Mapping[str, tuple[int, str]]) -> None:
+        """UserError when more is wanted than this has.
+
+        wanted: "layers", "heads", "ffn" -> (number, the option that asks for it).
+        """
+        most = {"layers": self.depth, "heads": min(self.heads), "ffn": min(self.ffn)}
+        nouns = {"layers": "layers", "heads": "heads", "ffn": "FFN neurons"}
+        problems = [
+            f"{flag}: {number} {nouns[name]}, and {who} has {most[name]}"
+            + ("" if name == "layers" else " in its narrowest layer")
+            + f"; ask for 1 to {most[name]}"
+            for name, (number, flag) in wanted.items()
+            if not 1 <= number <= most[name]
+        ]
+        if problems:
+            raise UserError("; ".join(problems))
 
     @property
     def depth(self) -> int:

@@ -8,17 +8,47 @@ from types import ModuleType
 from ofa_bert.errors import UserError
 from ofa_bert.system import environment
 
-# What brings a package, for the packages that a user may lack.
-_BROUGHT_BY = {
-    "paddle": 'for a CPU: pip install "ofa_bert[cpu]"; for an NVIDIA GPU: pip install "ofa_bert[gpu]"',
-    "paddlenlp": 'training and export need it: pip install "ofa_bert[train]"',
+# Package -> the extra of setup.py that brings it, the smallest of several.
+EXTRAS = {
+    "matplotlib": "measure",
+    "onnx": "serving",
+    "onnxruntime": "runtime",
+    "openvino": "openvino",
+    "optuna": "search",
+    "paddle2onnx": "cpu",
+    "paddlenlp": "train",
+    "paddleslim": "train",
+    "safetensors": "train",
+    "scipy": "measure",
+    "sklearn": "measure",
+    "tokenizers": "runtime",
 }
-_SHOWN = {"paddle": "Paddle", "paddlenlp": "PaddleNLP"}
+_SHOWN = {"paddle": "Paddle", "paddlenlp": "PaddleNLP", "paddleslim": "PaddleSlim", "sklearn": "scikit-learn"}
+# Nobody owns the name ofa_bert on the public index: pip finds an extra in a checkout alone.
+_WHERE = "in the directory that holds ofa_bert's setup.py"
+
+
+def install(extra: str) -> str:
+    """What to type, for an extra of setup.py."""
+    return f'pip install ".[{extra}]" {_WHERE}'
+
+
+def cure(package: str) -> str:
+    if package == "paddle":
+        return f'for a CPU: {install("cpu")}; for an NVIDIA GPU: pip install ".[gpu]" there'
+    return install(EXTRAS[package])
 
 
 def missing(package: str) -> UserError:
     """The error for a package that is not installed."""
-    return UserError(f"{_SHOWN.get(package, package)} is not installed; {_BROUGHT_BY[package]}")
+    return UserError(f"{_SHOWN.get(package, package)} is not installed; {cure(package)}")
+
+
+def lacking(error: ImportError) -> UserError | None:
+    """The same for an import that failed; None for one that no extra cures: then something of ours is wrong."""
+    package = (error.name or "").split(".")[0]
+    known = isinstance(error, ModuleNotFoundError) and (package in EXTRAS or package == "paddle")
+    return missing(package) if known else None
 
 
 def require(package: str) -> ModuleType:

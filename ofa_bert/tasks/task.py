@@ -116,8 +116,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Datasets:
-    """`dev` maps a split's name to its examples: {"dev": ...}, or "matched" and "mismatched" for MNLI."""
+    """`dev` maps a split's name to its examples: {"dev": ...}, or "matched" and "mismatched" for MNLI.
+
+    scored_on: what a log calls them, where they are another part of the data.
+    """
 
     task: Task
     train: tuple[Example, ...]
     dev: dict[str, tuple[Example, ...]]
+    scored_on: str = "dev"

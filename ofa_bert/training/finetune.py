@@ -66,8 +66,9 @@ def finetune(
 
     def evaluate() -> Evaluation:
         decided = tuned(task, model, [stock_forward(model)], setup.held_out, pad_id)
-        scores = score(decided, stock_forward(model), setup.dev, pad_id, label="dev")
-        return Evaluation(score=scores["score"], scores=scores, lines=[f"dev {as_text(scores)}"], task=decided)
+        scores = score(decided, stock_forward(model), setup.dev, pad_id, label=setup.scored_on)
+        lines = [f"{setup.scored_on} {as_text(scores)}"]
+        return Evaluation(score=scores["score"], scores=scores, lines=lines, task=decided)
 
     training = Training(
         name="finetune",

@@ -16,6 +16,7 @@ from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_h
 from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
+from ofa_bert.models.config_checks import OTHER_CLASSES
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input
 from ofa_bert.models.paddlenlp_tokenizer import compare_with_paddlenlp
@@ -40,6 +41,7 @@ class TrainingSetup:
     model: nn.Layer
     tokenizer: Cutter
     record: ModelRecord
+    scored_on: str = "dev"  # what a log calls `dev`
 
     @property
     def measured(self) -> Encoded:
@@ -85,7 +87,10 @@ def prepare(
         record = dataclasses.replace(record, task=None, shape=shape)
     task = check_task(where, record, task)
     if model.config.num_labels != task.num_labels:
-        raise UserError(f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels}")
+        raise UserError(
+            f"{where}: answers with {model.config.num_labels} numbers, {task.name} needs {task.num_labels};"
+            f" {OTHER_CLASSES}"
+        )
     distributed.same_start(model.parameters())
     length = settings.max_seq_length
     if length > longest_input(model):
@@ -103,7 +108,11 @@ def prepare(
     if held_out_share > 0:
         rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), settings.seed)
         train, held_out = train.select(rest), train.select(held)
-    sizes = ", ".join(f"{name} {len(split)}" for name, split in dev.items())
+    sizes = ", ".join(f"{_called(name, datasets.scored_on)} {len(split)}" for name, split in dev.items())
     held_text = f", held out {len(held_out)}" if held_out is not None else ""
-    logger.info("%s: train %d%s, dev %s examples", task.name, len(train), held_text, sizes)
-    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record)
+    logger.info("%s: train %d%s, %s examples", task.name, len(train), held_text, sizes)
+    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record, datasets.scored_on)
+
+
+def _called(split: str, scored_on: str) -> str:
+    return split if split == scored_on else f"{scored_on} {split}"

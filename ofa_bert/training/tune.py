@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+HELD_OUT = "held out"
 SEEDS = 5
 STUDY = "study.db"
 _STARTUP = 4  # runs that are never stopped: there is nothing to compare them with
@@ -89,7 +90,7 @@ def tune(job: TuneJob, datasets: Datasets) -> TuneResults:
         len(datasets.train), max(1, int(len(datasets.train) * job.tune_share)), job.finetuning.loop.seed
     )
     parts = [tuple(datasets.train[i] for i in indices) for indices in (rest, held)]
-    own = Datasets(datasets.task, parts[0], {"tune": parts[1]})
+    own = Datasets(datasets.task, parts[0], {HELD_OUT: parts[1]}, scored_on=HELD_OUT)
     study = _study(optuna, job, output)
     with plain_errors(output / STUDY):
         for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
@@ -260,7 +261,7 @@ def printable(results: TuneResults, most: int = 8) -> list[dict[str, str]]:
     return [
         {
             "run": str(row["trial"]),
-            "held-out score": f"{value:.4f}",
+            f"score on {results['tuned_on']} held out": f"{value:.4f}",
             "learning rate": f"{row['learning_rate']:.2e}",
             "batch": str(row["batch_size"]),
             "weight decay": str(row["weight_decay"]),

@@ -1,5 +1,6 @@
 """The benchmarks at a tiny shape: both sides train the same thing, and the rows say what was run."""
 
+import importlib
 import json
 import math
 import sys
@@ -63,3 +64,55 @@ def test_a_corpus_of_tasks_has_every_sentence_once_and_no_part_of_another(tmp_pa
     lines = (tmp_path / "out" / "corpus.txt").read_text().splitlines()
     assert sorted(lines) == ["a fine film", "a fine filmmaker", "not dull at all"]
     assert "3 sentences of 6 texts, 10 words" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("program", "words", "said"),
+    [
+        ("scaling", "--hidden 128", "--hidden: 128: must be a multiple of the 12 heads; try 120 or 132"),
+        ("scaling", "--hidden 0", "--hidden: 0: must be a whole number above 0"),
+        ("scaling", "--hidden 7", "try 12"),
+        ("scaling", "--length 513", "--length 513: the models have positions for 512 tokens"),
+        ("scaling", "--layers 6 -1", "--layers: -1: must be a whole number above 0"),
+        ("scaling", "--batch 9 --processes 2", "--batch 9 must be a multiple of every one of --processes"),
+        ("scaling", "--warmup -1", "--warmup: -1: must be a whole number, 0 or more"),
+        ("train_step", "--repeats 0", "--repeats: 0: must be a whole number above 0"),
+        ("gpu_onnx_files", "--output_dir o --shapes 12x768x12", "as 12x768x12x3072"),
+        ("gpu_onnx_files", "--output_dir o --shapes 2x128x12x96", "must be a multiple of the 12 heads; try 120 or 132"),
+        ("gpu_onnx_files", "--output_dir o --sub_models full", "full: must be w<width>_d<depth>"),
+        ("gpu_onnx_files", "--output_dir o --sub_models w1.5", "w1.5: must be w<width>_d<depth>"),
+        ("compare", "--ways a=b --repeats 0", "--repeats: 0: must be a whole number above 0"),
+        ("early_exit", "--bundles b --batch_sizes 1 0", "--batch_sizes: 0: must be a whole number above 0"),
+        ("instances", "--bundle b --input i --texts x", "--texts: x: must be a whole number above 0"),
+    ],
+)
+def test_a_number_that_cannot_be_is_said_before_anything_is_measured(program, words, said, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        importlib.import_module(program).parse(words.split())
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("scaling", "--hidden 48 --length 512 --warmup 0 --layers 1"),
+        ("gpu_onnx_files", "--output_dir o --shapes 2x48x4x96 --sub_models w1 w0.6667_d0.5"),
+        ("train_step", "--repeats 1 --warmup 0"),
+    ],
+)
+def test_what_can_be_measured_is(program, words):
+    assert importlib.import_module(program).parse(words.split())
+
+
+def test_a_table_of_runs_that_trained_other_sub_models_is_refused(tmp_path, capsys):
+    import glue_table
+
+    for name, widths in (("a", ["w1", "w0.5"]), ("b", ["w1", "w0.75"])):
+        (tmp_path / name).mkdir()
+        rows = [{"name": width} for width in widths]
+        (tmp_path / name / "results.json").write_text(json.dumps({"last": rows, "teacher": {"score": 1.0}}))
+    with pytest.raises(SystemExit) as stopped:
+        glue_table.main([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert stopped.value.code == 2
+    assert "b: trained other sub-models than" in capsys.readouterr().err

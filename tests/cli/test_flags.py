@@ -1,21 +1,21 @@
 """No flag is ignored in silence: every field of a command's configuration is read by that command's code.
 
-By the source alone: of the modules that a command imports, however deep, the reads of a job's options.
-Checking a value (`problems`) and writing it beside a result (`to_json`) are no use of it.
+By the source alone, as `helpers.option_reads` follows it. Checking a value (`problems`) and writing it beside a result
+(`to_json`) are no use of it.
 """
 
 import ast
 import dataclasses
 import importlib
-from functools import cache
 
 import pytest
 
+from helpers import option_reads
 from helpers.paths import ROOT
 from ofa_bert.cli.commands import registry as registry_of_commands
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import UserError
-from ofa_bert.options import option, options_of, unused
+from ofa_bert.options import options_of, unused
 from ofa_bert.search.costs import registry
 
 COMMANDS = {
@@ -41,82 +41,6 @@ COMMANDS = {
 }
 # What `Budgets.limits` hands over, the limit of every cost.
 LIMITS = {cost.limit for cost in registry.every()}
-# What a job or one of its groups is called where it is used, besides the names of the groups themselves.
-NAMES = {
-    "job",
-    "settings",
-    "self",
-    "loops",
-    "how",
-    "scratch",
-    "choice",
-    "adam",
-    "elastic",
-    "tuning",
-    "cut",
-    "base",
-    "source",
-}
-
-
-def source_of(module):
-    base = ROOT / module.replace(".", "/")
-    path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
-    return path if path.is_file() else None
-
-
-@cache
-def tree_of(module):
-    return ast.parse(source_of(module).read_text("utf-8"))
-
-
-@cache
-def imported(module):
-    """The modules of this project that a module imports anywhere in it."""
-    found = set()
-    for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return frozenset(name for name in found if name.startswith("ofa_bert") and source_of(name))
-
-
-def closure(module):
-    found, waiting = set(), [module]
-    while waiting:
-        each = waiting.pop()
-        if each not in found:
-            found.add(each)
-            waiting += imported(each)
-    return found
-
-
-def checks(function):
-    return "problems" in function.name
-
-
-@cache
-def reads(module, groups):
-    """Names of the options that a module reads of a job or of one of its groups."""
-    found = set()
-    functions = [n for n in ast.walk(tree_of(module)) if isinstance(n, ast.FunctionDef) and not checks(n)]
-    for function in functions:
-        by_name = False
-        for node in ast.walk(function):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                owner = node.value
-                if (isinstance(owner, ast.Name) and owner.id in NAMES | groups) or (
-                    isinstance(owner, ast.Attribute) and owner.attr in NAMES | groups
-                ):
-                    found.add(node.attr)
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                by_name |= (
-                    node.func.id == "getattr" and len(node.args) > 1 and not isinstance(node.args[1], ast.Constant)
-                )
-        if by_name:  # getattr(job, name) for the names that stand in the same function
-            found |= {n.value for n in ast.walk(function) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    return frozenset(found)
 
 
 def class_of(name):
@@ -124,11 +48,10 @@ def class_of(name):
     return getattr(importlib.import_module(f"ofa_bert.{module}"), attribute)
 
 
-def unread(command):
-    options = options_of(class_of(COMMANDS[command]))
-    groups = frozenset(name for item in options for name in item.path)
-    read = set().union(*(reads(module, groups) for module in closure(f"ofa_bert.cli.commands.{command}")))
-    return sorted({item.name for item in options} - read - (LIMITS if "limits" in read else set()))
+def unread(command, planted=()):
+    found = option_reads.unread(command, class_of(COMMANDS[command]), planted)
+    # `Budgets` hands over the limits by the names that the costs have.
+    return [name for name in found if name not in {f"Wanted.{limit}" for limit in LIMITS}]
 
 
 def test_every_command_is_listed():
@@ -142,13 +65,27 @@ def test_every_flag_is_read_by_its_command(command):
     assert unread(command) == []
 
 
-def test_the_check_finds_a_flag_that_nothing_reads(monkeypatch):
-    cls = class_of(COMMANDS["trtexec"])
-    more = dataclasses.make_dataclass(
-        "More", [("forgotten", int, option("x", 1))], bases=(cls,), frozen=True, kw_only=True
-    )
-    monkeypatch.setitem(globals(), "class_of", lambda name: more)
-    assert unread("trtexec") == ["forgotten"]
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_check_finds_a_flag_that_nothing_reads(command):
+    """Whatever the job or the group it is planted in, also under a name that others have and that the command reads."""
+    job = class_of(COMMANDS[command])
+    names = {name for each in COMMANDS for _, name in option_reads.fields_of(class_of(COMMANDS[each]))}
+    for cls in {job, *(owner for owner, _ in option_reads.fields_of(job))}:
+        own = {field.name for field in dataclasses.fields(cls)}
+        planted = [(cls, name) for name in sorted({*names, "forgotten"} - own) if not hasattr(cls, name)]
+        assert len(planted) > 100
+        assert unread(command, planted) == sorted(f"{cls.__name__}.{name}" for _, name in planted)
+
+
+def test_the_check_finds_an_option_whose_last_use_is_taken_away(monkeypatch):
+    """Its name stays read of another job, and in what is only checked."""
+    place = option_reads.Place("ofa_bert.training.supernet.train", "train_supernet")
+    for function in ast.walk(option_reads.definition(place)[1]):
+        for node in ast.walk(function):
+            if isinstance(node, ast.Attribute) and node.attr in ("lambda_rep", "supernet_dropout"):
+                monkeypatch.setattr(node, "attr", "model")
+    monkeypatch.setattr(option_reads, "reads", option_reads.reads.__wrapped__)
+    assert unread("supernet") == ["SupernetJob.lambda_rep", "SupernetJob.supernet_dropout"]
 
 
 SEARCH = ["--model", "m", "--output_dir", "o", "--device", "cpu"]

@@ -47,6 +47,10 @@ def test_a_carriage_return_inside_a_line_is_text_but_not_in_a_header(tmp_path):
     assert cells(table(tmp_path / "x.tsv", "text\tlabel\none\rtwo\ta\r\r\n")) == [("one\rtwo", "a\r")]
     with pytest.raises(UserError, match=r"x.tsv:1: a carriage return inside the header.*one kind of line end"):
         table(tmp_path / "x.tsv", "text\tlabel\rgood\ta\rbad\tb\n")
+    with pytest.raises(UserError, match=r"x.tsv:2: 3 columns, the header has 2; .*one kind of line end"):
+        table(tmp_path / "x.tsv", "text\tlabel\ngood\ta\rbad\tb\n")
+    with pytest.raises(UserError, match=r"x.tsv:2: 3 columns, the header has 2; 1 such line\(s\) in all$"):
+        table(tmp_path / "x.tsv", "text\tlabel\ngood\ta\tb\n")
 
 
 @pytest.mark.parametrize("name", ["x.tsv", "x.csv"])

@@ -152,8 +152,10 @@ def test_weights_that_do_not_fit(tmp_path, damage, words):
 
 def test_a_classifier_for_another_number_of_labels(tmp_path):
     directory = hugging_face(tmp_path / "hf", foreign_files.hugging_face_weights(classifier=3))
-    with pytest.raises(UserError, match="another number of labels"):
-        load_model(directory, num_labels=2)
+    for number in (2, 4):
+        with pytest.raises(UserError, match=f"hf: answers with 3 numbers, the task needs {number}; .*`fresh_head`"):
+            load_model(directory, num_labels=number)
+    assert load_model(directory, num_labels=2, fresh_head=True)[0].config.num_labels == 2
 
 
 @pytest.mark.parametrize(
@@ -209,6 +211,15 @@ def test_an_unknown_name_is_one_line():
         load_model("no/such-model")
     assert "\n" not in str(error.value)
     assert "http" not in str(error.value)
+
+
+def test_a_tokenizer_from_an_unknown_place_names_that_place(tmp_path):
+    directory = hugging_face(tmp_path / "hf", foreign_files.hugging_face_weights())
+    with pytest.raises(UserError) as error:
+        load_model(directory, num_labels=2, tokenizer_name_or_path=str(tmp_path / "gone"))
+    assert str(error.value).startswith(f"`tokenizer_name_or_path` {tmp_path / 'gone'}: neither a local directory nor")
+    assert "vocab.txt or tokenizer.json" in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_downloaded_pickle_is_not_run_either(tmp_path, monkeypatch):

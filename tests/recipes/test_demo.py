@@ -36,7 +36,7 @@ def test_the_missing_encoder_is_one_line(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(demo.metadata, "files", missing)
-    with pytest.raises(UserError, match=r"pip install \"ofa_bert\[demo\]\""):
+    with pytest.raises(UserError, match=r"pip install \"\.\[demo\]\""):
         demo.embedded_encoder()
 
 

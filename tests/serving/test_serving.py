@@ -369,6 +369,52 @@ def test_graphs_of_exits_are_no_part_of_the_tokenizer(tmp_path):
     assert [path.name for path in tokenizer.iterdir()] == ["tokenizer.json"]
 
 
+def test_paddle_s_engines_without_paddle_say_what_to_install(bundles, tmp_path, monkeypatch):
+    """It alone can say what a static model calls its logits."""
+    monkeypatch.setitem(sys.modules, "paddle", None)
+    with pytest.raises(UserError, match=r'paddle is not installed: .*pip install "\.\[cpu\]"') as found:
+        export(bundles, tmp_path / "out", "--engines", "paddle_serving")
+    assert found.value.exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_early_exits_are_not_dropped_in_silence(tmp_path):
+    """No engine runs them: a bundle that has some is refused, with what works, or served whole when that is said."""
+    plain, early = make_bundle(tmp_path / "plain"), with_exits(make_bundle(tmp_path / "early"))
+    with pytest.raises(UserError) as found:
+        export([plain, early], tmp_path / "out", "--engines", "triton")
+    assert str(found.value).startswith(f"{early}: has early exits")
+    assert "predict `exit_threshold`" in str(found.value)
+    assert "`without_exits`" in str(found.value)
+    assert "plain" not in str(found.value)
+    assert "\n" not in str(found.value)
+    assert not (tmp_path / "out").exists()
+    export([plain, early], tmp_path / "out", "--engines", "triton", "--without_exits")
+    model = tmp_path / "out" / "triton" / "t" / "2" / "model.onnx"
+    assert model.read_bytes() == (early / "model.onnx").read_bytes()
+    assert not list((tmp_path / "out").rglob("exits"))
+
+
+def with_exits(bundle):
+    """The bundle with the entry of a manifest that a model with one exit gets."""
+    (bundle / "exits").mkdir()
+    for name in ("segment0.onnx", "segment1.onnx", "head0.onnx", "head1.onnx"):
+        (bundle / "exits" / name).write_bytes(name.encode())
+    change_manifest(bundle, files=digests_of(bundle), exits=EXITS)
+    return bundle
+
+
+EXITS = {
+    "head": "ramp",
+    "layers": [1, 2],
+    "criterion": "entropy",
+    "chosen": None,
+    "policy": None,
+    "table": None,
+    "models": [],
+}
+
+
 def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):
     output = tmp_path / "out"
     export(bundles[:1], output, "--engines", "triton")

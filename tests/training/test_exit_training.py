@@ -29,6 +29,7 @@ from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.tasks.glue import glue_task
+from ofa_bert.tasks.intervals import wilson
 from ofa_bert.training.evaluation import predict, stock_forward
 from ofa_bert.training.exits.answering import answer, answer_at
 from ofa_bert.training.exits.jobs import ExitChoiceJob, ExitTrainingJob
@@ -250,6 +251,49 @@ def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir
     assert means[0] == 4
     assert mode == "predicted" or means == sorted(means, reverse=True)
     assert len(rows) > 2
+
+
+def test_what_a_threshold_is_chosen_on_is_said(runs, data, glue_dir, tmp_path, capsys):
+    """16 examples: how many there are, and what their score may really be, in the table, the log and exits.json."""
+    results = choose_in(runs, data, tmp_path, "geep", "--target_drop", "0.1", "--table_samples", "0")
+    printed = capsys.readouterr()
+    chosen = taken_row(results, "threshold")
+    low, high = wilson(chosen["score"], 16)
+    assert results["chosen_on"] == {
+        "examples": 16,
+        "full": results["held_out"]["threshold"][0]["score"],
+        "exits": chosen["score"],
+        "low": low,
+        "high": high,
+    }
+    assert "score on 16 held out" in printed.out
+    assert f"{chosen['score']:.4f} ({low:.4f} to {high:.4f})" in printed.out
+    warning = next(line for line in printed.err.splitlines() if "16 held-out examples" in line)
+    assert f"from {low:.4f} to {high:.4f}" in warning
+    assert "--held_out_share" in warning
+
+
+def test_a_threshold_is_chosen_on_what_training_held_out_and_on_nothing_else(runs, glue_dir, tmp_path, capsys):
+    """The same sentences in another order would be split otherwise: three quarters of them were trained on."""
+    lines = (glue_dir / "train.tsv").read_text().splitlines()
+    for name, rows in (("moved", [*lines[2:], lines[1]]), ("fewer", lines[1:-1]), ("few", lines[1:17])):
+        other = tmp_path / name
+        other.mkdir()
+        (other / "train.tsv").write_text("\n".join([lines[0], *rows]) + "\n")
+        shutil.copy(glue_dir / "dev.tsv", other / "dev.tsv")
+        line = ["exits", "--task_name", "SST-2", "--data_dir", str(other), "--device", "cpu", *CHOICE]
+        line += ["--model_name_or_path", str(runs / "geep"), "--output_dir", str(tmp_path / "policy")]
+        code, error = failing(commands.main, line, capsys)
+        assert code == 2
+        assert "give the data that they were trained with" in error
+    assert not (tmp_path / "policy").exists()
+
+
+def test_a_log_calls_each_split_what_it_is(runs, glue_dir, tmp_path, capsys):
+    line = [*COMMON, "--data_dir", str(glue_dir), "--model_name_or_path", str(runs / "teacher"), "--exits", "deebert"]
+    assert run_glue_ofa.main([*line, "--max_steps", "1", "--output_dir", str(tmp_path / "out")]) == 0
+    steps = [line.split("  ", 1)[1] for line in capsys.readouterr().err.splitlines() if " step 1  " in line]
+    assert [line.split()[:2] for line in steps] == [["held", "out,"], ["dev,", "model,"]]
 
 
 def test_thresholds_on_the_command_line(runs, data, glue_dir, tmp_path):

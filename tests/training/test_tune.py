@@ -21,7 +21,9 @@ def results_of(output):
 
 
 @pytest.mark.slow
-def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(tiny_bert_dir, glue_dir, tmp_path, monkeypatch):
+def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(
+    tiny_bert_dir, glue_dir, tmp_path, monkeypatch, capsys
+):
     seen = []
 
     def counted(task, run, splits, *more, **named):
@@ -31,8 +33,12 @@ def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(tiny_bert
     monkeypatch.setattr("ofa_bert.training.finetune.score", counted)
     monkeypatch.setattr(module, "score", counted)
     assert command(tiny_bert_dir, glue_dir, tmp_path, "--trials", 6) == 0
-    assert seen[:-1] == [{"tune": 32}] * (len(seen) - 1)
+    assert seen[:-1] == [{"held out": 32}] * (len(seen) - 1)
     assert seen[-1] == {"dev": 96}
+    said = capsys.readouterr().err
+    assert "train 288, held out 32 examples" in said
+    assert " held out score " in said
+    assert "dev score" not in said
     results = results_of(tmp_path)
     trials = results["trials"]
     assert len(trials) == 6

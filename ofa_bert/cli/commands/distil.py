@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
+from ofa_bert.training import early
 
 EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
     --output_dir ./tmp/SST-2-student
@@ -22,7 +23,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.training.students.jobs import DistilJob
 
     job = parse(DistilJob, argv, about, EXAMPLE, prog="python -m ofa_bert distil")
-    datasets = begin(job.data, job.loop.device)
+    datasets = begin(job.data, job.loop.device, early.distilling(job.pair, job.loop))
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training import distributed
     from ofa_bert.training.students.train import distil

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, run_command, show
+from ofa_bert.training import early
 from ofa_bert.training.settings import FinetuneJob
 
 
 def run(argv: Sequence[str] | None) -> None:
     job = parse(FinetuneJob, argv, *paragraphs(__doc__))
-    datasets = begin(job.data, job.loop.device)
+    datasets = begin(job.data, job.loop.device, early.finetuning(job))
     # Imported after parsing, as in every command: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training import distributed

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
+from ofa_bert.training import early
 
 
 def run(argv: Sequence[str] | None) -> None:
@@ -17,6 +18,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.training.pretraining.job import PretrainJob
 
     job = parse(PretrainJob, argv, about, example, prog="python -m ofa_bert pretrain")
+    early.check_pretraining(job)
     from ofa_bert.models.device import select_device
 
     select_device(job.loop.device)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
+from ofa_bert.training import early
 
 
 def run(argv: Sequence[str] | None) -> None:
@@ -18,7 +19,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.training.students.jobs import PruneJob
 
     job = parse(PruneJob, argv, about, example, prog="python -m ofa_bert prune")
-    datasets = begin(job.data, job.device)
+    datasets = begin(job.data, job.device, early.pruning(job))
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training.students.prune import prune
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
+from ofa_bert.training import early
 
 EXAMPLE = """python -m ofa_bert recipe --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
     --device cpu --output_dir ./tmp/SST-2-fast --distil_epochs 3 --again_epochs 3
@@ -19,7 +20,9 @@ def run(argv: Sequence[str]) -> None:
     from ofa_bert.recipes.jobs import RecipeJob
 
     job = parse(RecipeJob, argv, about, EXAMPLE, prog="python -m ofa_bert recipe")
-    datasets = begin(job.data, job.loop.device)
+    targets = job.stages.target_num_heads, job.stages.target_ffn_dim
+    check = early.distilling(job.pair, job.loop, *targets, cut=not job.corpus.corpus)
+    datasets = begin(job.data, job.loop.device, check)
     from ofa_bert.recipes.fastformers import recipe
 
     show(recipe(job, datasets, argv))

@@ -22,6 +22,7 @@ from ofa_bert.cli.commands import train_exits
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.options import options_of
+from ofa_bert.training import early
 from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.supernet.job import SupernetJob
 
@@ -37,7 +38,7 @@ def run(argv: Sequence[str] | None) -> None:
     if any(word.split("=")[0] == "--exits" for word in given):
         return train_exits.run(given)
     job = parse(SupernetJob, argv, *paragraphs(__doc__), elsewhere=_EXIT_OPTIONS)
-    datasets = begin(job.data, job.loop.device)
+    datasets = begin(job.data, job.loop.device, early.supernet(job))
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
     from ofa_bert.training.supernet.train import printable, train_supernet

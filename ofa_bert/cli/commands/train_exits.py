@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, show
+from ofa_bert.training import early
 from ofa_bert.training.exits.jobs import SUPERNET, SUPERNET_OPTIONS, ExitTrainingJob
 
 
 def run(argv: Sequence[str] | None) -> None:
     job = parse(ExitTrainingJob, argv, *paragraphs(__doc__), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET))
-    datasets = begin(job.data, job.loop.device)
+    datasets = begin(job.data, job.loop.device, early.exits(job))
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
     from ofa_bert.training.exits.train import printable, train_exits

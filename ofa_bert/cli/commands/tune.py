@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
+from ofa_bert.training import early
 
 
 def run(argv: Sequence[str] | None) -> None:
@@ -16,7 +17,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.training.tune_job import TuneJob
 
     job = parse(TuneJob, argv, about, example, prog="python -m ofa_bert tune")
-    datasets = begin(job.finetuning.data, job.finetuning.loop.device)
+    datasets = begin(job.finetuning.data, job.finetuning.loop.device, early.finetuning(job.finetuning))
     from ofa_bert.reporting import table
     from ofa_bert.training.tune import printable, tune
 

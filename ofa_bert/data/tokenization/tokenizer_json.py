@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.reading import Json
 from ofa_bert.reporting import shown
+from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -127,7 +128,8 @@ def library() -> ModuleType:
     try:
         import tokenizers
     except ImportError as error:
-        raise UserError(f'the package tokenizers does not load ({error}): pip install "ofa_bert[runtime]"') from error
+        cure = packages.cure("tokenizers")
+        raise UserError(f"the package tokenizers does not load ({error}): {cure}") from error
     return tokenizers
 
 

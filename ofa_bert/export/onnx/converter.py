@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ofa_bert.bundle.manifest import OUTPUT
 from ofa_bert.errors import RunError, UserError, first_line
+from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from google.protobuf.internal.containers import RepeatedScalarFieldContainer
@@ -56,7 +57,7 @@ def require_converter() -> None:
 def _cure() -> str:
     extra = "cpu" if _paddle_major() < 3 else "paddle3"
     wanted = "paddle2onnx==1.3.1" if _paddle_major() < 3 else "paddle2onnx==2.1.0"
-    return f'pip install "{wanted}" onnx onnxruntime (the extra "ofa_bert[{extra}]" has them)'
+    return f'pip install "{wanted}" onnx onnxruntime, or {packages.install(extra)}'
 
 
 def _paddle_version() -> str:

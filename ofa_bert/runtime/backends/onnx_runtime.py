@@ -17,6 +17,7 @@ from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import Capabilities, Engine, Ids, Logits, Provider, Settings
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exit_tensors import Array, OnDevice, Part
+from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -157,7 +158,7 @@ _TENSORRT_FILES = {"fp32": ("fp32",), "fp16": ("fp32",), "int8": ("int8-static",
 CAPABILITIES = Capabilities(
     name="onnx_runtime",
     package="onnxruntime",
-    cure='pip install "ofa_bert[runtime]"',
+    cure=packages.cure("onnxruntime"),
     format="onnx",
     providers={
         "cpu": Provider(_CPU_FILES, parts=tuple(_CPU_FILES)),

@@ -10,6 +10,7 @@ from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends.base import NO_BF16, Capabilities, Engine, Ids, Logits, Provider, Settings
 from ofa_bert.runtime.exit_tensors import Array, Part
+from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from openvino import CompiledModel
@@ -64,7 +65,7 @@ _FILES = {
 CAPABILITIES = Capabilities(
     name="openvino",
     package="openvino",
-    cure='pip install "ofa_bert[openvino]"',
+    cure=packages.cure("openvino"),
     format="onnx",
     providers={"cpu": Provider(_FILES, parts=tuple(_FILES))},
     load=load,

@@ -117,7 +117,7 @@ def _require_paddle_gpu(paddle: ModuleType) -> None:
     if not paddle.is_compiled_with_cuda() or paddle.device.cuda.device_count() == 0:
         raise UserError(
             f"device gpu: Paddle {paddle.__version__} is a CPU build or finds no GPU; use `device` cpu, or install a"
-            ' GPU build: pip install "ofa_bert[gpu]"'
+            f" GPU build: {packages.install('gpu')}"
         )
 
 
@@ -229,7 +229,7 @@ _INT8 = {"int8": ("int8-static",), "int8-static": ("int8-static",)}
 CAPABILITIES = Capabilities(
     name="paddle_inference",
     package="paddle",
-    cure='pip install "ofa_bert[cpu]", or [gpu]',
+    cure=packages.cure("paddle"),
     format="paddle",
     providers={
         "cpu": Provider({"fp32": ("fp32",), "bf16": ("fp32",), **_INT8}, parts=("fp32", "bf16")),

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded, encode, split_holdout
+from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
@@ -21,7 +21,7 @@ from ofa_bert.exits.loop import Answers
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, check_threshold
 from ofa_bert.exits.policy_file import policy_json
-from ofa_bert.exits.sweep import Row, choose, plot, policies, row, run_length, taken, worth_asking
+from ofa_bert.exits.sweep import Row, answers_at, choose, plot, policies, row, run_length, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
@@ -39,6 +39,7 @@ from ofa_bert.system.timing import in_turn
 from ofa_bert.tasks.task import Datasets, Example, Task
 from ofa_bert.training.evaluation import score_logits
 from ofa_bert.training.exits.answering import answer, answer_at
+from ofa_bert.training.exits.held_out import ChosenOn, check_same, split_as_trained
 from ofa_bert.training.exits.jobs import ExitChoiceJob, TimingSettings
 from ofa_bert.training.exits.states import Frozen, collect
 
@@ -98,12 +99,16 @@ class Subject:
 
 
 class ExitChoice(TypedDict):
-    """What exits.json says. chosen: an exit policy; held_out: mode -> rows; dev: without exits and with them."""
+    """What exits.json says. chosen: an exit policy; held_out: mode -> rows; dev: without exits and with them.
+
+    chosen_on: how many held-out examples, the score there without exits and with the chosen ones, its 95 % interval.
+    """
 
     task: str
     name: str
     chosen: Mapping[str, object]
     held_out: Mapping[str, object]
+    chosen_on: Mapping[str, object]
     dev: Mapping[str, Mapping[str, object]]
     config: Mapping[str, object]
     versions: Mapping[str, str]
@@ -121,6 +126,7 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> ExitChoice:
     criterion = _criterion(job, trained.training, datasets.task)
     wanted = _wanted(job, criterion, datasets.task, len(exits.layout.layers))
     subject = _subject(job, datasets, trained, model, exits, tokenizer, record.max_seq_length)
+    check_same(where, trained, subject.held_out)
     held_out = subject.outputs(subject.held_out, "held out")
     tried = wanted or policies(criterion, job.tolerance, held_out, job.thresholds, datasets.task.kind_name)
     ways = _ways(job, tried, held_out, subject)
@@ -128,6 +134,9 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> ExitChoice:
     chosen = _choose(job, sweeps[job.mode])
     way = ways[job.mode][chosen]
     table = ways["predicted"][chosen].table if "predicted" in ways else None
+    answered = answers_at(held_out, way.places(held_out, subject.held_out))
+    chosen_on = ChosenOn.of(subject.task, answered, subject.held_out.labels, sweeps[job.mode][0]["score"])
+    chosen_on.warn_of_few()
     report = _report(subject, way)
     if table is not None:
         report["prediction"] = _prediction_errors(subject, way, table)
@@ -140,11 +149,12 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> ExitChoice:
         "name": name,
         "chosen": about,
         "held_out": {"examples": len(subject.held_out), **sweeps},
+        "chosen_on": chosen_on.to_json(),
         "dev": report,
         "config": to_json(job),
         "versions": versions(),
     }
-    _write(Path(job.output_dir), way.policy.criterion, table, results, sweeps, sweeps[job.mode][chosen])
+    _write(Path(job.output_dir), way.policy.criterion, table, results, sweeps, sweeps[job.mode][chosen], chosen_on)
     return results
 
 
@@ -172,7 +182,7 @@ def _subject(
 ) -> Subject:  # fmt: skip
     """The held-out part is the one that training held out."""
     seed = trained.held_out_seed
-    rest, chosen = split_holdout(len(datasets.train), trained.held_out, seed)
+    rest, chosen = split_as_trained(job.model_name_or_path, trained, len(datasets.train))
     few = np.random.default_rng(seed).permutation(rest)[: job.table_samples]
 
     def ids(examples: Sequence[Example]) -> Encoded:
@@ -299,20 +309,21 @@ def _prediction_errors(subject: Subject, way: ExitRoute, table: TokenTable) -> d
 
 def _write(
     output: Path, criterion: str, table: TokenTable | None, results: ExitChoice, sweeps: Mapping[str, Sequence[Row]],
-    chosen: Row,
+    chosen: Row, chosen_on: ChosenOn,
 ) -> None:  # fmt: skip
     with atomic_directory(output) as new:
         write_json_atomic(new / EXIT_POLICY, results["chosen"])
         write_json_atomic(new / "exits.json", results)
         if table is not None:
             write_weights(new / TABLE, table.arrays())
-        title = f"{results['task']}, {results['name']}: {criterion} on the held-out part of train"
-        plot(sweeps, chosen, new / "exits.png", title)
+        title = f"{results['task']}, {results['name']}: {criterion} on {chosen_on.examples} held-out training examples"
+        plot(sweeps, chosen, new / "exits.png", title, (chosen_on.low, chosen_on.high))
 
 
 def printable(results: ExitChoice) -> list[dict[str, str]]:
-    """Full model and early exits on dev, for `reporting.table`."""
+    """Full model and early exits on dev, and what the threshold was chosen on, for `reporting.table`."""
     shown = []
+    title, held_out = ChosenOn.from_json(results["chosen_on"]).column()
     for name, entry in (("full", results["dev"]["full"]), ("with exits", results["dev"]["exits"])):
         scores = {k: f"{v:.4f}" for k, v in entry.items() if isinstance(v, float) and k not in _NOT_SCORES}
         fields = Fields(entry, f"on dev, {name}")
@@ -322,7 +333,7 @@ def printable(results: ExitChoice) -> list[dict[str, str]]:
             "mean layers": f"{fields.number('mean_layers'):.2f}",
             "layers saved": f"{fields.number('saving'):.1%}",
         }
-        shown.append({"on dev": name, **scores, **layers, **times, **saved})
+        shown.append({"on dev": name, **scores, **layers, **times, **saved, title: held_out[name]})
     return shown
 
 

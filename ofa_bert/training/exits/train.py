@@ -12,7 +12,6 @@ import numpy as np
 import paddle
 
 from ofa_bert.data.token_ids import DIRECTORY
-from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, ExitLayout
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
@@ -27,6 +26,7 @@ from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score, score_logits, stock_forward, warn_below_chance
 from ofa_bert.training.exits.jobs import ExitTrainingJob
+from ofa_bert.training.exits.layouts import choose_layout
 from ofa_bert.training.exits.states import Frozen, collect, freeze
 from ofa_bert.training.exits.steps import ExitObjective, frozen_step, geep_step, joint_step
 from ofa_bert.training.finetune import trained_record
@@ -95,7 +95,10 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
         return Evaluation(
             score=held_out,
             scores={"held_out": held_out, "exits": rows},
-            lines=[f"mean over exits, held out {held_out:.4f}  {_text(rows)}"],
+            lines=[
+                f"held out, mean over exits {held_out:.4f}",
+                f"dev, {rows[0]['name']}, by layers run  {_text(rows)}",
+            ],
             recorded=_own_scores(rows, space),
             more={"exit_scores": rows},
             task=task,
@@ -122,28 +125,6 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     return kept.write_results(settings, own)
 
 
-def choose_layout(job: ExitTrainingJob, sub_models: Mapping[str, SubModelConfig]) -> ExitLayout:
-    """The heads that are asked for: each at a layer that some sub-model keeps before its last."""
-    possible = sorted({layer for sub_model in sub_models.values() for layer in sub_model.layers[:-1]})
-    if not possible:
-        raise UserError(f"{job.model.model_name_or_path}: has one layer, so no exit can come before its last")
-    count = job.geep_exit_num
-    if count is None and job.exits == "geep" and job.exit_layers is None:
-        count = max(1, (possible[-1] + 2) * 2 // 3)
-    if count is not None:
-        if not 1 <= count <= possible[-1] + 1:
-            raise UserError(f"`geep_exit_num` {count}: must be from 1 to {possible[-1] + 1}, one less than the layers")
-        return ExitLayout(job.head, tuple(layer for layer in possible if layer < count))
-    wanted = possible if job.exit_layers is None else sorted(set(job.exit_layers))
-    wrong = [layer for layer in wanted if layer not in possible]
-    if wrong:
-        raise UserError(
-            f"`exit_layers` {' '.join(map(str, wrong))}: an exit hangs after one of the layers"
-            f" {' '.join(map(str, possible))}; after the last one the model answers itself"
-        )
-    return ExitLayout(job.head, tuple(wanted))
-
-
 def _record(
     job: ExitTrainingJob, setup: TrainingSetup, layout: ExitLayout, sub_models: Mapping[str, SubModelConfig]
 ) -> ModelRecord:
@@ -156,6 +137,7 @@ def _record(
         sub_models=tuple(sub_models),
         held_out=len(setup.measured),
         held_out_seed=job.loop.seed,
+        held_out_digest=setup.measured.digest(),
     )
     return trained_record(
         setup,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
 from paddle import nn
 
-from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import file_sha256
 from ofa_bert.models.directories import best_of
 from ofa_bert.models.encoder import shape_of
@@ -48,25 +47,6 @@ def cut(
     sub_model = SubModelConfig(tuple(before[i] for i in kept), (heads,) * len(kept), (neurons,) * len(kept))
     shape = record.shape if record.is_sub_model and record.shape is not None else shape_of(model)
     return small, {"kind": "sub_model", "shape": shape, "sub_model": sub_model}
-
-
-def check_size(model: nn.Layer, where: str, wanted: Mapping[str, tuple[int, str]]) -> None:
-    """UserError when more is wanted than the model has.
-
-    wanted: "layers", "heads", "ffn" -> (number, the option that asks for it).
-    """
-    full = whole(model)
-    has = {"layers": full.depth, "heads": min(full.heads), "ffn": min(full.ffn)}
-    nouns = {"layers": "layers", "heads": "heads", "ffn": "FFN neurons"}
-    problems = [
-        f"{flag}: {number} {nouns[name]}, and {where} has {has[name]}"
-        + ("" if name == "layers" else " in its narrowest layer")
-        + f"; ask for 1 to {has[name]}"
-        for name, (number, flag) in wanted.items()
-        if not 1 <= number <= has[name]
-    ]
-    if problems:
-        raise UserError("; ".join(problems))
 
 
 def fingerprint(name_or_path: str, model_type: str) -> str:

@@ -18,9 +18,10 @@ from ofa_bert.models.record import check_task
 from ofa_bert.models.supernet import whole
 from ofa_bert.submodels.values import even_layers
 from ofa_bert.tasks.task import Datasets, Example, Task
+from ofa_bert.training.early import other_hidden
 from ofa_bert.training.finetune import About, what_it_is
 from ofa_bert.training.setup import TrainingSetup, prepare
-from ofa_bert.training.students.cut import check_size, cut
+from ofa_bert.training.students.cut import cut
 from ofa_bert.training.students.jobs import CutShape, DistilJob
 from ofa_bert.training.supernet.importance import held_out_importance
 
@@ -85,14 +86,10 @@ def _cut_out(job: DistilJob, datasets: Datasets, shape: CutShape, token_cache: P
     setup = prepare(job.pair.source(job.pair.teacher), job.loop, datasets, token_cache, job.held_out(), "needed")
     teacher = setup.model
     if shape.hidden != teacher.config.hidden_size:
-        raise UserError(
-            f"`student` {job.pair.student}: hidden size {shape.hidden} cannot be cut from a teacher of"
-            f" {teacher.config.hidden_size}, only layers, heads and neurons can; give {teacher.config.hidden_size}, or"
-            " pre-train this shape (python -m ofa_bert pretrain `shape` ...) and pass its directory as `student`"
-        )
+        raise UserError(other_hidden(shape.hidden, teacher.config.hidden_size, job.pair.student))
     flag = f"`student` {job.pair.student}"
     wanted = {"layers": (shape.layers, flag), "heads": (shape.heads, flag), "ffn": (shape.ffn, flag)}
-    check_size(teacher, "the teacher", wanted)
+    whole(teacher).check_has("the teacher", wanted)
     importance = held_out_importance(setup, Path(job.output_dir))
     depth = whole(teacher).depth
     layers = even_layers(depth, shape.layers / depth)

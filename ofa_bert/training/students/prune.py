@@ -12,6 +12,7 @@ from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.directories import save_model
+from ofa_bert.models.supernet import whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.system.provenance import versions
@@ -22,7 +23,7 @@ from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.run_directory import RESULTS, check_output_dir
 from ofa_bert.training.settings import LoopSettings, ModelSource
 from ofa_bert.training.setup import prepare
-from ofa_bert.training.students.cut import check_size, cut, fingerprint
+from ofa_bert.training.students.cut import cut, fingerprint
 from ofa_bert.training.students.jobs import PruneJob
 from ofa_bert.training.supernet.importance import held_out_importance
 
@@ -62,7 +63,7 @@ def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) ->
         "heads": (job.target_num_heads, f"`target_num_heads` {job.target_num_heads}"),
         "ffn": (job.target_ffn_dim, f"`target_ffn_dim` {job.target_ffn_dim}"),
     }
-    check_size(model, job.model_name_or_path, wanted)
+    whole(model).check_has(job.model_name_or_path, wanted)
     model.eval()
     before = score(task, stock_forward(model), setup.dev, pad_id, label="before")
     warn_below_chance(job.model_name_or_path, task, before["score"])
