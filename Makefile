@@ -22,7 +22,7 @@ CHECK_PYTHON = @"$(PYTHON)" -c "$(FITS)" 2>/dev/null || \
 # Test processes. Each multiplies matrices on one thread: two that want all cores only wait for each other.
 JOBS ?= 2
 PYTEST := -m pytest -n $(JOBS) --dist worksteal
-FAST := $(addprefix tests/,bundle cli exits files submodels tasks test_layers.py test_types.py)
+FAST := $(addprefix tests/,bundle cli docs exits files submodels tasks test_layers.py test_types.py)
 FACTOR ?= 10
 
 help:

@@ -1,20 +1,18 @@
-"""What travels between the rooms is typed: no flags, no configurations, no JSON read by key. By the source alone."""
+"""What travels between packages is values: no flags, no configurations. By the source alone.
+
+That no record or manifest is read by key: bundle/test_typed_reads.py.
+"""
 
 import ast
 import importlib
 import re
 from functools import cache
 
-import pytest
-
 from helpers.paths import ROOT
 from ofa_bert.options import options_of
 from ofa_bert.search.job import SearchJob
 
 PACKAGE = ROOT / "ofa_bert"
-# Files in which a record or a manifest is made and read.
-TYPES = {"bundle/manifest.py", "bundle/exits.py", "models/record.py"}
-HANDOFFS = {"meta", "manifest", "record"}
 
 
 @cache
@@ -75,30 +73,6 @@ def test_there_are_jobs_and_values_but_no_configurations():
         if isinstance(node, ast.ClassDef) and node.name.endswith("Config") and not node.name.startswith("_")
     }
     assert named == {"SubModelConfig", "PaddleConfig"}
-
-
-def reads_by_key(tree):
-    """record["..."], self.manifest["..."], meta.get("...") with a constant key."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
-            owner, key = node.value, node.slice
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
-            owner, key = node.func.value, node.args[0] if node.args else None
-        else:
-            continue
-        name = owner.id if isinstance(owner, ast.Name) else owner.attr if isinstance(owner, ast.Attribute) else None
-        if name in HANDOFFS and isinstance(key, ast.Constant) and isinstance(key.value, str):
-            yield node.lineno, name, key.value
-
-
-def test_a_record_or_manifest_is_read_by_key_in_its_type_alone():
-    found = [(name, *read) for name, tree in files().items() if name not in TYPES for read in reads_by_key(tree)]
-    assert found == []
-
-
-@pytest.mark.parametrize("line", ['record["x"]', 'self.manifest["x"]', 'meta.get("x", 1)', 'f(manifest.get("x"))'])
-def test_the_search_for_reads_by_key_finds_them(line):
-    assert [key for _, _, key in reads_by_key(ast.parse(line))] == ["x"]
 
 
 def functions_taking(annotation, start):

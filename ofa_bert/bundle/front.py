@@ -6,7 +6,7 @@ A front is a file of its own, for whoever chooses a sub-model for a device or mo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -190,38 +190,3 @@ def _costs(fields: Fields) -> dict[str, float]:
         if not _COST.fullmatch(name):
             raise UserError(f"{fields.where}: has {shown(name)}, a cost is called by a word; {fields.cure}")
     return {name: fields.number(name, 0) for name in fields.value}
-
-
-def of_rows(
-    rows: Sequence[Mapping[str, object]], shape: ModelShape, cost: str, metric: str, winner: Mapping[str, object]
-) -> Front:
-    """The front of the rows of a front.json from before fronts had a format; UserError for what is none."""
-    points = []
-    for place, row in enumerate(rows):
-        fields = Fields(row, f"front.json, row {place}", _CURE)
-        points.append(_of_row(fields))
-    chosen = next((place for place, row in enumerate(rows) if row == winner), None)
-    return Front(shape, cost, metric, tuple(points), chosen)
-
-
-def _of_row(fields: Fields) -> OperatingPoint:
-    way = fields.inner("way") if "way" in fields else None
-    exits = None
-    if way is not None and "policy" in way:
-        shares = fields.numbers("shares", default=())
-        exits = ExitPoint(Policy.read(way.inner("policy")), way.wholes("ask", 0), shares)
-    numbers = {name: value for name, value in fields.value.items() if name not in _NO_COSTS}
-    return OperatingPoint(
-        fields.made("sub_model", SubModelConfig.from_json),
-        fields.number("score"),
-        "fp32" if way is None else way.text("precision", PRECISIONS),
-        exits,
-        _costs(Fields(numbers, fields.where, fields.cure)),
-        fields.number("loss", default=None),
-        mean_layers=fields.number("mean_layers", default=None),
-        name=fields.text("name", default=None),
-    )
-
-
-# What a row says beside its costs, which stand among the rest.
-_NO_COSTS = ("sub_model", "value", "score", "loss", "scores", "way", "mean_layers", "shares", "name", "others")

@@ -35,8 +35,8 @@ from ofa_bert.export.variants import Exported, Exporter, check_plan, plan
 from ofa_bert.files.atomic import atomic_directory, write_json_atomic
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import backbone, longest_input, model_type_of
-from ofa_bert.models.exit_graphs import depths
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.graphs import depths
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import task_for

@@ -25,8 +25,8 @@ from ofa_bert.export.onnx import writer
 from ofa_bert.export.variants import Exporter
 from ofa_bert.files.atomic import EXIT_POLICY, write_json_atomic
 from ofa_bert.files.weights import write_weights
-from ofa_bert.models.exit_graphs import UpTo, depths
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.graphs import UpTo, depths
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import Backend, ExitParts, open_part_files

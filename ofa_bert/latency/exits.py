@@ -20,8 +20,8 @@ from ofa_bert.export.onnx.writer import Form
 from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.fit import ExitRun, with_exits
 from ofa_bert.models.encoder import shape_of
-from ofa_bert.models.exit_graphs import depths
-from ofa_bert.models.exit_heads import Exits, extract_exits
+from ofa_bert.models.exits.graphs import depths
+from ofa_bert.models.exits.heads import Exits, extract_exits
 from ofa_bert.models.supernet import extract
 from ofa_bert.runtime.backends.registry import format_of
 from ofa_bert.runtime.exit_tensors import Array

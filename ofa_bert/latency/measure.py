@@ -14,7 +14,7 @@ from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency.job import LatencyJob
 from ofa_bert.models.directories import best_of, load_model
 from ofa_bert.models.encoder import longest_input, shape_of
-from ofa_bert.models.exit_heads import load_exits
+from ofa_bert.models.exits.heads import load_exits
 from ofa_bert.models.pretrained import locate
 from ofa_bert.submodels.values import SubModelConfig
 

@@ -14,8 +14,8 @@ from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.export.variants import Forms
 from ofa_bert.latency.device import Measurer, write_model
 from ofa_bert.latency.exits import open_parts, through, write_parts
-from ofa_bert.models.exit_graphs import depths
-from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
+from ofa_bert.models.exits.graphs import depths
+from ofa_bert.models.exits.heads import Exits, exits_of_sub_model
 from ofa_bert.models.supernet import extract
 from ofa_bert.submodels.values import SubModelConfig
 

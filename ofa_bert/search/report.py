@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from ofa_bert.bundle.front import ExitPoint, Front, OperatingPoint
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.reporting import pyplot
 from ofa_bert.search.costs import registry
@@ -48,11 +49,31 @@ def write_front(
         "comparison": compare(front, grid),
         "winner": row(winner),
     }
-    write_json_atomic(output / FRONT, rows["front"])
+    place = front.index(winner) if winner in front else None
+    points = tuple(operating_point(point) for point in front)
+    Front(supernet.space.shape, cost, supernet.task.metrics[0], points, place).save(output / FRONT)
     write_json_atomic(output / WINNER, winner.sub_model.to_json())
     title = f"{supernet.task.name}: {supernet.task.metrics[0]} on {len(supernet.held_out)} held-out training examples"
     plot(front, grid, winner, cost, output / "front.png", title)
     return rows
+
+
+def operating_point(point: Point) -> OperatingPoint:
+    """A point as whoever runs it reads it."""
+    way, more = way_of(point.more), point.more
+    exits = None
+    if way is not None and way.policy is not None:
+        exits = ExitPoint(way.policy, way.ask, tuple(more.get("shares", ())))
+    return OperatingPoint(
+        point.sub_model,
+        point.score,
+        "fp32" if way is None else way.precision,
+        exits,
+        dict(point.costs),
+        more.get("loss"),
+        mean_layers=more.get("mean_layers"),
+        name=more.get("name"),
+    )
 
 
 def row(point: Point) -> dict[str, object]:

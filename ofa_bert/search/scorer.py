@@ -12,7 +12,7 @@ from paddle import nn
 from ofa_bert.data.batches import Encoded, eval_batches
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.models.encoder import attention_mask, embed
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.supernet import encode
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig

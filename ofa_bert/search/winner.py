@@ -26,8 +26,8 @@ from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atom
 from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.exits import mean_ms
 from ofa_bert.models.directories import save_model
-from ofa_bert.models.exit_graphs import depths
-from ofa_bert.models.exit_heads import Exits, exits_of_sub_model
+from ofa_bert.models.exits.graphs import depths
+from ofa_bert.models.exits.heads import Exits, exits_of_sub_model
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import extract, forward
 from ofa_bert.search.costs.latency import COST as LATENCY

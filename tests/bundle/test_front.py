@@ -7,11 +7,11 @@ import pytest
 
 from helpers.small_front import FRONT, POINTS, POLICY, SHAPE
 from ofa_bert.bundle import front as bundle_front
-from ofa_bert.bundle.front import Front, of_rows
+from ofa_bert.bundle.front import Front
 from ofa_bert.errors import UserError
 from ofa_bert.search.costs import latency, parameters
 from ofa_bert.search.front import Point
-from ofa_bert.search.report import row
+from ofa_bert.search.report import operating_point
 from ofa_bert.search.run_modes import RunMode
 
 
@@ -75,7 +75,7 @@ def test_damage_is_named(value, message, tmp_path):
     assert str(error.value).isprintable()
 
 
-def test_it_holds_what_a_search_writes_of_its_points():
+def test_it_holds_what_a_search_finds_of_its_points():
     ways = [RunMode("int8"), RunMode("fp32", POLICY, (0, 2))]
     told = [
         {"way": ways[0].to_json(), "mean_layers": 2.0, "shares": [0.0, 1.0], "loss": 0.4, "scores": {"accuracy": 0.8}},
@@ -86,9 +86,7 @@ def test_it_holds_what_a_search_writes_of_its_points():
         Point(point.sub_model, point.score - 0.1, point.costs["latency_ms"], point.score, point.costs, more)
         for point, more in zip(POINTS, told)
     ]
-    rows = [json.loads(json.dumps(row(point))) for point in points]
-    found = of_rows(rows, SHAPE, "latency_ms", "accuracy", rows[1])
-    assert found.winner == 1
+    found = Front(SHAPE, "latency_ms", "accuracy", tuple(map(operating_point, points)), 1)
     assert [point.costs for point in found.points] == [point.costs for point in POINTS]
     assert [point.precision for point in found.points] == ["int8", "fp32", "fp32"]
     assert [point.exits for point in found.points] == [None, POINTS[1].exits, None]

@@ -19,7 +19,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits import policy_file
 from ofa_bert.exits.policy import Policy, first_exits
 from ofa_bert.export import exit_parts
-from ofa_bert.models.exit_graphs import depths
+from ofa_bert.models.exits.graphs import depths
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.exit_parts import merge

@@ -275,7 +275,7 @@ def test_traffic_sees_every_token_once_and_no_padding(tmp_path, monkeypatch):
     model = tiny()
     write(model, tmp_path / "model.onnx")
     data = Data(TASK, encoded(48, 2), {})
-    judge = ExportCheck(model, [(np.asarray([[5, 6]]), np.asarray([[0, 0]]))], 1e-4, data)
+    judge = ExportCheck(model, [(np.asarray([[5, 6]]), np.asarray([[0, 0]]))], 1e-4, TASK, data)
     tokens = sum(map(len, data.calibration.input_ids))
     few = observe(model, tmp_path / "model.onnx", judge.batches())
     assert all(len(rows) == min(tokens, calibration.ROWS) for rows in few.rows.values())
@@ -363,7 +363,7 @@ def test_per_channel_weights_on_a_real_model(tmp_path):
     small = extract(model, uniform(encoder.shape_of(model), 2 / 3, range(6)))
     sentences = load_datasets("MRPC", directory).train[:32]
     data = Data(TASK, encode(sentences, tokenizer, 64, False), {})
-    batches = ExportCheck(small, [(np.asarray([[5]]), np.asarray([[0]]))], 1e-4, data).batches()
+    batches = ExportCheck(small, [(np.asarray([[5]]), np.asarray([[0]]))], 1e-4, data.task, data).batches()
     write(small, tmp_path / "model.onnx")
     wanted = last_states(tmp_path / "model.onnx", batches, 6)
     scales = choose_scales(small, observe(small, tmp_path / "model.onnx", batches))

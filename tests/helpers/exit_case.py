@@ -35,7 +35,7 @@ def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, poli
     from ofa_bert.exits.layout import ExitLayout
     from ofa_bert.export.bundle import export_bundle
     from ofa_bert.models import encoder
-    from ofa_bert.models.exit_heads import Exits
+    from ofa_bert.models.exits.heads import Exits
     from ofa_bert.models.record import ExitRecord, ModelRecord
     from ofa_bert.models.supernet import whole
     from ofa_bert.tasks.task import Example, Task

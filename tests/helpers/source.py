@@ -34,3 +34,25 @@ def asked(
 
 def _called(call: ast.Call) -> str:
     return getattr(call.func, "id", "") or getattr(call.func, "attr", "")
+
+
+def reads(tree: ast.AST) -> Iterator[tuple[str, str, int]]:
+    """(holder, key, line) of every value that is read by a name: x["key"], x.y["key"], x.get("key")."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            holder, key = node.value, node.slice
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            holder, key = node.func.value, node.args[0] if node.args else ast.Constant(None)
+        else:
+            continue
+        if isinstance(key, ast.Constant) and isinstance(key.value, str):
+            yield _last_name(holder), key.value, node.lineno
+
+
+def _last_name(node: ast.AST) -> str:
+    """What a reader would call it: of `self.manifest` and `case.bundle.manifest` "manifest"."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Call):
+        return "manifest" if _last_name(node.func) in ("read_manifest", "open_bundle") else ""
+    return node.id if isinstance(node, ast.Name) else ""

@@ -20,7 +20,7 @@ from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.models import masked_lm
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import encoder_layers, resize, shape_of
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.families.electra import ELECTRA
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.record import ModelRecord

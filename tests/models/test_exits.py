@@ -11,7 +11,7 @@ from helpers.models import batch_of, build, randomise
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.models.encoder import attention_mask, classify, set_dropout, shape_of
-from ofa_bert.models.exit_heads import Exits, extract_exits, load_exits
+from ofa_bert.models.exits.heads import Exits, extract_exits, load_exits
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import extract, forward, whole

@@ -174,8 +174,8 @@ def refuse(*_):
         ({"backend": "onnx_runtime", "precision": "bf16"}, "does not compute in bf16 .* or take openvino or paddle"),
         ({"backend": "paddle_inference", "precision": "fp16"}, "does not compute in fp16 on provider cpu"),
         ({"backend": "openvino", "device": "gpu"}, "openvino computes on the CPU only; for provider cuda take"),
-        ({"backend": "onnx_runtime", "precision": "fp16"}, "export it with export_model.py --precision fp16 --onnx"),
-        ({"backend": "paddle_inference", "precision": "int8"}, "no paddle model in int8-static .* --precision int8"),
+        ({"backend": "onnx_runtime", "precision": "fp16"}, "export it with export_model.py `precision` fp16 `onnx`"),
+        ({"backend": "paddle_inference", "precision": "int8"}, "no paddle model in int8-static .* `precision` int8"),
     ],
 )
 def test_what_cannot_be_is_said(bundle, arguments, message):

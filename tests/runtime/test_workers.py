@@ -133,7 +133,7 @@ def test_a_batch_that_killed_its_worker_once_is_done_by_the_next(tmp_path):
 
 def test_a_batch_that_kills_every_worker_ends_the_run():
     made = pool(2, "fragile", poison=4)
-    with pytest.raises(RunError, match=r"a batch of 2 x 3 tokens ended 3 worker processes, .*SIGKILL.* --batch_size"):
+    with pytest.raises(RunError, match=r"a batch of 2 x 3 tokens ended 3 worker processes, .*SIGKILL.* `batch_size`"):
         list(made.run(batches(9)))
     assert len(list(made.run(batches(3)))) == 3  # the pool itself is whole
     made.close()

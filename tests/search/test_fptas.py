@@ -9,7 +9,7 @@ import pytest
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.journal import Journal
-from ofa_bert.search.fptas import Problem, StepCounter, fptas, regret, w_coefficient, walk
+from ofa_bert.search.fptas.walk import Problem, StepCounter, fptas, regret, w_coefficient, walk
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.shape import Shape, Surroundings, operations, parameters, shapes
 from ofa_bert.submodels.values import ModelShape, uniform
@@ -270,3 +270,14 @@ def test_a_log_of_another_search_is_refused(tmp_path):
     (tmp_path / "other.jsonl").write_text("no json\n")
     with pytest.raises(UserError, match="no log"):
         Journal(tmp_path / "other.jsonl", {})
+
+
+@pytest.mark.parametrize(("name", "value"), [("W", None), ("e", "small"), ("steps", -1), ("theta", [1])])
+def test_a_log_whose_evaluation_is_none_is_one_line(tmp_path, name, value):
+    path = tmp_path / "log.jsonl"
+    fptas(problem(), 100, Journal(path, {}))
+    header, first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([header, json.dumps({**json.loads(first), name: value}), *rest]) + "\n")
+    with pytest.raises(UserError, match=rf"log.jsonl: {name} is .*; move it away or name another directory") as error:
+        fptas(problem(), 100, Journal(path, {}))
+    assert "\n" not in str(error.value)

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.models import VOCABULARY
 from ofa_bert.__main__ import main
-from ofa_bert.search.fptas import w_coefficient
+from ofa_bert.search.fptas.walk import w_coefficient
 from ofa_bert.submodels.shape import Surroundings, operations, parameters, shapes
 
 
@@ -44,11 +44,11 @@ def test_sub_models_are_ranked_by_w_without_training(supernet_dir, tmp_path, cap
 
 @pytest.mark.slow
 def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, monkeypatch):
-    from ofa_bert.search import fptas_run
+    from ofa_bert.search.fptas import scratch
 
     ranges = ["--from_scratch", "--depths", 1, 2, "--heads", 2, 4, "--hidden", 16, 32, "--ffn", 16, 32]
     ranges += ["--max_steps", 3, "--batch_size", 8, "--learning_rates", 1e-3, 1e-2]
-    real, calls = fptas_run.Trainer.error, []
+    real, calls = scratch.Trainer.error, []
 
     def dies(self, shape, theta, counter):
         if len(calls) == 9:
@@ -56,14 +56,14 @@ def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, mon
         calls.append((str(shape), theta["learning_rate"]))
         return real(self, shape, theta, counter)
 
-    monkeypatch.setattr(fptas_run.Trainer, "error", dies)
+    monkeypatch.setattr(scratch.Trainer, "error", dies)
     assert command(supernet_dir, tmp_path / "a", *ranges) == 130
 
     def counted(self, shape, theta, counter):
         calls.append((str(shape), theta["learning_rate"]))
         return real(self, shape, theta, counter)
 
-    monkeypatch.setattr(fptas_run.Trainer, "error", counted)
+    monkeypatch.setattr(scratch.Trainer, "error", counted)
     assert command(supernet_dir, tmp_path / "a", *ranges) == 0
     assert len(calls) == len(set(calls)) == 32
     results = results_of(tmp_path / "a")
@@ -74,7 +74,7 @@ def test_shapes_train_for_n_steps_at_most_and_resume(supernet_dir, tmp_path, mon
     for shape in shapes([1, 2], [2, 4], [16, 32], [16, 32]):
         record = next(r for r in results["records"] if r["name"] == str(shape))
         assert (record["p"], record["i"]) == (parameters(shape, around), operations(shape, around))
-    monkeypatch.setattr(fptas_run.Trainer, "error", real)
+    monkeypatch.setattr(scratch.Trainer, "error", real)
     assert command(supernet_dir, tmp_path / "b", *ranges, "--seeds", 2) == 0
     again = results_of(tmp_path / "b")
     assert [(r["name"], r["e"]) for r in again["records"]] == [(r["name"], r["e"]) for r in results["records"]]

@@ -15,7 +15,7 @@ from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import shape_of
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.search import winner
 from ofa_bert.search.run_modes import RunMode
@@ -203,7 +203,7 @@ def test_a_supernet_without_exits_has_none_to_search(supernet_dir, tables, tmp_p
 
 def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkeypatch):
     from ofa_bert.latency.exits import mean_ms
-    from ofa_bert.models.exit_heads import load_exits
+    from ofa_bert.models.exits.heads import load_exits
 
     model, _, record = load_model(supernet_dir / "best")
     model.eval()

@@ -12,7 +12,7 @@ from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits
 from ofa_bert.latency.fit import ExitRun, with_exits
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.evaluator import expanded, suited
 from ofa_bert.search.front import Budget, Point

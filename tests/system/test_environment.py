@@ -277,10 +277,10 @@ def test_select_device():
     assert paddle_device.select_device("cpu") == "cpu"
     present = paddle_device._present_devices(packages.require("paddle"))
     assert present[0] == "cpu"
-    with pytest.raises(UserError, match="--device npu: unknown; allowed: cpu, gpu, xpu"):
+    with pytest.raises(UserError, match="`device` npu: unknown; allowed: cpu, gpu, xpu"):
         paddle_device.select_device("npu")
     for device in sorted(set(paddle_device.DEVICES) - set(present)):
-        with pytest.raises(UserError, match=f"--device {device}: not available.*available: cpu"):
+        with pytest.raises(UserError, match=f"`device` {device}: not available.*available: cpu"):
             paddle_device.select_device(device)
     assert paddle_device.select_device("cpu") == "cpu"
 

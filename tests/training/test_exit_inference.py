@@ -11,10 +11,10 @@ from ofa_bert.data.batches import Encoded, eval_batches
 from ofa_bert.exits.criteria.registry import criterion as named
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import Policy, first_exits
-from ofa_bert.models import exit_graphs
 from ofa_bert.models.encoder import encoder_layers
-from ofa_bert.models.exit_graphs import Entry, Segment, UpTo, depths
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits import graphs as exit_graphs
+from ofa_bert.models.exits.graphs import Entry, Segment, UpTo, depths
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.supernet import whole
 from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.exits.answering import answer, answer_at

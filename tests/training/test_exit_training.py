@@ -23,7 +23,7 @@ from ofa_bert.exits.sweep import choose, policies, row, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
-from ofa_bert.models.exit_heads import load_exits
+from ofa_bert.models.exits.heads import load_exits
 from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.grid import SearchSpace

@@ -33,8 +33,8 @@ def test_documented_command_lines():
     job = parse(SupernetJob, OFA.split(), "")
     assert job.width_mult_list == (1.0, 5 / 6, 2 / 3, 0.5)
     job = parse(ExportJob, EXPORT.split(), "")
-    assert job.width_mult == 2 / 3
-    assert job.depth_mult == 1.0
+    assert job.choice.width_mult == 2 / 3
+    assert job.choice.depth_mult == 1.0
 
 
 def test_defaults_are_those_of_the_reference_scripts():

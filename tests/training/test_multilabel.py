@@ -9,6 +9,7 @@ import pytest
 import export_model
 import run_glue
 import run_glue_ofa
+from helpers.handmade_bundle import change_manifest
 from helpers.models import WORDS
 from ofa_bert.__main__ import main
 from ofa_bert.data.batches import encode
@@ -17,11 +18,10 @@ from ofa_bert.data.table_files import read_table
 from ofa_bert.exits.criteria.registry import criterion
 from ofa_bert.exits.policy import Policy
 from ofa_bert.models.directories import load_model
-from ofa_bert.models.exit_heads import load_exits
+from ofa_bert.models.exits.heads import load_exits
 from ofa_bert.models.supernet import whole
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.tasks.kinds.registry import kind_named
-from ofa_bert.tasks.task import Task
 from ofa_bert.training.evaluation import predict, stock_forward, tuned
 from ofa_bert.training.exits.answering import answer
 from ofa_bert.training.exits.states import Frozen, collect
@@ -113,7 +113,7 @@ def runs(tmp_path_factory, tiny_bert_dir):
         "--save_steps 50",
     )  # fmt: skip
     choice = ["exits", "--model_name_or_path", str(root / "exits"), "--output_dir", str(root / "policy"), *data]
-    choice += "--device cpu --criterion entropy --target_drop 0.05 --thresholds 6 --repeats 1".split()
+    choice += "--device cpu --criterion entropy --exit_threshold 0.4 --repeats 1".split()
     assert main([*choice, *"--table_samples 100 --batch_sizes 8 --width_mult 0.5".split()]) == 0
     export = ["--model_name_or_path", str(root / "exits"), "--sub_model_output_dir", str(root / "dynamic")]
     export += ["--static_sub_model", str(root / "static"), "--exit_policy", str(root / "policy"), *data]
@@ -130,20 +130,20 @@ def test_it_learned_and_the_thresholds_come_from_the_held_out_part(runs):
     results = json.loads((runs / "teacher" / "results.json").read_text())
     assert results["best"]["scores"]["micro_f1"] > 0.85
     assert set(results["best"]["scores"]) == {"score", "micro_f1", "macro_f1", "exact_match"}
-    model, tokenizer, meta = load_model(runs / "teacher" / "best")
+    model, tokenizer, record = load_model(runs / "teacher" / "best")
     model.eval()
     data = load_datasets(train_file=runs / "train.jsonl", dev_file=runs / "dev.jsonl")
     from ofa_bert.data.batches import held_out_count, split_holdout
 
     count = held_out_count(400, SETS.held_out_share)
-    _, held = split_holdout(400, count, meta["seed"])
+    _, held = split_holdout(400, count, record.seed)
     assert len(held) == 40
     encoded = encode([data.train[i] for i in held], tokenizer, 32, progress=False)
     again = tuned(data.task, model, [stock_forward(model)], encoded, tokenizer.pad_token_id)
-    assert Task.from_json(meta["task"]).thresholds == pytest.approx(again.thresholds, abs=1e-4)
+    assert record.task.thresholds == pytest.approx(again.thresholds, abs=1e-4)
     dev = encode(data.dev["dev"], tokenizer, 32, progress=False)
     logits = predict(stock_forward(model), dev, 3, tokenizer.pad_token_id)
-    assert meta["scores"]["micro_f1"] == pytest.approx(
+    assert record.scores["micro_f1"] == pytest.approx(
         SETS.metrics["micro_f1"](SETS.predictions(logits, again.thresholds), dev.labels)
     )
 
@@ -166,16 +166,16 @@ def texts_of(runs):
 
 
 def dynamic_logits(runs):
-    model, tokenizer, meta = load_model(runs / "dynamic")
+    model, tokenizer, record = load_model(runs / "dynamic")
     model.eval()
     data = load_datasets(train_file=runs / "train.jsonl", dev_file=runs / "dev.jsonl")
     encoded = encode(data.dev["dev"], tokenizer, 32, progress=False)
-    return predict(stock_forward(model), encoded, 3, tokenizer.pad_token_id), encoded, model, tokenizer, meta
+    return predict(stock_forward(model), encoded, 3, tokenizer.pad_token_id), encoded, model, tokenizer, record
 
 
 def test_the_predictor_gives_the_sets_of_the_dynamic_model(runs):
-    logits, encoded, *_, meta = dynamic_logits(runs)
-    task = Task.from_json(meta["task"])
+    logits, encoded, *_, record = dynamic_logits(runs)
+    task = record.task
     wanted = SETS.answers(logits.astype(float), task.labels, task.thresholds)
     with Predictor(runs / "static", "onnx_runtime", threads=1) as predictor:
         found = predictor.predict(texts_of(runs))
@@ -193,8 +193,8 @@ def test_the_predictor_gives_the_sets_of_the_dynamic_model(runs):
 
 
 def test_early_exits_of_the_bundle_are_those_of_the_dynamic_model(runs):
-    logits, encoded, model, tokenizer, meta = dynamic_logits(runs)
-    exits = load_exits(runs / "dynamic", meta, model)
+    logits, encoded, model, tokenizer, record = dynamic_logits(runs)
+    exits = load_exits(runs / "dynamic", record, model)
     exits.eval()
     with Predictor(runs / "static", "onnx_runtime", threads=1, exit_threshold=0.0) as predictor:
         np.testing.assert_allclose(predictor.logits(texts_of(runs)), logits, atol=1e-4)
@@ -208,7 +208,7 @@ def test_early_exits_of_the_bundle_are_those_of_the_dynamic_model(runs):
         found = predictor.predict(texts_of(runs))
     same = np.asarray([each.exit_layer for each in found]) == wanted.layers
     assert same.mean() > 0.97  # a rounding may decide for a sample at the very threshold
-    sets = SETS.answers(wanted.logits.astype(float), tuple(ABOUT), meta["task"]["thresholds"])
+    sets = SETS.answers(wanted.logits.astype(float), tuple(ABOUT), record.task.thresholds)
     assert all(own.labels == other.labels for own, other, at in zip(found, sets, same) if at)
     for mode in ("threshold", "predicted"):
         by = {"exit_threshold": "policy", "exit_mode": mode}
@@ -241,8 +241,8 @@ def test_labels_that_a_table_cannot_hold_are_refused(runs, tmp_path, capsys):
 
     bundle = shutil.copytree(runs / "static", tmp_path / "bundle")
     manifest = json.loads((bundle / "manifest.json").read_text())
-    manifest["task"]["labels"][0] = manifest["labels"][0] = "a|b"
-    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    labels = ["a|b", *manifest["labels"][1:]]
+    change_manifest(bundle, task={**manifest["task"], "labels": labels}, labels=labels)
     for suffix, code in ((".csv", 2), (".jsonl", 0)):
         text = "text\nfilm\n" if suffix == ".csv" else '{"text": "film"}\n'
         (tmp_path / f"in{suffix}").write_text(text)

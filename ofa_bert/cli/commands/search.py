@@ -56,7 +56,7 @@ def run(argv: Sequence[str] | None) -> None:
 
 def _show_fptas(job: SearchJob) -> None:
     from ofa_bert.reporting import table
-    from ofa_bert.search.fptas_run import printable, search_fptas
+    from ofa_bert.search.fptas.run import printable, search_fptas
 
     results = search_fptas(job)
     show(table(printable(results)))

@@ -13,7 +13,7 @@ from ofa_bert.exits.layout import HEAD_PARTS, HEAD_WIDTH
 from ofa_bert.export.onnx.graph import Graph, Place
 from ofa_bert.export.onnx.writer import OPSET, Form, Writer, save
 from ofa_bert.models.encoder import backbone, encoder_layers
-from ofa_bert.models.exit_heads import Exits, Ramp
+from ofa_bert.models.exits.heads import Exits, Ramp
 from ofa_bert.numerics import MASKED
 
 IDS: Place = (np.int64, ["batch", "sequence"])

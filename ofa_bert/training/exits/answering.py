@@ -12,8 +12,8 @@ from ofa_bert.data.batches import Encoded, eval_batches
 from ofa_bert.exits.loop import POOL_BATCHES, Answer, Answers, Kind, Library, Stage, Work, advance, groups
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.token_table import depth_batches
-from ofa_bert.models.exit_graphs import Entry, Segment, UpTo, depths, segments
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.graphs import Entry, Segment, UpTo, depths, segments
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.training.evaluation import to_tensors
 
 _PADDING = -1e4  # in an additive mask

@@ -30,11 +30,10 @@ class ChosenOn:
     high: float
 
     @classmethod
-    def of(cls, task: Task, answered: Floats, labels: Array, full: float) -> ChosenOn:
-        """answered: logits [N, C] of the chosen exits; full: what all layers score."""
-        return cls(
-            len(labels), full, main_score(task, compute(task, answered, labels)), *interval(task, answered, labels)
-        )
+    def of(cls, task: Task, answered: Floats, whole: Floats, labels: Array) -> ChosenOn:
+        """answered: logits [N, C] of the chosen exits; whole: of all layers."""
+        full, exits = (main_score(task, compute(task, logits, labels)) for logits in (whole, answered))
+        return cls(len(labels), full, exits, *interval(task, answered, labels))
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

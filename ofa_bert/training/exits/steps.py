@@ -10,7 +10,7 @@ from paddle import nn
 
 from ofa_bert.data.batches import Batch
 from ofa_bert.models.encoder import attention_mask, embed
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.supernet import encode
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.exits.states import Frozen

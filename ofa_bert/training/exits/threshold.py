@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
 import numpy as np
 from paddle import nn
@@ -17,7 +16,6 @@ from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import default_criterion
-from ofa_bert.exits.loop import Answers
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, check_threshold
 from ofa_bert.exits.policy_file import policy_json
@@ -28,74 +26,20 @@ from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atom
 from ofa_bert.files.fields import Fields
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import best_of, load_model
-from ofa_bert.models.exit_graphs import depths
-from ofa_bert.models.exit_heads import Exits, exits_in, extract_exits, load_exits
+from ofa_bert.models.exits.graphs import depths
+from ofa_bert.models.exits.heads import Exits, exits_in, extract_exits, load_exits
 from ofa_bert.models.record import ExitRecord, ModelRecord, check_task, numbers
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
-from ofa_bert.system.timing import in_turn
 from ofa_bert.tasks.task import Datasets, Example, Task
 from ofa_bert.training.evaluation import score_logits
-from ofa_bert.training.exits.answering import answer, answer_at
 from ofa_bert.training.exits.held_out import ChosenOn, check_same, split_as_trained
-from ofa_bert.training.exits.jobs import ExitChoiceJob, TimingSettings
-from ofa_bert.training.exits.states import Frozen, collect
+from ofa_bert.training.exits.jobs import ExitChoiceJob
+from ofa_bert.training.exits.subject import ExitRoute, Subject
 
 logger = logging.getLogger(__name__)
-
-_FEWEST_TIMED = 32
-
-
-class ExitRoute(NamedTuple):
-    """How samples are answered: by a policy at the exits `ask`, or with a table at the exits that it predicts."""
-
-    policy: Policy
-    ask: tuple[int, ...]
-    table: TokenTable | None = None
-
-    def places(self, outputs: Outputs, encoded: Encoded) -> np.ndarray:
-        """The place [N] of each sample's exit."""
-        if self.table is not None:
-            return self.table.predict(encoded.input_ids)
-        return taken(self.policy, outputs, self.ask)
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model with exits, the data it is tried on, and how it is run."""
-
-    timing: TimingSettings
-    task: Task
-    model: nn.Layer
-    exits: Exits
-    pad_id: int
-    train: Encoded
-    held_out: Encoded
-    dev: Mapping[str, Encoded]
-
-    def outputs(self, encoded: Encoded, label: str) -> Outputs:
-        sub_model = whole(self.model)
-        return collect(Frozen(self.model, encoded, {label: sub_model}, self.pad_id), self.exits, sub_model, label)
-
-    def run(self, encoded: Encoded, way: ExitRoute, batch_size: int) -> Answers:
-        if way.table is not None:
-            places = way.table.predict(encoded.input_ids)
-            return answer_at(self.model, self.exits, places, encoded, batch_size, self.pad_id)
-        pool = self.timing.pool
-        return answer(self.model, self.exits, way.policy, encoded, batch_size, self.pad_id, pool, way.ask)
-
-    def milliseconds(self, encoded: Encoded, ways: Mapping[str, ExitRoute]) -> dict[str, dict[str, float]]:
-        """Name -> batch size -> ms per sample: the fastest of several runs over the same samples, made in turn."""
-        found: dict[str, dict[str, float]] = {name: {} for name in ways}
-        for size in self.timing.batch_sizes:
-            count = min(len(encoded), self.timing.timing_samples, max(_FEWEST_TIMED, size * self.timing.pool))
-            samples = encoded.select(np.linspace(0, len(encoded) - 1, count).astype(int))
-            runs = {name: partial(self.run, samples, way, size) for name, way in ways.items()}
-            for name, times in in_turn(runs, self.timing.repeats, warmup=1).items():
-                found[name][str(size)] = float(times.min()) / count
-        return found
 
 
 class ExitChoice(TypedDict):
@@ -135,7 +79,7 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> ExitChoice:
     way = ways[job.mode][chosen]
     table = ways["predicted"][chosen].table if "predicted" in ways else None
     answered = answers_at(held_out, way.places(held_out, subject.held_out))
-    chosen_on = ChosenOn.of(subject.task, answered, subject.held_out.labels, sweeps[job.mode][0]["score"])
+    chosen_on = ChosenOn.of(subject.task, answered, held_out.logits[-1], subject.held_out.labels)
     chosen_on.warn_of_few()
     report = _report(subject, way)
     if table is not None:

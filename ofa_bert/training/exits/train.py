@@ -15,7 +15,7 @@ from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.exits.layout import EXITS, ExitLayout
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import whole
 from ofa_bert.numerics import Floats

@@ -13,7 +13,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.models.encoder import attention_mask, classify, embed, encoder_layers
-from ofa_bert.models.exit_heads import Exits
+from ofa_bert.models.exits.heads import Exits
 
 
 class Step(NamedTuple):
