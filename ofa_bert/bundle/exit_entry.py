@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 
 from ofa_bert.bundle.entries import ONNX, PADDLE, PRECISIONS, check_part, word
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.layout import HEADS
-from ofa_bert.exits.policy import MODES, Policy
+from ofa_bert.exits.policy import MODES, Policy, read_ask
 from ofa_bert.files.fields import Fields
 from ofa_bert.reporting import shown
 
 FileLists = tuple[tuple[str, ...], ...]  # files of each part
 
-MOVES = 2  # graphs that keep hidden states on a GPU: one takes rows of them, one joins two of them
+# What the files of the parts of each exit are called; those of a part have its place in their names.
+SEGMENT, HEAD = "segment", "head"
+MOVES = ("select", "join")  # graphs that keep hidden states on a GPU: one takes rows of them, one joins two of them
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,9 @@ class ExitModel:
     def from_json(cls, fields: Fields, exits: int, files: Collection[str]) -> ExitModel:
         """exits: how many there are, the last one included; files: all names that the manifest lists."""
         kind = fields.text("format", (ONNX, PADDLE))
-        counts = {"segments": exits, "heads": exits, "moves": MOVES if kind == ONNX else 0}
-        lists = [_file_lists(fields, name, kind, count, files) for name, count in counts.items()]
+        names = {part: [f"{part}{place}" for place in range(exits)] for part in (SEGMENT, HEAD)}
+        wanted = {"segments": names[SEGMENT], "heads": names[HEAD], "moves": MOVES if kind == ONNX else ()}
+        lists = [_file_lists(fields, name, kind, called, files) for name, called in wanted.items()]
         return cls(
             word(fields, "name"),
             kind,
@@ -119,9 +123,7 @@ class ChosenPolicy:
     @classmethod
     def from_json(cls, fields: Fields, layers: Sequence[int]) -> ChosenPolicy:
         """layers: that run until each exit, the last one included."""
-        ask = fields.wholes("ask", 0)
-        if list(ask) != sorted(set(ask)) or (ask and ask[-1] >= len(layers) - 1):
-            fields.wrong("ask", f"places, ascending, among the {len(layers) - 1} exits before the last")
+        ask = read_ask(fields, len(layers) - 1)
         if "layers" in fields and fields.wholes("layers") != tuple(layers):
             fields.wrong("layers", f"those of the exits, {list(layers)}")
         return cls(Policy.read(fields.inner("policy")), fields.text("mode", MODES), ask, dict(fields.value))
@@ -175,12 +177,15 @@ class ExitsEntry:
         }
 
 
-def _file_lists(fields: Fields, name: str, kind: str, count: int, files: Collection[str]) -> FileLists:
+def _file_lists(fields: Fields, name: str, kind: str, called: Sequence[str], files: Collection[str]) -> FileLists:
+    """called: what the files of each part are. Parts that changed places would answer, and answer wrong."""
     value = fields.value.get(name)
-    if not isinstance(value, list) or not all(isinstance(part, list) for part in value) or len(value) != count:
-        fields.wrong(name, f"lists of files, {count} of them")
-    for part in value:
+    if not isinstance(value, list) or not all(isinstance(part, list) for part in value) or len(value) != len(called):
+        fields.wrong(name, f"lists of files, {len(called)} of them")
+    for part, own in zip(value, called):
         if not all(isinstance(item, str) for item in part) or (kind == ONNX and len(part) != 1):
             fields.wrong(name, "lists of files, one graph in each" if kind == ONNX else "lists of files")
         check_part(fields, name, kind, part, files)
+        if any(PurePosixPath(item).name.split(".")[0] != own for item in part):
+            fields.wrong(name, f"the files of each exit in its place, named {', '.join(called)}")
     return tuple(map(tuple, value))

@@ -13,7 +13,7 @@ from pathlib import Path
 from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.bundle.shape_fields import shape_of
 from ofa_bert.errors import UserError
-from ofa_bert.exits.policy import Policy
+from ofa_bert.exits.policy import Policy, check_policy
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
@@ -160,6 +160,8 @@ class Front:
                 point.sub_model.check_fits(shape)
             except UserError as error:
                 raise UserError(f"{where}, points {place}: {error}; {_CURE}") from error
+            if point.exits is not None:
+                _check_exits(fields.each("points")[place].inner("exits"), point.exits, shape)
         winner = fields.whole("winner", default=None)
         try:
             return cls(shape, fields.text("cost"), fields.text("metric"), points, winner)
@@ -183,6 +185,13 @@ class Front:
     def load(cls, path: str | Path) -> Front:
         """UserError when the file is no front."""
         return cls.from_json(read_json(path, finite=True), str(path))
+
+
+def _check_exits(fields: Fields, exits: ExitPoint, shape: ModelShape) -> None:
+    if not shape.num_labels:
+        raise UserError(f"{fields.where}: the model has no outputs to leave with; {_CURE}")
+    policy = exits.policy
+    check_policy(fields.inner("policy"), policy, policy.kind, shape.num_labels, exits.ask[-1] + 1)
 
 
 def _costs(fields: Fields) -> dict[str, float]:

@@ -18,6 +18,7 @@ from ofa_bert.bundle.entries import FileEntry, ModelEntry, TokenizerEntry, read_
 from ofa_bert.bundle.exit_entry import ExitsEntry
 from ofa_bert.bundle.shape_fields import MOST, shape_of
 from ofa_bert.errors import UserError
+from ofa_bert.exits.policy import check_policy
 from ofa_bert.files.atomic import finish_replacement
 from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
@@ -33,6 +34,7 @@ MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"  # for the `tokenizers` library; absent when the model's tokenizer has no such form
 INPUTS = ("input_ids", "token_type_ids")  # int64 [B, T]; the padding mask is derived inside
 OUTPUT = "logits"  # float32 [B, C]; Paddle's static models have a name of their own for it
+SHORTEST_INPUT = 3  # tokens: room for one word and two marks
 STATIC_PREFIX = "inference"
 PARAMETERS = "inference.pdiparams"
 PROGRAMS = ("inference.json", "inference.pdmodel")  # from Paddle 3, from Paddle 2
@@ -143,7 +145,7 @@ class Manifest:
             labels=fields.texts("labels"),
             num_labels=fields.whole("num_labels", 1, MOST),
             pad_token_id=fields.whole("pad_token_id", 0, MOST),
-            max_seq_length=fields.whole("max_seq_length", 1, MOST),
+            max_seq_length=fields.whole("max_seq_length", SHORTEST_INPUT, MOST),
             models=tuple(ModelEntry.from_json(each, files) for each in fields.each("models")),
             files=files,
             model_type=fields.text("model_type", default=None),
@@ -193,6 +195,24 @@ def _check_together(made: Manifest, fields: Fields) -> None:
             raise UserError(f"{fields.where}: {model.name} has {model.bytes} bytes, its files have {total}; {_CURE}")
     if made.tokenizer is not None and made.tokenizer.file not in (None, *made.files):
         fields.wrong("tokenizer", "about one of the files")
+    if made.exits is not None and made.exits.chosen is not None:
+        task, exits = made.decided_task, len(made.exits.layers) - 1
+        about = fields.inner("exits").inner("chosen").inner("policy")
+        check_policy(about, made.exits.chosen.policy, task.kind_name, made.num_labels, exits)
+    _check_sizes(made, fields)
+
+
+def _check_sizes(made: Manifest, fields: Fields) -> None:
+    """UserError for numbers that are not of the model that the manifest describes."""
+    if made.shape is not None:
+        if made.max_seq_length > made.shape.max_positions:
+            fields.wrong(
+                "max_seq_length", f"at most the {made.shape.max_positions} tokens that the model has places for"
+            )
+        if made.pad_token_id >= made.shape.vocab_size:
+            fields.wrong("pad_token_id", f"below {made.shape.vocab_size}, the size of the vocabulary")
+        if made.num_labels != made.shape.num_labels:
+            fields.wrong("num_labels", f"{made.shape.num_labels}, which the shape says")
     if made.sub_model is None:
         return
     if made.shape is not None:

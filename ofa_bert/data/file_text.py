@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from ofa_bert.errors import UserError
+from ofa_bert.files.reading import open_regular
 
 _HALF = re.compile("[\ud800-\udfff]")
 # How files begin that are given in place of a text, what they are, and the cure. UTF-32's mark begins with UTF-16's.
@@ -33,7 +34,8 @@ def ends_in_carriage_returns(text: str) -> bool:
 def read_text(path: Path) -> str:
     """The file's text without a byte order mark. UserError for a file that is missing, empty or not UTF-8."""
     try:
-        data = path.read_bytes()
+        with open_regular(path) as file:  # no pipe, which could keep it waiting for ever
+            data = file.read()
     except OSError as error:
         raise UserError(f"{path}: cannot read the file: {error.strerror}") from error
     for start, what in _OTHER_FILES:

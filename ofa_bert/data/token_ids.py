@@ -1,6 +1,6 @@
 """Token ids kept beside a run's output, so that a sentence is tokenized once for all runs that write there.
 
-A file is the SHA-256 of what follows, and the arrays: one changed byte is found, and costs time only.
+One changed byte in a file is found, and costs time only.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ import numpy as np
 
 from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, TextTokenizer
-from ofa_bert.files.atomic import keep
+from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.tasks.task import Example
 
 logger = logging.getLogger(__name__)
 
 DIRECTORY = "token_cache"  # in the output directory of a run
-_DIGEST = hashlib.sha256().digest_size
 
 
 def encode_once(
@@ -54,19 +53,11 @@ def _key(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int) ->
 
 
 def _read(path: Path, count: int) -> Encoded | None:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        logger.warning("%s: cannot be read (%s); tokenizing again", path, error)
-        return None
-    digest, arrays_file = content[:_DIGEST], content[_DIGEST:]
-    if hashlib.sha256(arrays_file).digest() != digest:
-        logger.warning("%s: damaged; tokenizing again", path)
+    content = kept_content(path)
+    if content is None:
         return None
     # It is what was written, so it needs no further look.
-    with np.load(io.BytesIO(arrays_file), allow_pickle=False) as arrays:
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         ends = np.cumsum(arrays["lengths"])[:-1]
         ids, types = np.split(arrays["input_ids"], ends), np.split(arrays["token_type_ids"], ends)
         found = Encoded(ids, types, arrays["labels"])
@@ -85,5 +76,4 @@ def _write(path: Path, encoded: Encoded) -> None:
         lengths=np.asarray([len(row) for row in encoded.input_ids]),
         labels=encoded.labels,
     )
-    digest = hashlib.sha256(content.getvalue()).digest()
-    keep(path, lambda file: file.write(digest + content.getvalue()))
+    keep_content(path, content.getvalue())

@@ -100,6 +100,28 @@ def saving(layers_run: Ints, depth: int) -> float:
     return 1.0 - float(np.mean(layers_run)) / depth
 
 
+def check_policy(fields: Fields, policy: Policy, kind: str, width: int, exits: int) -> None:
+    """UserError for a policy from outside that cannot be meant for a task of that kind with `width` outputs.
+
+    fields: what the policy was read from. exits: how many there are before the last one.
+    """
+    own = kind_named(kind)
+    if type(kind_named(policy.kind)).decisions is not type(own).decisions:  # older files do not say their kind
+        fields.wrong("kind", f"{kind}, which the task is")
+    try:
+        check_threshold(policy.criterion, policy.threshold, own.choices(width), exits)
+    except UserError as error:
+        raise UserError(f"{fields.where}: {error}; {fields.cure or 'choose another one'}") from error
+
+
+def read_ask(fields: Fields, exits: int) -> tuple[int, ...]:
+    """The places of the exits that may answer, ascending, among `exits` before the last one."""
+    ask = fields.wholes("ask", 0)
+    if list(ask) != sorted(set(ask)) or (ask and ask[-1] >= exits):
+        fields.wrong("ask", f"places, ascending, among the {exits} exits before the last")
+    return ask
+
+
 def check_threshold(criterion: str, threshold: float, choices: int, exits: int) -> str | None:
     """Refuse what cannot be meant with a UserError; a text when it is allowed but lets nobody or everybody leave.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import ExitLayout
-from ofa_bert.exits.policy import MODES, Policy
+from ofa_bert.exits.policy import MODES, Policy, check_policy, read_ask
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
 from ofa_bert.files.atomic import EXIT_POLICY
 from ofa_bert.files.fields import Fields
@@ -63,8 +63,7 @@ def read_policy(
     about = read_object(path)
     fields = Fields(about, f"`exit_policy` {path}: is no {EXIT_POLICY} of python -m ofa_bert exits")
     layers = list(layers)
-    Policy.read(fields.inner("policy"))
-    mode, ask = fields.text("mode", MODES), fields.wholes("ask", 0)
+    mode, policy = fields.text("mode", MODES), fields.inner("policy")
     held = list(fields.wholes("layers")), fields.mapping("exits"), fields.mapping("sub_model")
     own = *held, fields.inner("task").text("name")
     wanted = layers, layout.to_json(), sub_model.to_json(), task.name
@@ -74,8 +73,8 @@ def read_policy(
                 f"`exit_policy` {path}: was chosen for the {what} {shown(has)}, this model has {shown(needs)}; choose"
                 " one for this model with python -m ofa_bert exits and the same `width_mult` and `depth_mult`"
             )
-    if not set(ask) <= set(range(len(layers) - 1)):
-        fields.wrong("ask", f"places among the {len(layers) - 1} exits before the last")
+    check_policy(policy, Policy.read(policy), task.kind_name, task.num_labels, len(layers) - 1)
+    read_ask(fields, len(layers) - 1)
     table = path.with_name(TABLE)
     found = _table(table, layers, vocab_size, kept_tokens) if table.is_file() else None
     if found is None and mode == "predicted":

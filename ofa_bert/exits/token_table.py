@@ -103,4 +103,12 @@ def read_table(path: Path, layers: list[int], vocab_size: int | None = None) -> 
     rows = counts.shape[0] if vocab_size is None else vocab_size
     if counts.shape != (rows, len(layers)) or cuts.shape != (len(layers) - 1,):
         raise UserError(f"{path}: its table has the shape {counts.shape}, the model needs {(rows, len(layers))}")
+    # The first cuts may be -inf and the last ones inf: nobody is sent to those exits.
+    if (
+        counts.dtype.kind not in "iu"
+        or counts.min(initial=0) < 0
+        or not (cuts[1:] >= cuts[:-1]).all()
+        or (cuts != cuts).any()
+    ):
+        raise UserError(f"{path}: its counts are no numbers of tokens, or its cuts do not ascend; make it anew")
     return TokenTable(counts, arrays["layers"], cuts)

@@ -22,7 +22,7 @@ from paddle import nn
 from ofa_bert.bundle.digests import described
 from ofa_bert.bundle.entries import FileEntry, ModelEntry, TokenizerEntry
 from ofa_bert.bundle.exit_entry import ExitsEntry
-from ofa_bert.bundle.manifest import MANIFEST, Manifest, checked_manifest
+from ofa_bert.bundle.manifest import MANIFEST, SHORTEST_INPUT, Manifest, checked_manifest
 from ofa_bert.data.batches import eval_batches
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
@@ -130,8 +130,9 @@ def _sentences(model: nn.Layer, data: Data | None) -> list[Probe]:
 
 def _check(model: nn.Layer, record: ModelRecord, max_seq_length: int) -> None:
     config, limit = model.config, longest_input(model)
-    if not 1 <= max_seq_length <= limit:
-        raise UserError(f"`max_seq_length` {max_seq_length}: the model has positions for 1 to {limit} tokens")
+    if not SHORTEST_INPUT <= max_seq_length <= limit:
+        allowed = f"from {SHORTEST_INPUT}, one word and two marks, to the {limit} that the model has positions for"
+        raise UserError(f"`max_seq_length` {max_seq_length}: must be {allowed}")
     outputs = record.task.num_labels if record.task else config.num_labels
     if record.task and outputs != config.num_labels:
         raise UserError(

@@ -9,6 +9,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ofa_bert.bundle.exit_entry import HEAD, MOVES, SEGMENT
 from ofa_bert.bundle.exits import HIDDEN, Parts
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.export.onnx.exits import write_head, write_moves, write_segment
@@ -30,12 +31,12 @@ def answers(arrays: Sequence[Array]) -> list[np.ndarray]:
 def write_onnx_parts(model: nn.Layer, exits: Exits, form: Form, target: Path, precision: str) -> Parts:
     """Write the parts into the directory `target`; `precision` is what `form` writes them in."""
     ends = depths(model, exits)
-    parts = Parts([], [], [[target / "select.onnx"], [target / "join.onnx"]], precision)
+    parts = Parts([], [], [[target / f"{name}.onnx"] for name in MOVES], precision)
     write_moves(model, form, *(path for (path,) in parts.moves))
     for place, (begin, end) in enumerate(zip([0, *ends], ends)):
-        parts.segments.append([target / f"segment{place}.onnx"])
+        parts.segments.append([target / f"{SEGMENT}{place}.onnx"])
         write_segment(model, form, begin, end, *parts.segments[-1])
-        parts.heads.append([target / f"head{place}.onnx"])
+        parts.heads.append([target / f"{HEAD}{place}.onnx"])
         write_head(model, exits, form, end, *parts.heads[-1])
     return parts
 
@@ -52,7 +53,7 @@ def write_paddle_parts(model: nn.Layer, exits: Exits, target: Path) -> Parts:
     parts = Parts([], [], [], "fp32")
     for place, (begin, end) in enumerate(zip([0, *ends], ends)):
         layers = NextLayers(model, begin, end) if begin else FirstLayers(model, end)
-        parts.segments.append(saved(layers, f"segment{place}", [hidden, first] if begin else [first, second]))
+        parts.segments.append(saved(layers, f"{SEGMENT}{place}", [hidden, first] if begin else [first, second]))
         head = Head(model, exits, end)
-        parts.heads.append(saved(head, f"head{place}", [hidden] if head.first_token else [hidden, first]))
+        parts.heads.append(saved(head, f"{HEAD}{place}", [hidden] if head.first_token else [hidden, first]))
     return parts

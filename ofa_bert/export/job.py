@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofa_bert.bundle.entries import PRECISIONS
+from ofa_bert.bundle.manifest import SHORTEST_INPUT
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.models.sub_model_choice import SubModelChoice
@@ -49,7 +50,7 @@ class ExportJob:
         " directory",
         None,
     )
-    max_seq_length: int = option("longest input in tokens that the export is checked with", 128, above=0)
+    max_seq_length: int = option("longest input in tokens that the export is checked with", 128, least=SHORTEST_INPUT)
     device: Device = option("where to run", "gpu")
     n_gpu: int | None = option("0 stands for `device` cpu, as in PaddleNLP's script", None)
 

@@ -21,10 +21,10 @@ from ofa_bert.export.checks import Data
 from ofa_bert.export.job import ExportJob
 from ofa_bert.files import lock
 from ofa_bert.files.fields import Fields
-from ofa_bert.models.directories import best_of, load_model, save_model
+from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import backbone
 from ofa_bert.models.exits.heads import Exits, exits_of_sub_model, load_exits
-from ofa_bert.models.record import ModelRecord, check_task, numbers
+from ofa_bert.models.record import ModelRecord, best_of, check_task, numbers
 from ofa_bert.models.sub_model_choice import trained_name
 from ofa_bert.models.supernet import extract
 from ofa_bert.models.vocabulary import trim_vocabulary

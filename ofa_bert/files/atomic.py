@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.reading import open_regular
+from ofa_bert.system.owner import exists
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +44,24 @@ def file_sha256(path: str | Path) -> str:
 
 def keep(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file that only saves time, the old one or the new one: when the disk refuses, that is a warning."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")  # several processes may keep the same
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _forget_killed(path)
         with create(temporary) as file:
             write(file)
         os.replace(temporary, path)
     except OSError as error:
         logger.warning("%s: not kept (%s)", path, error)
         _discard(temporary)
+
+
+def _forget_killed(path: Path) -> None:
+    """Remove what processes that were killed left of this file."""
+    for left in path.parent.iterdir():
+        name, _, number = left.name.rpartition(".")
+        if name == f".{path.name}" and number.isdecimal() and not exists(int(number)):
+            _discard(left)
 
 
 def create(path: str | Path) -> BinaryIO:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import io
 import json
 import math
 import os
@@ -40,6 +41,12 @@ def open_regular(path: str | Path) -> BinaryIO:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     raise OSError(errno.EINVAL, "It is a pipe, a socket or a device, not a file", str(path))
+
+
+def read_utf8(path: str | Path) -> str:
+    """The text of a file in UTF-8, each line end made a \\n. OSError, also for a pipe; UnicodeDecodeError."""
+    with io.TextIOWrapper(open_regular(path), "utf-8") as file:
+        return file.read()
 
 
 def refuse_pointer(path: str | Path) -> None:

@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING
 
 from ofa_bert.errors import RunError, UserError, first_line
 from ofa_bert.files.atomic import cannot_write
+from ofa_bert.reporting import one_line
 from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
 # What SQLite says, and whose it is to mend.
-_NO_STUDY = ("not a database", "malformed", "no such table", "no such column", "has no column", "file is encrypted")
+_NO_STUDY = (
+    "not a database",
+    "malformed",
+    "no such table",
+    "no such column",
+    "has no column",
+    "file is encrypted",
+    "Could not decode",
+)
 _NOT_WRITABLE = ("readonly database", "unable to open database file", "attempt to write")
 _WAITED = 60  # seconds for another process that is writing
 
@@ -72,7 +81,21 @@ def plain_errors(path: Path | None) -> Iterator[None]:
         cause = _of_sqlite(error)
         if cause is None:
             raise
-        raise _told(path, first_line(cause)) from error
+        raise _told(path, one_line(first_line(cause), 300)) from error
+
+
+@contextmanager
+def reading(path: Path | None) -> Iterator[None]:
+    """Around what reads a study as Optuna has it: whatever Optuna raises over its content is one line."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # rows that are no JSON, states and distributions that there are not
+        if _of_sqlite(error) is not None:
+            raise
+        said = one_line(f"{type(error).__name__}: {first_line(error)}", 200)
+        raise _told(path, f"malformed: {said}") from error
 
 
 def _of_sqlite(error: BaseException | None) -> BaseException | None:

@@ -12,10 +12,11 @@ from ofa_bert.latency.device import Measurer, measure_sub_models
 from ofa_bert.latency.exits import measure_exits
 from ofa_bert.latency.fit import calibrate
 from ofa_bert.latency.job import LatencyJob
-from ofa_bert.models.directories import best_of, load_model
+from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import longest_input, shape_of
 from ofa_bert.models.exits.heads import load_exits
 from ofa_bert.models.pretrained import locate
+from ofa_bert.models.record import best_of
 from ofa_bert.submodels.values import SubModelConfig
 
 logger = logging.getLogger(__name__)

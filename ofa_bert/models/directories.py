@@ -20,7 +20,7 @@ from ofa_bert.files.atomic import (
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.class_order import arrange_classes
 from ofa_bert.models.config_checks import check_head, check_sizes, no_pairs
-from ofa_bert.models.encoder import encoder_layers, resize
+from ofa_bert.models.encoder import encoder_layers, resize, shape_of
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.pretrained import (
     build_config,
@@ -30,8 +30,7 @@ from ofa_bert.models.pretrained import (
     named_weights,
     set_epsilon,
 )
-from ofa_bert.models.record import ModelRecord
-from ofa_bert.models.record import best_of as best_of  # of directories too, for those that load models anyway
+from ofa_bert.models.record import ModelRecord, check_shape
 from ofa_bert.tasks.task import Task
 
 WEIGHTS = "model.safetensors"
@@ -71,6 +70,7 @@ def load_model(
     model = model_class(model_type)(config)
     if sub_model is not None:
         resize(model, sub_model.heads, sub_model.ffn)
+    check_shape(source.where, source.record, shape_of(model), own_head=num_labels is None)
     set_epsilon(model)
     fresh = fill(model, source, weights, fresh_heads=num_labels is not None)
     own_head = not any(name.startswith("classifier.") for name in fresh)

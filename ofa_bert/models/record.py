@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from ofa_bert.errors import UserError
-from ofa_bert.exits.layout import EXITS, ExitLayout
+from ofa_bert.exits.layout import EXITS, HEADS, ExitLayout
 from ofa_bert.files.fields import Fields
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.grid import SearchSpace
@@ -51,7 +51,7 @@ class ExitRecord:
     def of(cls, fields: Fields) -> ExitRecord:
         held_out = fields.inner("held_out") if "held_out" in fields else None
         return cls(
-            layout=ExitLayout(fields.text("head"), fields.wholes("layers", least=0)),
+            layout=ExitLayout(fields.text("head", HEADS), fields.wholes("layers", least=0)),
             training=fields.text("training", default=""),
             share=fields.number("lambda", 0, 1, default=0.0),
             sub_models=fields.texts("sub_models", default=()),
@@ -139,8 +139,21 @@ class ModelRecord:
             if shape is None:
                 fields.wrong("shape", "there, beside a sub_model")
             fields.made("sub_model", lambda _: sub_model.check_fits(shape))
+        if self.exits is not None:
+            self._check_exits(fields.inner(EXITS))
+        if shape is not None and self.max_seq_length > shape.max_positions:
+            fields.wrong("max_seq_length", f"at most the {shape.max_positions} tokens that the model has places for")
+        if self.space is not None and shape is not None and self.space.shape != shape:
+            fields.wrong("space", "one of a model of this shape")
         if self.task is not None and self.shape is not None and self.shape.num_labels != self.task.num_labels:
             fields.wrong("shape", f"that of a model with {self.task.num_labels} outputs, as the task has")
+
+    def _check_exits(self, fields: Fields) -> None:
+        layers, full = self.exits.layout.layers if self.exits else (), self.shape.num_layers if self.shape else None
+        depth = self.sub_model.depth if self.sub_model else full
+        if not layers or list(layers) != sorted(set(layers)) or (depth is not None and layers[-1] >= depth - 1):
+            before = "the last" if depth is None else f"the last, {depth - 1}"
+            fields.wrong("layers", f"one layer or more, ascending, before {before}")
 
     @property
     def is_supernet(self) -> bool:
@@ -160,6 +173,28 @@ def best_of(name_or_path: str) -> str:
     best = Path(name_or_path, "best")
     is_run = best.is_dir() and not Path(name_or_path, "config.json").exists()
     return str(best) if is_run else name_or_path
+
+
+# What a sub-model has less of than the model it is part of, and what a fresh head has otherwise.
+_OF_SUB_MODELS, _OF_HEADS = ("num_layers", "num_heads", "ffn_size"), ("num_labels",)
+
+
+def check_shape(where: str, record: ModelRecord, built: ModelShape, own_head: bool) -> None:
+    """UserError when a record describes another model than the one beside it. own_head: its outputs are its task's."""
+    if own_head and record.task is not None and record.task.num_labels != built.num_labels:
+        raise UserError(
+            f"{where}: its ofa_config.json is of a task with {record.task.num_labels} outputs, its model has"
+            f" {built.num_labels}; {_CURE}"
+        )
+    if record.shape is None:
+        return
+    left_out = (*_OF_HEADS, *(_OF_SUB_MODELS if record.is_sub_model else ()))
+    said, real = record.shape.to_json(), built.to_json()
+    other = [
+        f"{name} {said[name]}, not {real[name]}" for name in said if name not in left_out and said[name] != real[name]
+    ]
+    if other:
+        raise UserError(f"{where}: its ofa_config.json describes another model: {'; '.join(other[:3])}; {_CURE}")
 
 
 def check_task(where: str, record: ModelRecord, task: Task) -> Task:

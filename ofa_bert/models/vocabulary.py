@@ -13,6 +13,7 @@ from paddle import nn
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, PaddleTokenizer, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.files.reading import read_utf8
 from ofa_bert.models.encoder import backbone, family_of
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def trim_vocabulary(
 
 def _read(path: str | Path) -> set[str]:
     try:
-        return {line for line in Path(path).read_text("utf-8").splitlines() if line}
+        return {line for line in read_utf8(path).splitlines() if line}
     except OSError as error:
         raise UserError(f"`trim_vocab` {path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

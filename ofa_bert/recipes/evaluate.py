@@ -95,10 +95,10 @@ def _of_bundle(job: EvaluateJob, bundle: str) -> Scored:
 
 def _of_model(job: EvaluateJob) -> Scored:
     # Here and not at the top: a bundle is evaluated where no Paddle is.
-    from ofa_bert.models.directories import best_of, load_model
+    from ofa_bert.models.directories import load_model
     from ofa_bert.models.encoder import longest_input, shape_of
     from ofa_bert.models.pretrained import locate
-    from ofa_bert.models.record import check_task
+    from ofa_bert.models.record import best_of, check_task
     from ofa_bert.models.supernet import forward, whole
     from ofa_bert.training.evaluation import predict
 

@@ -24,9 +24,8 @@ from ofa_bert.export.sub_model import deploy
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.reading import read_json
-from ofa_bert.models.directories import best_of
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
-from ofa_bert.models.record import check_task
+from ofa_bert.models.record import best_of, check_task
 from ofa_bert.options import arguments, problems_of, to_json
 from ofa_bert.recipes.jobs import DeploymentSettings, RecipeJob
 from ofa_bert.recipes.report import write_report

@@ -13,9 +13,9 @@ from paddle import nn
 from ofa_bert.data.batches import TrainBatches
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META
-from ofa_bert.models.directories import best_of, load_model
+from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import set_dropout, shape_of
-from ofa_bert.models.record import check_task
+from ofa_bert.models.record import best_of, check_task
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training import loop

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from ofa_bert.errors import RunError
+from ofa_bert.files.fields import Fields
+from ofa_bert.models.record import numbers
 from ofa_bert.numerics import undominated
 from ofa_bert.search.costs.registry import cost
-from ofa_bert.search.run_modes import RunModeJson
+from ofa_bert.search.run_modes import RunMode, RunModeJson
 from ofa_bert.submodels.values import SubModelConfig
 
 Cost = Callable[[SubModelConfig], float]
@@ -34,6 +36,36 @@ class EvaluatedJson(TypedDict):
     score: float
     costs: Mapping[str, float]
     more: More
+
+
+def read_evaluated(fields: Fields) -> EvaluatedJson:
+    """An evaluation that a study kept; UserError for a field that none has so."""
+    costs = fields.inner("costs")
+    return {
+        "value": fields.number("value"),
+        "score": fields.number("score"),
+        "costs": {name: costs.number(name, 0) for name in costs.value},
+        "more": _more(fields.inner("more")),
+    }
+
+
+def _more(fields: Fields) -> More:
+    found = More()
+    if "loss" in fields:
+        found["loss"] = fields.number("loss")
+    if "scores" in fields:
+        found["scores"] = numbers(fields.mapping("scores"))
+    if "way" in fields:
+        found["way"] = RunMode.of(fields.inner("way")).to_json()
+    if "mean_layers" in fields:
+        found["mean_layers"] = fields.number("mean_layers", 0)
+    if "shares" in fields:
+        found["shares"] = list(fields.numbers("shares"))
+    if "name" in fields:
+        found["name"] = fields.text("name")
+    if "others" in fields:
+        found["others"] = [read_evaluated(each) for each in fields.each("others")]
+    return found
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.reading import read_object
 from ofa_bert.search.costs.registry import Costs
@@ -92,10 +93,9 @@ def first_guesses(
     The last is what pays: one layer at a time is made smaller, and the sub-models are taken that would be best if what
     that costs in loss added up. Written to a file with `settings`, for a resumed search and for workers.
     """
-    found = read_object(path) if path.exists() else {}
-    guessed = found.get("guesses")
-    if found.get("settings") == settings and isinstance(guessed, list):
-        return [SubModelConfig.from_json(value) for value in guessed]
+    known = known_guesses(path, settings, space)
+    if known is not None:
+        return known
     trained = list(supernet.space.sub_models().values())
     shape, cost, limit = space.shape, limits.cost, limits.limit
     between = [
@@ -123,6 +123,27 @@ def first_guesses(
     )
     write_json_atomic(path, {"settings": settings, "guesses": [guess.to_json() for guess in guesses]})
     return guesses
+
+
+def known_guesses(path: Path, settings: Mapping[str, object], space: UnevenSpace) -> list[SubModelConfig] | None:
+    """What a search with these settings wrote; None when there is no such file, or it is of others."""
+    found = read_object(path) if path.exists() else {}
+    guessed = found.get("guesses")
+    if found.get("settings") != settings or not isinstance(guessed, list):
+        return None
+    return [_guess(value, space, f"{path}, guess {place}") for place, value in enumerate(guessed)]
+
+
+def _guess(value: object, space: UnevenSpace, where: str) -> SubModelConfig:
+    """UserError for what is no sub-model of this search."""
+    try:
+        guess = SubModelConfig.from_json(value)
+        guess.check_fits(space.shape)
+        if space.decode(space.encode(guess)) is None:
+            raise UserError(f"a sub-model of {guess.depth} layers, fewer than {space.min_depth}")
+    except UserError as error:
+        raise UserError(f"{where}: {error}; remove the file, it is made anew") from error
+    return guess
 
 
 def _spread(items: list[SubModelConfig], most: int) -> list[SubModelConfig]:

@@ -11,9 +11,11 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ofa_bert.errors import UserError
-from ofa_bert.files.studies import plain_errors, require_optuna, sqlite_storage
+from ofa_bert.files.fields import Fields
+from ofa_bert.files.studies import plain_errors, reading, require_optuna, sqlite_storage
 from ofa_bert.options import changes
-from ofa_bert.search.front import Budget, EvaluatedJson, More, Point
+from ofa_bert.reporting import one_line, shown
+from ofa_bert.search.front import Budget, EvaluatedJson, More, Point, read_evaluated
 from ofa_bert.submodels.uneven import UnevenSpace, vary
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.owner import Owner
@@ -29,6 +31,7 @@ NextGenes = Callable[["Study", int, "Sequence[FrozenTrial]"], dict[str, int]]
 
 STUDY = "sub-models"
 _OWNER = "owner"  # of a trial: the process that is at it
+_CURE = "move the file away or name another directory"
 _TRIES = 100  # children drawn before a sub-model that was evaluated already is accepted
 
 
@@ -79,6 +82,8 @@ class Nsga:
         with plain_errors(self.storage):
             study = self._study(optuna)
             self._release(study, optuna)
+            for trial in self._read(study, optuna):
+                self._check(trial)
             while not stop():
                 finished = _finished(study, optuna)
                 done(len(finished))
@@ -91,36 +96,54 @@ class Nsga:
         return self._evaluated(trial).point(self._sub_model(trial), self.cost)
 
     def _sub_model(self, trial: FrozenTrial) -> SubModelConfig:
-        found = self.space.decode(trial.params)
+        ranges = self.space.ranges()
+        genes = {name: trial.params.get(name) for name in ranges}
+        whole = all(type(gene) is int and ranges[name][0] <= gene <= ranges[name][1] for name, gene in genes.items())
+        found = self.space.decode(trial.params) if whole else None
         if found is None:
-            raise UserError(
-                f"{self.storage}: trial {trial.number} is of no sub-model; move the file away or name another directory"
-            )
+            raise UserError(f"{self._where(trial)}: is of no sub-model; {_CURE}")
         return found
 
     def _evaluated(self, trial: FrozenTrial) -> Evaluated:
-        try:
-            return Evaluated(**trial.user_attrs["evaluated"])
-        except (KeyError, TypeError) as error:
-            raise UserError(
-                f"{self.storage}: trial {trial.number} holds no evaluation ({error!r}); move the file away or name"
-                " another directory"
-            ) from error
+        found = Evaluated(**read_evaluated(Fields(trial.user_attrs, self._where(trial), _CURE).inner("evaluated")))
+        if self.cost not in found.costs:
+            raise UserError(f"{self._where(trial)}: does not say its {self.cost}; {_CURE}")
+        return found
+
+    def _where(self, trial: FrozenTrial) -> str:
+        return f"{self.storage}: trial {trial.number}"
+
+    def _read(self, study: Study, optuna: ModuleType) -> list[FrozenTrial]:
+        with reading(self.storage):
+            return _finished(study, optuna)
+
+    def _check(self, trial: FrozenTrial) -> None:
+        """UserError for a finished trial that this search did not write: a file may hold anything."""
+        point = self._point(trial)
+        fields = Fields(trial.user_attrs, self._where(trial), _CURE)
+        if len(fields.numbers("violations")) != len(self.budget.violations(point.costs, point.score)):
+            fields.wrong("violations", "a number for each limit")
+        if trial.values != [point.value, point.cost]:
+            raise UserError(f"{self._where(trial)}: its values are not those of its evaluation; {_CURE}")
 
     def _study(self, optuna: ModuleType) -> Study:
         storage = None if self.storage is None else sqlite_storage(optuna, self.storage)
         directions = ["maximize", "minimize"]
-        study: Study = optuna.create_study(
-            storage=storage, study_name=STUDY, directions=directions, load_if_exists=True, sampler=self._sampler(optuna)
-        )
+        sampler = self._sampler(optuna)
+        with reading(self.storage):
+            study: Study = optuna.create_study(
+                storage=storage, study_name=STUDY, directions=directions, load_if_exists=True, sampler=sampler
+            )
+            found, asked = study.user_attrs.get("settings"), [each.name.lower() for each in study.directions]
+        if asked != directions:
+            raise UserError(f"{self.storage}: is no study of a search: it is to {' and '.join(asked)}; {_CURE}")
         wanted = dict(self.settings)
-        found = study.user_attrs.get("settings")
         if found is None:
             study.set_user_attr("settings", wanted)
         elif found != wanted:
-            text = changes(found, wanted)
+            text = changes(found, wanted) if isinstance(found, dict) else shown(found)
             raise UserError(
-                f"{self.storage}: holds another search: {text}. Give the same values or another `output_dir`"
+                f"{self.storage}: holds another search: {one_line(text)}. Give the same values or another `output_dir`"
             )
         return study
 
@@ -128,7 +151,7 @@ class Nsga:
         def next_genes(study: Study, number: int, parents: Sequence[FrozenTrial]) -> dict[str, int]:
             return self._next(study, optuna, number, parents)
 
-        return _made_sampler(self._integers(optuna), next_genes, self.population, self.seed)
+        return _made_sampler(self._integers(optuna), next_genes, self.population, self.seed, self.storage)
 
     def _integers(self, optuna: ModuleType) -> dict[str, BaseDistribution]:
         return {name: optuna.distributions.IntDistribution(*both) for name, both in self.space.ranges().items()}
@@ -162,18 +185,22 @@ class Nsga:
         found = self._evaluated(known[sub_model]) if sub_model in known else self.evaluate(sub_model)
         trial.set_user_attr("evaluated", found.to_json())
         trial.set_user_attr("violations", list(self.budget.violations(found.costs, found.score)))
-        study.tell(trial, [found.value, found.costs[self.cost]])
+        told = study.tell(trial, [found.value, found.costs[self.cost]])
+        if told.state != optuna.trial.TrialState.COMPLETE:  # else the search would ask for ever
+            raise UserError(f"{self.storage}: is no study of a search: it does not take a result; {_CURE}")
 
     def _release(self, study: Study, optuna: ModuleType) -> None:
         """Give up the trials of processes of this machine that ended without finishing them."""
-        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        with reading(self.storage):
+            running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+        for trial in running:
             owner = _owner(trial)
             if owner is not None and (owner.is_me() or owner.alive() is False):
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
 
 
 def _made_sampler(
-    integers: dict[str, BaseDistribution], next_genes: NextGenes, population: int, seed: int
+    integers: dict[str, BaseDistribution], next_genes: NextGenes, population: int, seed: int, storage: Path | None
 ) -> BaseSampler:
     from optuna.samplers import NSGAIISampler  # optional, and a second to import
 
@@ -191,8 +218,9 @@ def _made_sampler(
         def sample_relative(
             self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
         ) -> dict[str, int]:
-            generation = self.get_trial_generation(study, trial)
-            return next_genes(study, trial.number, self.get_parent_population(study, generation))
+            with reading(storage):
+                parents = self.get_parent_population(study, self.get_trial_generation(study, trial))
+            return next_genes(study, trial.number, parents)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a later major version will take the constraints another way

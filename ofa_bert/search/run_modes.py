@@ -12,11 +12,13 @@ from typing import TypedDict
 
 import numpy as np
 
+from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.sweep import answers_at, taken, worth_asking
+from ofa_bert.files.fields import Fields
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.kinds.registry import DEFAULT
 
@@ -49,6 +51,12 @@ class RunMode:
     def from_json(cls, value: RunModeJson) -> RunMode:
         policy = Policy.from_json(value["policy"]) if value["policy"] else None
         return cls(value["precision"], policy, tuple(value["ask"]))
+
+    @classmethod
+    def of(cls, fields: Fields) -> RunMode:
+        """The same of a part of a file; UserError for what is none."""
+        policy = Policy.read(fields.inner("policy")) if "policy" in fields else None
+        return cls(fields.text("precision", PRECISIONS), policy, fields.wholes("ask", 0))
 
     def places(self, outputs: Outputs) -> np.ndarray:
         """The place [N] of the exit that answers each example."""

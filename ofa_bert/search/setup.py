@@ -20,10 +20,10 @@ from ofa_bert.exits.layout import default_criterion
 from ofa_bert.exits.policy import check_threshold
 from ofa_bert.files.atomic import file_sha256
 from ofa_bert.latency.device import Measurer
-from ofa_bert.models.directories import best_of, load_model
+from ofa_bert.models.directories import load_model
 from ofa_bert.models.exits.heads import Exits, load_exits
 from ofa_bert.models.pretrained import locate
-from ofa_bert.models.record import ModelRecord, check_task
+from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.search.costs.base import Given
 from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.deployed import Engine

@@ -14,6 +14,7 @@ DEPTHS = (2, 4, 6, 8, 10, 12)
 HEADS = (4, 8, 12, 16)
 HIDDEN = (512, 768, 1024)
 FFN = (256, 512, 768, 1024, 3072)
+MOST_PARAMETERS = 10**10
 
 
 @dataclass(frozen=True, order=True)
@@ -30,6 +31,11 @@ class Shape:
             raise UserError(f"shape {self}: every number must be at least 1")
         if self.hidden % self.heads:
             raise UserError(f"shape {self}: {self.heads} heads do not divide hidden size {self.hidden}")
+        count = parameters(self, Surroundings(vocab_size=0, pooler=False))
+        if count > MOST_PARAMETERS:
+            raise UserError(
+                f"shape {self}: has {count:.1e} parameters, more than the {MOST_PARAMETERS:.0e} of any BERT"
+            )
 
     def __str__(self) -> str:
         return f"D{self.depth}_A{self.heads}_H{self.hidden}_I{self.ffn}"

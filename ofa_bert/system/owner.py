@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ofa_bert.reporting import one_line
+
 _LONGEST_COMMAND = 160  # characters of a command line that a message shows
 
 
@@ -55,11 +57,11 @@ class Owner:
         if self.boot != _boot():
             return False
         started = _start(self.pid)
-        return _exists(self.pid) if started is None else started == self.start
+        return exists(self.pid) if started is None else started == self.start
 
     def described(self) -> str:
         shown = self.command if len(self.command) <= _LONGEST_COMMAND else self.command[: _LONGEST_COMMAND - 1] + "…"
-        return f"process {self.pid} on {self.host} since {self.since} ({shown})"
+        return f"process {self.pid} on {one_line(self.host, 80)} since {one_line(self.since, 40)} ({one_line(shown)})"
 
 
 def _boot() -> str:
@@ -76,12 +78,13 @@ def _start(pid: int) -> str | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text("utf-8", errors="replace")
     except OSError:
-        return "" if not _exists(pid) else None
+        return "" if not exists(pid) else None
     state, *fields = text[text.rindex(")") + 2 :].split()  # a program's name may hold spaces and brackets
     return "" if state in "ZX" else fields[18]  # field 22 of proc(5)'s stat
 
 
-def _exists(pid: int) -> bool:
+def exists(pid: int) -> bool:
+    """Whether a process of this machine has that number now."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

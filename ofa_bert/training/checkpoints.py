@@ -172,10 +172,17 @@ def _restore_optimizer(model: nn.Layer, optimizer: Optimizer, saved: Checkpoint)
     state = optimizer.state_dict()
     state.pop("LR_Scheduler", None)
     keys = _optimizer_keys(model, state)
-    unknown = set(moments) - set(keys.values())
-    if unknown:
-        raise UserError(f"the checkpoint is of another optimizer or model: it has {sorted(unknown)[0]}")
-    values = {name: moments.get(keys[name], tensor.numpy()) for name, tensor in state.items()}
+    different = set(moments) ^ set(keys.values())
+    if different:
+        raise UserError(f"the checkpoint is of another optimizer or model: only one of the two has {min(different)}")
+    values = {name: moments[keys[name]] for name in state}
+    for name, tensor in state.items():
+        found = values[name]
+        if (list(found.shape), found.dtype) != (list(tensor.shape), tensor.numpy().dtype):
+            raise UserError(
+                f"the checkpoint is of another optimizer or model: {keys[name]} is {found.dtype} {list(found.shape)},"
+                f" must be {tensor.numpy().dtype} {list(tensor.shape)}"
+            )
     optimizer.set_state_dict({**values, "LR_Scheduler": saved.schedule})
     # Everything is set by now. Paddle would keep the dictionary, and refuse a parameter that is not in it and
     # gets its first gradient after resuming.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -219,11 +220,12 @@ def _checked_state(path: Path, state: Mapping[str, object], scheduled: int) -> R
         found["seconds"] = seconds
     else:
         problems.append(f"{shown(seconds)} seconds")
-    if _are_best(best):
+    most = step_of(path)
+    if _are_best(best, most):
         found["best"] = best
     else:
         problems.append(f"best scores {shown(best)}")
-    if _is_history(history):
+    if _is_history(history, most):
         found["history"] = history
     else:
         problems.append(f"a history of {shown(history)}")
@@ -232,19 +234,21 @@ def _checked_state(path: Path, state: Mapping[str, object], scheduled: int) -> R
     return found
 
 
-def _has_scores(value: object, number: str) -> bool:
-    """Whether it is an object with a step, with scores, and with a number of that name."""
+def _has_scores(value: object, number: str, most: int) -> bool:
+    """Whether it is an object with scores, a step of at most `most`, and a number of that name."""
     if not isinstance(value, dict) or not isinstance(value.get("scores"), dict):
         return False
-    return is_number(value.get(number)) and type(value.get("step")) is int
+    found, step = value.get(number), value.get("step")
+    # Of a run that diverged it may be NaN. No score is infinite: nothing would ever beat it.
+    return is_number(found) and not math.isinf(found) and type(step) is int and 0 <= step <= most
 
 
-def _are_best(value: object) -> TypeGuard[dict[str, Best]]:
-    return isinstance(value, dict) and all(_has_scores(each, "score") for each in value.values())
+def _are_best(value: object, most: int) -> TypeGuard[dict[str, Best]]:
+    return isinstance(value, dict) and all(_has_scores(each, "score", most) for each in value.values())
 
 
-def _is_history(value: object) -> TypeGuard[list[Entry]]:
-    return isinstance(value, list) and all(_has_scores(each, "seconds") for each in value)
+def _is_history(value: object, most: int) -> TypeGuard[list[Entry]]:
+    return isinstance(value, list) and all(_has_scores(each, "seconds", most) for each in value)
 
 
 def peak_memory_mib() -> int:

@@ -17,10 +17,10 @@ from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.models.config_checks import OTHER_CLASSES
-from ofa_bert.models.directories import best_of, load_model
+from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import longest_input
 from ofa_bert.models.paddlenlp_tokenizer import compare_with_paddlenlp
-from ofa_bert.models.record import ModelRecord, check_task
+from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training import distributed
 from ofa_bert.training.settings import LoopSettings, ModelSource

@@ -8,6 +8,7 @@ below the median of the earlier ones at the same step is stopped. Dev is used on
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -21,10 +22,12 @@ from ofa_bert.data.token_ids import DIRECTORY, encode_once
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import remove, write_json_atomic
-from ofa_bert.files.studies import plain_errors, require_optuna, sqlite_storage
+from ofa_bert.files.fields import Fields
+from ofa_bert.files.studies import plain_errors, reading, require_optuna, sqlite_storage
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.record import check_task
 from ofa_bert.options import changes, to_json
+from ofa_bert.reporting import one_line, shown
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training.evaluation import score, stock_forward
@@ -93,7 +96,12 @@ def tune(job: TuneJob, datasets: Datasets) -> TuneResults:
     own = Datasets(datasets.task, parts[0], {HELD_OUT: parts[1]}, scored_on=HELD_OUT)
     study = _study(optuna, job, output)
     with plain_errors(output / STUDY):
-        for trial in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
+        with reading(output / STUDY):
+            running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+            ended = _ended(study, optuna)
+        for trial in ended:
+            _check_trial(output / STUDY, trial)
+        for trial in running:
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)  # of a run of this command that was killed
         while len(_ended(study, optuna)) < job.trials and not _late(job, started):
             _one(optuna, study, job, own, output)
@@ -127,16 +135,18 @@ def _study(optuna: ModuleType, job: TuneJob, output: Path) -> Study:
 
 
 def _opened(optuna: ModuleType, job: TuneJob, output: Path) -> Study:
-    study: Study = optuna.create_study(
-        storage=sqlite_storage(optuna, output / STUDY),
-        study_name="tune",
-        direction="maximize",
-        load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
-    )
+    storage = sqlite_storage(optuna, output / STUDY)
     settings = {name: value for name, value in to_json(job).items() if name not in _LEFT_OUT}
-    before = study.user_attrs.get("settings", settings)
-    text = changes(before, settings, "`")
+    with reading(output / STUDY):
+        study: Study = optuna.create_study(
+            storage=storage,
+            study_name="tune",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_STARTUP),
+        )
+        before = study.user_attrs.get("settings", settings)
+    text = one_line(changes(before, settings, "`")) if isinstance(before, dict) else shown(before)
     if text:
         raise UserError(f"{output}: holds another search: {text}. Give the same values or another `output_dir`")
     study.set_user_attr("settings", settings)
@@ -146,6 +156,19 @@ def _opened(optuna: ModuleType, job: TuneJob, output: Path) -> Study:
 def _ended(study: Study, optuna: ModuleType) -> list[FrozenTrial]:
     states = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     return study.get_trials(deepcopy=False, states=states)
+
+
+def _check_trial(path: Path, trial: FrozenTrial) -> None:
+    """UserError for a run that ended as none of this command does: a file may hold anything."""
+    fields = Fields(trial.params, f"{path}: trial {trial.number}", "move the file away or name another directory")
+    for name in ("learning_rate", "weight_decay", "warmup_proportion"):
+        fields.number(name, 0)
+    fields.whole("batch_size", least=1)
+    fields.whole("seed", least=0)
+    about = Fields(trial.user_attrs, fields.where, fields.cure)
+    about.whole("run", least=0, default=trial.number)
+    if trial.state.name == "COMPLETE" and (len(trial.values) != 1 or not math.isfinite(trial.values[0])):
+        raise UserError(f"{fields.where}: its score is {shown(trial.values)}; {fields.cure}")
 
 
 def _number(trial: FrozenTrial) -> int:

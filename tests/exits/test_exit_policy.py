@@ -41,7 +41,7 @@ CHOSEN = policy_json(
         ({"policy": {"criterion": "entropy"}}, "policy: threshold is missing"),
         ({"policy": {**CHOSEN["policy"], "threshold": 1e999}}, "threshold is inf, must be a finite number"),
         ({"mode": "luck"}, "mode is 'luck', must be one of threshold, predicted"),
-        ({"ask": [2]}, "ask is .*must be places among the 2 exits before the last"),
+        ({"ask": [2]}, "ask is .*must be places, ascending, among the 2 exits before the last"),
         ({"ask": [[0]]}, "ask is .*must be a list of whole numbers"),
         ({"task": "t"}, "task is 't', must be an object"),
         ({"layers": [1, 2, 4]}, "chosen for the layers"),

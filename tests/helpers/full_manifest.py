@@ -17,10 +17,11 @@ SHAPE = {
     "max_positions": 32, "type_vocab_size": 2, "num_labels": 2, "task_type_vocab_size": 0, "fit_size": 0,
     "embedding_size": 0,
 }  # fmt: skip
-PARTS = [["exits/0.onnx"], ["exits/1.onnx"], ["exits/2.onnx"]]
+SEGMENTS, HEADS = ([[f"exits/{part}{place}.onnx"] for place in range(3)] for part in ("segment", "head"))
+MOVES = [["exits/select.onnx"], ["exits/join.onnx"]]
 EXIT_MODEL = {
-    "name": "onnx-fp32", "format": "onnx", "precision": "fp32", "fused": False, "segments": PARTS, "heads": PARTS,
-    "moves": PARTS[:2], "bytes": 7, "max_abs_difference": [0.0, 0.1, 0.2], "relative_difference": [0.0, 0.1, 0.2],
+    "name": "onnx-fp32", "format": "onnx", "precision": "fp32", "fused": False, "segments": SEGMENTS, "heads": HEADS,
+    "moves": MOVES, "bytes": 7, "max_abs_difference": [0.0, 0.1, 0.2], "relative_difference": [0.0, 0.1, 0.2],
     "argmax_agreement": [1.0, 1.0, 1.0], "tolerance": 1e-4, "relative_tolerance": None,
     "checked_with": "onnx_runtime", "device": "cpu",
 }  # fmt: skip
@@ -67,7 +68,7 @@ def write_bundle(directory, old=False, **changes):
     (directory / "exits").mkdir(parents=True)
     (directory / "model.onnx").write_bytes(b"graph")
     (directory / "model.fused.onnx").write_bytes(b"fused graph")
-    for name in ("tokenizer.json", "exits/exit_policy.json", *(name for (name,) in PARTS)):
+    for name in ("tokenizer.json", "exits/exit_policy.json", *(name for (name,) in (*SEGMENTS, *HEADS, *MOVES))):
         (directory / name).write_bytes(b"")
     made = {**content(), "files": digests_of(directory)}
     if old:

@@ -81,4 +81,5 @@ def in_process(module: str, arguments: Sequence[str], seconds: float) -> list[An
         raise AssertionError(f"{module} hangs behind {(late.stdout or b'nothing')[-500:]!r}") from late
     lines = [line for line in done.stdout.splitlines() if line.startswith(("{", "["))]
     assert done.returncode == 0, f"exit code {done.returncode} behind {lines[-1:]}: {done.stderr[-1500:]}"
+    assert "panicked" not in done.stderr, done.stderr[:1500]  # Rust's own trace, which no except holds back
     return [json.loads(line) for line in lines]

@@ -6,9 +6,13 @@ import copy
 import io
 import json
 import random
+import sqlite3
 import struct
+import tempfile
 import zipfile
 from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 Mutation = Callable[[random.Random, bytes], bytes]
@@ -159,3 +163,35 @@ def of_json_lines(rng: random.Random, data: bytes) -> bytes:
     place = rng.randrange(len(lines) - 1)  # the last one is empty
     lines[place] = of_json(rng, lines[place]).replace(b"\n", b" ")
     return b"\n".join(lines)
+
+
+def of_database(rng: random.Random, data: bytes) -> bytes:
+    """A value of some row of an SQLite file, which stays a sound one; or bytes."""
+    if rng.random() < 0.1:
+        return of_bytes(rng, data)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "study.db")
+        path.write_bytes(data)
+        with closing(sqlite3.connect(path)) as base:
+            tables = [name for (name,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            filled = [(name, rows) for name in sorted(tables) if (rows := _rows_of(base, name))]
+            table, rows = rng.choice(filled)
+            columns = [column for _, column, *_ in base.execute(f"PRAGMA table_info({table})")]
+            row, column = rng.choice(rows), rng.choice(columns)
+            with suppress(sqlite3.Error):  # what the table itself refuses
+                base.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (_for_database(rng), row))
+                base.commit()
+        return path.read_bytes()
+
+
+def _rows_of(base: sqlite3.Connection, table: str) -> list[int]:
+    return [row for (row,) in base.execute(f"SELECT rowid FROM {table} ORDER BY rowid")]
+
+
+def _for_database(rng: random.Random) -> str | float | bytes | None:
+    value = rng.choice(VALUES)
+    if rng.random() < 0.5 and (
+        value is None or isinstance(value, float) or (isinstance(value, int) and value < 1 << 63 and value > -(1 << 63))
+    ):
+        return value
+    return rng.choice((json.dumps(value), "COMPLETE", "FAIL", b"\xff\x00", "1.5", ""))

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from helpers.limits import outcome
-from robustness.file_kinds import KINDS, FileKind
+from robustness.file_kinds import KINDS
+from robustness.kind import FileKind
 
 SECONDS, MEBIBYTES = 5, 512  # of one case
 

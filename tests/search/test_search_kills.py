@@ -183,7 +183,7 @@ def test_a_study_cut_short_or_with_other_trials_is_one_line(tmp_path):
         nsga(tmp_path / "b").run(4)
     study = optuna.load_study(study_name="sub-models", storage=f"sqlite:///{tmp_path / 'a' / 'study.db'}")
     study.add_trial(optuna.trial.create_trial(values=[1.0, 2.0], params={}, distributions={}))
-    with pytest.raises(UserError, match="trial 3 holds no evaluation"):
+    with pytest.raises(UserError, match="trial 3: evaluated is missing"):
         nsga(tmp_path / "a").run(4)
 
 

@@ -82,7 +82,7 @@ def test_a_student_learns_from_copies(models, glue_dir, tmp_path, capsys):
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["last"]["step"] == 40
     assert results["config"]["augment"] == 1
-    known = list((tmp_path / "run" / "token_cache").glob("teacher-*.npy"))
+    known = list((tmp_path / "run" / "token_cache").glob("teacher-*.logits"))
     assert [np.load(path).shape for path in known] == [(640, 2)]
     assert commands.main([*run, "--label_weight", "1"]) == 2
     assert "texts without true labels" in capsys.readouterr().err

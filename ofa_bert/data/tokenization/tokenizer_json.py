@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 from ofa_bert.errors import UserError, first_line
-from ofa_bert.files.reading import Json
+from ofa_bert.files.reading import Json, read_utf8
 from ofa_bert.reporting import shown
 from ofa_bert.system import packages
 
@@ -70,6 +70,7 @@ def read_state(path: Path) -> State:
     (_check_wordpiece if kind == WORDPIECE else _check_byte_pairs)(model)
     _check_part("normalizer", state.get("normalizer"), _NORMALIZERS, "normalizers")
     _check_part("pre_tokenizer", state.get("pre_tokenizer"), _PRE_TOKENIZERS, "pretokenizers")
+    _check_marks("post_processor", state.get("post_processor"))
     _check_added(state.setdefault("added_tokens", []))
     # Lengths and padding are this project's own business, and nothing is ever decoded.
     return {**state, "truncation": None, "padding": None, "decoder": None}
@@ -80,7 +81,7 @@ def parse(path: Path) -> Json:
     try:
         if path.stat().st_size > _MOST_BYTES:
             raise ValueError(f"{path.name} is larger than {_MOST_BYTES >> 20} MiB")
-        value: Json = json.loads(path.read_text("utf-8"))
+        value: Json = json.loads(read_utf8(path))
         return value
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror or error}") from error
@@ -177,6 +178,29 @@ def _check_part(name: str, part: object, allowed: set[str], members: str, depth:
             raise ValueError(f"its {name} is a Sequence without {members}")
         for member in part[members]:
             _check_part(name, member, allowed, members, depth + 1)
+
+
+def _check_marks(name: str, part: object, depth: int = 0) -> None:
+    """A template that names a mark it does not describe ends in a panic, which says more than one line."""
+    if not isinstance(part, dict) or depth > _NESTED:
+        if part is None and depth == 0:
+            return
+        raise ValueError(f"its {name} is {shown(part)}")
+    if part.get("type") == "Sequence":
+        members = part.get("processors")
+        for member in members if isinstance(members, list) else [None]:
+            _check_marks(name, member, depth + 1)
+    if part.get("type") != "TemplateProcessing":
+        return
+    marks = part.get("special_tokens")
+    for key in ("single", "pair"):
+        pieces = part.get(key)
+        for piece in pieces if isinstance(pieces, list) else [None]:
+            mark = piece.get("SpecialToken") if isinstance(piece, dict) else None
+            named = mark.get("id") if isinstance(mark, dict) else None
+            known = isinstance(marks, dict) and isinstance(named, str) and named in marks
+            if not known and not (isinstance(piece, dict) and "Sequence" in piece):
+                raise ValueError(f"its {name} has {shown(piece)} in a {key}, which it does not describe")
 
 
 def _check_added(added: object) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ofa_bert.data.tokenization.families import LETTER_CASE_ONLY, PADDLENLP
 from ofa_bert.data.tokenization.tokenizer_json import BYTE_PAIRS, CONTINUES, SPLIT_SYMBOLS, WORDPIECE, State, parse
-from ofa_bert.files.reading import Json
+from ofa_bert.files.reading import Json, read_utf8
 from ofa_bert.reporting import shown
 
 VOCABULARY, PAIRS, MERGES = "vocab.txt", "vocab.json", "merges.txt"
@@ -94,7 +94,7 @@ def read_vocabulary(path: Path) -> dict[str, int]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_utf8(path)
     except OSError as error:
         raise ValueError(f"{path.name} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

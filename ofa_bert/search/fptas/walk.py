@@ -110,15 +110,18 @@ class Record(TypedDict):
     seconds: float
 
 
-def _record(line: Mapping[str, Json], where: str) -> Record:
-    """A journal's line. UserError, which begins with `where`, for one that `evaluate` did not write."""
+def _record(line: Mapping[str, Json], where: str, name: str) -> Record:
+    """A journal's line about that candidate. UserError, which begins with `where`, for one that nobody wrote so."""
     fields = Fields(line, where, "move it away or name another directory")
-    for name in ("p", "i", "e", "W"):
-        fields.number(name)
-    found = numbers({name: line[name] for name in ("p", "i", "e", "W")})
+    for number in ("p", "i", "e"):
+        fields.number(number, 0)
+    fields.number("W")
+    if fields.text("name") != name:
+        fields.wrong("name", f"{name}, as the line's key says")
+    found = numbers({number: line[number] for number in ("p", "i", "e", "W")})
     return {
         "key": fields.text("key"),
-        "name": fields.text("name"),
+        "name": name,
         "candidate": line.get("candidate"),
         "theta": numbers(fields.mapping("theta")),
         "p": found["p"],
@@ -135,7 +138,7 @@ def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, float], jour
     name = problem.name(candidate)
     key = f"{name} {json.dumps(theta, sort_keys=True)}"
     if key in journal.records:
-        return _record(journal.records[key], str(journal.path))
+        return _record(journal.records[key], str(journal.path), name)
     counter, started = StepCounter(problem.max_steps), time.monotonic()
     e = float(problem.error(candidate, theta, counter))
     if not 0 <= e < float("inf"):
@@ -153,7 +156,7 @@ def evaluate(problem: Problem[C], candidate: C, theta: Mapping[str, float], jour
         "steps": counter.used,
         "seconds": round(time.monotonic() - started, 3),
     }
-    return _record(journal.add(key, row), name)
+    return _record(journal.add(key, row), f"candidate {name}", name)
 
 
 @dataclass(frozen=True)

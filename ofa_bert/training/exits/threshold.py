@@ -25,10 +25,10 @@ from ofa_bert.files import lock
 from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
 from ofa_bert.files.fields import Fields
 from ofa_bert.files.weights import write_weights
-from ofa_bert.models.directories import best_of, load_model
+from ofa_bert.models.directories import load_model
 from ofa_bert.models.exits.graphs import depths
 from ofa_bert.models.exits.heads import Exits, exits_in, extract_exits, load_exits
-from ofa_bert.models.record import ExitRecord, ModelRecord, check_task, numbers
+from ofa_bert.models.record import ExitRecord, ModelRecord, best_of, check_task, numbers
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.values import SubModelConfig

@@ -9,10 +9,9 @@ from typing import TypedDict
 from paddle import nn
 
 from ofa_bert.files.atomic import file_sha256
-from ofa_bert.models.directories import best_of
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.pretrained import locate
-from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.record import ModelRecord, best_of
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.training.supernet.importance import Importance, reorder

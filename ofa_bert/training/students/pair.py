@@ -12,9 +12,9 @@ from paddle import nn
 from ofa_bert.data.batches import encode
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
-from ofa_bert.models.directories import best_of, load_model
+from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import longest_input
-from ofa_bert.models.record import check_task
+from ofa_bert.models.record import best_of, check_task
 from ofa_bert.models.supernet import whole
 from ofa_bert.submodels.values import even_layers
 from ofa_bert.tasks.task import Datasets, Example, Task

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded
-from ofa_bert.files.atomic import keep
+from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.models.directories import arrays_of
 from ofa_bert.models.supernet import forward, whole
 from ofa_bert.training import distributed
@@ -35,13 +34,13 @@ class TeacherLogits:
     def of(self, batch: Batch) -> paddle.Tensor:
         """[B, C] for a batch of the training set."""
         if self._logits is None:
-            path = self.directory / f"teacher-{self._key()}.npy"
+            path = self.directory / f"teacher-{self._key()}.logits"
             self._logits = self._read(path)
             if self._logits is None:
                 self._logits = self._compute()
                 distributed.barrier()  # nobody looks for the file any more
                 if distributed.is_main():
-                    keep(path, partial(np.save, arr=self._logits))
+                    self._keep(path)
         return paddle.to_tensor(self._logits[batch.index])
 
     def _compute(self) -> np.ndarray:
@@ -52,14 +51,14 @@ class TeacherLogits:
 
         return predict(run, self.encoded, self.num_labels, self.pad_id, label="teacher on train")
 
+    def _keep(self, path: Path) -> None:
+        keep_content(path, np.ascontiguousarray(self._logits, np.float32).tobytes())
+
     def _read(self, path: Path) -> np.ndarray | None:
-        try:
-            found = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
+        content = kept_content(path)
+        if content is None or len(content) != 4 * len(self.encoded) * self.num_labels:
             return None
-        except (OSError, ValueError, EOFError) as error:
-            logger.warning("%s: unusable (%s); asking the teacher again", path, error)
-            return None
+        found: np.ndarray = np.frombuffer(content, np.float32).reshape(-1, self.num_labels)
         logger.info("what the teacher answers to train is known: %s", path)
         return found
 

@@ -1,0 +1,170 @@
+"""What people train on and predict, and what texts are cut with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from helpers import mutations
+from helpers.data_files import write_sentiment_tsv
+from helpers.models import VOCABULARY
+from helpers.mutations import Mutation
+from helpers.tokenizer_files import add_tokens, write_byte_pairs, write_vocabulary
+from ofa_bert.tasks.task import Example
+from robustness.kind import FileKind
+
+TEXTS = ["a film is not good", ("the plot , was dull", "very bad <url>"), "e\u0301\U0001fae9 \0 film"]
+LABELS, ROWS = ("bad", "good"), 12
+
+
+def labelled(directory: Path, suffix: str) -> Path:
+    rows = [{"text": f'the "plot", {place}', "label": LABELS[place % 2], "id": place} for place in range(ROWS)]
+    path = directory / f"train{suffix}"
+    if suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        return path
+    between = "\t" if suffix == ".tsv" else ";"
+    lines = [between.join(f'"{str(value).replace(chr(34), 2 * chr(34))}"' for value in row.values()) for row in rows]
+    path.write_text("\n".join([between.join(rows[0]), *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def read_labelled(path: Path) -> None:
+    """Trained on, and predicted: what is written back is read as the same table."""
+    from ofa_bert.data.own_files import read_own_file
+    from ofa_bert.data.sources import load_datasets
+    from ofa_bert.data.table_files import read_table
+    from ofa_bert.data.table_writers import table_text
+
+    load_datasets(train_file=path, dev_file=path)
+    read_own_file(path, None, None, None, None, None, None)
+    table = read_table(path)
+    if "new" in {*table.header, *table.keys}:
+        return
+    written = path.with_name(f"written{path.suffix}")
+    written.write_text(table_text(table, [{"new": "x"} for _ in table.rows]), encoding="utf-8", newline="")
+    again = read_table(written)
+    assert [row[: len(table.header)] for _, row in again.rows] == [row for _, row in table.rows]
+
+
+def glue(directory: Path) -> Path:
+    for name in ("train.tsv", "dev.tsv"):
+        write_sentiment_tsv(directory / name, 20)
+    return directory / "train.tsv"
+
+
+def read_glue(path: Path) -> None:
+    from ofa_bert.data.sources import load_datasets
+
+    load_datasets(task_name="SST-2", data_dir=path.parent)
+
+
+def corpus(directory: Path) -> Path:
+    write_vocabulary(directory / "words")
+    path = directory / "corpus.txt"
+    path.write_text("\n".join(" ".join(VOCABULARY[5 + place :]) for place in range(12)) + "\n", encoding="utf-8")
+    return path
+
+
+def read_corpus(path: Path) -> None:
+    from ofa_bert.data.corpus import Corpus
+    from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
+
+    texts = Corpus(path, read_tokenizer(path.parent / "words", "bert"), 16, 4, 1, 0.15, held_out=2)
+    assert texts.held_out()
+    for batch in texts.epoch(0):
+        assert batch.input_ids.shape == batch.labels.shape
+
+
+def words(directory: Path, damaged: str) -> Path:
+    write_vocabulary(directory / "tokens", do_lower_case=True)
+    return add_tokens(directory / "tokens", "added_tokens.json") / damaged
+
+
+def byte_pairs(directory: Path, damaged: str) -> Path:
+    return write_byte_pairs(directory / "tokens") / damaged
+
+
+def whole_tokenizer(directory: Path) -> Path:
+    write_vocabulary(directory / "tokens", do_lower_case=True)
+    return add_tokens(directory / "tokens", "tokenizer.json") / "tokenizer.json"
+
+
+def read_tokens(path: Path, family: str) -> None:
+    """As training does: loaded, used, saved, loaded again."""
+    from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
+
+    found = read_tokenizer(path.parent, family)
+    if found is None:  # only PaddleNLP cuts so
+        return
+    found.encode(TEXTS[:1] + TEXTS[2:], 8)
+    found.encode(TEXTS[1:2], 8)
+    found.save_pretrained(path.parent.parent / "saved")
+    again = read_tokenizer(path.parent.parent / "saved", family)
+    assert again is not None
+    assert [ids.tolist() for ids in again.encode(TEXTS[:1])[0]] == [ids.tolist() for ids in found.encode(TEXTS[:1])[0]]
+
+
+def read_tokenizer_of_a_bundle(path: Path) -> None:
+    from ofa_bert.runtime.tokenizer import load_text_encoder
+
+    ids, types = load_text_encoder(path.parent, 8)(["a film is not good"])
+    assert len(ids[0]) == len(types[0])
+
+
+def token_cache(directory: Path) -> Path:
+    write_vocabulary(directory / "words")
+    _encoded(directory)
+    (path,) = (directory / "cache").iterdir()
+    return path
+
+
+def read_token_cache(path: Path) -> None:
+    """It saves time and nothing else: the ids are right, whatever the file says."""
+    from ofa_bert.data.batches import encode
+
+    found, wanted = _encoded(path.parent.parent), encode(EXAMPLES, _tokenizer(path.parent.parent), 16, False)
+    assert [row.tolist() for row in found.input_ids] == [row.tolist() for row in wanted.input_ids]
+    assert np.array_equal(found.labels, wanted.labels)
+
+
+EXAMPLES = (Example("the plot was bad", None, 0), Example("we liked it", None, 1))
+
+
+def _tokenizer(directory: Path):
+    from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
+
+    return read_tokenizer(directory / "words", "bert")
+
+
+def _encoded(directory: Path):
+    from ofa_bert.data.token_ids import encode_once
+
+    return encode_once(EXAMPLES, _tokenizer(directory), 16, directory / "cache", False)
+
+
+def _of_words(name: str, make: Callable[[Path], Path], mutate: Mutation, family: str = "bert") -> FileKind:
+    return FileKind(name, make, partial(read_tokens, family=family), mutate, cases=30)
+
+
+KINDS = (
+    *(
+        FileKind(f"labelled {suffix}", partial(labelled, suffix=suffix), read_labelled, mutate)
+        for suffix, mutate in (
+            (".tsv", mutations.of_lines), (".csv", mutations.of_lines), (".jsonl", mutations.of_json_lines),
+        )
+    ),
+    FileKind("GLUE's train.tsv", glue, read_glue, mutations.of_lines),
+    FileKind("corpus", corpus, read_corpus, mutations.of_lines),
+    _of_words("added_tokens.json", partial(words, damaged="added_tokens.json"), mutations.of_json),
+    _of_words("vocab.txt, cut with", partial(words, damaged="vocab.txt"), mutations.of_lines),
+    _of_words("vocab.json", partial(byte_pairs, damaged="vocab.json"), mutations.of_json, "roberta"),
+    _of_words("merges.txt", partial(byte_pairs, damaged="merges.txt"), mutations.of_lines, "roberta"),
+    _of_words("tokenizer.json", whole_tokenizer, mutations.of_json),
+    FileKind("tokenizer.json of a bundle", whole_tokenizer, read_tokenizer_of_a_bundle, mutations.of_json, cases=80),
+    FileKind("token cache", token_cache, read_token_cache, mutations.of_bytes, refuses=False, cases=20),
+)  # fmt: skip

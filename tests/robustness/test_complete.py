@@ -1,0 +1,93 @@
+"""Every place in the package that reads a file from outside is here, with the kinds that damage what it reads."""
+
+from __future__ import annotations
+
+import ast
+
+from helpers.paths import ROOT
+from robustness.file_kinds import KINDS
+
+READS = {
+    "open", "os.open", "open_regular", "read_utf8", "read_json", "read_object", "parse_json", "json.load", "json.loads",
+    "np.load", "read_weights", "read_table", "kept_content", "sqlite_storage", "Journal",
+}  # fmt: skip
+METHODS = ("read_text", "read_bytes")
+OF_THE_MACHINE = "of /proc, /sys or another program of this machine"
+OWN = "of this process's own child"
+# module -> the kinds of file it reads, or why there is nothing to damage.
+READERS: dict[str, tuple[str, ...] | str] = {
+    "bundle/digest_cache.py": ("digest cache",),
+    "bundle/exits.py": ("token table",),
+    "bundle/front.py": ("front",),
+    "bundle/latency_table.py": ("latency table",),
+    "bundle/manifest.py": ("manifest", "manifest, not sealed", "manifest of before"),
+    "data/corpus.py": ("corpus",),
+    "data/file_text.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl", "GLUE's train.tsv"),
+    "data/glue_files.py": ("GLUE's train.tsv",),
+    "data/own_files.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl"),
+    "data/table_files.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl"),
+    "data/token_ids.py": ("token cache",),
+    "data/tokenization/tokenizer_json.py": ("tokenizer.json", "tokenizer.json of a bundle", "added_tokens.json"),
+    "data/tokenization/vocabulary_files.py": (
+        "vocab.txt", "vocab.txt, cut with", "vocab.json", "merges.txt", "tokenizer_config.json",
+        "special_tokens_map.json",
+    ),
+    "exits/policy_file.py": ("exit policy", "token table"),
+    "exits/token_table.py": ("token table",),
+    "files/atomic.py": "computes digests, and makes files",
+    "files/journal.py": ("evaluations",),
+    "files/kept.py": ("token cache", "teacher's logits"),
+    "files/lock.py": ("lock",),
+    "files/reading.py": "what the others read with",
+    "files/weights.py": ("safetensors", "pdparams 2", "pdparams 4", "torch zip", "torch stream", "index"),
+    "models/exit_heads.py": ("exits.safetensors",),
+    "models/masked_lm.py": ("safetensors",),
+    "models/pretrained.py": ("config.json", "ofa_config.json", "model.safetensors"),
+    "models/sub_model_choice.py": ("sub-model",),
+    "models/vocabulary.py": ("words.txt",),
+    "options.py": "makes plain values of its own",
+    "recipes/fastformers.py": "takes a stage for finished when its record is, whole, what it would write",
+    "runtime/backends/paddle_inference.py": OF_THE_MACHINE,
+    "runtime/backends/tensorrt.py": ("file of a bundle",),
+    "runtime/predict_file.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl"),
+    "runtime/processes.py": OF_THE_MACHINE,
+    "search/fptas.py": ("evaluations",),
+    "search/guesses.py": ("guesses",),
+    "search/nsga2.py": ("study, its bytes", "study, its values"),
+    "search/run.py": OWN,
+    "serving/served.py": ("file of a bundle",),
+    "system/child_process.py": OWN,
+    "system/environment.py": OF_THE_MACHINE,
+    "system/machine.py": OF_THE_MACHINE,
+    "system/owner.py": OF_THE_MACHINE,
+    "training/checkpoints.py": (
+        "checkpoint.json", "state.json of a checkpoint", "model.safetensors of a checkpoint",
+        "optimizer.safetensors of a checkpoint",
+    ),
+    "training/pretraining/job.py": ("shape.json",),
+    "training/run_directory.py": ("ofa_run.json",),
+    "training/students/teacher_logits.py": ("teacher's logits",),
+    "training/tune.py": ("study, its bytes", "study, its values"),
+}  # fmt: skip
+
+
+def reads(path):
+    """The names of the functions it calls to read something."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    names = {ast.unparse(call.func) for call in calls}
+    return {name for name in names if name in READS or name.endswith(tuple(f".{method}" for method in METHODS))}
+
+
+def test_every_reader_has_kinds_of_files_that_are_damaged():
+    package = ROOT / "ofa_bert"
+    found = {path.relative_to(package).as_posix() for path in package.rglob("*.py") if reads(path)}
+    assert found - set(READERS) == set(), "read files that nothing damages: add a kind, and its line here"
+    assert set(READERS) - found == set(), "read nothing any more"
+
+
+def test_every_kind_is_read_by_somebody_and_there_is_one_of_each():
+    named = {name for kinds in READERS.values() if not isinstance(kinds, str) for name in kinds}
+    names = [kind.name for kind in KINDS]
+    assert len(set(names)) == len(names)
+    assert named - set(names) == set()
+    assert set(names) - named == set()
