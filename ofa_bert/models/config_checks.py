@@ -35,6 +35,7 @@ _NEAR = {
 OTHER_CLASSES = "take a model of this task, or give run_glue.py `fresh_head` to finetune a new classifier"
 MOST_LABELS = 100_000
 _MOST_FIT = 1 << 14  # TinyBERT's projections have its teacher's width
+_MOST_EPSILON = 1e-3  # that Paddle's LayerNorm takes
 _FFN_TO_HIDDEN = 32  # no encoder has more than 5
 _SIZES = (
     "vocab_size",
@@ -121,8 +122,9 @@ def check_config(where: str, config: Config, family: Family) -> None:
     position = getattr(config, "position_embedding_type", "absolute")
     if position != "absolute":
         problems.append(f"position_embedding_type {shown(position)} is not supported")
-    if not _is_number(config.layer_norm_eps, 0, 1) or config.layer_norm_eps == 0:
-        problems.append(f"layer_norm_eps is {shown(config.layer_norm_eps)}, must be above 0 and below 1")
+    epsilon = config.layer_norm_eps
+    if not _is_number(epsilon, 0) or not 0 < epsilon <= _MOST_EPSILON:
+        problems.append(f"layer_norm_eps is {shown(epsilon)}, must be above 0 and at most {_MOST_EPSILON}")
     for name, (allowed, test) in _RULES.items():
         value = getattr(config, name, None)
         if value is not None and not test(value):

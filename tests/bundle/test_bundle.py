@@ -257,7 +257,7 @@ def test_a_predictor_with_exits_reads_its_manifest_once(tmp_path, opened, no_cac
     with Predictor(place, threads=1, exit_threshold="policy") as predictor:
         assert predictor.manifest.exits.layers == (1, 2, 3)
     assert opened.names.count("manifest.json") == 1
-    assert loaded == ["0.onnx", "1.onnx", "2.onnx", "1.onnx", "2.onnx"]  # segments, then the heads that may answer
+    assert loaded == ["segment0.onnx", "segment1.onnx", "segment2.onnx", "head1.onnx", "head2.onnx"]  # and no head0
 
 
 def test_from_json_takes_anything():

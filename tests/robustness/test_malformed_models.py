@@ -17,7 +17,7 @@ CASES = {
         (("id2label",), {str(place): "x" for place in range(4)}, "num_labels is 4, the weights have 3"),
         (("id2label",), ["a", "b", "c"], "does not describe a model"),
         *((("hidden_act",), value, "hidden_act") for value in ("__doc__", None, 5, ["gelu"])),
-        *((("layer_norm_eps",), value, "layer_norm_eps is|NaN") for value in (NAN, -1, 0, 1, True, "1e-5")),
+        *((("layer_norm_eps",), value, "layer_norm_eps is|NaN") for value in (NAN, -1, 0, 0.01, 1, True, "1e-5")),
         *((("vocab_size",), value, "vocab_size") for value in (10**12, -1, True, 1, 3.5)),
         *(((name,), 10**12, name) for name in ("max_position_embeddings", "intermediate_size", "pad_token_id")),
         (("architectures",), "@deep@", "nested more than 100 deep"),
