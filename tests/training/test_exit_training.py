@@ -476,7 +476,7 @@ def training(more):
     ("more", "part"),
     [
         ("--exits deebert --exit_layers 1 --geep_exit_num 2", "exclude each other"),
-        ("--exits geep --exit_lambda 1.5", "from 0 to 1"),
+        ("--exits geep --exit_lambda 1.5", "at least 0 and at most 1"),
         ("--exits bert", "must be one of deebert, geep, joint, alternate"),
         ("--exits joint --held_out_share 1", "--held_out_share"),
         ("--exits joint --geep_exit_num 0", "--geep_exit_num 0"),
@@ -491,8 +491,8 @@ def test_refused_training_flags(more, part):
 
 def test_defaults_follow_the_kind_of_training():
     deebert, geep = (training(f"--exits {kind}").resolved() for kind in ("deebert", "geep"))
-    assert (deebert.learning_rate, deebert.exit_head, deebert.exit_lambda) == (1e-3, "ramp", 0.0)
-    assert (geep.learning_rate, geep.exit_head, geep.exit_lambda) == (3e-5, "attention", 1.0)
+    assert (deebert.rates.learning_rate, deebert.exit_head, deebert.exit_lambda) == (1e-3, "ramp", 0.0)
+    assert (geep.rates.learning_rate, geep.exit_head, geep.exit_lambda) == (3e-5, "attention", 1.0)
     assert training("--exits geep --exit_lambda 0 --exit_head ramp").resolved().exit_lambda == 0.0
 
 

@@ -12,6 +12,7 @@ from ofa_bert import __main__ as commands
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import encoder_layers
+from ofa_bert.models.record import ModelRecord
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
@@ -37,7 +38,7 @@ def random_importance(seed, heads=4, neurons=64):
 def test_pruning_to_full_size_is_the_identity_whatever_the_order(seed):
     model, batch = build(), batch_of(size=4)
     before = logits_of(model, batch)
-    small, about = cut(model, {}, random_importance(seed), 4, 64)
+    small, about = cut(model, ModelRecord(), random_importance(seed), 4, 64)
     np.testing.assert_allclose(logits_of(small, batch), before, atol=1e-5)
     assert about["sub_model"] == {"layers": [0, 1, 2, 3], "heads": [4] * 4, "ffn": [64] * 4}
 
@@ -57,14 +58,14 @@ def test_the_pruned_model_is_the_model_with_what_was_taken_zeroed(model_type):
         rows[np.argsort(-neurons)[40:]] = 0
         layer.linear2.weight.set_value(rows)
     masked = logits_of(model, batch)
-    small, _ = cut(build(model_type, pad_token_id=0), {}, importance, 3, 40)
+    small, _ = cut(build(model_type, pad_token_id=0), ModelRecord(), importance, 3, 40)
     np.testing.assert_allclose(logits_of(small, batch), masked, atol=1e-5)
     assert np.abs(masked - before).max() > 1e-2
 
 
 def test_every_layer_has_the_wanted_size_and_the_formula_counts_it():
     model, batch = build(), batch_of()
-    small, about = cut(model, {}, measure(model, [batch], CLASSES), 3, 40)
+    small, about = cut(model, ModelRecord(), measure(model, [batch], CLASSES), 3, 40)
     for layer in encoder_layers(small):
         attention = layer.self_attn
         assert attention.num_heads == 3
@@ -82,8 +83,8 @@ def test_every_layer_has_the_wanted_size_and_the_formula_counts_it():
 
 def test_a_pruned_model_can_be_pruned_again():
     model, batch = build(), batch_of()
-    once, about = cut(model, {}, measure(model, [batch], CLASSES), 3, 40, layers=(0, 2, 3))
-    twice, again = cut(once, about, measure(once, [batch], CLASSES), 2, 16, layers=(0, 2))
+    once, about = cut(model, ModelRecord(), measure(model, [batch], CLASSES), 3, 40, layers=(0, 2, 3))
+    twice, again = cut(once, ModelRecord(**about), measure(once, [batch], CLASSES), 2, 16, layers=(0, 2))
     assert again["sub_model"] == {"layers": [0, 3], "heads": [2, 2], "ffn": [16, 16]}
     assert again["shape"] == about["shape"]
     shape, sub_model = ModelShape.from_json(again["shape"]), SubModelConfig.from_json(again["sub_model"])
