@@ -11,7 +11,7 @@ from robustness.kill_jobs import JOBS, WITHOUT_PADDLE
 
 FUZZ = bool(os.environ.get("OFA_BERT_FUZZ"))
 # Steps between two kills of what takes seconds each time; OFA_BERT_FUZZ: every one.
-STRIDE = {"bundle": 8, "run": 9}
+STRIDE = {"bundle": 9, "run": 21}
 BETWEEN = {"journal", "run"}  # of several files, or lines
 
 
