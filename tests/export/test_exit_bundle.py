@@ -372,7 +372,7 @@ def test_the_command_line_writes_the_exit_layer(case, tmp_path, capsys):
         (0.5, {"exit_mode": "sometimes"}, "must be one of threshold, predicted"),
         (0.5, {"exit_mode": "predicted"}, "give policy as the threshold"),
         ("policy", {"exit_criterion": "normalised"}, "has entropy"),
-        (0.5, {"precision": "int8-static"}, "--precision int8-static --onnx"),
+        (0.5, {"precision": "int8-static"}, "`precision` int8-static `onnx`"),
         (0.5, {"backend": "onnx_runtime", "provider": "tensorrt"}, "take cuda"),
         (None, {"exit_mode": "predicted"}, "give an exit_threshold"),
     ],

@@ -25,7 +25,7 @@ def evaluations(directory: Path) -> Path:
 def _walked(path: Path) -> None:
     """A search that takes from its log whatever that has."""
     from ofa_bert.files.journal import Journal
-    from ofa_bert.search.fptas import Problem, fptas
+    from ofa_bert.search.fptas.walk import Problem, fptas
     from ofa_bert.submodels.values import uniform
 
     candidates = [uniform(SEARCHED, 0.5), uniform(SEARCHED, 1.0, (0, 2))]

@@ -40,7 +40,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "files/lock.py": ("lock",),
     "files/reading.py": "what the others read with",
     "files/weights.py": ("safetensors", "pdparams 2", "pdparams 4", "torch zip", "torch stream", "index"),
-    "models/exit_heads.py": ("exits.safetensors",),
+    "models/exits/heads.py": ("exits.safetensors",),
     "models/masked_lm.py": ("safetensors",),
     "models/pretrained.py": ("config.json", "ofa_config.json", "model.safetensors"),
     "models/sub_model_choice.py": ("sub-model",),
@@ -51,7 +51,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "runtime/backends/tensorrt.py": ("file of a bundle",),
     "runtime/predict_file.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl"),
     "runtime/processes.py": OF_THE_MACHINE,
-    "search/fptas.py": ("evaluations",),
+    "search/fptas/walk.py": ("evaluations",),
     "search/guesses.py": ("guesses",),
     "search/nsga2.py": ("study, its bytes", "study, its values"),
     "search/run.py": OWN,
@@ -67,6 +67,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "training/pretraining/job.py": ("shape.json",),
     "training/run_directory.py": ("ofa_run.json",),
     "training/students/teacher_logits.py": ("teacher's logits",),
+    "training/stated.py": ("config.json", "ofa_config.json"),
     "training/tune.py": ("study, its bytes", "study, its values"),
 }  # fmt: skip
 
