@@ -55,9 +55,9 @@ def exit_weights() -> dict[str, np.ndarray]:
 def read_model(path: Path) -> None:
     """Loaded, run on a text, and saved."""
     import paddle
-    from ofa_bert.models.exits.heads import load_exits
 
     from ofa_bert.models.directories import load_model, save_model
+    from ofa_bert.models.exits.heads import load_exits
     from ofa_bert.models.record import check_task
     from ofa_bert.models.vocabulary import trim_vocabulary
     from ofa_bert.tasks.task import Task
