@@ -31,7 +31,7 @@ help:
 	@echo "make test-fast     those of them that take no training: one minute"
 	@echo "make test-slow     the tests that make test leaves out"
 	@echo "make test-paddle3  the end-to-end test on Paddle 3.3"
-	@echo "make test-all      all of these, and lint: what CI runs"
+	@echo "make test-all      all of these, lint and fuzz; CI runs it without fuzz"
 	@echo "make fuzz          damaged files and texts of any kind, many more of them   FACTOR=10 times"
 	@echo "make lint          ruff, types, and the direction of imports"
 	@echo "make lock          resolve requirements/*.lock anew from setup.py"
@@ -53,7 +53,7 @@ test-slow: .venv/installed
 test-paddle3: .venv-paddle3/installed
 	MKL_NUM_THREADS=1 .venv-paddle3/bin/python $(PYTEST) tests/test_end_to_end.py
 
-test-all: lint test test-slow test-paddle3
+test-all: lint test test-slow test-paddle3 fuzz
 
 fuzz: .venv/installed
 	OFA_BERT_FUZZ=$(FACTOR) MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST) --timeout 3600 tests/robustness \
