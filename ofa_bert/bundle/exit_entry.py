@@ -125,7 +125,7 @@ class ChosenPolicy:
         """layers: that run until each exit, the last one included."""
         ask = read_ask(fields, len(layers) - 1)
         if "layers" in fields and fields.wholes("layers") != tuple(layers):
-            fields.wrong("layers", f"those of the exits, {list(layers)}")
+            fields.wrong("layers", f"those of the exits, {shown(list(layers))}")
         return cls(Policy.read(fields.inner("policy")), fields.text("mode", MODES), ask, dict(fields.value))
 
 

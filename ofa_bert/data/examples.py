@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 def check_labels(task: Task, labels: Sequence[str]) -> None:
     if sorted(labels) != sorted(task.labels):
         raise UserError(
-            f"the model knows the labels {list(labels)}, task {task.name} has {list(task.labels)}: "
+            f"the model knows the labels {shown(list(labels))}, task {task.name} has {shown(list(task.labels))}: "
             "choose the task that the model was trained for"
         )
 

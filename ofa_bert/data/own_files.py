@@ -9,6 +9,7 @@ from pathlib import Path
 from ofa_bert.data.examples import check_labels, label_cells, label_rows, read_examples
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
+from ofa_bert.reporting import shown
 from ofa_bert.tasks.glue import glue_task, is_glue
 from ofa_bert.tasks.kinds.base import LabelColumns, TaskKind
 from ofa_bert.tasks.kinds.registry import kind_for
@@ -101,6 +102,6 @@ def _default_text(table: Table) -> tuple[str, ...]:
         if set(names) <= set(table.header):
             return names
     raise UserError(
-        f"{table.path}: which of the columns {list(table.header)} hold the text{table.other_separator()}? "
+        f"{table.path}: which of the columns {shown(list(table.header))} hold the text{table.other_separator()}? "
         "Name them with `text_columns`; if there is no header, count columns from 0: `text_columns` 0 `label_column` 1"
     )

@@ -212,7 +212,7 @@ def check_task(where: str, record: ModelRecord, task: Task) -> Task:
 
 
 def _labels(task: Task) -> str:
-    return f"{list(task.labels)} ({task.kind.word})" if task.labels else task.kind.word
+    return f"{shown(list(task.labels))} ({task.kind.word})" if task.labels else task.kind.word
 
 
 def is_number(value: object) -> TypeGuard[float]:

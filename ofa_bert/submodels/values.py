@@ -74,7 +74,7 @@ class SubModelConfig:
                 " give one per kept layer"
             )
         if list(self.layers) != sorted(set(self.layers)) or (self.layers and self.layers[0] < 0):
-            problems.append(f"layers {list(self.layers)} are not ascending indices from 0")
+            problems.append(f"layers {shown(list(self.layers))} are not ascending indices from 0")
         if any(count < 1 for count in self.heads + self.ffn):
             problems.append("every kept layer needs at least one head and one FFN neuron")
         if problems:

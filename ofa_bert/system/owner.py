@@ -57,7 +57,7 @@ class Owner:
         if self.boot != _boot():
             return False
         started = _start(self.pid)
-        return exists(self.pid) if started is None else started == self.start
+        return exists(self.pid) if started is None else bool(started) and started == self.start
 
     def described(self) -> str:
         shown = self.command if len(self.command) <= _LONGEST_COMMAND else self.command[: _LONGEST_COMMAND - 1] + "…"

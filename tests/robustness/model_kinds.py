@@ -76,6 +76,19 @@ def read_model(path: Path) -> None:
         save_model(path.parent.parent / "saved", model, tokenizer, record)
 
 
+def read_stated(path: Path) -> None:
+    """What a training is told of it before Paddle is loaded."""
+    from ofa_bert.tasks.task import Task
+    from ofa_bert.training.stated import stated
+
+    task, found = Task.from_json(TASK), stated(str(path.parent), "bert")
+    assert found is not None
+    found.check_length(16)
+    found.check_pairs(task)
+    found.check_size("the model", {"heads": (3, "heads")})
+    found.check_task(task)
+
+
 def small_run() -> tuple[Any, Any]:
     import paddle
 
@@ -167,6 +180,10 @@ def _teacher(directory: Path) -> Any:
 
 
 KINDS = (
+    *(
+        FileKind(f"{name}, as stated", partial(model_directory, damaged=name), read_stated, mutations.of_json, cases=30)
+        for name in ("config.json", "ofa_config.json")
+    ),
     *(
         FileKind(name, partial(model_directory, damaged=name), read_model, mutate, paddle=True, cases=cases)
         for name, mutate, cases in (

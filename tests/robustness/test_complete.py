@@ -66,8 +66,8 @@ READERS: dict[str, tuple[str, ...] | str] = {
     ),
     "training/pretraining/job.py": ("shape.json",),
     "training/run_directory.py": ("ofa_run.json",),
+    "training/stated.py": ("config.json, as stated", "ofa_config.json, as stated"),
     "training/students/teacher_logits.py": ("teacher's logits",),
-    "training/stated.py": ("config.json", "ofa_config.json"),
     "training/tune.py": ("study, its bytes", "study, its values"),
 }  # fmt: skip
 

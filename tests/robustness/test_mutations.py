@@ -28,7 +28,7 @@ def results():
     def run(paddle):
         if paddle not in found:
             names = [kind.name for kind in KINDS if kind.paddle == paddle]
-            lines = in_process("robustness.run_cases", [str(FACTOR), *names], 240 * max(1, FACTOR))
+            lines = in_process("robustness.run_cases", [str(FACTOR), *names], 480 * max(1, FACTOR))
             found[paddle] = {line["kind"]: line for line in lines if isinstance(line, dict)}
         return found[paddle]
 
@@ -36,7 +36,7 @@ def results():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300 * max(1, FACTOR))
+@pytest.mark.timeout(540 * max(1, FACTOR))
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_damaged(results, kind):
     found = results(kind.paddle)[kind.name]

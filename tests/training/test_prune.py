@@ -15,7 +15,7 @@ from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.submodels.counting import count_parameters
-from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.losses.classification import LOSSES as CLASSES
 from ofa_bert.training.students.cut import cut
 from ofa_bert.training.supernet.importance import Importance, measure
@@ -40,7 +40,7 @@ def test_pruning_to_full_size_is_the_identity_whatever_the_order(seed):
     before = logits_of(model, batch)
     small, about = cut(model, ModelRecord(), random_importance(seed), 4, 64)
     np.testing.assert_allclose(logits_of(small, batch), before, atol=1e-5)
-    assert about["sub_model"] == {"layers": [0, 1, 2, 3], "heads": [4] * 4, "ffn": [64] * 4}
+    assert about["sub_model"] == SubModelConfig((0, 1, 2, 3), heads=(4,) * 4, ffn=(64,) * 4)
 
 
 @pytest.mark.parametrize("model_type", ["bert", "roberta", "electra"])
@@ -77,18 +77,16 @@ def test_every_layer_has_the_wanted_size_and_the_formula_counts_it():
         assert attention.out_proj.bias.shape == [32]
         assert layer.linear1.weight.shape == [32, 40]
         assert layer.linear2.weight.shape == [40, 32]
-    shape, sub_model = ModelShape.from_json(about["shape"]), SubModelConfig.from_json(about["sub_model"])
-    assert sum(p.size for p in small.parameters()) == count_parameters(shape, sub_model)
+    assert sum(p.size for p in small.parameters()) == count_parameters(about["shape"], about["sub_model"])
 
 
 def test_a_pruned_model_can_be_pruned_again():
     model, batch = build(), batch_of()
     once, about = cut(model, ModelRecord(), measure(model, [batch], CLASSES), 3, 40, layers=(0, 2, 3))
     twice, again = cut(once, ModelRecord(**about), measure(once, [batch], CLASSES), 2, 16, layers=(0, 2))
-    assert again["sub_model"] == {"layers": [0, 3], "heads": [2, 2], "ffn": [16, 16]}
+    assert again["sub_model"] == SubModelConfig((0, 3), heads=(2, 2), ffn=(16, 16))
     assert again["shape"] == about["shape"]
-    shape, sub_model = ModelShape.from_json(again["shape"]), SubModelConfig.from_json(again["sub_model"])
-    assert sum(p.size for p in twice.parameters()) == count_parameters(shape, sub_model)
+    assert sum(p.size for p in twice.parameters()) == count_parameters(again["shape"], again["sub_model"])
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from ofa_bert.files.weights import read_weights
 from ofa_bert.models.encoder import classifier_head, encoder_layers, module_at
 from ofa_bert.models.pretrained import check_shapes, put_weights
 from ofa_bert.models.record import ExitRecord, ModelRecord
+from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 
 
@@ -113,7 +114,7 @@ def extract_exits(exits: Exits, small: nn.Layer, sub_model: SubModelConfig) -> E
     points = exits.layout.points(sub_model)
     if not points:
         raise UserError(
-            f"the sub-model keeps layers {list(sub_model.layers)}, none of which has an exit before its last"
+            f"the sub-model keeps layers {shown(list(sub_model.layers))}, none of which has an exit before its last"
         )
     own = Exits(small, ExitLayout(exits.layout.head, tuple(place for place, _ in points)))
     for place, layer in points:

@@ -71,7 +71,9 @@ class Multilabel(TaskKind):
                 f" {len(columns.names)}"
             )
         if labels is not None and sorted(columns.names) != sorted(labels):
-            raise UserError(f"label_columns {list(columns.names)}: the labels are {list(labels)}; name those columns")
+            raise UserError(
+                f"label_columns {shown(list(columns.names))}: the labels are {shown(list(labels))}; name those"
+            )
 
     def cell(self, values: Values, columns: LabelColumns) -> Said:
         """The labels that a row has."""

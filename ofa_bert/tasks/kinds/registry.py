@@ -44,7 +44,7 @@ def kind_for(
     fitting = [kind for kind in _EVERY.values() if labels is None or kind.fits(labels)]
     named = [kind for kind in fitting if kind.word == word]
     if word is not None and not named:
-        raise UserError(f"label_kind {word} contradicts the labels {list(labels or ())}")
+        raise UserError(f"label_kind {word} contradicts the labels {shown(list(labels or ()))}")
     if named or len(fitting) == 1:
         return (named or fitting)[0]
     return next(kind for kind in fitting if kind.claims(columns, rows))
