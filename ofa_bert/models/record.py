@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeGuard
 
+from ofa_bert.data.held_out import HeldOut
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, HEADS, ExitLayout
 from ofa_bert.files.fields import Fields
@@ -34,9 +35,7 @@ class ExitRecord:
     training: str
     share: float = 0.0  # of a head's loss that is its distance from the last exit
     sub_models: tuple[str, ...] = ()
-    held_out: int = 0  # training examples that a threshold may be chosen on
-    held_out_seed: int = 0
-    held_out_digest: str = ""  # of those examples; "" in records of before
+    held_out: HeldOut | None = None  # training examples that a threshold may be chosen on
 
     def to_json(self) -> dict[str, object]:
         return {
@@ -44,20 +43,17 @@ class ExitRecord:
             "training": self.training,
             "lambda": self.share,
             "sub_models": list(self.sub_models),
-            "held_out": {"count": self.held_out, "seed": self.held_out_seed, "sha256": self.held_out_digest},
+            **({} if self.held_out is None else {"held_out": self.held_out.to_json()}),
         }
 
     @classmethod
     def of(cls, fields: Fields) -> ExitRecord:
-        held_out = fields.inner("held_out") if "held_out" in fields else None
         return cls(
             layout=ExitLayout(fields.text("head", HEADS), fields.wholes("layers", least=0)),
             training=fields.text("training", default=""),
             share=fields.number("lambda", 0, 1, default=0.0),
             sub_models=fields.texts("sub_models", default=()),
-            held_out=0 if held_out is None else held_out.whole("count", least=0),
-            held_out_seed=0 if held_out is None else held_out.whole("seed", least=0),
-            held_out_digest="" if held_out is None else held_out.text("sha256", default=""),
+            held_out=HeldOut.read(fields.inner("held_out")) if "held_out" in fields else None,
         )
 
 
@@ -78,6 +74,7 @@ class ModelRecord:
     space: SearchSpace | None = None
     sub_model: SubModelConfig | None = None
     exits: ExitRecord | None = None
+    held_out: HeldOut | None = None  # by the run that made it
     scores: Scores = field(default_factory=dict)
     score: float | None = None
     step: int | None = None
@@ -97,6 +94,7 @@ class ModelRecord:
             "space": self.space and self.space.to_json(),
             "sub_model": self.sub_model and self.sub_model.to_json(),
             EXITS: self.exits and self.exits.to_json(),
+            "held_out": self.held_out and self.held_out.to_json(),
             "scores": dict(self.scores) or None,
             "score": self.score,
             "step": self.step,
@@ -123,6 +121,7 @@ class ModelRecord:
             space=fields.made("space", SearchSpace.from_json) if "space" in fields else None,
             sub_model=fields.made("sub_model", SubModelConfig.from_json) if "sub_model" in fields else None,
             exits=ExitRecord.of(fields.inner(EXITS)) if EXITS in fields else None,
+            held_out=HeldOut.read(fields.inner("held_out")) if "held_out" in fields else None,
             scores=fields.mapping("scores", default={}),
             score=fields.number("score", default=None),
             step=fields.whole("step", least=0, default=None),

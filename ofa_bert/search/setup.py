@@ -11,7 +11,8 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.data.batches import Encoded, eval_batches, held_out_count, split_holdout
+from ofa_bert.data.batches import Encoded, eval_batches, held_out_count
+from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.source import DataSource
 from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
@@ -33,11 +34,13 @@ from ofa_bert.search.scorer import BATCH, Scorer
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import ModelShape
 from ofa_bert.system.machine import processor
+from ofa_bert.tasks.intervals import FEW, wilson
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.glue_download import download_glue
 
 logger = logging.getLogger(__name__)
 
+_TYPICAL = 0.9  # accuracy
 _CALIBRATION = 64  # training sentences that static INT8 is calibrated on
 
 
@@ -92,11 +95,24 @@ def load_supernet(source: SupernetSource, cache: Path, with_exits: bool = False)
     count = held_out_count(len(encoded), trained.number("held_out_share", 0, 1))
     seed = trained.whole("seed", least=0)
     # The split of the supernet's training, so that nothing is judged on what it was trained on.
-    rest, held = split_holdout(len(encoded), count, seed)
+    held_out = record.held_out or HeldOut(count, seed)  # records of before say the share alone
+    rest, held = (encoded.select(part) for part in held_out.split(where, len(encoded)))
+    held_out.check(where, held)
     logger.info("%s: %d held-out training examples", datasets.task.name, len(held))
-    shuffled = encoded.select(held).select(_shuffled(len(held), seed))
+    _warn_of_few(len(held))
+    shuffled = held.select(_shuffled(len(held), held_out.seed))
     exits = load_exits(where, record, model) if with_exits else None
-    return Supernet(where, model, tokenizer, record, record.space, datasets, encoded.select(rest), shuffled, exits)
+    return Supernet(where, model, tokenizer, record, record.space, datasets, rest, shuffled, exits)
+
+
+def _warn_of_few(count: int) -> None:
+    if count < FEW:
+        low, high = wilson(_TYPICAL, count)
+        logger.warning(
+            "searches on %d held-out examples: an accuracy of %.2f there stands for anything from %.2f to %.2f (95 %%)."
+            " Hold out %d or more: train the supernet with a larger `held_out_share`, or on more data",
+            count, _TYPICAL, low, high, FEW,
+        )  # fmt: skip
 
 
 def _shuffled(count: int, seed: int) -> np.ndarray:
@@ -179,7 +195,7 @@ def fingerprint(
     weights = locate(supernet.where, source.model_type).weights
     found: dict[str, object] = {
         "model": file_sha256(weights)[:16],
-        "held_out": len(supernet.held_out),
+        "held_out": supernet.held_out.digest(),
         "task": supernet.task.name,
     }
     if tables:

@@ -9,6 +9,7 @@ from typing import TypedDict
 import paddle
 
 from ofa_bert.data.batches import Batch
+from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
@@ -119,6 +120,7 @@ def trained_record(
         space=space,
         sub_model=sub_model,
         exits=exits,
+        held_out=None if setup.held_out is None else HeldOut.of(setup.held_out, told.whole("seed")),
         scores=scores or {},
         score=None if scores is None else scores["score"],
         config=settings,

@@ -9,6 +9,7 @@ import pytest
 from helpers.models import randomise
 from ofa_bert.__main__ import main
 from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
+from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.latency.device import Measurer
@@ -39,7 +40,7 @@ def supernet_dir(tmp_path_factory, tiny_bert_dir, glue_dir):
     trained = {"task_name": "SST-2", "data_dir": str(glue_dir), "held_out_share": 0.2, "seed": 42, "label_kind": "auto"}
     record = ModelRecord(
         kind="supernet", task=task, model_type="bert", max_seq_length=32, seed=42, shape=space.shape, space=space,
-        config=trained, exits=ExitRecord(layout=exits.layout, training="joint", held_out=8, held_out_seed=42),
+        config=trained, exits=ExitRecord(layout=exits.layout, training="joint", held_out=HeldOut(8, 42)),
     )  # fmt: skip
     save_model(directory, model, tokenizer, record, {"exits": exits})
     return directory.parent

@@ -17,6 +17,7 @@ from ofa_bert.__main__ import main
 from ofa_bert.bundle.front import Front
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import Encoded
+from ofa_bert.data.held_out import HeldOut
 from ofa_bert.errors import RunError
 from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.fit import calibrate
@@ -26,9 +27,10 @@ from ofa_bert.models.supernet import forward
 from ofa_bert.options import arguments
 from ofa_bert.search import winner
 from ofa_bert.search.front import Point
-from ofa_bert.search.job import SearchJob
+from ofa_bert.search.job import SearchJob, SupernetSource
 from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.scorer import Scorer
+from ofa_bert.search.setup import load_supernet
 from ofa_bert.search.winner import checked_latency
 from ofa_bert.submodels.counting import count_flops
 from ofa_bert.submodels.grid import SearchSpace
@@ -289,6 +291,19 @@ def test_two_searches_of_one_directory_and_directories_that_are_none(supernet_di
         assert command(supernet_dir, held, "--max_flops", "1e9", "--trials", "6") == 2
         assert f"is being written by process {other.pid}" in capsys.readouterr().err
         assert command(supernet_dir, held, "--max_flops", "1e9", "--trials", "6", "--worker") == 0  # it only helps
+
+
+def test_other_training_data_are_refused_and_few_held_out_examples_warned_about(supernet_dir, tmp_path, capsys):
+    model, tokenizer, record = load_model(supernet_dir / "best")
+    found = load_supernet(SupernetSource(model=str(supernet_dir)), tmp_path / "ids")
+    known = HeldOut(len(found.held_out), 42, "0" * 64)
+    save_model(tmp_path / "m", model, tokenizer, dataclasses.replace(record, held_out=known))
+    assert command(tmp_path / "m", tmp_path / "out", "--max_flops", "1e9") == 2
+    assert "was trained with other training data" in capsys.readouterr().err
+    assert command(supernet_dir, tmp_path / "few", "--max_flops", "1e9", "--trials", "6") == 0
+    said = capsys.readouterr().err
+    assert f"searches on {len(found.held_out)} held-out examples: an accuracy of 0.90 there stands for" in said
+    assert "--held_out_share" in said
 
 
 def test_a_model_that_is_no_supernet_is_refused(tiny_bert_dir, supernet_dir, tmp_path, capsys):

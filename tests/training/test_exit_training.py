@@ -14,7 +14,7 @@ from helpers.launching import free_port, launch
 from helpers.models import build
 from ofa_bert import __main__ as commands
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import encode, split_holdout
+from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.exits.outputs import Outputs
@@ -154,7 +154,7 @@ def test_best_is_chosen_on_the_held_out_part_which_nothing_trains_on(runs, glue_
     assert results["best"]["score"] == max(held)
     model, tokenizer, record, exits = loaded(runs / "geep" / "last")
     train = dev_of(tokenizer, glue_dir, "train")
-    _, chosen = split_holdout(len(train), record.exits.held_out, record.exits.held_out_seed)
+    _, chosen = record.exits.held_out.split("", len(train))
     part = train.select(chosen)
     scores = []
     for place in range(3):

@@ -12,6 +12,7 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.data.batches import Encoded, encode
+from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
@@ -28,14 +29,14 @@ from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.exits.graphs import depths
 from ofa_bert.models.exits.heads import Exits, exits_in, extract_exits, load_exits
-from ofa_bert.models.record import ExitRecord, ModelRecord, best_of, check_task, numbers
+from ofa_bert.models.record import ModelRecord, best_of, check_task, numbers
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets, Example, Task
 from ofa_bert.training.evaluation import score_logits
-from ofa_bert.training.exits.held_out import ChosenOn, check_same, split_as_trained
+from ofa_bert.training.exits.chosen_on import ChosenOn
 from ofa_bert.training.exits.jobs import ExitChoiceJob
 from ofa_bert.training.exits.subject import ExitRoute, Subject
 
@@ -69,8 +70,9 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> ExitChoice:
     name, sub_model, model, exits = _cut(job, record, model, exits)
     criterion = _criterion(job, trained.training, datasets.task)
     wanted = _wanted(job, criterion, datasets.task, len(exits.layout.layers))
-    subject = _subject(job, datasets, trained, model, exits, tokenizer, record.max_seq_length)
-    check_same(where, trained, subject.held_out)
+    as_trained = trained.held_out or HeldOut(0, 0)
+    subject = _subject(job, datasets, as_trained, model, exits, tokenizer, record.max_seq_length)
+    as_trained.check(where, subject.held_out)
     held_out = subject.outputs(subject.held_out, "held out")
     tried = wanted or policies(criterion, job.tolerance, held_out, job.thresholds, datasets.task.kind_name)
     ways = _ways(job, tried, held_out, subject)
@@ -121,13 +123,12 @@ def _cut(
 
 
 def _subject(
-    job: ExitChoiceJob, datasets: Datasets, trained: ExitRecord, model: nn.Layer, exits: Exits, tokenizer: Cutter,
+    job: ExitChoiceJob, datasets: Datasets, held_out: HeldOut, model: nn.Layer, exits: Exits, tokenizer: Cutter,
     length: int,
 ) -> Subject:  # fmt: skip
     """The held-out part is the one that training held out."""
-    seed = trained.held_out_seed
-    rest, chosen = split_as_trained(job.model_name_or_path, trained, len(datasets.train))
-    few = np.random.default_rng(seed).permutation(rest)[: job.table_samples]
+    rest, chosen = held_out.split(job.model_name_or_path, len(datasets.train))
+    few = np.random.default_rng(held_out.seed).permutation(rest)[: job.table_samples]
 
     def ids(examples: Sequence[Example]) -> Encoded:
         return encode(examples, tokenizer, length)

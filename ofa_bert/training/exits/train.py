@@ -11,6 +11,7 @@ from typing import TypedDict
 import numpy as np
 import paddle
 
+from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.exits.layout import EXITS, ExitLayout
 from ofa_bert.files.fields import Fields
@@ -135,9 +136,7 @@ def _record(
         training=job.exits,
         share=job.share,
         sub_models=tuple(sub_models),
-        held_out=len(setup.measured),
-        held_out_seed=job.loop.seed,
-        held_out_digest=setup.measured.digest(),
+        held_out=HeldOut.of(setup.measured, job.loop.seed),
     )
     return trained_record(
         setup,

@@ -1,22 +1,17 @@
-"""What a threshold is chosen on: the very examples that training held out, how many, and how much that says."""
+"""What a threshold was chosen on: how many held-out examples, and how much that says."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import asdict, dataclass
 
-from ofa_bert.data.batches import Encoded, split_holdout
-from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
-from ofa_bert.models.record import ExitRecord
-from ofa_bert.numerics import Array, Floats, Ints
+from ofa_bert.numerics import Array, Floats
 from ofa_bert.tasks.intervals import FEW, interval
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 
 logger = logging.getLogger(__name__)
-
-_GIVE = "give the data that they were trained with"
 
 
 @dataclass(frozen=True)
@@ -56,22 +51,3 @@ class ChosenOn:
                 " data",
                 self.examples, self.exits, self.low, self.high, FEW,
             )  # fmt: skip
-
-
-def split_as_trained(where: str, trained: ExitRecord, count: int) -> tuple[Ints, Ints]:
-    """(rest, held out) of `count` training examples, as training split them."""
-    if not 0 < trained.held_out < count:
-        raise UserError(
-            f"{where}: its exits were trained with {trained.held_out} held-out examples, and the training data have"
-            f" {count}; {_GIVE}"
-        )
-    return split_holdout(count, trained.held_out, trained.held_out_seed)
-
-
-def check_same(where: str, trained: ExitRecord, held_out: Encoded) -> None:
-    """UserError for other data, or the same in another order: the split would hold examples that were trained on."""
-    if trained.held_out_digest not in ("", held_out.digest()):
-        raise UserError(
-            f"{where}: its exits were trained with other training data: the {trained.held_out} examples held out from"
-            f" them, on which a threshold is chosen, cannot be found in these; {_GIVE}"
-        )
