@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-slow test-paddle3 test-all fuzz lint lock clean
+.PHONY: help demo test test-fast test-slow test-paddle3 test-wheel test-all fuzz lint lock clean
 
 UV_VERSION := 0.13.9
 RUFF_VERSION := 0.17.6
@@ -31,6 +31,7 @@ help:
 	@echo "make test-fast     those of them that take no training: one minute"
 	@echo "make test-slow     the tests that make test leaves out"
 	@echo "make test-paddle3  the end-to-end test on Paddle 3.3"
+	@echo "make test-wheel    the wheel alone in an empty environment: ofa-bert demo in few steps, a supernet in two processes"
 	@echo "make test-all      all of these, lint and fuzz; CI runs it without fuzz"
 	@echo "make fuzz          damaged files and texts of any kind, many more of them   FACTOR=10 times"
 	@echo "make lint          ruff, types, and the direction of imports"
@@ -53,7 +54,21 @@ test-slow: .venv/installed
 test-paddle3: .venv-paddle3/installed
 	MKL_NUM_THREADS=1 .venv-paddle3/bin/python $(PYTEST) tests/test_end_to_end.py
 
-test-all: lint test test-slow test-paddle3 fuzz
+test-all: lint test test-slow test-paddle3 test-wheel fuzz
+
+# Nothing of this directory may be on the path: the commands run elsewhere, with an environment of their own.
+WHEEL := build/wheel
+test-wheel: $(UV)
+	$(CHECK_PYTHON)
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)
+	$(UV) build --quiet --wheel --out-dir $(WHEEL) --python "$(PYTHON)" .
+	$(UV) venv --quiet --python "$(PYTHON)" $(WHEEL)/venv
+	$(UV) pip install --quiet --python $(WHEEL)/venv --constraint requirements/paddle2.lock \
+		--overrides requirements/overrides.txt "$$(ls $(CURDIR)/$(WHEEL)/*.whl)[cpu,demo]"
+	cd $(WHEEL) && venv/bin/ofa-bert --version && venv/bin/ofa-bert demo --max_steps 4
+	cd $(WHEEL) && venv/bin/ofa-bert supernet --task_name demo --device cpu --processes 2 --max_steps 4 \
+		--model_name_or_path output/demo/teacher --width_mult_list 1 1/2 --batch_size 8 --output_dir two
+	grep -q '"processes": 2' $(WHEEL)/two/results.json
 
 fuzz: .venv/installed
 	OFA_BERT_FUZZ=$(FACTOR) MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST) --timeout 3600 tests/robustness \
