@@ -82,7 +82,7 @@ def search_sub_models(job: SearchJob) -> SearchResults:
     Raises UserError for a job, supernet, latency table or device that cannot work, RunError when the search fails.
 
     >>> from ofa_bert import Front, SearchJob, make_job, search_sub_models
-    >>> job = make_job(SearchJob, model="supernet", output_dir="search", max_params=9000, trials=8, population=4,
+    >>> job = make_job(SearchJob, model="supernet", output_dir="search", max_params=30000, trials=8, population=4,
     ...                examples=8, device="cpu")
     >>> results = search_sub_models(job)
     >>> Front.load("search/front.json").cost
@@ -135,7 +135,7 @@ def evaluate(job: EvaluateJob) -> Scored:
     >>> from ofa_bert import EvaluateJob, evaluate, make_job
     >>> found = evaluate(make_job(EvaluateJob, bundle="bundle", file="dev.tsv"))
     >>> found.splits[0].examples, list(found.splits[0].scores)
-    (4, ['accuracy', 'score'])
+    (4, ['accuracy'])
     """
     with on_device(job, None if job.bundle is not None else job.device):
         from ofa_bert.recipes.evaluate import evaluate as run

@@ -38,6 +38,11 @@ def load_datasets(
     label_columns, label_separator: of your own files; several columns are one for each label, with 0 or 1, and a
     separator stands between the labels of a text in a single column.
     Raises UserError, with file and line, for whatever is wrong with the data.
+
+    >>> from ofa_bert import load_datasets
+    >>> datasets = load_datasets(train_file="train.tsv", dev_file="dev.tsv")
+    >>> datasets.task.labels, len(datasets.dev["dev"])
+    (('bad', 'good'), 4)
     """
     if known is not None and labels is not None:
         check_labels(known, labels)

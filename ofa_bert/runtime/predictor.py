@@ -47,7 +47,14 @@ GPU_TOKENS = 16384
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one text: a class with its probability, a number, or a set of labels."""
+    """What the model says about one text: a class with its probability, a number, or a set of labels.
+
+    >>> from ofa_bert import Predictor
+    >>> with Predictor("bundle") as predictor:
+    ...     (prediction,) = predictor.predict(["the film was good"])
+    >>> prediction.label, round(sum(prediction.probabilities), 6), prediction.value
+    ('good', 1.0, None)
+    """
 
     label: str | None  # a class
     probability: float | None  # of that class
@@ -58,7 +65,16 @@ class Prediction:
 
 
 class Predictor:
-    """A bundle, ready to answer. Close it, or use it in a `with`, when it has workers."""
+    """A bundle, ready to answer. Close it, or use it in a `with`, when it has workers.
+
+    Needs no Paddle, but for bundles that are nothing else. Raises UserError for a bundle, a back end or a device that
+    cannot work.
+
+    >>> from ofa_bert import Predictor
+    >>> with Predictor("bundle", threads=1) as predictor:
+    ...     predictor.labels, predictor.logits(["the film was good", "a dull plot"]).shape  # float32 [N, C]
+    (('bad', 'good'), (2, 2))
+    """
 
     def __init__(
         self,

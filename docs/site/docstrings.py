@@ -1,0 +1,81 @@
+"""For Griffe: docstrings as they stand in the code, read as the site needs them.
+
+An example becomes a block of code, which Markdown would take for a quotation, and the options of a job become a table
+below what its docstring says.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import griffe
+
+_EXAMPLE = re.compile(r"^( *)>>> .*\n(?:^ *\S.*\n?)*", re.M)
+
+
+def fenced(text: str) -> str:
+    """The text with a fence around every example, which ends at an empty line."""
+
+    def fence(found: re.Match[str]) -> str:
+        indent, block = found.group(1), found.group(0).rstrip("\n")
+        return f"\n{indent}```pycon\n{block}\n{indent}```\n"
+
+    return _EXAMPLE.sub(fence, text if text.endswith("\n") else text + "\n").rstrip("\n")
+
+
+class Docstrings(griffe.Extension):
+    def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
+        if obj.docstring is not None:
+            obj.docstring.value = fenced(obj.docstring.value)
+
+    def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
+        """Once all members of a class are known."""
+        rows = list(_rows(cls))
+        if rows and cls.docstring is not None:
+            cls.docstring.value += "\n\nAttributes:\n" + "\n".join(f"    {name}: {words}" for name, words in rows)
+
+
+def _rows(cls: griffe.Class) -> Iterator[tuple[str, str]]:
+    """(name, description) of every option of a class and of its groups; an option's value becomes its default."""
+    attributes = [member for member in cls.members.values() if isinstance(member, griffe.Attribute)]
+    options = [_call(each) for each in attributes]
+    for attribute, call in zip(attributes, options):
+        if call is not None:
+            positional = [each for each in call.arguments if not isinstance(each, griffe.ExprKeyword)]
+            attribute.value = positional[1] if len(positional) > 1 else None
+            default = "" if attribute.value is None else f" Default: `{_known(cls, attribute.value)}`."
+            yield attribute.name, _sentence(_words(cls, positional[0])) + (default or " Required.")
+        elif any(options) and "property" not in attribute.labels:
+            yield attribute.name, "A group of options."
+
+
+def _call(attribute: griffe.Attribute) -> griffe.ExprCall | None:
+    call = attribute.value
+    return call if isinstance(call, griffe.ExprCall) and str(call.function) == "option" and call.arguments else None
+
+
+def _known(cls: griffe.Class, value: griffe.Expr | str) -> griffe.Expr | str:
+    """What a constant of the module is set to; any other value as it stands."""
+    constant = cls.module.members.get(str(value)) if isinstance(value, griffe.ExprName) else None
+    found = constant.value if isinstance(constant, griffe.Attribute) else None
+    return value if found is None else found
+
+
+def _words(cls: griffe.Class, value: griffe.Expr | str) -> str:
+    """The text of an expression; what is only known when the module runs is left out of it."""
+    value = _known(cls, value)
+    if isinstance(value, griffe.ExprJoinedStr):
+        return "".join(part if isinstance(part, str) else _words(cls, part) for part in value.values)
+    if isinstance(value, griffe.ExprFormatted):
+        return _words(cls, value.value)
+    try:
+        return str(ast.literal_eval(str(value)))
+    except (SyntaxError, ValueError):
+        return "…"
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
