@@ -13,6 +13,7 @@ from typing import Any
 
 import griffe
 
+_OURS = "ofa_bert"  # under which an attribute keeps its description until the table is made
 _EXAMPLE = re.compile(r"^( *)>>> .*\n(?:^ *\S.*\n?)*", re.M)
 
 
@@ -32,29 +33,42 @@ class Docstrings(griffe.Extension):
             obj.docstring.value = fenced(obj.docstring.value)
 
     def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
-        """Once all members of a class are known."""
-        rows = list(_rows(cls))
-        if rows and cls.docstring is not None:
-            cls.docstring.value += "\n\nAttributes:\n" + "\n".join(f"    {name}: {words}" for name, words in rows)
+        """Notes what options say, and gives each its default as its value, for the signature of the class."""
+        attributes = [member for member in cls.members.values() if isinstance(member, griffe.Attribute)]
+        options = [_call(each) for each in attributes]
+        for attribute, call in zip(attributes, options):
+            if call is not None:
+                positional = [each for each in call.arguments if not isinstance(each, griffe.ExprKeyword)]
+                attribute.value = positional[1] if len(positional) > 1 else None
+                attribute.extra[_OURS] = _sentence(_words(cls, positional[0])) + _default(cls, attribute.value)
+            elif any(options) and "property" not in attribute.labels:
+                attribute.extra[_OURS] = "A group of options."
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Makes the tables, now that it is known what a class inherits."""
+        for cls in _classes(pkg):
+            rows = [(name, each.extra[_OURS]) for name, each in cls.all_members.items() if _OURS in each.extra]
+            if rows and cls.docstring is not None:
+                cls.docstring.value += "\n\nAttributes:\n" + "\n".join(f"    {name}: {words}" for name, words in rows)
 
 
-def _rows(cls: griffe.Class) -> Iterator[tuple[str, str]]:
-    """(name, description) of every option of a class and of its groups; an option's value becomes its default."""
-    attributes = [member for member in cls.members.values() if isinstance(member, griffe.Attribute)]
-    options = [_call(each) for each in attributes]
-    for attribute, call in zip(attributes, options):
-        if call is not None:
-            positional = [each for each in call.arguments if not isinstance(each, griffe.ExprKeyword)]
-            attribute.value = positional[1] if len(positional) > 1 else None
-            default = "" if attribute.value is None else f" Default: `{_known(cls, attribute.value)}`."
-            yield attribute.name, _sentence(_words(cls, positional[0])) + (default or " Required.")
-        elif any(options) and "property" not in attribute.labels:
-            yield attribute.name, "A group of options."
+def _classes(module: griffe.Module) -> Iterator[griffe.Class]:
+    for member in module.members.values():
+        if isinstance(member, griffe.Module):
+            yield from _classes(member)
+        elif isinstance(member, griffe.Class):
+            yield member
 
 
 def _call(attribute: griffe.Attribute) -> griffe.ExprCall | None:
     call = attribute.value
     return call if isinstance(call, griffe.ExprCall) and str(call.function) == "option" and call.arguments else None
+
+
+def _default(cls: griffe.Class, value: griffe.Expr | str | None) -> str:
+    if value is None:
+        return " Required."
+    return "" if str(value) == "None" else f" Default: `{_known(cls, value)}`."  # what None stands for, the words say
 
 
 def _known(cls: griffe.Class, value: griffe.Expr | str) -> griffe.Expr | str:
