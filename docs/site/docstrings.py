@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import griffe
 
 _OURS = "ofa_bert"  # under which an attribute keeps its description until the table is made
+_EXPLAINED = re.compile("(?P<all>(?P<name>[a-z_]+)(?:, [a-z_]+)*): (?P<words>.+)")  # "rows, tokens: at most so many"
 _EXAMPLE = re.compile(r"^( *)>>> .*\n(?:^ *\S.*\n?)*", re.M)
 
 
@@ -27,13 +28,39 @@ def fenced(text: str) -> str:
     return _EXAMPLE.sub(fence, text if text.endswith("\n") else text + "\n").rstrip("\n")
 
 
+def listed(text: str, names: Collection[str]) -> str:
+    """The text with the lines that explain these names, and those that go on with them, as the items of a list."""
+    lines: list[str] = []
+    inside = False
+    for line in text.split("\n"):
+        found = _EXPLAINED.match(line)
+        if found and found["name"] in names:
+            if not inside and lines and lines[-1]:
+                lines.append("")
+            code = ", ".join(f"`{name}`" for name in found["all"].split(", "))
+            lines.append(f"- {code}: {found['words']}")
+            inside = True
+        elif inside and line and not line.startswith(("```", "Raises ", "Returns ")):
+            lines[-1] += " " + line.strip()
+        else:
+            lines += ["", line] if inside and line else [line]
+            inside = False
+    return "\n".join(lines)
+
+
 class Docstrings(griffe.Extension):
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
             obj.docstring.value = fenced(obj.docstring.value)
 
+    def on_function_instance(self, *, func: griffe.Function, **_: Any) -> None:
+        if func.docstring is not None:
+            func.docstring.value = listed(func.docstring.value, [each.name for each in func.parameters])
+
     def on_class_members(self, *, cls: griffe.Class, **_: Any) -> None:
         """Notes what options say, and gives each its default as its value, for the signature of the class."""
+        if cls.docstring is not None:
+            cls.docstring.value = listed(cls.docstring.value, cls.members)
         attributes = [member for member in cls.members.values() if isinstance(member, griffe.Attribute)]
         options = [_call(each) for each in attributes]
         for attribute, call in zip(attributes, options):

@@ -23,9 +23,9 @@ def make_job(kind: type[T], /, **options: object) -> T:
     """A job of that kind with these options; what is left out has its default.
 
     kind: FinetuneJob, SupernetJob, ExitTrainingJob, ExitChoiceJob, DistilJob, PruneJob, SearchJob, ExportJob or
-    EvaluateJob, or one of their groups such as LoopSettings. Options are called as the command's flags are, and stand
-    here side by side: those of groups, such as `batch_size` of a job's `loop`, too. A path may be a Path, several
-    values may be a list.
+    EvaluateJob, or one of their groups such as LoopSettings.
+    options: called as the command's flags are, and side by side: those of groups, such as `batch_size` of a job's
+    `loop`, too. A path may be a Path, several values may be a list.
 
     Raises UserError with all that is wrong: unknown names, missing ones, values of another type or out of range.
 

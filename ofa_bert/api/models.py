@@ -31,8 +31,12 @@ def load_model(
 
     An output directory of `finetune` and of the others stands for its best/. The model is a stock PaddleNLP model in
     float32 and in training mode; called with int64 `input_ids` and `token_type_ids` [B, T] it gives float32 logits
-    [B, C]. num_labels: outputs of a classifier that starts at random values where the source has none; left out, the
-    source must be complete. task: its order of the classes is given to a classifier from elsewhere.
+    [B, C].
+
+    model_type: the family: bert, ernie, roberta, tinybert or electra.
+    num_labels: outputs of a classifier that starts at random values where the source has none; left out, the source
+    must be complete.
+    task: its order of the classes is given to a classifier from elsewhere.
 
     Raises UserError for anything that does not fit: files, model type, sizes, names or shapes of weights, vocabulary.
 

@@ -27,9 +27,10 @@ def finetune(
 ) -> FinetuneResults:
     """Train a pretrained encoder on the labels of a task; best/ in the output directory is the best on dev.
 
-    datasets: the examples; left out, those that the job names. observe: hears of every evaluation (step, score), and
-    ends the run by raising. Returns what results.json says: "best" and "last", each with "step" and "scores", which are
-    fractions by metric.
+    datasets: the examples; left out, those that the job names.
+    observe: hears of every evaluation (step, score), and ends the run by raising.
+
+    Returns what results.json says: "best" and "last", each with "step" and "scores", which are fractions by metric.
 
     Raises UserError for a job, data, model or device that cannot work, RunError when the run fails.
 
@@ -50,7 +51,9 @@ def finetune(
 def train_supernet(job: SupernetJob, datasets: Datasets | None = None) -> SupernetResults:
     """Sort heads and neurons of a finetuned model by importance, then distil it into all its sub-models.
 
-    datasets: the examples; left out, those that the job names. Returns what results.json says: "teacher" has scores by
+    datasets: the examples; left out, those that the job names.
+
+    Returns what results.json says: "teacher" has scores by
     metric, as fractions; "best" and "last" have a row for each sub-model, with its "name", "scores", "parameters" and
     "flops" (for 128 tokens).
 
@@ -73,7 +76,9 @@ def train_supernet(job: SupernetJob, datasets: Datasets | None = None) -> Supern
 def train_exits(job: ExitTrainingJob, datasets: Datasets | None = None) -> ExitResults:
     """Train a classifier after every layer of a model or supernet, so that easy texts are answered early.
 
-    datasets: the examples; left out, those that the job names. Returns what results.json says: "best" is the best on
+    datasets: the examples; left out, those that the job names.
+
+    Returns what results.json says: "best" is the best on
     the held-out part of train, with its "step" and its "scores": the scores on dev of every exit of every sub-model.
 
     Raises UserError for a job, data, model or device that cannot work, RunError when the run fails.
@@ -95,7 +100,9 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets | None = None) -> ExitR
 def choose_exits(job: ExitChoiceJob, datasets: Datasets | None = None) -> ExitChoice:
     """Choose the threshold of early exits on the part of train that training held out, and report it on dev.
 
-    datasets: the examples; left out, those that the job names. Returns what exits.json says; "chosen" has the
+    datasets: the examples; left out, those that the job names.
+
+    Returns what exits.json says; "chosen" has the
     "policy", "held_out" what the sweep found there, "dev" the scores without exits and with the chosen ones.
 
     Raises UserError for a job, data, model or device that cannot work, RunError when the run fails.
@@ -116,7 +123,9 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets | None = None) -> ExitCh
 def distil(job: DistilJob, datasets: Datasets | None = None) -> DistilResults:
     """Train a small student on what a finetuned teacher answers; best/ is the best on dev.
 
-    datasets: the examples; left out, those that the job names. Returns what results.json says: "teacher" has scores on
+    datasets: the examples; left out, those that the job names.
+
+    Returns what results.json says: "teacher" has scores on
     dev by metric, "best" the student's, "parameters" and "teacher_parameters" are counts.
 
     Raises UserError for a job, data, model or device that cannot work, RunError when the run fails.
@@ -139,7 +148,10 @@ def distil(job: DistilJob, datasets: Datasets | None = None) -> DistilResults:
 def prune(job: PruneJob, datasets: Datasets | None = None) -> PruneResults:
     """Keep the most important heads and FFN neurons of every layer, measured on held-out training data.
 
-    Nothing is trained: distil into the result afterwards. datasets: the examples; left out, those that the job names.
+    Nothing is trained: distil into the result afterwards.
+
+    datasets: the examples; left out, those that the job names.
+
     Returns what results.json says: scores on dev "before" and "after", "parameters_before" and "parameters".
 
     Raises UserError for a job, data, model or device that cannot work, RunError when the run fails.

@@ -1,6 +1,7 @@
 """The example in the docstring of every public name does what it shows."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -11,11 +12,20 @@ from helpers.examples import WITH_PADDLE, faults_of_examples, write_files
 from helpers.paths import ROOT
 
 
+FIRST_PAGE = ROOT / "docs" / "api" / "README.md"
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     path = tmp_path_factory.mktemp("examples")
     write_files(path)
     return path
+
+
+@pytest.fixture(scope="module")
+def with_encoder(directory, tiny_bert_dir):
+    (directory / "bert-tiny").symlink_to(tiny_bert_dir)
+    return directory
 
 
 def in_fresh_process(directory, *words):
@@ -47,10 +57,19 @@ def test_an_example_that_is_wrong_is_found():
 
 
 @pytest.mark.slow
-def test_the_examples_that_train_in_a_fresh_process(directory, tiny_bert_dir):
+def test_the_examples_that_train_in_a_fresh_process(with_encoder):
     """One after the other, since each reads what an earlier one made."""
-    (directory / "bert-tiny").symlink_to(tiny_bert_dir)
-    done = in_fresh_process(directory, "-m", "helpers.examples", *WITH_PADDLE)
+    done = in_fresh_process(with_encoder, "-m", "helpers.examples", *WITH_PADDLE)
     assert done.returncode == 0, done.stderr
+    assert done.stdout == ""
     assert "was imported before" not in done.stderr  # Paddle found its environment ready
-    assert not list(directory.rglob(".ofa-lock"))  # what a call held, it let go of
+    assert not list(with_encoder.rglob("*.ofa-lock"))  # what a call held, it let go of
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_first_page_do_what_they_say(with_encoder):
+    (lines,) = re.findall(r"^```python\n(.*?)^```", FIRST_PAGE.read_text(encoding="utf-8"), re.S | re.M)
+    assert len(lines.splitlines()) == 10
+    check = "assert len(answers) == 2 and all(answer.label in ('bad', 'good') for answer in answers)"
+    done = in_fresh_process(with_encoder, "-c", f"{lines}\n{check}")
+    assert done.returncode == 0, done.stderr
