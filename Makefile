@@ -93,7 +93,7 @@ lint: $(UV) .venv/installed
 
 # Reads the package without importing it, so it needs no environment. Ruff sets the signatures.
 docs: $(UV)
-	NO_MKDOCS_2_WARNING=1 $(UV) tool run $(MKDOCS) mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+	NO_MKDOCS_2_WARNING=1 $(UV) tool run $(MKDOCS) mkdocs build --strict --config-file docs/site/mkdocs.yml
 	@echo "build/site/index.html"
 
 clean:

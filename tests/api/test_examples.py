@@ -11,7 +11,6 @@ import ofa_bert
 from helpers.examples import WITH_PADDLE, faults_of_examples, write_files
 from helpers.paths import ROOT
 
-
 FIRST_PAGE = ROOT / "docs" / "api" / "README.md"
 
 
