@@ -119,4 +119,5 @@ def _words(cls: griffe.Class, value: griffe.Expr | str) -> str:
 
 
 def _sentence(words: str) -> str:
+    words = re.sub(r"<(\w+)>", r"&lt;\1&gt;", words)  # a placeholder, which Markdown would take for HTML
     return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
