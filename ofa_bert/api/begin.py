@@ -4,27 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import TypeVar
 
 from ofa_bert.data.source import DataSource
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.models.device import select_device
-from ofa_bert.options import problems_of
+from ofa_bert.options import build, problems_of, values_of
+from ofa_bert.reporting import shown
 from ofa_bert.system import packages
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.glue_download import download_glue
 
+T = TypeVar("T")
+
+
+def checked(job: object, kind: type[T], datasets: Datasets | None = None) -> T:
+    """The job, with what its words mean on this machine. UserError for another value and for all that is wrong with it.
+
+    datasets: in place of those that the job names, which need not be named then.
+    """
+    if not isinstance(job, kind):
+        raise UserError(f"{shown(job)} is no {kind.__name__}; make_job({kind.__name__}, ...) makes one")
+    unread = problems_of(getattr(job, "data", None)) if datasets is not None else []
+    found = [problem for problem in problems_of(job) if problem not in unread]
+    if found:
+        raise UserError("; ".join(found))
+    return build(kind, values_of(job))
+
 
 @contextmanager
-def on_device(job: object, device: str | None, more: tuple[str, ...] = ()) -> Iterator[None]:
+def on_device(device: str | None) -> Iterator[None]:
     """Paddle is loaded and set to `device` for what runs inside; None: what runs inside needs no Paddle.
 
-    more: what else is wrong with the job. Raises UserError for that, for a job whose options do not go together, for a
-    device that is not there, and for a package that is not installed.
+    Raises UserError for a device that is not there, and for a package that is not installed.
     """
-    problems = [*more, *problems_of(job)]
-    if problems:
-        raise UserError("; ".join(problems))
     with told_what_to_install():
         if device is not None:
             select_device(device)
@@ -33,7 +47,6 @@ def on_device(job: object, device: str | None, more: tuple[str, ...] = ()) -> It
 
 @contextmanager
 def training(
-    job: object,
     data: DataSource,
     device: str,
     datasets: Datasets | None,
@@ -45,12 +58,6 @@ def training(
     datasets: in place of those that `data` names. check: what can be said before Paddle is loaded. output_dir: let go
     of at the end; a job that does that by itself names none.
     """
-    problems = problems_of(job)
-    if datasets is not None:  # then the job need not say where the data are
-        elsewhere = problems_of(data)
-        problems = [problem for problem in problems if problem not in elsewhere]
-    if problems:
-        raise UserError("; ".join(problems))
     with told_what_to_install():
         datasets = data.load(download=download_glue) if datasets is None else datasets
         if check is not None:

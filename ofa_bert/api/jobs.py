@@ -43,7 +43,13 @@ def make_job(kind: type[T], /, **options: object) -> T:
         raise UserError(f"make_job: {shown(kind)} is no kind of job; give one such as FinetuneJob")
     known = {item.name: item for item in options_of(kind)}
     problems = [_unknown(kind, name, known) for name in options if name not in known]
-    values = {name: _value(known[name], value, problems) for name, value in options.items() if name in known}
+    values: dict[str, object] = {}
+    for name in options.keys() & known.keys():
+        for other, value in _values(known[name], options[name], problems).items():
+            if values.setdefault(other, value) != value:
+                problems.append(
+                    f"`{name}` {shown(options[name])}: another option says otherwise; leave one of them out"
+                )
     for item in known.values():
         if item.required and item.name not in options:
             problems.append(f"`{item.name}` is required: {item.help.split(';')[0].split('.')[0]}")
@@ -61,6 +67,12 @@ def _unknown(kind: type, name: str, known: Mapping[str, Option]) -> str:
         return f"`{name}`: is a group of {kind.__name__}; give its options by their names: {', '.join(inside)}"
     close = difflib.get_close_matches(name, known, n=1)
     return f"`{name}`: {kind.__name__} has no such option" + (f"; did you mean `{close[0]}`?" if close else "")
+
+
+def _values(item: Option, given: object, problems: list[str]) -> Mapping[str, object]:
+    """Option -> value: of this one, and of those that its word stands for as well."""
+    spelt = item.spells(given) if item.spells is not None and isinstance(given, str) else None
+    return {item.name: _value(item, given, problems)} if spelt is None else spelt
 
 
 def _value(item: Option, given: object, problems: list[str]) -> object:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ofa_bert.api.begin import on_device, told_what_to_install
+from ofa_bert.api.begin import checked, on_device, told_what_to_install
 from ofa_bert.errors import UserError
+from ofa_bert.export.early import check_export
 from ofa_bert.export.job import ExportJob
 from ofa_bert.recipes.evaluate_job import EvaluateJob
+from ofa_bert.search.early import check_search
 from ofa_bert.search.job import SearchJob
 from ofa_bert.system import packages
 from ofa_bert.tasks.task import Task
@@ -71,7 +73,9 @@ def export_sub_model(job: ExportJob) -> Mapping[str, object]:
     >>> [model.name for model in summary["models"]]
     ['paddle-fp32', 'onnx-fp32']
     """
-    with on_device(job, "cpu" if job.n_gpu == 0 else job.device):
+    job = checked(job, ExportJob)
+    check_export(job)
+    with on_device("cpu" if job.n_gpu == 0 else job.device):
         from ofa_bert.export.sub_model import deploy
 
         return deploy(job)
@@ -92,12 +96,15 @@ def search_sub_models(job: SearchJob) -> SearchResults:
     >>> Front.load("search/front.json").cost
     'parameters'
     """
-    with on_device(job, job.device, _not_of(job, "nsga2", "search_sub_models")):
+    job = _search(job, "nsga2", "search_sub_models")
+    if job.worker:
+        raise UserError("`worker`: only adds trials to the search of another process, and has no results")
+    check_search(job.source, job.modes, job.space, job.wanted.limits(), job.precision)
+    with on_device(job.device):
         from ofa_bert.search.run import search_sub_models as run
 
         results = run(job)
-    if results is None:
-        raise UserError("`worker`: only adds trials to the search of another process, and has no results")
+    assert results is not None  # as only a worker's is
     return results
 
 
@@ -115,17 +122,20 @@ def search_fptas(job: SearchJob) -> FptasResults:
     >>> results["evaluated"] == results["candidates"]
     True
     """
-    with on_device(job, job.device, _not_of(job, "fptas", "search_fptas")):
+    job = _search(job, "fptas", "search_fptas")
+    with on_device(job.device):
         from ofa_bert.search.fptas.run import search_fptas as run
 
         return run(job)
 
 
-def _not_of(job: SearchJob, algorithm: str, function: str) -> tuple[str, ...]:
-    if job.algorithm == algorithm:
-        return ()
-    other = "search_fptas" if job.algorithm == "fptas" else "search_sub_models"
-    return (f"`algorithm` {job.algorithm}: {function} is for {algorithm}; call {other}",)
+def _search(job: SearchJob, algorithm: str, function: str) -> SearchJob:
+    """The job, checked. UserError for one that the other function is for."""
+    job = checked(job, SearchJob)
+    if job.algorithm != algorithm:
+        other = "search_fptas" if job.algorithm == "fptas" else "search_sub_models"
+        raise UserError(f"`algorithm` {job.algorithm}: {function} is for {algorithm}; call {other}")
+    return job
 
 
 def evaluate(job: EvaluateJob) -> Scored:
@@ -141,7 +151,8 @@ def evaluate(job: EvaluateJob) -> Scored:
     >>> found.splits[0].examples, list(found.splits[0].scores)
     (4, ['accuracy'])
     """
-    with on_device(job, None if job.bundle is not None else job.device):
+    job = checked(job, EvaluateJob)
+    with on_device(None if job.bundle is not None else job.device):
         from ofa_bert.recipes.evaluate import evaluate as run
 
         return run(job)

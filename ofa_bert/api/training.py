@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ofa_bert.api.begin import training
+from ofa_bert.api.begin import checked, training
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import early
 from ofa_bert.training.exits.jobs import ExitChoiceJob, ExitTrainingJob
@@ -42,7 +42,8 @@ def finetune(
     >>> 0.0 <= results["best"]["scores"]["accuracy"] <= 1.0
     True
     """
-    with training(job, job.data, job.loop.device, datasets, early.finetuning(job), job.output_dir) as examples:
+    job = checked(job, FinetuneJob, datasets)
+    with training(job.data, job.loop.device, datasets, early.finetuning(job), job.output_dir) as examples:
         from ofa_bert.training.finetune import finetune as run
 
         return run(job, examples) if observe is None else run(job, examples, observe)
@@ -67,7 +68,8 @@ def train_supernet(job: SupernetJob, datasets: Datasets | None = None) -> Supern
     >>> [row["name"] for row in results["last"]]
     ['w1_d1', 'w0.5_d1']
     """
-    with training(job, job.data, job.loop.device, datasets, early.supernet(job), job.output_dir) as examples:
+    job = checked(job, SupernetJob, datasets)
+    with training(job.data, job.loop.device, datasets, early.supernet(job), job.output_dir) as examples:
         from ofa_bert.training.supernet.train import train_supernet as run
 
         return run(job, examples)
@@ -91,7 +93,8 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets | None = None) -> ExitR
     >>> results["exits"]["layers"]
     [0, 1, 2]
     """
-    with training(job, job.data, job.loop.device, datasets, early.exits(job), job.output_dir) as examples:
+    job = checked(job, ExitTrainingJob, datasets)
+    with training(job.data, job.loop.device, datasets, early.exits(job), job.output_dir) as examples:
         from ofa_bert.training.exits.train import train_exits as run
 
         return run(job, examples)
@@ -114,7 +117,8 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets | None = None) -> ExitCh
     >>> "policy" in results["chosen"]
     True
     """
-    with training(job, job.data, job.device, datasets, None) as examples:
+    job = checked(job, ExitChoiceJob, datasets)
+    with training(job.data, job.device, datasets, None) as examples:
         from ofa_bert.training.exits.threshold import choose_exits as run
 
         return run(job, examples)
@@ -138,8 +142,9 @@ def distil(job: DistilJob, datasets: Datasets | None = None) -> DistilResults:
     >>> results["parameters"] < results["teacher_parameters"]
     True
     """
+    job = checked(job, DistilJob, datasets)
     check = early.distilling(job.pair, job.loop)
-    with training(job, job.data, job.loop.device, datasets, check, job.output_dir) as examples:
+    with training(job.data, job.loop.device, datasets, check, job.output_dir) as examples:
         from ofa_bert.training.students.train import distil as run
 
         return run(job, examples)
@@ -163,7 +168,8 @@ def prune(job: PruneJob, datasets: Datasets | None = None) -> PruneResults:
     >>> results["sub_model"]["heads"]
     [2, 2]
     """
-    with training(job, job.data, job.device, datasets, early.pruning(job)) as examples:
+    job = checked(job, PruneJob, datasets)
+    with training(job.data, job.device, datasets, early.pruning(job)) as examples:
         from ofa_bert.training.students.prune import prune as run
 
         return run(job, examples)

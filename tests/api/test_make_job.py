@@ -47,6 +47,19 @@ def test_paths_and_numbers_of_numpy_are_taken():
     assert make_job(EvaluateJob, bundle="b", file="f", labels="good").data.labels == ("good",)
 
 
+def test_the_name_of_a_sub_model_stands_for_its_width_and_depth():
+    options = {"model_name_or_path": "m", "sub_model_output_dir": "o"}
+    choice = make_job(ExportJob, **options, width_mult="w0.6667_d0.5").choice
+    assert (choice.width_mult, choice.depth_mult) == (0.6667, 0.5)
+    with pytest.raises(UserError, match="another option says otherwise; leave one of them out"):
+        make_job(ExportJob, **options, width_mult="w0.6667_d0.5", depth_mult=1.0)
+
+
+def test_words_of_this_machine_are_resolved():
+    assert make_job(FinetuneJob, **NEEDED, device="cuda").loop.device == "gpu"
+    assert make_job(FinetuneJob, **NEEDED).loop.device in ("cpu", "gpu")
+
+
 def test_none_is_taken_where_it_is_the_default():
     assert make_job(ExportJob, model_name_or_path="m", sub_model_output_dir="o", n_gpu=None).n_gpu is None
 
@@ -66,7 +79,7 @@ def test_none_is_taken_where_it_is_the_default():
         (FinetuneJob, {"resume": 1}, "`resume` 1: must be True or False"),
         (FinetuneJob, {"output_dir": b"o"}, "`output_dir` b'o': must be a text"),
         (FinetuneJob, {"output_dir": ["o"]}, "`output_dir` ['o']: must be a text, one alone"),
-        (FinetuneJob, {"device": "tpu"}, "`device` tpu: must be one of gpu, cpu, xpu"),
+        (FinetuneJob, {"device": "tpu"}, "`device` tpu: must be one of auto, gpu, cuda, cpu, xpu"),
         (SupernetJob, {"width_mult_list": [1.0, 2.0]}, "`width_mult_list` 2.0: must be above 0 and at most 1"),
         (SupernetJob, {"width_mult_list": [1.0, "x"]}, "`width_mult_list` 'x': must be a number"),
     ],

@@ -92,3 +92,10 @@ def test_each_search_refuses_the_job_of_the_other():
         search_sub_models(bort)
     with pytest.raises(UserError, match="`algorithm` nsga2: search_fptas is for fptas; call search_sub_models"):
         search_fptas(nsga)
+
+
+def test_what_is_no_such_job_is_refused():
+    with pytest.raises(UserError, match=r"^'demo' is no FinetuneJob; make_job\(FinetuneJob, ...\) makes one$"):
+        finetune("demo")
+    with pytest.raises(UserError, match="is no SearchJob"):
+        search_fptas(make_job(EvaluateJob, bundle="b", file="f"))
