@@ -32,9 +32,9 @@ def test_it_is_the_job_that_the_command_line_makes():
 
 def test_defaults_are_those_of_the_whole_job():
     """FinetuneJob's loop saves more often than LoopSettings says by itself."""
-    made = make_job(FinetuneJob, **NEEDED)
-    assert made.loop == LoopSettings(save_steps=100)
-    assert make_job(LoopSettings) == replace(made.loop, save_steps=500)
+    made = make_job(FinetuneJob, **NEEDED, device="cpu")
+    assert made.loop == LoopSettings(save_steps=100, device="cpu")
+    assert make_job(LoopSettings, device="cpu") == replace(made.loop, save_steps=500)
 
 
 def test_paths_and_numbers_of_numpy_are_taken():
