@@ -24,7 +24,11 @@ T = TypeVar("T")
 
 PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"  # by its path: the launcher knows no -m
 LOGS = "logs"  # beside the results: what each process says
-_OF_ENVIRONMENT = ("backup_env.*.json", "envlog.*")  # what the launcher copies of it: it may hold secrets
+_OF_ENVIRONMENT = (
+    "backup_env.*.json",
+    "envlog.*",
+    "default.*.log",
+)  # what the launcher copies of it: it may hold secrets
 _WAIT = 30  # seconds that processes which were told to stop may take
 
 
