@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.data.own_files import read_own_file
+from ofa_bert.data.readers.own_files import read_own_file
 from ofa_bert.data.source import LABEL_OPTIONS
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError

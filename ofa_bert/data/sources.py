@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ofa_bert.data import demo_task
-from ofa_bert.data.examples import check_labels
-from ofa_bert.data.glue_files import read_glue_files
-from ofa_bert.data.own_files import read_own_files
+from ofa_bert.data.readers.examples import check_labels
+from ofa_bert.data.readers.glue_files import read_glue_files
+from ofa_bert.data.readers.own_files import read_own_files
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.tasks.task import Datasets, Example, Task

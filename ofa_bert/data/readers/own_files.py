@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ofa_bert.data.examples import check_labels, label_cells, label_rows, read_examples
+from ofa_bert.data.readers.examples import check_labels, label_cells, label_rows, read_examples
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
