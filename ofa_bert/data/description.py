@@ -71,8 +71,10 @@ def _percentile(values: Ints, share: float) -> int:
 
 def _percent(share: float) -> str:
     """Never 0 % for what is not none, nor 100 % for what is not all."""
+    if not share:
+        return "none"
     percent = round(100 * share, 1)
-    if share and not percent:
+    if not percent:
         return "under 0.1 %"
     if share < 1 and percent == 100:
         return "over 99.9 %"

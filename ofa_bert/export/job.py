@@ -67,6 +67,6 @@ class ExportJob:
         if "int8-static" in self.precision and not self.data.given:
             found.append(
                 "`precision` int8-static is calibrated on training sentences: say where they are with `task_name` or"
-                " `data_dir`, or `train_file` and `dev_file`; int8 needs none"
+                " `data_dir`, or `train_file` with `dev_file` or `dev_share`; int8 needs none"
             )
         return found

@@ -93,6 +93,11 @@ class Classification(TaskKind):
             raise another_kind(label, self)
         return (labels[label],)
 
+    def classes(self, label: Label) -> tuple[int, ...]:
+        if not isinstance(label, int):
+            raise another_kind(label, self)
+        return (label,)
+
     def summary(self, labels: Array, names: Sequence[str]) -> str:
         """How many rows each class has."""
         return counted(names, np.bincount(labels, minlength=len(names)))

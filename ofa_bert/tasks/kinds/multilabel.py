@@ -124,6 +124,11 @@ class Multilabel(TaskKind):
             raise another_kind(label, self)
         return tuple(name for name, there in zip(labels, label) if there)
 
+    def classes(self, label: Label) -> tuple[int, ...]:
+        if not isinstance(label, tuple):
+            raise another_kind(label, self)
+        return tuple(place for place, there in enumerate(label) if there)
+
     def summary(self, labels: Array, names: Sequence[str]) -> str:
         """How many rows have each label, and how many have none."""
         none = int((labels == 0).all(axis=-1).sum())

@@ -90,6 +90,9 @@ class Regression(TaskKind):
             raise another_kind(label, self)
         return (repr(label),)
 
+    def classes(self, label: Label) -> tuple[int, ...]:
+        return ()
+
     def summary(self, labels: Array, names: Sequence[str]) -> str:
         """Their range and mean."""
         numbers = labels.astype(np.float64)
