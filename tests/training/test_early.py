@@ -88,7 +88,9 @@ def test_every_command_says_it_before_paddle_loads(command, model, texts, tmp_pa
 
     assert "has one token type" in said("types", "pair", type_vocab_size=1)
     assert "write gelu there" in said("act", "single", hidden_act="gelu_new")
-    assert "is a roberta model, not bert; use --model_type roberta" in said("type", "single", model_type="roberta")
+    wrong = said("type", "single", "--model_type", "bert", model_type="roberta")
+    assert "is a roberta model, not bert; use --model_type roberta" in wrong
+    assert "is a xlnet model; supported are bert, ernie, roberta" in said("none", "single", model_type="xlnet")
     assert "has positions for 16 tokens" in said("long", "single", max_position_embeddings=16)
     task = glue_task("mnli").to_json()
     assert "was finetuned for task mnli" in (line := said("other", "single", record={"task": task}))
