@@ -78,4 +78,5 @@ setup(
     python_requires=">=3.10,<3.13",
     install_requires=REQUIRES,
     extras_require=EXTRAS,
+    entry_points={"console_scripts": ["ofa-bert = ofa_bert.__main__:script"]},
 )

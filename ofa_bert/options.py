@@ -42,6 +42,8 @@ def option(
     most: float | None = None,
     below: float | None = None,
     example: str = "",
+    means: Callable[[str], str] | None = None,
+    spells: Callable[[str], Mapping[str, object] | None] | None = None,
 ) -> T: ...
 @overload
 def option(
@@ -64,15 +66,21 @@ def option(
     most: float | None = None,
     below: float | None = None,
     example: str = "",
+    means: Callable[[str], str] | None = None,
+    spells: Callable[[str], Mapping[str, object] | None] | None = None,
 ) -> object:
     """A dataclass field that is an option; without a default it is required.
 
     choices: the words that a text may be, where they are not the annotation's own. above, least, most, below: the range
-    of a number, or of each of several. example: what a message about the range adds.
+    of a number, or of each of several. example: what a message about the range adds. means: what a value, also the
+    default, stands for on this machine; `build` puts that in its place. spells: the options, this one among them, that
+    a word of a command line stands for; None for a word that is a plain value.
     """
     bounds = {"above": above, "least": least, "most": most, "below": below}
     ranges = {name: bound for name, bound in bounds.items() if bound is not None}
-    metadata = {"help": help, "choices": tuple(choices), "ranges": ranges, "example": example}
+    metadata = {
+        "help": help, "choices": tuple(choices), "ranges": ranges, "example": example, "means": means, "spells": spells
+    }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -98,6 +106,7 @@ class Option(NamedTuple):
     help: str
     ranges: Mapping[str, float]
     example: str
+    spells: Callable[[str], Mapping[str, object] | None] | None = None
 
     @property
     def required(self) -> bool:
@@ -155,9 +164,8 @@ def _options(cls: type, path: tuple[str, ...], defaults: object) -> Iterator[Opt
             about = field.metadata
             kind, many, literal = _kind(hint)
             words = about["choices"] or literal
-            yield Option(
-                field.name, path, kind, many, words, own, about["help"], about["ranges"], about["example"]
-            )  # fmt: skip
+            ranges, example, spells = about["ranges"], about["example"], about["spells"]
+            yield Option(field.name, path, kind, many, words, own, about["help"], ranges, example, spells)
 
 
 def _kind(hint: object) -> tuple[type, bool, tuple[str, ...]]:
@@ -195,6 +203,9 @@ def _build(
             given[field.name] = values[field.name]
         elif own is not dataclasses.MISSING:
             given[field.name] = own
+        means = field.metadata.get("means")
+        if means is not None and field.name in given:
+            given[field.name] = means(given[field.name])
     return cls(**given)
 
 

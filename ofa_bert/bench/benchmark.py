@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ofa_bert.bench.job import BenchGrid, BenchJob, RoundSettings
 from ofa_bert.bench.peers.registry import PEERS
@@ -45,6 +44,7 @@ from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
+from ofa_bert.progress import Progress
 from ofa_bert.runtime.backends.registry import REGISTRY, format_of
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.runtime.predictor import Predictor
@@ -158,7 +158,7 @@ def measured(
     """One row per model, threads, batch and length, the times of all of them taken in turn."""
     opened: dict[Key, Backend] = {}
     for threads in thread_counts(grid):
-        for number, model in enumerate(tqdm(found, desc=f"open, {threads} thread(s)", unit="model", leave=False)):
+        for number, model in enumerate(Progress(found, desc=f"open, {threads} thread(s)", unit="model", leave=False)):
             opened[threads, number] = open_candidate(
                 model.candidate, setup_of(grid, threads), bundles[model.candidate.bundle]
             )

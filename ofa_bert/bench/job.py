@@ -9,7 +9,7 @@ from ofa_bert.data.source import DataSource
 from ofa_bert.options import option, repeated
 from ofa_bert.runtime.backends.base import CPU, PRECISIONS
 from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS, format_of
-from ofa_bert.runtime.opening import DEVICES
+from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class BenchGrid:
     batch: tuple[int, ...] = option("batch sizes", (1, 16, 40), least=1)
     length: tuple[int, ...] = option("input lengths in tokens; no input is padded", (128,), least=1)
     threads: tuple[int, ...] | None = option("CPU threads of a model; default: all cores", None, least=1)
-    device: str = option("where to run", "cpu", choices=DEVICES)
+    device: str = option("where to run; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
     provider: str | None = option("how the back ends use a GPU; default there: cuda", None, choices=PROVIDERS)
     peers: tuple[str, ...] = option(
         "also measure, with random weights of the same shapes: "

@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ofa_bert.bench.job import BenchGrid
 from ofa_bert.bench.peers.base import Job, described
 from ofa_bert.bench.peers.registry import PEERS
@@ -17,6 +15,7 @@ from ofa_bert.bench.probe import Candidate, Facts, Setup, probe
 from ofa_bert.bench.rows import Skipped
 from ofa_bert.bundle.manifest import Bundle, Manifest, open_bundle
 from ofa_bert.errors import UserError
+from ofa_bert.progress import Progress
 from ofa_bert.runtime.backends.base import PRECISIONS
 from ofa_bert.runtime.backends.registry import files_for, format_of
 from ofa_bert.system import environment
@@ -83,7 +82,7 @@ def runnable(grid: BenchGrid, bundles: Bundles, scratch: Path) -> tuple[list[Mod
     skipped: list[Skipped] = []
     wanted = [*candidates(grid, bundles), *_peers(grid, bundles, scratch, skipped)]
     found: dict[Candidate, Model] = {}
-    for candidate in tqdm(wanted, desc="open", unit="model", leave=False):
+    for candidate in Progress(wanted, desc="open", unit="model", leave=False):
         facts = probe(
             candidate, setup_of(grid, max(thread_counts(grid))), bundles[candidate.bundle].manifest.pad_token_id
         )

@@ -38,12 +38,11 @@ def run_command(
     SIGTERM gives 143. `hint` says how an interrupted command goes on; default: by --resume when it is `resumable`.
     Errors of the program itself keep their stack trace: they are ours to mend.
     """
-    _log_to_stderr()
+    _log_to_stderr(sys.argv[1:] if argv is None else argv)
     hint = (RESUME if resumable else "") if hint is None else hint
     with interrupts.handled():
         try:
-            done = environment.prepare()
-            logger.info("environment: %s", "; ".join(done))
+            environment.prepare()
             with logging_redirect_tqdm([logging.getLogger("ofa_bert")]):
                 work(argv)
             return _done()
@@ -82,10 +81,16 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def begin(data: DataSource, where: str, check: Callable[[Task], None] | None = None) -> Datasets:
+def begin(
+    data: DataSource,
+    where: str,
+    check: Callable[[Task], None] | None = None,
+    launch: Callable[[], None] | None = None,
+) -> Datasets:
     """The examples that a command names, after which its device is set and launched processes know each other.
 
-    check: what can be said of the command before Paddle is loaded, when its task is known.
+    check: what can be said of the command before Paddle is loaded, when its task is known. launch: what starts several
+    processes in the place of this one, as of `launch.parse_launched`.
     """
     # Not at the top: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.training.glue_download import download_glue
@@ -93,6 +98,8 @@ def begin(data: DataSource, where: str, check: Callable[[Task], None] | None = N
     datasets = data.load(download=download_glue)
     if check is not None:
         check(datasets.task)
+    if launch is not None:
+        launch()
     device.select_device(where)
     from ofa_bert.training import distributed
 
@@ -118,11 +125,13 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(words: Sequence[str]) -> None:
     """Our own messages only, from the first process only; what libraries log stays theirs."""
     log = logging.getLogger("ofa_bert")
     first = os.environ.get("PADDLE_TRAINER_ID", "0") == "0"
-    log.setLevel(logging.INFO if first else logging.WARNING)
+    log.setLevel(logging.WARNING if not first or "--quiet" in words else logging.INFO)
+    if first and "--verbose" in words:
+        log.setLevel(logging.DEBUG)
     log.propagate = False
     # Made anew by every command: standard error may be another stream than in the command before.
     handler = logging.StreamHandler()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Ints
+from ofa_bert.progress import Progress
 from ofa_bert.tasks.task import Example
 
 POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled
@@ -68,7 +68,7 @@ def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, 
     token_type_ids: list[Ints] = []
     whole: list[Ints] = []
     cut = tokenizer.cut if isinstance(tokenizer, TextTokenizer) else partial(_by_paddlenlp, tokenizer)
-    with tqdm(total=len(examples), desc="tokenize", unit="ex", disable=not progress) as bar:
+    with Progress(total=len(examples), desc="tokenize", unit="ex", disable=not progress) as bar:
         for start in range(0, len(examples), _CHUNK):
             found = cut(texts_of(examples[start : start + _CHUNK]), max_seq_length)
             input_ids += found.input_ids

@@ -10,7 +10,7 @@ from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import option, unused
-from ofa_bert.training.settings import Device
+from ofa_bert.system.accelerator import WHERE, Device, means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class ExportJob:
         None,
     )
     max_seq_length: int = option("longest input in tokens that the export is checked with", 128, least=SHORTEST_INPUT)
-    device: Device = option("where to run", "gpu")
+    device: Device = option(WHERE, "auto", means=means)
     n_gpu: int | None = option("0 stands for `device` cpu, as in PaddleNLP's script", None)
 
     def problems(self) -> list[str]:

@@ -18,6 +18,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.checks import Data
+from ofa_bert.export.early import check_export
 from ofa_bert.export.job import ExportJob
 from ofa_bert.files import lock
 from ofa_bert.files.fields import Fields
@@ -45,11 +46,11 @@ def deploy(job: ExportJob) -> dict[str, Any]:
 
 
 def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
+    check_export(job)
     where = best_of(job.model_name_or_path)
     model, tokenizer, record = load_model(where, job.model_type)
-    if record.shape is None or record.task is None:
+    if record.shape is None or record.task is None:  # a model known by name
         raise UserError(f"{where}: was not made by run_glue.py or run_glue_ofa.py; it says neither task nor shape")
-    _check_targets(job, where)
     shape = record.shape
     sub_model = job.choice.of(where, record, shape)
     small = model if record.is_sub_model else extract(model, sub_model)
@@ -159,19 +160,3 @@ def _scores(record: ModelRecord, sub_model: SubModelConfig, shape: ModelShape) -
         return numbers(found.mapping(name)) if name is not None and name in found else {}
     as_trained = record.is_sub_model or sub_model == uniform(shape, 1.0)
     return numbers(record.scores) if as_trained else {}
-
-
-def _check_targets(job: ExportJob, source: str) -> None:
-    """The two output directories must differ from each other and from what is read."""
-    paths = {"sub_model_output_dir": job.sub_model_output_dir, "static_sub_model": job.static_sub_model}
-    read = {Path(source).resolve(), Path(job.model_name_or_path).resolve()}
-    seen = set()
-    for name, value in paths.items():
-        if value is None:
-            continue
-        resolved = Path(value).resolve()
-        if resolved in read or resolved in seen:
-            raise UserError(
-                f"`{name}` {value}: must differ from `model_name_or_path` and from the other output directory"
-            )
-        seen.add(resolved)

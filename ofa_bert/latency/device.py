@@ -9,7 +9,6 @@ from typing import TypeVar
 
 import numpy as np
 from paddle import nn
-from tqdm import tqdm
 
 from ofa_bert.errors import UserError
 from ofa_bert.export.onnx import converter, writer
@@ -19,6 +18,7 @@ from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import resize
 from ofa_bert.models.families.paddlenlp import PaddleConfig, changed
 from ofa_bert.models.families.registry import model_class
+from ofa_bert.progress import Progress
 from ofa_bert.runtime.backends.registry import best_form, format_of, wants_fused
 from ofa_bert.runtime.opening import Backend, open_files
 from ofa_bert.submodels.counting import count_parameters
@@ -101,7 +101,7 @@ class Measurer:
         """
         groups: list[dict[str, float]] = []
         with tempfile.TemporaryDirectory(prefix="ofa-latency-") as folder:
-            bar = tqdm(total=len(builds), desc="measure", unit="model")
+            bar = Progress(total=len(builds), desc="measure", unit="model")
             files: dict[str, list[Path]] = {}
             for group in _groups(sizes, reference):
                 for name in group:

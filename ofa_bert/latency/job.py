@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.runtime.backends.registry import BACKENDS, files_for, format_of
-from ofa_bert.runtime.opening import DEVICES as ENGINE_DEVICES
 from ofa_bert.submodels.values import MULTIPLIER
+from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceSettings:
     """The device and how it is used."""
 
-    device: str = option("where the models run", "cpu", choices=ENGINE_DEVICES)
+    device: str = option("where the models run; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
     backend: str = option("library that runs them", BACKENDS[0], choices=BACKENDS)
     precision: Literal["fp32", "bf16", "fp16", "int8"] = option("what to compute in", "fp32")
     threads: int | None = option("threads; default: all cores", None, above=0)
@@ -60,7 +60,7 @@ class LatencyJob:
 
     model: str = option("a supernet, or any model directory: its sizes are what counts, its weights are not used")
     output: str = option("file for the table, JSON")
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     setting: DeviceSettings = DeviceSettings()
     fit: FitSettings = FitSettings()
 

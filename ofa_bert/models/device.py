@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from ofa_bert.errors import UserError
-from ofa_bert.system import interrupts
+from ofa_bert.system import accelerator, interrupts
 from ofa_bert.system.packages import missing, require
 
 DEVICES = ("cpu", "gpu", "xpu")
@@ -16,6 +16,7 @@ def select_device(device: str) -> str:
 
     Under paddle.distributed.launch, Paddle itself picks the card that the launcher assigned to this process.
     """
+    device = accelerator.means(device)
     if device not in DEVICES:
         raise UserError(f"`device` {device}: unknown; allowed: {', '.join(DEVICES)}")
     paddle = require("paddle")

@@ -9,7 +9,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files.reading import read_json
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.options import option
-from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.grid import SearchSpace, multipliers
 from ofa_bert.submodels.values import MULTIPLIER, ModelShape, SubModelConfig, even_layers, uniform
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,10 @@ logger = logging.getLogger(__name__)
 class SubModelChoice:
     """Two multipliers, or a file."""
 
-    width_mult: float = option("share of heads and FFN neurons to keep", 1.0, above=0, most=1, example=MULTIPLIER)
+    width_mult: float = option(
+        "share of heads and FFN neurons to keep: 2/3, 0.67, or a sub-model's name in a table, w0.6667_d1",
+        1.0, above=0, most=1, example=MULTIPLIER, spells=multipliers,
+    )  # fmt: skip
     depth_mult: float = option("share of layers to keep", 1.0, above=0, most=1, example=MULTIPLIER)
     sub_model: str | None = option(
         "JSON file with a SubModelConfig (uneven layers), instead of the two multipliers", None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from ofa_bert.data.labelled_file import LabelledData
 from ofa_bert.models.families.registry import model_type_option
@@ -11,6 +10,7 @@ from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import option, unused
 from ofa_bert.runtime.backends.base import PRECISIONS
 from ofa_bert.runtime.backends.registry import BACKENDS
+from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
 _OF_BUNDLES = ("backend", "precision", "exit_threshold")
 _OF_MODELS = ("width_mult", "depth_mult", "sub_model", "allow_untrained", "model_type", "max_seq_length")
@@ -48,7 +48,7 @@ class EvaluateJob:
     max_seq_length: int | None = option("tokens per example, longer ones are cut; default: as trained", None, least=3)
     batch_size: int = option("examples computed together", 64, above=0)
     output: str | None = option("file for the scores, JSON", None)
-    device: Literal["gpu", "cpu"] = option("where to run", "cpu")
+    device: str = option("where to run; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
 
     def problems(self) -> list[str]:
         if (self.model_name_or_path is None) == (self.bundle is None):

@@ -202,7 +202,7 @@ def student_size(pair: PairSource) -> tuple[int, int]:
     sub_model = source.record.sub_model
     if sub_model is not None:
         return min(sub_model.heads), min(sub_model.ffn)
-    built = build_config(source, pair.model_type, None, {})
+    built = build_config(source, source.model_type, None, {})
     return built.num_attention_heads, built.intermediate_size
 
 

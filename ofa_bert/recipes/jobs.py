@@ -9,7 +9,8 @@ from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.data.source import TrainingData
 from ofa_bert.options import option, unused
 from ofa_bert.runtime.backends.registry import BACKENDS
-from ofa_bert.training.settings import Device, LoopSettings, OptimizerSettings
+from ofa_bert.system.accelerator import WHERE, Device, means
+from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.students.jobs import DistilWeights, PairSource
 
 
@@ -18,7 +19,7 @@ class DemoJob:
     """What python -m ofa_bert demo does."""
 
     output_dir: str = option("where models and bundles go; a second run continues there", "output/demo")
-    device: Device = option("where to run", "cpu")
+    device: Device = option(WHERE, "cpu", means=means)
 
 
 @dataclass(frozen=True, kw_only=True)

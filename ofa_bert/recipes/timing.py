@@ -17,12 +17,12 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 import paddle
-from tqdm import tqdm
 
 from ofa_bert.bundle.manifest import Manifest, read_manifest
 from ofa_bert.data.batches import Encoded, encode, eval_batches
 from ofa_bert.models.directories import WEIGHTS, load_model
 from ofa_bert.models.record import ModelRecord, check_task
+from ofa_bert.progress import Progress
 from ofa_bert.runtime.backends.registry import format_of
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.runtime.workers import Batch as Request
@@ -119,7 +119,7 @@ def measure(plan: TimingPlan, datasets: Datasets, contenders: Sequence[Contender
     texts = _texts(plan, datasets, contenders[0].path)
     size = plan.batch_size
     with ExitStack() as stack:
-        found = {c: stack.enter_context(opened(c, plan)) for c in tqdm(contenders, desc="open", leave=False)}
+        found = {c: stack.enter_context(opened(c, plan)) for c in Progress(contenders, desc="open", leave=False)}
         scores = {}
         for contender, model in found.items():
             scores[contender] = _score(plan, datasets, texts, contender, model, size)

@@ -12,7 +12,7 @@ from ofa_bert.exits.policy import MODES
 from ofa_bert.options import option
 from ofa_bert.runtime.backends.base import PRECISIONS
 from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS
-from ofa_bert.runtime.opening import DEVICES
+from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ class PredictJob:
     max_tokens_per_batch: int | None = option(
         "tokens of a batch, padding included, at most; default: 512 per thread on a CPU, 16384 on a GPU", None, above=0
     )
-    device: str = option("where to compute", "cpu", choices=DEVICES)
+    device: str = option("where to compute; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
     provider: str | None = option("how a GPU is used; default: cuda with `device` gpu", None, choices=PROVIDERS)
 
     exit_threshold: str | None = option(

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from ofa_bert.bundle.exits import FROM_POLICY, plan_of
 from ofa_bert.bundle.manifest import Bundle, open_bundle
@@ -28,6 +27,7 @@ from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
 from ofa_bert.exits.policy import MODES
 from ofa_bert.numerics import Ints
+from ofa_bert.progress import Progress
 from ofa_bert.runtime.arguments import path, seconds, shown, whole_number, word
 from ofa_bert.runtime.backends.base import CPU, Logits
 from ofa_bert.runtime.backends.tensorrt import Profile
@@ -168,7 +168,7 @@ class Predictor:
             raise UserError("this Predictor is closed; make another one")
         texts = check_texts(texts, self.manifest.task)
         answers = Answers.empty(len(texts), self.manifest.num_labels)
-        with self._lock, tqdm(total=len(texts), desc="predict", unit="text", disable=not progress) as bar:
+        with self._lock, Progress(total=len(texts), desc="predict", unit="text", disable=not progress) as bar:
             members: dict[int, NDArray[np.int64]] = {}
             for key, found in self._run(self._batches(texts, members, lengths)):
                 logits, layers = found if isinstance(found, Answers) else (found, 0)

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.reading import read_object
+from ofa_bert.progress import Progress
 from ofa_bert.search.costs.registry import Costs
 from ofa_bert.search.front import Cost
 from ofa_bert.search.setup import Supernet
@@ -108,7 +107,7 @@ def first_guesses(
     for depth, layers in zip(supernet.space.depth_mults, supernet.space.kept_layers):
 
         def shown(places: Iterable[int], depth: float = depth) -> Iterable[int]:
-            return tqdm(places, desc=f"loss by layer at depth {depth:.4g}", unit="layer")
+            return Progress(places, desc=f"loss by layer at depth {depth:.4g}", unit="layer")
 
         base = uniform(shape, 1.0, layers)
         loss_increases = scorer.loss_increases(base, space, len(layers) == shape.num_layers, shown)

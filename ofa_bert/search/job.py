@@ -15,7 +15,7 @@ from ofa_bert.search.front import Budget
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
 from ofa_bert.submodels.values import MULTIPLIER
-from ofa_bert.training.settings import Device
+from ofa_bert.system.accelerator import WHERE, Device, means
 
 # Options that only one kind of search reads; the others refuse them.
 _FPTAS = (
@@ -178,7 +178,7 @@ class SearchJob:
     batch_size: int = option("examples per step of `finetune_steps`, or of `from_scratch`", 32, above=0)
     fptas: FptasSettings = FptasSettings()
     seed: int = option("seed of everything random", 42, least=0)
-    device: Device = option("where to run", "gpu")
+    device: Device = option(WHERE, "auto", means=means)
 
     @property
     def worker(self) -> bool:

@@ -11,13 +11,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from tqdm import tqdm
-
 from ofa_bert.data import token_ids
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.options import arguments, to_json
+from ofa_bert.progress import Progress
 from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.deployed import Engine
 from ofa_bert.search.evaluator import Evaluator, expanded, in_one_piece, precision_of
@@ -31,9 +30,10 @@ from ofa_bert.search.setup import Supernet, costs_of, engines_of, fingerprint, l
 from ofa_bert.search.winner import WinnerResults, affordable, export_job, finish, latency_of, way_of_point
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system import environment
+from ofa_bert.system.accelerator import Device
 from ofa_bert.system.provenance import versions
 from ofa_bert.training.run_directory import RESULTS
-from ofa_bert.training.settings import Device, LoopSettings, OptimizerSettings
+from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -125,7 +125,7 @@ def _run(nsga: Nsga, settings: NsgaSettings, started: float) -> list[Point]:
     def stop() -> bool:
         return settings.minutes is not None and time.monotonic() - started > 60 * settings.minutes
 
-    with tqdm(total=settings.trials, desc="search", unit="trial") as bar:
+    with Progress(total=settings.trials, desc="search", unit="trial") as bar:
 
         def done(count: int) -> None:
             bar.update(min(count, settings.trials) - bar.n)
@@ -179,7 +179,7 @@ def in_full(
         those = [p for several in tried.values() for p in several if precision_of(p) == precision]
         promising = _promising(those, judge.budget, _FINAL if engine is None else _EXPORTED)
         chosen = list(dict.fromkeys([*trained, *promising]))
-        for sub_model in tqdm(chosen, desc=f"front on all held-out examples, {precision}", unit="sub-model"):
+        for sub_model in Progress(chosen, desc=f"front on all held-out examples, {precision}", unit="sub-model"):
             points_of = every(sub_model)
             if sub_model in trained:
                 (entire,) = [p for p in points_of if in_one_piece(p)]

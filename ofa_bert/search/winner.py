@@ -37,10 +37,10 @@ from ofa_bert.search.front import Point
 from ofa_bert.search.run_modes import RunMode, RunModes
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.system.accelerator import Device
 from ofa_bert.system.machine import processor
 from ofa_bert.training.evaluation import predict, score_logits
 from ofa_bert.training.exits.states import Frozen, collect
-from ofa_bert.training.settings import Device
 
 logger = logging.getLogger(__name__)
 

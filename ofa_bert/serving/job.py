@@ -8,6 +8,7 @@ from typing import Literal
 
 from ofa_bert.options import option, repeated, unused
 from ofa_bert.runtime.backends.base import PRECISIONS
+from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
 ENGINES = ("triton", "paddle_serving", "fastdeploy")
 
@@ -26,7 +27,7 @@ class ServingJob:
     precision: str = option(
         "which ONNX model Triton serves", "fp32", choices=tuple(name for name in PRECISIONS if name != "bf16")
     )
-    device: Literal["cpu", "gpu"] = option("where the server computes", "cpu")
+    device: str = option("where the server computes; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
     accelerator: Literal["none", "tensorrt", "openvino"] = option(
         "what ONNX Runtime computes with inside Triton: TensorRT (FP16, on a GPU) or OpenVINO (on a CPU)",
         "none",

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import random
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, check_mult, even_layers, uniform
+
+logger = logging.getLogger(__name__)
+
+_MEANT = 0.01  # a multiplier so close to a trained one means that
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,12 @@ class SearchSpace:
         )
 
 
+def multipliers(name: str) -> dict[str, object] | None:
+    """The options that a sub-model's name in a table stands for: w0.6667_d0.5; None for anything else."""
+    found = re.fullmatch(r"w(\d*\.?\d+)_d(\d*\.?\d+)", name)
+    return found and {"width_mult": float(found[1]), "depth_mult": float(found[2])}
+
+
 def _layers(value: object) -> tuple[tuple[int, ...], ...]:
     if not isinstance(value, list):
         raise ValueError("no list")
@@ -96,11 +108,13 @@ def _layers(value: object) -> tuple[tuple[int, ...], ...]:
 
 
 def _nearest(name: str, value: float, allowed: Sequence[float]) -> float:
-    """The allowed value that `value` means; 0.6667 stands for 2/3."""
+    """The allowed value that `value` means; 0.67 stands for 2/3."""
     check_mult(name, value)
     best = min(allowed, key=lambda item: abs(item - value))
-    if abs(best - value) > 1e-3:
+    if abs(best - value) > _MEANT:
         raise UserError(f"{name} {value} was not trained; the supernet covers {', '.join(map(str, allowed))}")
+    if best != value:
+        logger.info("%s %g stands for the trained %.6g", name, value, best)
     return best
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from ofa_bert.numerics import Floats
+from ofa_bert.progress import Progress
 
 Name = TypeVar("Name", bound=Hashable)
 FEWEST = 3  # rounds that are timed even when they take longer than allowed
@@ -36,7 +36,7 @@ def in_turn(
     times: dict[Name, list[float]] = {name: [] for name in runs}
     previous = list(runs)[-1]
     begun = time.perf_counter()
-    for number in tqdm(range(warmup + repeats), desc=label, unit="round", leave=False, disable=not label):
+    for number in Progress(range(warmup + repeats), desc=label, unit="round", leave=False, disable=not label):
         round_begun = time.perf_counter()
         for name, run in runs.items():
             if settle is not None and number >= warmup:

@@ -26,11 +26,11 @@ from ofa_bert.models.pretrained import (
     put_weights,
 )
 from ofa_bert.reporting import shown
+from ofa_bert.training.output_directory import checkpoints_in, step_of
 
 logger = logging.getLogger(__name__)
 _OPTIMIZER = "optimizer.safetensors"
 _STATE = "state.json"
-_CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def save_checkpoint(
@@ -199,17 +199,3 @@ def _make_moments(model: nn.Layer, optimizer: Optimizer, names: set[str]) -> Non
     backward(sum((parameters[name] * 0.0).sum() for name in names))
     optimizer.step()
     optimizer.clear_grad(set_to_zero=False)
-
-
-def checkpoints_in(output_dir: str | Path) -> list[Path]:
-    """All checkpoint directories, whole or not, newest first."""
-    output_dir = Path(output_dir)
-    if not output_dir.is_dir():
-        return []
-    found = [path for path in output_dir.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name) and path.is_dir()]
-    return sorted(found, key=step_of, reverse=True)
-
-
-def step_of(path: Path) -> int:
-    """The step that a checkpoint's name says."""
-    return int(path.name.removeprefix("checkpoint-"))

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import paddle
 from paddle import nn
-from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.progress import Progress
 from ofa_bert.tasks.metrics import chance, compute, main_score
 from ofa_bert.tasks.task import Task
 from ofa_bert.training import distributed
@@ -38,7 +38,7 @@ def predict(
     logits = np.zeros([len(encoded), num_labels], dtype=np.float32)
     batches = list(eval_batches(encoded, batch_size, pad_id))[distributed.rank() :: distributed.world_size()]
     with paddle.no_grad():
-        for batch in tqdm(
+        for batch in Progress(
             batches, desc=label, unit="batch", leave=False, disable=not (label and distributed.is_main())
         ):
             logits[batch.index] = forward(to_tensors(batch)).astype("float32").numpy()

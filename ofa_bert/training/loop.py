@@ -11,11 +11,11 @@ from typing import Protocol
 
 import paddle
 from paddle import nn
-from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError
 from ofa_bert.models import operators
+from ofa_bert.progress import Progress
 from ofa_bert.system import interrupts
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import to_tensors
@@ -118,7 +118,9 @@ def fit(
     stream = _stream(batches, first_step * settings.gradient_accumulation_steps)
     window: list[dict[str, float]] = []
     started = time.monotonic()
-    bar = tqdm(total=plan.total_steps, initial=first_step, desc=label, unit="step", disable=not distributed.is_main())
+    bar = Progress(
+        total=plan.total_steps, initial=first_step, desc=label, unit="step", disable=not distributed.is_main()
+    )
 
     def backward(loss: paddle.Tensor) -> None:
         operators.backward(scaler.scale(loss / settings.gradient_accumulation_steps))
@@ -162,7 +164,7 @@ def _stream(batches: Batches, first: int) -> Iterator[Batch]:
         epoch, start = epoch + 1, 0
 
 
-def _log(done: int, plan: Plan, window: list[dict[str, float]], rate: float, speed: float, bar: tqdm) -> None:
+def _log(done: int, plan: Plan, window: list[dict[str, float]], rate: float, speed: float, bar: Progress) -> None:
     names = sorted({name for losses in window for name in losses})
     means = [_mean(losses[name] for losses in window if name in losses) for name in names]
     means = distributed.share(means)

@@ -30,12 +30,11 @@ from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Task
 from ofa_bert.training import distributed
 from ofa_bert.training.checkpoints import (
-    checkpoints_in,
     latest_checkpoint,
     restore_checkpoint,
     save_checkpoint,
-    step_of,
 )
+from ofa_bert.training.output_directory import check_free, step_of
 
 logger = logging.getLogger(__name__)
 
@@ -276,20 +275,13 @@ def check_output_dir(path: str | Path, settings: Mapping[str, object], resume: b
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
-        raise UserError(f"`output_dir` {path}: is a file; name a directory")
+        check_free(path, resume)
     if distributed.is_main():
         lock.hold(path)
         for name in ("best", "last"):
             recover(path / name)
-    results = [name for name in ("best", "last") if (path / name).exists()]
-    results += [found.name for found in checkpoints_in(path)]
     settings = json.loads(json.dumps(dict(settings)))
-    if results and not resume:
-        raise UserError(
-            f"`output_dir` {path}: holds a run already ({', '.join(results[:3])}); continue it with `resume`,"
-            " or name another directory"
-        )
-    if results:
+    if check_free(path, resume):
         _check_same_run(path, what, settings)
     elif distributed.is_main():
         write_json_atomic(path / _RUN, {"what": what, "settings": settings})

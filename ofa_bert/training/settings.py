@@ -8,8 +8,7 @@ from typing import Literal
 from ofa_bert.data.source import TrainingData
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
-
-Device = Literal["gpu", "cpu", "xpu"]
+from ofa_bert.system.accelerator import WHERE, Device, means
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class LoopSettings:
     logging_steps: int = option("log the loss every N steps", 100, above=0)
     save_steps: int = option("evaluate and write a checkpoint every N steps", 500, above=0)
     seed: int = option("seed of everything random", 42, least=0)
-    device: Device = option("where to run", "gpu")
+    device: Device = option(WHERE, "auto", means=means)
     amp: Literal["off", "bf16", "fp16"] = option("mixed precision, on a GPU", "off")
     resume: bool = option("continue from the newest whole checkpoint in `output_dir`", False)
 

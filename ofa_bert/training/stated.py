@@ -74,10 +74,14 @@ class StatedModel:
 
 
 def stated(name_or_path: str, model_type: str) -> StatedModel | None:
-    """None for what is no directory with a config.json. UserError when that is one of another family, or damaged."""
+    """None for the name of a model that is no directory here.
+
+    UserError for a directory that is none of a model, or damaged, or of another family, and for a path to nothing.
+    """
     where = best_of(name_or_path)
     found = [Path(where, name) for name in CONFIG_FILES if Path(where, name).is_file()]
     if not found:
+        _check_place(where)
         return None
     config = read_object(found[0], finite=True)
     meta = Path(where, MODEL_META)
@@ -88,3 +92,15 @@ def stated(name_or_path: str, model_type: str) -> StatedModel | None:
     if "hidden_act" in config:
         check_activation(where, config["hidden_act"], family_named(model_type))
     return StatedModel(where, model_type, config, record)
+
+
+def _check_place(where: str) -> None:
+    """UserError for a directory without a model, and for what can only be a path and leads nowhere."""
+    if Path(where).exists():
+        raise UserError(f"{where}: is no model directory; it has no {CONFIG_FILES[0]}")
+    beside = "/" in where and Path(where).parent.exists()  # an organisation's name is no directory here
+    if beside or where.startswith((".", "/", "~")) or where.count("/") > 1:
+        raise UserError(
+            f"{where}: there is no such directory; name one with config.json, weights and vocabulary, or a model of"
+            " PaddleNLP by its name"
+        )

@@ -13,9 +13,11 @@ import setuptools
 
 from helpers.handmade_bundle import make_bundle
 from helpers.paths import ROOT
+from helpers.stated_models import state_supernet
 from ofa_bert import __main__ as program
 from ofa_bert.cli import process
 from ofa_bert.cli.commands.registry import COMMANDS
+from ofa_bert.data.demo_task import TASK
 from ofa_bert.system import packages
 
 RUNTIME = {"onnxruntime", "tokenizers"}
@@ -24,11 +26,14 @@ DISTRIBUTIONS = {"sklearn": "scikit-learn", "paddle": "paddlepaddle"}
 # What is asked of each command. {tmp}: a directory of the test; {bundle}, {f1}, {numbers}: bundles of that metric.
 DATA = "--task_name demo --max_seq_length 8"
 LINES = {
+    "finetune": "--model_name_or_path {tmp}/model --output_dir {tmp}/ft2 --device cpu " + DATA,
+    "supernet": "--model_name_or_path {tmp}/model --output_dir {tmp}/ofa2 --device cpu " + DATA,
+    "export": "--model_name_or_path {tmp}/model --sub_model_output_dir {tmp}/sub2 --device cpu",
     "add_digests": "--bundle {bundle}",
     "bench": "--bundles {bundle} --backends onnx_runtime --batch 1 --length 4 --repeats 1 --warmup 0 "
     "--output_dir {tmp}/bench",
     "demo": "--output_dir {tmp}/demo --device cpu",
-    "distil": "--teacher {tmp}/model --student 1,1,4,4 --output_dir {tmp}/distil --device cpu " + DATA,
+    "distil": "--teacher {tmp}/model --student 1,1,32,4 --output_dir {tmp}/distil --device cpu " + DATA,
     "evaluate": "--bundle {bundle} --file {tmp}/texts.tsv",
     "evaluate f1": "--bundle {f1} --file {tmp}/texts.tsv",
     "evaluate numbers": "--bundle {numbers} --file {tmp}/numbers.tsv",
@@ -103,6 +108,7 @@ def places(tmp_path_factory):
     task = {"name": "t", "labels": ["0", "1"], "metrics": ["f1"], "text_columns": ["text"]}
     bundle, numbers = make_bundle(tmp / "bundle", labels=["0", "1"]), make_bundle(tmp / "numbers", labels=[])
     f1 = make_bundle(tmp / "f1", labels=["0", "1"], task=task)
+    state_supernet(tmp / "model", TASK)
     (tmp / "texts.tsv").write_text("text\tlabel\n" + "a good film\t1\nbad\t0\n" * 4)
     (tmp / "numbers.tsv").write_text("text\tlabel\n" + "a good film\t1.5\nbad\t0.25\nvery dull\t0.5\n" * 4)
     return {"tmp": str(tmp), "bundle": str(bundle), "f1": str(f1), "numbers": str(numbers)}

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from helpers.paths import ROOT
 
 Node = ast.AST
-CHECKS = {"ofa_bert.training.early"}  # what is only looked at to be refused is not used
+# What is only looked at to be refused is not used.
+CHECKS = {f"ofa_bert.{package}.early" for package in ("training", "search", "export")}
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -158,6 +159,8 @@ class Reads:
             for target in node.targets:
                 if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
                     pairs += zip(target.elts, node.value.elts)
+                elif isinstance(target, ast.Tuple) and _calls(node.value, "parse_launched"):
+                    pairs.append((target.elts[0], node.value))
                 else:
                     pairs.append((target, node.value))
         elif isinstance(node, FUNCTIONS):
@@ -179,7 +182,7 @@ class Reads:
             return None if owner is None else attribute_type(owner, node.attr)
         if isinstance(node, ast.Call):
             called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
-            if called in ("parse", "replace") and node.args:
+            if called in ("parse", "parse_launched", "replace") and node.args:
                 first = node.args[0]
                 return first.id if isinstance(first, ast.Name) and first.id in classes() else self._type(first, known)
             if called in classes():
@@ -203,6 +206,10 @@ class Reads:
             for node in ast.walk(function):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     self._read(owner, node.value)
+
+
+def _calls(node: Node, name: str) -> bool:
+    return isinstance(node, ast.Call) and getattr(node.func, "id", "") == name
 
 
 @cache

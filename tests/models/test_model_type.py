@@ -9,10 +9,22 @@ import pytest
 from helpers.foreign_files import tokenizer_for
 from helpers.models import build
 from ofa_bert.errors import UserError
+from ofa_bert.export.job import ExportJob
+from ofa_bert.latency.job import LatencyJob
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.families.registry import AUTO, MODEL_TYPES, model_class
 from ofa_bert.models.model_type import model_type_of_source, stated_model_type, with_model_type
 from ofa_bert.models.record import ModelRecord
+from ofa_bert.options import options_of
+from ofa_bert.recipes.evaluate_job import EvaluateJob
+from ofa_bert.recipes.jobs import RecipeJob
+from ofa_bert.search.job import SearchJob
+from ofa_bert.training.exits.jobs import ExitChoiceJob, ExitTrainingJob
+from ofa_bert.training.pretraining.job import PretrainJob
+from ofa_bert.training.settings import FinetuneJob
+from ofa_bert.training.students.jobs import DistilJob, PruneJob
+from ofa_bert.training.supernet.job import SupernetJob
+from ofa_bert.training.tune_job import TuneJob
 
 
 @dataclass(frozen=True)
@@ -118,3 +130,15 @@ def test_a_model_loads_as_what_it_is(tmp_path, model_type):
     other = "bert" if model_type != "bert" else "ernie"
     with pytest.raises(UserError, match=f"is a {model_type} model, not {other}; use `model_type` {model_type}"):
         load_model(tmp_path / "m", other)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        DistilJob, EvaluateJob, ExitChoiceJob, ExitTrainingJob, ExportJob, FinetuneJob, LatencyJob, PretrainJob, PruneJob,
+        RecipeJob, SearchJob, SupernetJob, TuneJob,
+    ],
+)  # fmt: skip
+def test_no_command_asks_for_it(job):
+    (found,) = [item for item in options_of(job) if item.name == "model_type"]
+    assert found.default == AUTO

@@ -109,6 +109,14 @@ def test_what_can_be_is_let_through(command, model, texts, tmp_path, without_pad
         main([str(word) for word in [*words, *texts["pair"]]])
 
 
+@pytest.mark.parametrize("command", ["distil", "recipe"])
+def test_teacher_and_student_are_of_one_family(command, model, texts, tmp_path, capsys, without_paddle):
+    teacher, student = model("teacher"), model("student", model_type="roberta")
+    words = [command, "--teacher", teacher, "--student", student, "--output_dir", tmp_path / "out", "--device", "cpu"]
+    line = refused(capsys, commands.main, *words, "--max_seq_length", 32, *texts["single"])
+    assert f"{student}: is a roberta model, not bert" in line
+
+
 def test_a_model_without_token_types_names_the_cure(model, texts, tmp_path, capsys, without_paddle):
     line = refused(
         capsys, run_glue.main, "--model_name_or_path", model(type_vocab_size=1), "--output_dir", tmp_path / "out",

@@ -285,7 +285,7 @@ def test_a_threshold_is_chosen_on_what_training_held_out_and_on_nothing_else(run
         line += ["--model_name_or_path", str(runs / "geep"), "--output_dir", str(tmp_path / "policy")]
         code, error = failing(commands.main, line, capsys)
         assert code == 2
-        assert "give the data that they were trained with" in error
+        assert "give the data that it was trained with" in error
     assert not (tmp_path / "policy").exists()
 
 

@@ -8,6 +8,7 @@ import run_glue_ofa
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob
+from ofa_bert.system.accelerator import means
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.supernet.job import SupernetJob
 
@@ -43,7 +44,7 @@ def test_defaults_are_those_of_the_reference_scripts():
     loop, adam = job.loop, job.optimizer
     got = (adam.learning_rate, loop.batch_size, loop.warmup_proportion, adam.adam_epsilon, loop.seed)
     assert got == (1e-4, 32, 0.1, 1e-6, 42)
-    assert (loop.logging_steps, loop.save_steps, loop.max_seq_length, loop.device) == (100, 100, 128, "gpu")
+    assert (loop.logging_steps, loop.save_steps, loop.max_seq_length, loop.device) == (100, 100, 128, means("auto"))
     job = parse(SupernetJob, least, "")
     loop, adam = job.loop, job.optimizer
     got = (adam.learning_rate, loop.batch_size, adam.adam_epsilon, job.lambda_logit, job.lambda_rep)

@@ -9,5 +9,5 @@ def run(argv):
     example = "python -m ofa_bert add_digests --bundle ./tmp/SST-2-small-static"
     from ofa_bert.bundle.add_digests import AddDigestsJob, add_digests
 
-    job = parse(AddDigestsJob, argv, about, example, prog="python -m ofa_bert add_digests")
+    job = parse(AddDigestsJob, argv, about, example, command="add_digests")
     show(add_digests(job.bundle))

@@ -14,7 +14,7 @@ def run(argv: Sequence[str]) -> None:
     )
     from ofa_bert.bench.job import BenchJob
 
-    job = parse(BenchJob, argv, about, example, prog="python -m ofa_bert bench")
+    job = parse(BenchJob, argv, about, example, command="bench")
     from ofa_bert.bench.benchmark import bench
     from ofa_bert.training.glue_download import download_glue
 

@@ -9,7 +9,7 @@ from ofa_bert.recipes.jobs import DemoJob
 
 def run(argv: Sequence[str] | None) -> None:
     about = "Run the whole main job on an embedded encoder and a generated task."
-    job = parse(DemoJob, argv, about, prog="python -m ofa_bert demo")
+    job = parse(DemoJob, argv, about, command="demo")
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.models.device import select_device
 

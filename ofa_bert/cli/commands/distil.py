@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 
-from ofa_bert.cli.parser import parse
+from ofa_bert.cli.launch import parse_launched
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
+from ofa_bert.training.output_directory import check_free
 
 EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
     --output_dir ./tmp/SST-2-student
 python -m ofa_bert distil --teacher ./tmp/SST-2 --student 6,12,768,1536 --task_name SST-2 \\
     --output_dir ./tmp/SST-2-cut
 
-Several processes: python -m paddle.distributed.launch --nproc_per_node 2 ofa_bert/__main__.py distil ... --device cpu
+On several GPUs: ... --gpus 0,1        On a CPU's cores: ... --processes 2
 
 best/ is the best on dev, as run_glue.py's. With --state_weight 0 and --attention_weight 0 the teacher runs over train
 only once. Then: export_model.py, python -m ofa_bert prune, or all of it at once: python -m ofa_bert recipe
@@ -22,8 +23,9 @@ def run(argv: Sequence[str] | None) -> None:
     about = "Train a small student on what a finetuned teacher answers (and, if asked, on its states and attention)."
     from ofa_bert.training.students.jobs import DistilJob
 
-    job = parse(DistilJob, argv, about, EXAMPLE, prog="python -m ofa_bert distil")
-    datasets = begin(job.data, job.loop.device, early.distilling(job.pair, job.loop))
+    job, launch = parse_launched(DistilJob, argv, about, EXAMPLE, command="distil")
+    check_free(job.output_dir, job.loop.resume)
+    datasets = begin(job.data, job.loop.device, early.distilling(job.pair, job.loop), launch)
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training import distributed
     from ofa_bert.training.students.train import distil

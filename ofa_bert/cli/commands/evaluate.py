@@ -12,7 +12,7 @@ def run(argv):
     )
     from ofa_bert.recipes.evaluate_job import EvaluateJob
 
-    job = parse(EvaluateJob, argv, about, example, prog="python -m ofa_bert evaluate")
+    job = parse(EvaluateJob, argv, about, example, command="evaluate")
     from ofa_bert.recipes.evaluate import evaluate
     from ofa_bert.reporting import table
     from ofa_bert.tasks.metrics import as_text

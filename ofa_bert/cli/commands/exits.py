@@ -17,7 +17,7 @@ that the targets ask for; dev is only reported on. Also learns which tokens need
 
 
 def run(argv: Sequence[str] | None) -> None:
-    job = parse(ExitChoiceJob, argv, *paragraphs(DOC), prog="python -m ofa_bert exits")
+    job = parse(ExitChoiceJob, argv, *paragraphs(DOC), command="exits")
     datasets = begin(job.data, job.device)
     from ofa_bert.exits.policy import Policy
     from ofa_bert.files.fields import Fields

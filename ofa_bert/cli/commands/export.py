@@ -15,11 +15,13 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import run_command, show
+from ofa_bert.export.early import check_export
 from ofa_bert.export.job import ExportJob
 
 
 def run(argv: Sequence[str] | None) -> None:
-    job = parse(ExportJob, argv, *paragraphs(__doc__))
+    job = parse(ExportJob, argv, *paragraphs(__doc__), command="export")
+    check_export(job)
     # Imported after parsing: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.models.device import select_device
 

@@ -11,7 +11,7 @@ def run(argv: Sequence[str] | None) -> None:
     example = "python -m ofa_bert export_serving --bundles static/w1_d1 static/w0.6667_d1 --output_dir serving"
     from ofa_bert.serving.job import ServingJob
 
-    job = parse(ServingJob, argv, about, example, prog="python -m ofa_bert export_serving")
+    job = parse(ServingJob, argv, about, example, command="export_serving")
     from ofa_bert.serving.repository import export_serving
 
     show(export_serving(job))

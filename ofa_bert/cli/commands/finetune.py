@@ -9,15 +9,18 @@ Writes best/ (best on dev), last/, the newest checkpoint and results.json to --o
 
 from collections.abc import Sequence
 
-from ofa_bert.cli.parser import paragraphs, parse
+from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.parser import paragraphs
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.training import early
+from ofa_bert.training.output_directory import check_free
 from ofa_bert.training.settings import FinetuneJob
 
 
 def run(argv: Sequence[str] | None) -> None:
-    job = parse(FinetuneJob, argv, *paragraphs(__doc__))
-    datasets = begin(job.data, job.loop.device, early.finetuning(job))
+    job, launch = parse_launched(FinetuneJob, argv, *paragraphs(__doc__), command="finetune")
+    check_free(job.output_dir, job.loop.resume)
+    datasets = begin(job.data, job.loop.device, early.finetuning(job), launch)
     # Imported after parsing, as in every command: --help and a mistyped flag need not wait for Paddle.
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training import distributed

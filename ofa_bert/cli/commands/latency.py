@@ -14,7 +14,7 @@ def run(argv: Sequence[str] | None) -> None:
     )
     from ofa_bert.latency.job import LatencyJob
 
-    job = parse(LatencyJob, argv, about, example, prog="python -m ofa_bert latency")
+    job = parse(LatencyJob, argv, about, example, command="latency")
     from ofa_bert.models.device import select_device
 
     select_device(job.setting.device)

@@ -14,7 +14,7 @@ def run(argv: Sequence[str] | None) -> None:
     )
     from ofa_bert.runtime.jobs import PredictJob
 
-    job = parse(PredictJob, argv, about, example, prog="python -m ofa_bert predict")
+    job = parse(PredictJob, argv, about, example, command="predict")
     from ofa_bert.runtime.predict_file import predict_file
 
     summary = predict_file(job)

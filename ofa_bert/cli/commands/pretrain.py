@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from ofa_bert.cli.parser import parse
+from ofa_bert.cli.launch import parse_launched
 from ofa_bert.cli.process import show
 from ofa_bert.training import early
+from ofa_bert.training.output_directory import check_free
 
 
 def run(argv: Sequence[str] | None) -> None:
@@ -13,12 +14,14 @@ def run(argv: Sequence[str] | None) -> None:
         "python -m ofa_bert pretrain --teacher bert-base-uncased --shape 4,8,768,1024 --corpus texts.txt\n"
         "    --output_dir ./tmp/small --max_steps 100000 --device gpu\n"
         "python run_glue.py --model_name_or_path ./tmp/small --task_name SST-2 ...\n\n"
-        'On several GPUs: python -m paddle.distributed.launch --gpus "0,1" ofa_bert/__main__.py pretrain ...'
+        "On several GPUs: ... --gpus 0,1        On a CPU's cores: ... --processes 2"
     )
     from ofa_bert.training.pretraining.job import PretrainJob
 
-    job = parse(PretrainJob, argv, about, example, prog="python -m ofa_bert pretrain")
+    job, launch = parse_launched(PretrainJob, argv, about, example, command="pretrain")
     early.check_pretraining(job)
+    check_free(job.output_dir, job.loop.resume)
+    launch()
     from ofa_bert.models.device import select_device
 
     select_device(job.loop.device)

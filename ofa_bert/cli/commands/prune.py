@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
+from ofa_bert.training.output_directory import check_free
 
 
 def run(argv: Sequence[str] | None) -> None:
@@ -18,7 +19,8 @@ def run(argv: Sequence[str] | None) -> None:
     )
     from ofa_bert.training.students.jobs import PruneJob
 
-    job = parse(PruneJob, argv, about, example, prog="python -m ofa_bert prune")
+    job = parse(PruneJob, argv, about, example, command="prune")
+    check_free(job.output_dir, job.resume)
     datasets = begin(job.data, job.device, early.pruning(job))
     from ofa_bert.tasks.metrics import as_text
     from ofa_bert.training.students.prune import prune

@@ -19,7 +19,7 @@ def run(argv: Sequence[str]) -> None:
     about = "The FastFormers chain: from a finetuned teacher to a small fast model, and what each stage is worth."
     from ofa_bert.recipes.jobs import RecipeJob
 
-    job = parse(RecipeJob, argv, about, EXAMPLE, prog="python -m ofa_bert recipe")
+    job = parse(RecipeJob, argv, about, EXAMPLE, command="recipe")
     targets = job.stages.target_num_heads, job.stages.target_ffn_dim
     check = early.distilling(job.pair, job.loop, *targets, cut=not job.corpus.corpus)
     datasets = begin(job.data, job.loop.device, check)

@@ -17,6 +17,11 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "finetune": Command("finetune a BERT on a GLUE task or on your own data; as run_glue.py", RESUME),
+    "supernet": Command(
+        "train a once-for-all supernet from the finetuned model, or early exits; as run_glue_ofa.py", RESUME
+    ),
+    "export": Command("a sub-model of a supernet as files to deploy, checked and compared; as export_model.py"),
     "add_digests": Command(
         "SHA-256 of every file for a bundle from before there were any, so that a changed byte is found out"
     ),

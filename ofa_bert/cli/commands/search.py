@@ -26,7 +26,11 @@ def run(argv: Sequence[str] | None) -> None:
     )
     from ofa_bert.search.job import SearchJob
 
-    job = parse(SearchJob, argv, about, example, prog="python -m ofa_bert search")
+    job = parse(SearchJob, argv, about, example, command="search")
+    from ofa_bert.search.early import check_search
+
+    if job.algorithm == "nsga2":  # fptas may go below what was trained
+        check_search(job.source, job.modes, job.space, job.wanted.limits(), job.precision)
     from ofa_bert.models.device import select_device
 
     select_device(job.device)

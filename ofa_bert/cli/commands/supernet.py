@@ -5,8 +5,8 @@
         --save_steps 100 --output_dir ./tmp/SST-2-ofa --device gpu \\
         --width_mult_list 1.0 0.8333333333333334 0.6666666666666666 0.5
 
-On several GPUs:    python -m paddle.distributed.launch --gpus "0,1" run_glue_ofa.py ...
-On a CPU's cores:   python -m paddle.distributed.launch --nproc_per_node 2 run_glue_ofa.py ... --device cpu
+On several GPUs:    ... --gpus 0,1      or python -m paddle.distributed.launch --gpus "0,1" run_glue_ofa.py ...
+On a CPU's cores:   ... --processes 2   or python -m paddle.distributed.launch --nproc_per_node 2 run_glue_ofa.py ...
 
 Writes best/ (best mean over sub-models), last/, the newest checkpoint, importance.png and results.json to --output_dir.
 
@@ -19,11 +19,13 @@ import sys
 from collections.abc import Sequence
 
 from ofa_bert.cli.commands import train_exits
-from ofa_bert.cli.parser import paragraphs, parse
+from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.parser import paragraphs
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.options import options_of
 from ofa_bert.training import early
 from ofa_bert.training.exits.jobs import ExitTrainingJob
+from ofa_bert.training.output_directory import check_free
 from ofa_bert.training.supernet.job import SupernetJob
 
 # What --exits alone has.
@@ -37,8 +39,9 @@ def run(argv: Sequence[str] | None) -> None:
     given = sys.argv[1:] if argv is None else argv
     if any(word.split("=")[0] == "--exits" for word in given):
         return train_exits.run(given)
-    job = parse(SupernetJob, argv, *paragraphs(__doc__), elsewhere=_EXIT_OPTIONS)
-    datasets = begin(job.data, job.loop.device, early.supernet(job))
+    job, launch = parse_launched(SupernetJob, argv, *paragraphs(__doc__), command="supernet", elsewhere=_EXIT_OPTIONS)
+    check_free(job.output_dir, job.loop.resume)
+    datasets = begin(job.data, job.loop.device, early.supernet(job), launch)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
     from ofa_bert.training.supernet.train import printable, train_supernet

@@ -11,15 +11,19 @@ with exits.safetensors beside it. Then: python -m ofa_bert exits
 
 from collections.abc import Sequence
 
-from ofa_bert.cli.parser import paragraphs, parse
+from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.parser import paragraphs
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
 from ofa_bert.training.exits.jobs import SUPERNET, SUPERNET_OPTIONS, ExitTrainingJob
+from ofa_bert.training.output_directory import check_free
 
 
 def run(argv: Sequence[str] | None) -> None:
-    job = parse(ExitTrainingJob, argv, *paragraphs(__doc__), elsewhere=dict.fromkeys(SUPERNET_OPTIONS, SUPERNET))
-    datasets = begin(job.data, job.loop.device, early.exits(job))
+    elsewhere = dict.fromkeys(SUPERNET_OPTIONS, SUPERNET)
+    job, launch = parse_launched(ExitTrainingJob, argv, *paragraphs(__doc__), command="supernet", elsewhere=elsewhere)
+    check_free(job.output_dir, job.loop.resume)
+    datasets = begin(job.data, job.loop.device, early.exits(job), launch)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
     from ofa_bert.training.exits.train import printable, train_exits

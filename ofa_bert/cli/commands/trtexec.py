@@ -10,7 +10,7 @@ def run(argv: Sequence[str] | None) -> None:
     about = "Print the trtexec command line for a bundle, with profiles for batch and length; run it where TensorRT is."
     from ofa_bert.runtime.jobs import TrtexecJob
 
-    job = parse(TrtexecJob, argv, about, prog="python -m ofa_bert trtexec")
+    job = parse(TrtexecJob, argv, about, command="trtexec")
     from ofa_bert.runtime.predict_file import trtexec_for
 
     show(trtexec_for(job))

@@ -16,7 +16,7 @@ def run(argv: Sequence[str] | None) -> None:
     )
     from ofa_bert.training.tune_job import TuneJob
 
-    job = parse(TuneJob, argv, about, example, prog="python -m ofa_bert tune")
+    job = parse(TuneJob, argv, about, example, command="tune")
     datasets = begin(job.finetuning.data, job.finetuning.loop.device, early.finetuning(job.finetuning))
     from ofa_bert.reporting import table
     from ofa_bert.training.tune import printable, tune

@@ -14,14 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar
 
-from tqdm import tqdm
-
 from ofa_bert.data import token_ids
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.journal import Journal
 from ofa_bert.options import to_json
+from ofa_bert.progress import Progress
 from ofa_bert.reporting import millions
 from ofa_bert.search.costs.registry import Costs, default
 from ofa_bert.search.fptas.limits import within_limits
@@ -127,7 +126,7 @@ def search_fptas(job: SearchJob) -> FptasResults:
 
 
 def _found(problem: Problem[C], settings: FptasSettings, journal: Journal) -> Result[C]:
-    return fptas(problem, settings.epsilon, journal, lambda c: tqdm(c, desc="fptas", unit="candidate"))
+    return fptas(problem, settings.epsilon, journal, lambda c: Progress(c, desc="fptas", unit="candidate"))
 
 
 def _walked(problem: Problem[C], found: Result[C], settings: FptasSettings) -> Walked:

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import paddle
 from paddle import nn
-from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.latency.device import VOCABULARY, Measurer
 from ofa_bert.models.families.paddlenlp import PaddleConfig, changed
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import backward
+from ofa_bert.progress import Progress
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.search.costs.flops import COST as FLOPS
 from ofa_bert.search.costs.latency import COST as LATENCY
@@ -25,10 +25,11 @@ from ofa_bert.search.fptas.walk import Problem, StepCounter
 from ofa_bert.search.job import FptasSettings, ScratchSettings
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surroundings, operations, parameters, shapes
+from ofa_bert.system.accelerator import Device
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import predict, stock_forward, to_tensors
 from ofa_bert.training.losses.task import losses_of
-from ofa_bert.training.settings import Device, LoopSettings, OptimizerSettings
+from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 
 
 def scratch_problem(
@@ -93,7 +94,7 @@ def drawn_of(supernet: Supernet, seed: int, batch_size: int, steps: int, example
     run = stock_forward(supernet.model)
     supernet.model.eval()
     with paddle.no_grad():
-        wanted = [run(to_tensors(batch)).numpy() for batch in tqdm(batches, desc="outputs of T", unit="batch")]
+        wanted = [run(to_tensors(batch)).numpy() for batch in Progress(batches, desc="outputs of T", unit="batch")]
     held_out = supernet.held_out.select(range(min(examples, len(supernet.held_out))))
     return Drawn(seed, batches, wanted, predict(run, held_out, supernet.task.num_labels, pad))
 

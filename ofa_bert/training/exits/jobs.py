@@ -11,8 +11,10 @@ from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import HEADS
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option, unused
+from ofa_bert.submodels.grid import multipliers
 from ofa_bert.submodels.values import MULTIPLIER
-from ofa_bert.training.settings import Device, LoopSettings, ModelSource, OptimizerSettings
+from ofa_bert.system.accelerator import WHERE, Device, means
+from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
 _GEEP = f"`criterion` {registry.default('geep').name}"
@@ -165,8 +167,9 @@ class ExitChoiceJob:
     output_dir: str = option("where exit_policy.json, exit_table.safetensors, exits.json and exits.png go")
     model_type: str = model_type_option()
     width_mult: float = option(
-        "of a supernet: share of heads and FFN neurons of the sub-model", 1.0, above=0, most=1, example=MULTIPLIER
-    )
+        "of a supernet: share of heads and FFN neurons of the sub-model, 2/3 or 0.67; or its name, w0.6667_d1",
+        1.0, above=0, most=1, example=MULTIPLIER, spells=multipliers,
+    )  # fmt: skip
     depth_mult: float = option(
         "of a supernet: share of layers of the sub-model", 1.0, above=0, most=1, example=MULTIPLIER
     )
@@ -203,7 +206,7 @@ class ExitChoiceJob:
     thresholds: int = option("points of the sweep, evenly spread over the layers saved", 12, above=0)
     timing: TimingSettings = TimingSettings()
     table_samples: int = option("training samples that the token table is learned from; 0: no table", 4096, least=0)
-    device: Device = option("where to run", "cpu")
+    device: Device = option(WHERE, "cpu", means=means)
 
     def problems(self) -> list[str]:
         found = []

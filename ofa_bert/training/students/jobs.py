@@ -9,7 +9,8 @@ from typing import NamedTuple
 from ofa_bert.data.source import TrainingData
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
-from ofa_bert.training.settings import Device, LoopSettings, ModelSource, OptimizerSettings
+from ofa_bert.system.accelerator import WHERE, Device, means
+from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
 
 HELD_OUT = 0.05
 STUDENT = (
@@ -144,5 +145,5 @@ class PruneJob:
         "tokens per example, longer ones are cut", 128, least=3, example=", room for one word and two marks"
     )
     seed: int = option("seed of the held-out part", 42, least=0)
-    device: Device = option("where to run", "gpu")
+    device: Device = option(WHERE, "auto", means=means)
     resume: bool = option("go on where a pruning was cut off; a finished one is made again", False)

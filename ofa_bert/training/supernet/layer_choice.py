@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import paddle
 from paddle import nn
-from tqdm import tqdm
 
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
+from ofa_bert.progress import Progress
 from ofa_bert.submodels.values import scaled, uniform
 from ofa_bert.tasks.kinds.base import TaskKind
 from ofa_bert.training import distributed
@@ -40,7 +40,7 @@ def layers_by_importance(
     by_count: dict[int, tuple[int, ...]] = {len(kept): kept}
     smallest = min(wanted)
     trials = sum(range(smallest + 1, len(kept) + 1))
-    with tqdm(total=trials, desc="choose layers", unit="trial", disable=not distributed.is_main()) as bar:
+    with Progress(total=trials, desc="choose layers", unit="trial", disable=not distributed.is_main()) as bar:
         while len(kept) > smallest:
             loss_increases = {}
             for layer in kept:
