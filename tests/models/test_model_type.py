@@ -135,8 +135,8 @@ def test_a_model_loads_as_what_it_is(tmp_path, model_type):
 @pytest.mark.parametrize(
     "job",
     [
-        DistilJob, EvaluateJob, ExitChoiceJob, ExitTrainingJob, ExportJob, FinetuneJob, LatencyJob, PretrainJob, PruneJob,
-        RecipeJob, SearchJob, SupernetJob, TuneJob,
+        DistilJob, EvaluateJob, ExitChoiceJob, ExitTrainingJob, ExportJob, FinetuneJob, LatencyJob, PretrainJob,
+        PruneJob, RecipeJob, SearchJob, SupernetJob, TuneJob,
     ],
 )  # fmt: skip
 def test_no_command_asks_for_it(job):
