@@ -24,6 +24,7 @@ from ofa_bert.export.sub_model import deploy
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.reading import read_json
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.models.record import best_of, check_task
 from ofa_bert.options import arguments, problems_of, to_json
@@ -74,6 +75,7 @@ J = TypeVar("J", bound=StageJob)
 @lock.writer("output_dir")
 def recipe(job: RecipeJob, datasets: Datasets, argv: Sequence[str] = ()) -> str:
     """Run what is missing, measure everything, write the report and return it as text."""
+    job = replace(job, pair=with_model_type(job.pair, job.pair.teacher))
     output, loops = Path(job.output_dir), job.loop
     _check(job, datasets)
     stages = train_stages(job, datasets, output)
@@ -200,7 +202,7 @@ def student_size(pair: PairSource) -> tuple[int, int]:
     sub_model = source.record.sub_model
     if sub_model is not None:
         return min(sub_model.heads), min(sub_model.ffn)
-    built = build_config(source, pair.model_type, None, {})
+    built = build_config(source, source.model_type, None, {})
     return built.num_attention_heads, built.intermediate_size
 
 

@@ -72,7 +72,8 @@ def distilling(
             teacher.check_pairs(task)
             if shape is not None and cut:
                 check_cut(teacher, shape, pair.student)
-        student = stated(pair.student, pair.model_type) if shape is None else None
+        family = pair.model_type if teacher is None else teacher.model_type  # of both
+        student = stated(pair.student, family) if shape is None else None
         has = student.widest if student is not None else None
         if student is not None:
             student.check_task(task)

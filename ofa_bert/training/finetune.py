@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypedDict
@@ -13,6 +14,7 @@ from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import forward, whole
 from ofa_bert.options import to_json
@@ -53,6 +55,7 @@ def finetune(
 
     `observe` hears of every evaluation, and may end the run with an exception. token_cache: as of `prepare`.
     """
+    job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "finetune")
     setup = prepare(

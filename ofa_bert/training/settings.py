@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.data.source import TrainingData
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.system.accelerator import WHERE, Device, means
 
@@ -66,7 +66,7 @@ class ModelSource:
     'bert'
     """
 
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
     tokenizer_name_or_path: str | None = option("another place for the tokenizer; default: the model's", None)
 
