@@ -84,7 +84,7 @@ def recipe(job: RecipeJob, datasets: Datasets, argv: Sequence[str] = ()) -> str:
     contenders = _contenders(job.pair.teacher, how, job.last_precision, loops.device, bundles)
     plan = TimingPlan(
         model_type=job.pair.model_type,
-        max_seq_length=loops.max_seq_length,
+        max_seq_length=loops.length,
         batch_size=job.timing.timing_batch_size or loops.batch_size,
         samples=job.timing.samples,
         repeats=job.timing.repeats,
@@ -156,7 +156,7 @@ def train_stages(job: RecipeJob, datasets: Datasets, output: Path) -> Stages:
         data=job.data, model_name_or_path=str(student), output_dir=str(pruned), model_type=pair.model_type,
         target_num_heads=settings.target_num_heads or scaled(heads, KEPT_HEADS),
         target_ffn_dim=settings.target_ffn_dim or scaled(neurons, KEPT_NEURONS),
-        max_seq_length=loops.max_seq_length, seed=loops.seed, device=loops.device, resume=True,
+        max_seq_length=loops.length, seed=loops.seed, device=loops.device, resume=True,
     )  # fmt: skip
     _stage("prune", pruning, datasets, prune, prune_settings)
     rate = settings.again_learning_rate or job.optimizer.learning_rate
@@ -247,7 +247,7 @@ def _bundles(job: RecipeJob, stages: Stages, output: Path) -> dict[str, Path]:
             data=job.data if both else DataSource(), model_name_or_path=str(source), model_type=job.pair.model_type,
             static_sub_model=str(bundles[name]), sub_model_output_dir=str(output / "exported" / name), onnx=True,
             precision=("fp32", last) if both else ("fp32",), fused=wants_fused(backend, device),
-            max_drop=job.deployment.max_drop, max_seq_length=job.loop.max_seq_length, device=device,
+            max_drop=job.deployment.max_drop, max_seq_length=job.loop.length, device=device,
         )  # fmt: skip
         _export(export, bundles[name])
     return bundles

@@ -27,7 +27,7 @@ from ofa_bert.training.evaluation import score, stock_forward, tuned
 from ofa_bert.training.losses.task import KindLosses, losses_of
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
-from ofa_bert.training.settings import FinetuneJob
+from ofa_bert.training.settings import FinetuneJob, LoopSettings
 from ofa_bert.training.setup import TrainingSetup, prepare
 
 
@@ -113,11 +113,12 @@ def trained_record(
 ) -> ModelRecord:
     """The record of what a run with these settings trains on a task. With scores, it has their `score` too."""
     told = Fields(settings, "the settings of the run")
+    length: int | None = told.whole("max_seq_length", default=None)
     return ModelRecord(
         kind=kind,
         task=setup.task,
         model_type=model_type,
-        max_seq_length=told.whole("max_seq_length"),
+        max_seq_length=length or LoopSettings().length,
         seed=told.whole("seed", default=None),
         shape=shape,
         space=space,

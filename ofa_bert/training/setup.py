@@ -93,7 +93,7 @@ def prepare(
             f" {OTHER_CLASSES}"
         )
     distributed.same_start(model.parameters())
-    length = settings.max_seq_length
+    length = settings.length
     if length > longest_input(model):
         raise UserError(f"`max_seq_length` {length}: the model has positions for {longest_input(model)} tokens")
     progress = distributed.is_main()

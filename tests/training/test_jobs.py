@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_reference_scripts():
     loop, adam = job.loop, job.optimizer
     got = (adam.learning_rate, loop.batch_size, loop.warmup_proportion, adam.adam_epsilon, loop.seed)
     assert got == (1e-4, 32, 0.1, 1e-6, 42)
-    assert (loop.logging_steps, loop.save_steps, loop.max_seq_length, loop.device) == (100, 100, 128, means("auto"))
+    assert (loop.logging_steps, loop.save_steps, loop.length, loop.device) == (100, 100, 128, means("auto"))
     job = parse(SupernetJob, least, "")
     loop, adam = job.loop, job.optimizer
     got = (adam.learning_rate, loop.batch_size, adam.adam_epsilon, job.lambda_logit, job.lambda_rep)
@@ -60,7 +60,7 @@ def test_every_problem_is_in_one_message():
     for part in (
         "--batch_size many: must be a whole number",
         "did you mean --learning_rate?",
-        "--device tpu: must be one of gpu, cpu, xpu",
+        "--device tpu: must be one of auto, gpu, cuda, cpu, xpu",
         "--width_mult_list wide: must be a number",
         "--model_name_or_path is required",
         "--output_dir is required",

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from ofa_bert.data.source import TrainingData
+from ofa_bert.data.source import DataSource
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import HEADS
 from ofa_bert.models.families.registry import model_type_option
@@ -45,7 +45,7 @@ class ExitTrainingJob:
     ('attention', 3e-05)
     """
 
-    data: TrainingData
+    data: DataSource = DataSource()
     model: ModelSource
     output_dir: str = option("where best/, last/ and checkpoints go")
     loop: LoopSettings = LoopSettings()
@@ -176,7 +176,7 @@ class ExitChoiceJob:
     ('threshold', (1, 32))
     """
 
-    data: TrainingData
+    data: DataSource = DataSource()
     model_name_or_path: str = option("a directory with exits: output of run_glue_ofa.py `exits`, or its best/ or last/")
     output_dir: str = option("where exit_policy.json, exit_table.safetensors, exits.json and exits.png go")
     model_type: str = model_type_option()

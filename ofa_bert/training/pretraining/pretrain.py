@@ -52,7 +52,7 @@ def pretrain(job: PretrainJob) -> PretrainResults:
     check_output_dir(output, settings, loops.resume, "pretrain")
     paddle.seed(loops.seed)  # a head that the teacher lacks starts at random values
     source = load(job.teacher, job.model_type)
-    length = loops.max_seq_length
+    length = loops.length
     if length > longest_input(source.model):
         longest = longest_input(source.model)
         raise UserError(f"`max_seq_length` {length}: the teacher has positions for {longest} tokens")
