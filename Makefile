@@ -3,11 +3,13 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-slow test-paddle3 test-all fuzz lint lock clean
+.PHONY: help demo test test-fast test-slow test-paddle3 test-wheel test-all fuzz lint docs lock clean
 
 UV_VERSION := 0.13.9
 RUFF_VERSION := 0.17.6
 MYPY_VERSION := 2.4.1
+MKDOCS := --from mkdocs==1.6.1 --with mkdocs-material==9.8.2 --with mkdocstrings==1.0.8 \
+	--with mkdocstrings-python==2.0.11 --with griffelib==2.4.1 --with ruff==$(RUFF_VERSION)
 UV := .uv/bin/uv
 
 # The first Python that fits; another one: make test PYTHON=/path/to/python3.11
@@ -22,7 +24,7 @@ CHECK_PYTHON = @"$(PYTHON)" -c "$(FITS)" 2>/dev/null || \
 # Test processes. Each multiplies matrices on one thread: two that want all cores only wait for each other.
 JOBS ?= 2
 PYTEST := -m pytest -n $(JOBS) --dist worksteal
-FAST := $(addprefix tests/,bundle cli docs exits files submodels tasks test_layers.py test_types.py)
+FAST := $(addprefix tests/,api bundle cli docs exits files submodels tasks test_layers.py test_types.py)
 FACTOR ?= 10
 
 help:
@@ -31,9 +33,11 @@ help:
 	@echo "make test-fast     those of them that take no training: one minute"
 	@echo "make test-slow     the tests that make test leaves out"
 	@echo "make test-paddle3  the end-to-end test on Paddle 3.3"
-	@echo "make test-all      all of these, lint and fuzz; CI runs it without fuzz"
+	@echo "make test-wheel    the wheel alone in an empty environment: ofa-bert demo in few steps, a supernet in two processes"
+	@echo "make test-all      all of these, lint, docs and fuzz; CI runs it without fuzz"
 	@echo "make fuzz          damaged files and texts of any kind, many more of them   FACTOR=10 times"
 	@echo "make lint          ruff, types, and the direction of imports"
+	@echo "make docs          the pages and the Python API as a site in build/site; a broken link is an error"
 	@echo "make lock          resolve requirements/*.lock anew from setup.py"
 	@echo "make clean         remove the environments and caches"
 	@echo "Each makes its environment when it is missing or its lock has changed. Python: make ... PYTHON=python3.11"
@@ -53,7 +57,21 @@ test-slow: .venv/installed
 test-paddle3: .venv-paddle3/installed
 	MKL_NUM_THREADS=1 .venv-paddle3/bin/python $(PYTEST) tests/test_end_to_end.py
 
-test-all: lint test test-slow test-paddle3 fuzz
+test-all: lint docs test test-slow test-paddle3 test-wheel fuzz
+
+# Nothing of this directory may be on the path: the commands run elsewhere, with an environment of their own.
+WHEEL := build/wheel
+test-wheel: $(UV)
+	$(CHECK_PYTHON)
+	rm -rf $(WHEEL) && mkdir -p $(WHEEL)
+	$(UV) build --quiet --wheel --out-dir $(WHEEL) --python "$(PYTHON)" .
+	$(UV) venv --quiet --python "$(PYTHON)" $(WHEEL)/venv
+	$(UV) pip install --quiet --python $(WHEEL)/venv --constraint requirements/paddle2.lock \
+		--overrides requirements/overrides.txt "$$(ls $(CURDIR)/$(WHEEL)/*.whl)[cpu,demo]"
+	cd $(WHEEL) && venv/bin/ofa-bert --version && venv/bin/ofa-bert demo --max_steps 4
+	cd $(WHEEL) && venv/bin/ofa-bert supernet --task_name demo --device cpu --processes 2 --max_steps 4 \
+		--model_name_or_path output/demo/teacher --width_mult_list 1 1/2 --batch_size 8 --output_dir two
+	grep -q '"processes": 2' $(WHEEL)/two/results.json
 
 fuzz: .venv/installed
 	OFA_BERT_FUZZ=$(FACTOR) MKL_NUM_THREADS=1 .venv/bin/python $(PYTEST) --timeout 3600 tests/robustness \
@@ -87,6 +105,12 @@ lint: $(UV) .venv/installed
 	$(UV) tool run ruff@$(RUFF_VERSION) check .
 	$(UV) tool run mypy@$(MYPY_VERSION) --python-executable .venv/bin/python
 	.venv/bin/lint-imports
+
+# Reads the package without importing it, so it needs no environment. Ruff sets the signatures. Not with --quiet, which
+# keeps warnings from being counted.
+docs: $(UV)
+	NO_MKDOCS_2_WARNING=1 $(UV) tool run $(MKDOCS) mkdocs build --strict --config-file docs/site/mkdocs.yml
+	@echo "build/site/index.html"
 
 clean:
 	rm -rf .uv .venv .venv-paddle3 .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info

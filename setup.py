@@ -75,6 +75,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["ofa_bert", "ofa_bert.*"]),
+    package_data={"ofa_bert": ["py.typed", "*.pyi"]},
     python_requires=">=3.10,<3.13",
     install_requires=REQUIRES,
     extras_require=EXTRAS,

@@ -55,8 +55,16 @@ class ExitPoint:
 class OperatingPoint:
     """One way to run a sub-model, and what it gives.
 
-    costs: by name, as a search knows them, LATENCY and PARAMETERS among them: predicted or counted. measured_ms: of a
-    call on the device itself. mean_layers: that run for a sample. name: of a sub-model that was trained as such.
+    costs: by name, as a search knows them, LATENCY and PARAMETERS among them: predicted or counted.
+    loss: distance to the supernet's outputs.
+    measured_ms: of a call on the device itself.
+    mean_layers: that run for a sample.
+    name: of a sub-model that was trained as such.
+
+    >>> from ofa_bert import Front
+    >>> point = Front.load("front.json").points[0]
+    >>> point.sub_model.heads, point.precision, point.score, point.latency_ms
+    ((1, 2), 'int8', 0.8, 2.2)
     """
 
     sub_model: SubModelConfig
@@ -64,7 +72,7 @@ class OperatingPoint:
     precision: str = "fp32"
     exits: ExitPoint | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
-    loss: float | None = None  # distance to the supernet's outputs
+    loss: float | None = None
     measured_ms: float | None = None
     mean_layers: float | None = None
     name: str | None = None
@@ -122,7 +130,17 @@ class OperatingPoint:
 class Front:
     """The operating points of one search, cheapest first; `cost` names the cost that they are ordered by.
 
-    shape: of the supernet that all sub-models are parts of. winner: its place among the points; None: none was chosen.
+    shape: of the supernet that all sub-models are parts of.
+    winner: its place among the points; None: none was chosen.
+
+    A search writes it as front.json; `load` raises UserError for a file that is none.
+
+    >>> from ofa_bert import Front
+    >>> front = Front.load("front.json")
+    >>> front.cost, [point.costs[front.cost] for point in front.points]
+    ('latency_ms', [2.0, 3.0, 5.0])
+    >>> front.within(4.0).score  # of the best point that costs at most 4 ms
+    0.9
     """
 
     shape: ModelShape

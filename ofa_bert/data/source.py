@@ -17,7 +17,12 @@ LABEL_OPTIONS = ("label_column", "label_kind", "label_separator", "labels")  # o
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """A GLUE task, the built-in one, or your own files."""
+    """A GLUE task, the built-in one, or your own files.
+
+    >>> from ofa_bert import DataSource
+    >>> DataSource(train_file="train.tsv", dev_file="dev.tsv").load().task.labels
+    ('bad', 'good')
+    """
 
     task_name: str | None = option(
         "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), or 'demo' for the built-in one;"
@@ -129,7 +134,12 @@ def _label_columns(settings: Fields) -> tuple[str, ...] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingData(DataSource):
-    """A source that must be named: nothing else says what to train on."""
+    """A source that must be named: nothing else says what to train on.
+
+    >>> from ofa_bert import TrainingData
+    >>> len(TrainingData(task_name="demo").load().train)
+    6000
+    """
 
     def problems(self) -> list[str]:
         if not self.task_name and not self.train_file and not self.dev_file:

@@ -31,15 +31,23 @@ def load_datasets(
 ) -> Datasets:
     """The task with its training and dev examples, from wherever the arguments point.
 
-    train_file and dev_file: your own files; a GLUE task_name then gives labels and metrics.
-    data_dir: GLUE's official files, or the demo's. Neither: the demo is generated, a GLUE task comes from
-    `download`. known: the task of a trained model; the data must have its labels, and get their order.
+    task_name: a GLUE task, or demo.
+    train_file, dev_file: your own files; a GLUE task_name then gives labels and metrics.
+    data_dir: GLUE's official files, or the demo's. Without these and files of your own the demo is generated, and a
+    GLUE task comes from `download`.
+    known: the task of a trained model; the data must have its labels, and get their order.
     labels: those of your own files, in their order, empty where a number is to be predicted.
     label_kind: a word of tasks/kinds, in place of the guess from the training labels of your own files.
     label_columns, label_separator: of your own files; several columns are one for each label, with 0 or 1, and a
     separator stands between the labels of a text in a single column.
     dev_share: how much of train_file is dev, in place of a dev_file.
+
     Raises UserError, with file and line, for whatever is wrong with the data.
+
+    >>> from ofa_bert import load_datasets
+    >>> datasets = load_datasets(train_file="train.tsv", dev_file="dev.tsv")
+    >>> datasets.task.labels, len(datasets.dev["dev"])
+    (('bad', 'good'), 4)
     """
     if known is not None and labels is not None:
         check_labels(known, labels)

@@ -15,7 +15,16 @@ from ofa_bert.system.accelerator import WHERE, Device, means
 
 @dataclass(frozen=True, kw_only=True)
 class ExportJob:
-    """Options as PaddleNLP's script has them, the device, which its README promises, and deployment's own."""
+    """What `export_sub_model` and export_model.py do.
+
+    Options as PaddleNLP's script has them, the device, which its README promises, and deployment's own.
+
+    >>> from ofa_bert import ExportJob, make_job
+    >>> job = make_job(ExportJob, model_name_or_path="supernet", width_mult=2 / 3, sub_model_output_dir="small",
+    ...                static_sub_model="small-bundle", precision=["fp32", "int8"])
+    >>> job.precision
+    ('fp32', 'int8')
+    """
 
     data: DataSource = DataSource()
     model_name_or_path: str = option("output directory of run_glue_ofa.py, or its best/ or last/")

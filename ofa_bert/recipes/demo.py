@@ -57,7 +57,7 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
     data = TrainingData(task_name="demo")
     loops = LoopSettings(
         max_seq_length=64, batch_size=32, num_train_epochs=1.0, logging_steps=25, save_steps=100, device=job.device,
-        resume=True,
+        max_steps=job.max_steps, resume=True,
     )  # fmt: skip
     tuning = FinetuneJob(
         data=data,

@@ -33,7 +33,13 @@ class BundleRun:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateJob:
-    """A model, or a bundle, on labelled data."""
+    """What `evaluate` and python -m ofa_bert evaluate do: a model, or a bundle, on labelled data.
+
+    >>> from ofa_bert import EvaluateJob, make_job
+    >>> job = make_job(EvaluateJob, model_name_or_path="supernet", width_mult=0.5, file="dev.tsv")
+    >>> job.choice.width_mult, job.batch_size
+    (0.5, 64)
+    """
 
     model_name_or_path: str | None = option(
         "a finetuned model, a supernet, a sub-model, or a classifier from elsewhere: its directory", None

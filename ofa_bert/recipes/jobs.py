@@ -20,6 +20,9 @@ class DemoJob:
 
     output_dir: str = option("where models and bundles go; a second run continues there", "output/demo")
     device: Device = option(WHERE, "cpu", means=means)
+    max_steps: int = option(
+        "train so few steps, to see that everything works here; the scores say nothing then. Default: to the end", -1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,14 @@ GPU_TOKENS = 16384
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one text: a class with its probability, a number, or a set of labels."""
+    """What the model says about one text: a class with its probability, a number, or a set of labels.
+
+    >>> from ofa_bert import Predictor
+    >>> with Predictor("bundle") as predictor:
+    ...     (prediction,) = predictor.predict(["the film was good"])
+    >>> prediction.label, round(sum(prediction.probabilities), 6), prediction.value
+    ('good', 1.0, None)
+    """
 
     label: str | None  # a class
     probability: float | None  # of that class
@@ -59,7 +66,16 @@ class Prediction:
 
 
 class Predictor:
-    """A bundle, ready to answer. Close it, or use it in a `with`, when it has workers."""
+    """A bundle, ready to answer. Close it, or use it in a `with`, when it has workers.
+
+    Needs no Paddle, but for bundles that are nothing else. Raises UserError for a bundle, a back end or a device that
+    cannot work.
+
+    >>> from ofa_bert import Predictor
+    >>> with Predictor("bundle", threads=1) as predictor:
+    ...     predictor.labels, predictor.logits(["the film was good", "a dull plot"]).shape  # float32 [N, C]
+    (('bad', 'good'), (2, 2))
+    """
 
     def __init__(
         self,
@@ -78,15 +94,21 @@ class Predictor:
         exit_criterion: str | None = None,
         timeout: float = TIMEOUT,
     ):
-        """bundle, backend, precision, device, provider, profile: see opening.open_model.
-
+        """bundle: its directory, which is read and checked; or one that was opened, which is not read again.
+        backend: onnx, openvino, paddle or tensorrt; auto: the first that is installed and has a file in the bundle.
+        precision: what to compute in: fp32, or another that the bundle was exported with.
+        device: cpu or gpu.
+        provider: how a GPU is used; unless given, cuda.
+        profile: the shapes that TensorRT compiles for; unless given, all up to the bundle's longest input.
         workers: processes that compute side by side, each on its own cores; 0 computes in this one.
         threads: per process; unless given, all usable cores, divided among the workers.
         batch_size, max_tokens_per_batch: a batch has at most so many texts, and so many tokens with its padding;
         unless given, as many tokens as compute fastest: few on a CPU, many on a GPU.
-        exit_threshold, exit_mode, exit_criterion: early exits, see exits.plan_of; without a threshold the whole
-        model runs for every text.
-        timeout: seconds that a worker may take for a batch, see workers.WorkerPool; then another one does it.
+        exit_threshold: of early exits: a number, or "policy" for what was chosen before the export; without one the
+        whole model runs for every text.
+        exit_mode: threshold, or predicted; unless given, the policy's, and threshold for a number.
+        exit_criterion: what a number is compared with; unless given, the policy's, or what the exits were trained for.
+        timeout: seconds that a worker may take for a batch; then another one does it.
         """
         bundle = bundle if isinstance(bundle, Bundle) else path("bundle", bundle)
         workers = whole_number("workers", workers, 0, MOST_THREADS)

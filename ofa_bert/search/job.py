@@ -158,7 +158,13 @@ class FptasSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SearchJob:
-    """One search; the entry of either algorithm takes it apart, nothing below sees it."""
+    """What `search_sub_models`, `search_fptas` and python -m ofa_bert search do.
+
+    >>> from ofa_bert import SearchJob, make_job
+    >>> job = make_job(SearchJob, model="supernet", output_dir="search", max_latency_ms=8, latency_table="cpu.json")
+    >>> job.cost, job.nsga.trials
+    ('latency_ms', 300)
+    """
 
     source: SupernetSource
     output_dir: str = option("where the front, the winner and the search itself go; the same command resumes it")

@@ -6,7 +6,14 @@ from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 
 def count_parameters(shape: ModelShape, sub_model: SubModelConfig) -> int:
-    """Exact number of parameters of the extracted sub-model, embeddings and classifier included."""
+    """Exact number of parameters of the extracted sub-model, embeddings and classifier included.
+
+    >>> from ofa_bert import ModelShape, SearchSpace, count_parameters
+    >>> shape = ModelShape(12, 768, 12, 64, 3072, 30522, 512, 2, num_labels=2)
+    >>> space = SearchSpace(shape, width_mults=(1.0, 0.5))
+    >>> [count_parameters(shape, sub_model) for sub_model in (space.largest, space.smallest)]
+    [109483778, 66984194]
+    """
     hidden = shape.hidden_size
     rows = shape.vocab_size + shape.max_positions + shape.type_vocab_size + shape.task_type_vocab_size
     width = shape.embedding_size or hidden
@@ -29,7 +36,14 @@ def projection_size(width: int, hidden: int) -> int:
 
 
 def count_flops(shape: ModelShape, sub_model: SubModelConfig, length: int = 128) -> int:
-    """Floating-point operations of the matrix products for one sequence of `length` tokens (2 per multiply-add)."""
+    """Floating-point operations of the matrix products for one sequence of `length` tokens (2 per multiply-add).
+
+    >>> from ofa_bert import ModelShape, SubModelConfig, count_flops
+    >>> shape = ModelShape(12, 768, 12, 64, 3072, 30522, 512, 2, num_labels=2)
+    >>> one_layer = SubModelConfig(layers=(11,), heads=(12,), ffn=(3072,))
+    >>> count_flops(shape, one_layer, length=128) / 1e9
+    1.863453696
+    """
     hidden = shape.hidden_size
     total = 0
     for heads, ffn in zip(sub_model.heads, sub_model.ffn):

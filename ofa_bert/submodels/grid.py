@@ -22,6 +22,15 @@ class SearchSpace:
     """The sub-models that training covers: every width with every depth.
 
     `kept_layers[i]` are the layers that `depth_mults[i]` keeps. Values are descending, 1.0 among them or not.
+    UserError for a multiplier outside (0, 1].
+
+    >>> from ofa_bert import ModelShape, SearchSpace
+    >>> shape = ModelShape(12, 768, 12, 64, 3072, 30522, 512, 2, num_labels=2)
+    >>> space = SearchSpace(shape, width_mults=(1.0, 2 / 3), depth_mults=(1.0, 0.5))
+    >>> list(space.sub_models())
+    ['w1_d1', 'w0.6667_d1', 'w1_d0.5', 'w0.6667_d0.5']
+    >>> space.sub_model(width_mult=0.6667, depth_mult=0.5).heads
+    (8, 8, 8, 8, 8, 8)
     """
 
     shape: ModelShape

@@ -16,7 +16,17 @@ MULTIPLIER = ", for example 0.6666666666666666"  # what a message about a multip
 
 @dataclass(frozen=True)
 class ModelShape:
-    """Dimensions of a full model: enough to count parameters and operations of any sub-model exactly."""
+    """Dimensions of a full model: enough to count parameters and operations of any sub-model exactly.
+
+    hidden_size, head_dim, ffn_size and embedding_size are numbers of features; `vocab_size`, `max_positions` and the
+    type vocabularies are rows of embedding tables. The record of every trained model holds its shape.
+
+    >>> from ofa_bert import ModelShape
+    >>> shape = ModelShape(num_layers=12, hidden_size=768, num_heads=12, head_dim=64, ffn_size=3072, vocab_size=30522,
+    ...                    max_positions=512, type_vocab_size=2, num_labels=2)
+    >>> ModelShape.from_json(shape.to_json()) == shape
+    True
+    """
 
     num_layers: int
     hidden_size: int
@@ -54,7 +64,13 @@ class ModelShape:
 class SubModelConfig:
     """Which layers of a full model are kept and, for each, how many of its leading heads and FFN neurons.
 
-    `layers` are ascending indices into the full model; `heads` and `ffn` have one entry per kept layer.
+    `layers` are ascending indices into the full model, from 0; `heads` and `ffn` have one entry per kept layer. Equal
+    sub-models hash equally. UserError when it keeps nothing, or the three do not fit each other.
+
+    >>> from ofa_bert import SubModelConfig
+    >>> small = SubModelConfig(layers=(0, 11), heads=(8, 6), ffn=(2048, 1024))
+    >>> small.depth, small.to_json()
+    (2, {'layers': [0, 11], 'heads': [8, 6], 'ffn': [2048, 1024]})
     """
 
     layers: tuple[int, ...]

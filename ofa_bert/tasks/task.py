@@ -16,7 +16,13 @@ from ofa_bert.tasks.kinds.base import Label, TaskKind
 
 @dataclass(frozen=True)
 class Task:
-    """What is predicted of which columns. `kind_name` is one of tasks/kinds; unless given, what the labels say."""
+    """What is predicted of which columns. `kind_name` is one of tasks/kinds; unless given, what the labels say.
+
+    >>> from ofa_bert import Task
+    >>> task = Task("reviews", labels=("bad", "good"), metrics=("accuracy",), text_columns=("text",))
+    >>> task.num_labels, Task.from_json(task.to_json()) == task
+    (2, True)
+    """
 
     name: str
     labels: tuple[str, ...]  # output i of the classifier is labels[i]; none for a number
@@ -107,7 +113,12 @@ def task_for(labels: tuple[str, ...], width: int) -> Task:
 
 @dataclass(frozen=True)
 class Example:
-    """One sentence or pair; `label` is the index of the class, the number, or 1.0 for each label that it has."""
+    """One sentence or pair; `label` is the index of the class, the number, or 1.0 for each label that it has.
+
+    >>> from ofa_bert import Example
+    >>> Example("a fine film", text_pair=None, label=1).label
+    1
+    """
 
     text: str
     text_pair: str | None
@@ -119,6 +130,13 @@ class Datasets:
     """`dev` maps a split's name to its examples: {"dev": ...}, or "matched" and "mismatched" for MNLI.
 
     scored_on: what a log calls them, where they are another part of the data.
+
+    >>> from ofa_bert import Datasets, Example, Task
+    >>> task = Task("reviews", labels=("bad", "good"), metrics=("accuracy",), text_columns=("text",))
+    >>> film = Example("a fine film", None, label=1)
+    >>> datasets = Datasets(task, train=(film,), dev={"dev": (film,)})
+    >>> len(datasets.train)
+    1
     """
 
     task: Task

@@ -13,7 +13,12 @@ from ofa_bert.system.accelerator import WHERE, Device, means
 
 @dataclass(frozen=True, kw_only=True)
 class LoopSettings:
-    """How `loop.fit` goes through the data, whatever is trained."""
+    """How training goes through the data, whatever is trained.
+
+    >>> from ofa_bert import LoopSettings
+    >>> LoopSettings(batch_size=16, max_steps=100, device="cpu").num_train_epochs
+    3.0
+    """
 
     max_seq_length: int = option(
         "tokens per example, longer ones are cut", 128, least=3, example=", room for one word and two marks"
@@ -39,7 +44,12 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
-    """AdamW."""
+    """AdamW.
+
+    >>> from ofa_bert import OptimizerSettings
+    >>> OptimizerSettings(learning_rate=2e-5).max_grad_norm
+    1.0
+    """
 
     learning_rate: float = option("peak learning rate", 5e-5, above=0)
     weight_decay: float = option("AdamW weight decay; not applied to biases and LayerNorms", 0.0, least=0)
@@ -49,7 +59,12 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """The model that a run starts from."""
+    """The model that a run starts from.
+
+    >>> from ofa_bert import ModelSource
+    >>> ModelSource(model_name_or_path="bert-base-uncased").model_type
+    'auto'
+    """
 
     model_type: str = model_type_option()
     model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
@@ -58,7 +73,16 @@ class ModelSource:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneJob:
-    """What run_glue.py does. Defaults as PaddleNLP's script."""
+    """What `finetune` and run_glue.py do. Defaults as PaddleNLP's script.
+
+    `make_job` makes the same job from its options side by side, and checks them.
+
+    >>> from ofa_bert import FinetuneJob, LoopSettings, ModelSource, TrainingData, make_job
+    >>> job = FinetuneJob(data=TrainingData(task_name="demo"), model=ModelSource(model_name_or_path="bert"),
+    ...                   output_dir="out", loop=LoopSettings(device="cpu", save_steps=100))
+    >>> job == make_job(FinetuneJob, task_name="demo", model_name_or_path="bert", output_dir="out", device="cpu")
+    True
+    """
 
     data: TrainingData
     model: ModelSource

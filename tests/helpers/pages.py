@@ -59,7 +59,7 @@ def commands(text: str) -> Iterator[Command]:
 
 
 def _mentions(line: str) -> bool:
-    return "ofa_bert" in line or ".py" in line
+    return "ofa_bert" in line or ".py" in line or "ofa-bert" in line
 
 
 def _command(words: list[str]) -> Command | None:
@@ -74,6 +74,8 @@ def _command(words: list[str]) -> Command | None:
         words = words[2:]
         while words and words[0] in LAUNCHER:
             words = words[2:]
+    if words[:1] == ["ofa-bert"]:
+        return Command("ofa_bert", (words[1].replace("-", "_"), *words[2:]) if words[1:] else (), whole)
     if words[:2] == ["-m", "ofa_bert"] or words[:1] == ["ofa_bert/__main__.py"]:
         return Command("ofa_bert", tuple(words[1 + (words[0] == "-m") :]), whole)
     if words and re.fullmatch(r"(\./)?[\w/]+\.py", words[0]):

@@ -43,7 +43,7 @@ def test_the_missing_encoder_is_one_line(monkeypatch):
 def test_unknown_commands_are_refused_with_the_list(capsys):
     assert __main__.main(["dmeo"]) == 2
     refusal = capsys.readouterr().err
-    assert "dmeo: no such command; commands: " in refusal
+    assert "dmeo: no such command, did you mean demo?; commands: " in refusal
     assert "demo" in refusal.split("commands: ")[1]
     assert __main__.main(["--help"]) == 0
     assert "python -m ofa_bert <command>" in capsys.readouterr().out

@@ -36,7 +36,14 @@ class ExitOptimizerSettings(OptimizerSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class ExitTrainingJob:
-    """What run_glue_ofa.py `exits` does."""
+    """What `train_exits` and run_glue_ofa.py `exits` do.
+
+    >>> from ofa_bert import ExitTrainingJob, make_job
+    >>> job = make_job(ExitTrainingJob, exits="geep", task_name="demo", model_name_or_path="teacher",
+    ...                output_dir="exits")
+    >>> job.head, job.resolved().rates.learning_rate
+    ('attention', 3e-05)
+    """
 
     data: TrainingData
     model: ModelSource
@@ -160,7 +167,14 @@ class TimingSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class ExitChoiceJob:
-    """What python -m ofa_bert exits does."""
+    """What `choose_exits` and python -m ofa_bert exits do.
+
+    >>> from ofa_bert import ExitChoiceJob, make_job
+    >>> job = make_job(ExitChoiceJob, task_name="demo", model_name_or_path="exits", output_dir="policy",
+    ...                target_drop=0.005)
+    >>> job.mode, job.timing.batch_sizes
+    ('threshold', (1, 32))
+    """
 
     data: TrainingData
     model_name_or_path: str = option("a directory with exits: output of run_glue_ofa.py `exits`, or its best/ or last/")

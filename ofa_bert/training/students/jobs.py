@@ -96,7 +96,13 @@ class PairSource:
 
 @dataclass(frozen=True, kw_only=True)
 class DistilJob:
-    """What python -m ofa_bert distil does."""
+    """What `distil` and python -m ofa_bert distil do.
+
+    >>> from ofa_bert import DistilJob, make_job
+    >>> job = make_job(DistilJob, teacher="teacher", student="6,12,768,1536", task_name="demo", output_dir="student")
+    >>> job.pair.shape()
+    CutShape(layers=6, heads=12, hidden=768, ffn=1536)
+    """
 
     data: TrainingData
     pair: PairSource
@@ -126,7 +132,14 @@ class DistilJob:
 
 @dataclass(frozen=True, kw_only=True)
 class PruneJob:
-    """What python -m ofa_bert prune does."""
+    """What `prune` and python -m ofa_bert prune do.
+
+    >>> from ofa_bert import PruneJob, make_job
+    >>> job = make_job(PruneJob, task_name="demo", model_name_or_path="student", output_dir="pruned",
+    ...                target_num_heads=8, target_ffn_dim=768)
+    >>> job.held_out_share
+    0.05
+    """
 
     data: TrainingData
     model_name_or_path: str = option("finetuned or distilled model: an output directory, or its best/ or last/")

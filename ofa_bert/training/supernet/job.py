@@ -15,7 +15,14 @@ WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 
 @dataclass(frozen=True, kw_only=True)
 class SupernetJob:
-    """Defaults as PaddleNLP's script."""
+    """What `train_supernet` and run_glue_ofa.py do. Defaults as PaddleNLP's script.
+
+    >>> from ofa_bert import SupernetJob, make_job
+    >>> job = make_job(SupernetJob, task_name="demo", model_name_or_path="teacher", output_dir="supernet",
+    ...                depth_mult_list=[1.0, 0.5], layer_choice="importance", device="cpu")
+    >>> [round(width, 4) for width in job.width_mult_list]
+    [1.0, 0.8333, 0.6667, 0.5]
+    """
 
     data: TrainingData
     model: ModelSource
