@@ -73,7 +73,7 @@ class ModelSource:
 
     >>> from ofa_bert import ModelSource
     >>> ModelSource(model_name_or_path="bert-base-uncased").model_type
-    'bert'
+    'auto'
     """
 
     model_type: str = model_type_option()
