@@ -60,13 +60,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--learning_rate", 5e-5, *data, *common,
     )  # fmt: skip
     run(
-        "run_glue_ofa.py", "--model_name_or_path", output / "finetuned", "--output_dir", output / "supernet",
-        *data, *common,
+        "run_glue_ofa.py", "--model_name_or_path", output / "finetuned", "--output_dir", output / "supernet", *common
     )  # fmt: skip
     run(
         "export_model.py", "--device", "cpu", "--model_name_or_path", output / "supernet", "--width_mult", TWO_THIRDS,
         "--onnx", "--precision", "fp32", "int8", "--sub_model_output_dir", output / "small",
-        "--static_sub_model", bundle, "--max_seq_length", 64, *data,
+        "--static_sub_model", bundle, *data,
     )  # fmt: skip
     run("-m", "ofa_bert", "evaluate", "--bundle", bundle, "--file", reviews, "--dev_share", 0.1)
     run(

@@ -59,7 +59,11 @@ class ExportJob:
         " directory",
         None,
     )
-    max_seq_length: int = option("longest input in tokens that the export is checked with", 128, least=SHORTEST_INPUT)
+    max_seq_length: int | None = option(
+        "longest input in tokens, which the export is checked with; default: as the model was trained, else 128",
+        None,
+        least=SHORTEST_INPUT,
+    )
     device: Device = option(WHERE, "auto", means=means)
     n_gpu: int | None = option("0 stands for `device` cpu, as in PaddleNLP's script", None)
 
