@@ -21,7 +21,12 @@ PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT 
 SCRIPTS = ("run_glue.py", "run_glue_ofa.py", "export_model.py")
 MOST_LINES = 150  # of README.md
 COMING: set[str] = set()  # linked to before they are there
-ELSEWHERE = {"--help", "--version", *(f"--{name}" for name in GENERAL), *pages.LAUNCHER}  # flags that no command of ours declares
+ELSEWHERE = {
+    "--help",
+    "--version",
+    *(f"--{name}" for name in GENERAL),
+    *pages.LAUNCHER,
+}  # flags that no command of ours declares
 IN_REPOSITORY = re.compile(r"(ofa_bert|benchmarks|docs|requirements|tests)/[\w./-]+")
 
 
