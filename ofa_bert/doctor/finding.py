@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -36,5 +37,10 @@ class Finding:
             "state": self.state,
             "said": self.said,
             "cure": self.cure,
-            "facts": dict(self.facts),
+            "facts": {name: _as_json(value) for name, value in self.facts.items()},
         }
+
+
+def _as_json(value: object) -> object:
+    """JSON has no infinity and no NaN."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,6 +16,8 @@ import ofa_bert
 from ofa_bert.errors import UserError
 from ofa_bert.system import environment
 
+_WAIT = 10  # seconds that a process which was told to stop may take
+
 
 def ask(module: str, request: Mapping[str, object], seconds: float | None = None) -> dict[str, object]:
     """The module's answer, or {"error": why there is none}. It is ended when it takes longer than `seconds`."""
@@ -23,9 +25,10 @@ def ask(module: str, request: Mapping[str, object], seconds: float | None = None
         code, out, complaint = finish([sys.executable, "-m", module], json.dumps(request), seconds)
     except subprocess.TimeoutExpired:
         return {"error": f"it was ended after {seconds:.0f} s without an answer"}
-    if code == 0:
-        return dict(json.loads(out.strip().splitlines()[-1]))
-    return {"error": why(code, complaint)}
+    answers = [line for line in out.splitlines() if line.startswith("{")]  # libraries may say goodbye after it
+    if code or not answers:
+        return {"error": why(code, complaint)}
+    return dict(json.loads(answers[-1]))
 
 
 class Finished(NamedTuple):
@@ -52,18 +55,34 @@ def finish(command: Sequence[str], request: str = "", seconds: float | None = No
     try:
         out, complaint = process.communicate(request, timeout=seconds)
     except BaseException:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        _end(process)
         raise
     return Finished(process.returncode, out, complaint)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a process and what it started. First kindly: Paddle's launcher ends its own, which are in other sessions."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_WAIT)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def why(code: int, complaint: str) -> str:
     """In words, why a process failed that ended with this code."""
     if code < 0:
-        return f"its process was ended by signal {-code}; 9 is most often too little memory"
+        memory = ", most often for too little memory" if code == -signal.SIGKILL else ""
+        return f"its process was ended by {_named(-code)}{memory}"
     return (complaint.strip().splitlines() or ["it failed without a word"])[-1]
+
+
+def _named(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # of the system's own
+        return f"signal {number}"
 
 
 def answer(work: Callable[[dict[str, object]], Mapping[str, object]]) -> int:

@@ -16,10 +16,14 @@ PACKAGES = {
     "PaddleNLP": "paddlenlp",
     "PaddleSlim": "paddleslim",
 }
+_ON_PADDLE = ("paddlenlp", "paddleslim")  # which import it
 _SECONDS = 90.0  # PaddleNLP's import takes 5 to 15 s, more from a cold disk
 
 
 def loads(package: str, name: str, visit: Visit) -> Finding:
+    lacking = visit.lacks(name, "Paddle") if package in _ON_PADDLE else None
+    if lacking:
+        return lacking
     answer = visit.ask("loads", {"package": package}, _SECONDS)
     if answer.get("absent"):
         return Finding(name, "absent", "not installed")

@@ -106,8 +106,8 @@ def read(path: Path) -> dict[str, Array]:
 
 
 def furthest_apart(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> float:
-    """The largest difference of any weight."""
-    return max(float(np.abs(ours[name] - theirs[name]).max()) for name in theirs)
+    """The largest difference of any weight; infinity where one is not finite."""
+    return max(float(np.nan_to_num(np.abs(ours[name] - theirs[name]), nan=np.inf).max()) for name in theirs)
 
 
 def moved_apart(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> float:

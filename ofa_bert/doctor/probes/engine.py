@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ofa_bert.errors import RunError
 from ofa_bert.files.fields import Fields
 from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import Settings
@@ -36,6 +37,8 @@ def answer(request: Mapping[str, object]) -> dict[str, object]:
     engine = REGISTRY[fields.text("backend")].load([Path(path) for path in fields.texts("files")], settings)
     found = [np.asarray(engine.run(ids, types), np.float64) for ids, types, _ in batches]
     apart = np.concatenate([ours - theirs[2] for ours, theirs in zip(found, batches)])
+    if not np.isfinite(apart).all():
+        raise RunError("its logits hold NaN or infinity")
     wanted = np.concatenate([logits for _, _, logits in batches])
     ids, types, _ = batches[-1]
     milliseconds = in_turn({"engine": lambda: engine.run(ids, types)}, _REPEATS, seconds=_SECONDS)["engine"]

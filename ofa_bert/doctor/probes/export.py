@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ofa_bert.numerics import Array
 from ofa_bert.system import child_process
 
 SHAPES = ((1, 12), (3, 33), (16, 64))  # [B, T]; the last one is timed
@@ -33,7 +34,7 @@ def export(request: Mapping[str, object]) -> dict[str, object]:
     forms = {"fp32": writer.Form(), "fp16": writer.Form(half=True), "int8": writer.Form(weights="dynamic")}
     for precision, form in forms.items():
         writer.write(model, directory / f"{precision}.onnx", form)
-    arrays = {}
+    arrays: dict[str, Array] = {}
     for number, (rows, tokens) in enumerate(SHAPES):
         (batch,) = eval_batches(sentences(rows, tokens // 2, tokens, VOCABULARY, number), rows, 0)
         with paddle.no_grad():

@@ -17,6 +17,7 @@ if not __package__:  # started by its path: see ofa_bert/__main__.py
     sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from ofa_bert.errors import RunError
+from ofa_bert.options import build
 from ofa_bert.system import child_process, environment
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def _fit(name: str, model: nn.Layer, step: Step, where: str, amp: str) -> list[f
     model.train()
     world = distributed.world_size()
     batches = TrainBatches(sentences(ROWS, 4, 16, VOCABULARY), ROWS // world, 0, 0, distributed.rank(), world)
-    settings = LoopSettings(device=where, amp=amp, logging_steps=STEPS, save_steps=STEPS)
+    told = {"device": where, "amp": amp, "logging_steps": STEPS, "save_steps": STEPS}
+    settings = build(LoopSettings, told)
     plan = loop.Plan(STEPS, 0, (STEPS,))
     # A large epsilon: AdamW's first steps are signs of gradients otherwise, and those of zero differ between devices.
     optimizer = loop.make_optimizer(OptimizerSettings(learning_rate=1e-3, adam_epsilon=1e-3), model, plan)
