@@ -90,8 +90,9 @@ def faults_of_command(command):
         return [f"{said}: no flag {flag}" for flag in flags_in(words) if flag not in flags_of_benchmark(program)]
     if program == "ofa_bert":
         name, words = words[0] if words else "", words[1:]
-        if name in ("", "--help") or (not whole and name.startswith("<")):
+        if name in ("", "--help", "--version") or (not whole and name.startswith("<")):
             return []
+        name = name.replace("-", "_")
         if name not in registry.COMMANDS:
             return [f"{said}: no such command"]
     elif program in SCRIPTS:

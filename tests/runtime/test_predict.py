@@ -15,6 +15,7 @@ from helpers.handmade_bundle import LABELS, make_bundle
 from helpers.models import WORDS
 from helpers.paths import ROOT
 from ofa_bert import __main__ as program
+from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.data.table_files import read_table
 from ofa_bert.runtime.predictor import Predictor
 
@@ -49,7 +50,19 @@ def test_tsv(bundle, right, tmp_path, capsys):
         quoted = predictor.predict([f'"{text}"' for text in TEXTS])  # a quote is text in a .tsv
     for row, number, text, item in zip(rows[1:], range(9), TEXTS, quoted):
         assert row == [str(number), f' "{text}"  ', item.label, str(round(item.probability, 6))]
-    assert "4 rows written to" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "4 rows written to" in told
+    assert f"{tmp_path / 'in.tsv'}: tokens p50 " in told
+    assert "of 4 rows" in told
+
+
+def test_it_says_how_long_the_texts_are_and_how_many_were_cut(bundle, tmp_path, capsys):
+    limit = open_bundle(bundle).manifest.max_seq_length
+    texts = ["good", "film " * (limit - 2), "film " * (limit - 1), "film " * 500]
+    (tmp_path / "in.tsv").write_text("\n".join(["sentence", *texts]) + "\n")
+    assert predict(bundle, tmp_path / "in.tsv", tmp_path / "out.tsv", "--workers", "2") == 0
+    wanted = f"tokens p50 {limit}, p95 502, max 502, special ones included; cut at {limit}: 2 (50 %) of 4 rows"
+    assert wanted in capsys.readouterr().out
 
 
 def test_csv_with_every_probability(bundle, right, tmp_path):
