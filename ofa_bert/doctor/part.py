@@ -32,8 +32,8 @@ class Visit:
         """For a part called `name` that needs others: that it cannot be tried, when one of them does not work."""
         for part in parts:
             if not self.works(part):
-                why = "is broken" if part in self.found and self.found[part].state == "broken" else "is not there"
-                return Finding(name, "absent", f"not tried: {part} {why}")
+                broken = part in self.found and self.found[part].state == "broken"
+                return Finding(name, "absent", f"not tried: {part} is broken" if broken else f"needs {part}")
         return None
 
     def ask(self, probe: str, request: Mapping[str, object], seconds: float) -> Answer:

@@ -64,7 +64,7 @@ def test_an_engine_is_held_to_the_logits(visit, stubs, change, state, said):
 
 
 def test_an_engine_whose_library_is_not_there(visit):
-    assert tried(visit).said == "not tried: ONNX Runtime is not there"
+    assert tried(visit).said == "needs ONNX Runtime"
     assert tried(visit.say("OpenVINO", "broken"), "openvino").said == "not tried: OpenVINO is broken"
 
 

@@ -86,4 +86,4 @@ def test_a_build_that_sees_no_card(visit):
 
 
 def test_no_paddle(visit):
-    assert fits(with_cards(visit, (8, 6))).said == "not tried: Paddle is not there"
+    assert fits(with_cards(visit, (8, 6))).said == "needs Paddle"

@@ -50,7 +50,7 @@ def with_cards(visit, *capabilities):
 
 
 def test_without_paddle_nothing_is_trained(visit):
-    assert training.on_cpu(training.CPU, visit).said == "not tried: PaddleNLP is not there"
+    assert training.on_cpu(training.CPU, visit).said == "needs PaddleNLP"
     assert training.in_two("cpu", "two", visit).state == "absent"
     assert training.on_gpu("off", "gpu", visit).said == "no NVIDIA card"
 

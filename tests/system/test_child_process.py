@@ -24,9 +24,13 @@ child.wait()
 
 @pytest.mark.parametrize(
     ("code", "said"),
-    [(-9, "its process was ended by SIGKILL, most often for too little memory"), (-11, "its process was ended by SIGSEGV"),
-     (-40, "its process was ended by signal 40"), (1, "ValueError: no"), (3, "ValueError: no")],
-)  # fmt: skip
+    [
+        (-9, "its process was ended by SIGKILL, most often for too little memory"),
+        (-11, "its process was ended by SIGSEGV"),
+        (-40, "its process was ended by signal 40"),
+        (1, "ValueError: no"),
+    ],
+)
 def test_why_a_process_failed(code, said):
     assert child_process.why(code, "Traceback:\n  line\nValueError: no\n") == said
 
