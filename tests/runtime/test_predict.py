@@ -1,11 +1,16 @@
 """python -m ofa_bert predict: the input's columns and rows, in its format, with what the model says beside them."""
 
+import contextlib
 import csv
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -209,22 +214,28 @@ def test_the_command_does_not_load_paddle(bundle, tmp_path):
 def test_ctrl_c_ends_everything_and_writes_nothing(bundle, tmp_path):
     (tmp_path / "in.tsv").write_text("sentence\n" + "a good film , not bad\n" * 100_000)
     line = command(bundle, tmp_path / "in.tsv", tmp_path / "out.tsv", *"--workers 2 --threads 1 --batch_size 1".split())
+    screen, terminal = pty.openpty()  # which a bar is drawn on
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     process = subprocess.Popen(
         line,
-        stderr=subprocess.PIPE,
+        stderr=terminal,
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "80"},
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
+    os.close(terminal)
     seen = b""
     while b"/100000" not in seen.replace(b" 0/", b""):  # the bar moves: the workers work
-        seen += os.read(process.stderr.fileno(), 4096)
+        seen += os.read(screen, 4096)
     children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     os.killpg(process.pid, signal.SIGINT)
-    rest = process.stderr.read()
+    rest = b""
+    with contextlib.suppress(OSError):  # what a terminal says when nobody writes to it any more
+        while True:
+            rest += os.read(screen, 4096)
+    os.close(screen)
     assert process.wait(20) == 130
-    assert b"error: interrupted\n" in rest
+    assert b"error: interrupted\r\n" in rest
     assert b"Traceback" not in seen + rest
     assert len(children) == 2
     deadline = time.monotonic() + 10
