@@ -49,4 +49,4 @@ class Part(NamedTuple):
     trains: bool = False
 
 
-REPORT = "report it with the file of --json: this is a fault of ofa_bert, or one that it should know"
+REPORT = "report it with the file of `json`: this is a fault of ofa_bert, or one that it should know"

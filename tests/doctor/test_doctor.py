@@ -50,7 +50,7 @@ def test_lines(parts):
     text = report.as_text(examine.examine())
     assert text.splitlines() == [
         "✔ a  1.0",
-        "✘ b  the doctor's own part failed: KeyError: 'version' → report it with the file of --json: this is a fault"
+        "✘ b  the doctor's own part failed: KeyError: 'version' → report it with the file of `json`: this is a fault"
         " of ofa_bert, or one that it should know",
         "– c  not installed",
         "✔ d  a is 1.0, b False",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ofa_bert.cli.parser import parse
+from ofa_bert.cli.parser import as_flags, parse
 from ofa_bert.cli.process import show
 
 
@@ -23,7 +23,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.files.atomic import write_json_atomic
 
     findings = examine(job.quick)
-    show(report.as_text(findings))
+    show(as_flags(report.as_text(findings)))
     if job.json is not None:
         write_json_atomic(job.json, report.as_json(findings))
     wrong = report.broken(findings)
