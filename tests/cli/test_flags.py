@@ -23,6 +23,7 @@ COMMANDS = {
     "bench": "bench.job.BenchJob",
     "demo": "recipes.jobs.DemoJob",
     "distil": "training.students.jobs.DistilJob",
+    "engine": "engines.job.EngineJob",
     "evaluate": "recipes.evaluate_job.EvaluateJob",
     "exits": "training.exits.jobs.ExitChoiceJob",
     "export": "export.job.ExportJob",
