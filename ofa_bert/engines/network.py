@@ -124,8 +124,8 @@ def _widths(network: Network, manifest: Manifest, precision: str) -> list[str]:
     for kept, (heads, ffn) in enumerate(zip(sub_model.heads, sub_model.ffn)):
         inside = heads * shape.head_dim
         after = [(inside, hidden), (hidden, ffn), (ffn, hidden)]
-        together = weighted[:1] and weighted[0].widths == (hidden, 3 * inside)
-        wanted = [(hidden, 3 * inside), *after] if together else [(hidden, inside)] * 3 + after
+        apart = weighted[:1] and weighted[0].widths == (hidden, inside)  # query, key and value as products of their own
+        wanted = [(hidden, inside)] * 3 + after if apart else [(hidden, 3 * inside), *after]
         own, weighted = weighted[: len(wanted)], weighted[len(wanted) :]
         if [product.widths for product in own] != wanted:
             problems.append(f"layer {kept} has weights of {[product.widths for product in own]}, must be {wanted}")
