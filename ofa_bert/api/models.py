@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    name_or_path: str | Path, model_type: str = "bert", num_labels: int | None = None, *, task: Task | None = None
+    name_or_path: str | Path, model_type: str = "auto", num_labels: int | None = None, *, task: Task | None = None
 ) -> tuple[nn.Layer, Cutter, ModelRecord]:
     """(model, tokenizer, record) from a directory in PaddleNLP's or Hugging Face's layout, or a PaddleNLP model name.
 
@@ -35,7 +35,7 @@ def load_model(
     float32 and in training mode; called with int64 `input_ids` and `token_type_ids` [B, T] it gives float32 logits
     [B, C].
 
-    model_type: the family: bert, ernie, roberta, tinybert or electra.
+    model_type: the family: bert, ernie, roberta, tinybert or electra; auto: what the model says.
     num_labels: outputs of a classifier that starts at random values where the source has none; left out, the source
     must be complete.
     task: its order of the classes is given to a classifier from elsewhere.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ofa_bert.api.begin import checked, training
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import early
 from ofa_bert.training.exits.jobs import ExitChoiceJob, ExitTrainingJob
+from ofa_bert.training.recorded import as_recorded, length_of, with_data, with_length
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.students.jobs import DistilJob, PruneJob
 from ofa_bert.training.supernet.job import SupernetJob
@@ -43,6 +45,7 @@ def finetune(
     True
     """
     job = checked(job, FinetuneJob, datasets)
+    job = replace(job, loop=with_length(job.loop, job.model.model_name_or_path))
     with training(job.data, job.loop.device, datasets, early.finetuning(job), job.output_dir) as examples:
         from ofa_bert.training.finetune import finetune as run
 
@@ -68,7 +71,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets | None = None) -> Supern
     >>> [row["name"] for row in results["last"]]
     ['w1_d1', 'w0.5_d1']
     """
-    job = checked(job, SupernetJob, datasets)
+    job = as_recorded(checked(job, SupernetJob, datasets), job.model.model_name_or_path, datasets)
     with training(job.data, job.loop.device, datasets, early.supernet(job), job.output_dir) as examples:
         from ofa_bert.training.supernet.train import train_supernet as run
 
@@ -93,7 +96,7 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets | None = None) -> ExitR
     >>> results["exits"]["layers"]
     [0, 1, 2]
     """
-    job = checked(job, ExitTrainingJob, datasets)
+    job = as_recorded(checked(job, ExitTrainingJob, datasets), job.model.model_name_or_path, datasets)
     with training(job.data, job.loop.device, datasets, early.exits(job), job.output_dir) as examples:
         from ofa_bert.training.exits.train import train_exits as run
 
@@ -118,6 +121,7 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets | None = None) -> ExitCh
     True
     """
     job = checked(job, ExitChoiceJob, datasets)
+    job = with_data(job, job.model_name_or_path) if datasets is None else job
     with training(job.data, job.device, datasets, None) as examples:
         from ofa_bert.training.exits.threshold import choose_exits as run
 
@@ -142,7 +146,7 @@ def distil(job: DistilJob, datasets: Datasets | None = None) -> DistilResults:
     >>> results["parameters"] < results["teacher_parameters"]
     True
     """
-    job = checked(job, DistilJob, datasets)
+    job = as_recorded(checked(job, DistilJob, datasets), job.pair.teacher, datasets)
     check = early.distilling(job.pair, job.loop)
     with training(job.data, job.loop.device, datasets, check, job.output_dir) as examples:
         from ofa_bert.training.students.train import distil as run
@@ -169,6 +173,8 @@ def prune(job: PruneJob, datasets: Datasets | None = None) -> PruneResults:
     [2, 2]
     """
     job = checked(job, PruneJob, datasets)
+    job = with_data(job, job.model_name_or_path) if datasets is None else job
+    job = replace(job, max_seq_length=job.max_seq_length or length_of(job.model_name_or_path))
     with training(job.data, job.device, datasets, early.pruning(job)) as examples:
         from ofa_bert.training.students.prune import prune as run
 

@@ -24,6 +24,11 @@ T = TypeVar("T")
 
 PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"  # by its path: the launcher knows no -m
 LOGS = "logs"  # beside the results: what each process says
+_OF_ENVIRONMENT = (
+    "backup_env.*.json",
+    "envlog.*",
+    "default.*.log",
+)  # what the launcher copies of it: it may hold secrets
 _WAIT = 30  # seconds that processes which were told to stop may take
 
 
@@ -85,9 +90,19 @@ def _start(launch: Launch, words: Sequence[str], options: Mapping[str, object]) 
         logger.warning("%s: more than the %d cores of this machine; they will wait for each other", given, cores)
     logs = Path(str(options["output_dir"])) / LOGS
     how = ["--nproc_per_node", str(launch.processes)] if launch.gpus is None else ["--gpus", launch.gpus]
-    launcher = [sys.executable, "-m", "paddle.distributed.launch", "--log_dir", str(logs), *how]
+    # What the launcher itself says of a process that failed has all of this process's environment in it.
+    saying = ["--log_level", "CRITICAL", "--log_dir", str(logs)]
+    launcher = [sys.executable, "-m", "paddle.distributed.launch", *saying, *how]
     logger.info("several processes train together; what each says is in %s", logs)
-    raise SystemExit(_wait(subprocess.Popen([*launcher, str(PROGRAM), *words])))
+    try:
+        code = _wait(subprocess.Popen([*launcher, str(PROGRAM), *words]))
+    finally:
+        for pattern in _OF_ENVIRONMENT:
+            for path in logs.glob(pattern):
+                path.unlink(missing_ok=True)
+    if code != 0:
+        logger.error("a process ended with code %d; the files in %s say why", code, logs)
+    raise SystemExit(code)
 
 
 def _wait(processes: subprocess.Popen[bytes]) -> int:

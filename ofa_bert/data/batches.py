@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from ofa_bert.data.tokenization.text_tokenizer import Cutter, PaddleTokenizer, Text, TextTokenizer
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Ints
 from ofa_bert.progress import Progress
@@ -24,21 +24,24 @@ _CHUNK = 500  # examples per tokenizer call, between two moves of the progress b
 @dataclass(frozen=True)
 class Encoded:
     """A tokenized data set: two lists of [T_i] int64 arrays; labels [N], int64 classes or float32 numbers, or [N, C]
-    float32 zeros and ones."""
+    float32 zeros and ones. whole: how long each text was before it was cut, int64 [N]; None where nobody counted."""
 
     input_ids: list[Ints]
     token_type_ids: list[Ints]
     labels: Array
+    whole: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     def select(self, indices: Sequence[int] | Ints) -> Encoded:
         """The data set of these examples, in this order."""
+        places = np.asarray(indices, dtype=np.int64)
         return Encoded(
             [self.input_ids[i] for i in indices],
             [self.token_type_ids[i] for i in indices],
-            self.labels[np.asarray(indices, dtype=np.int64)],
+            self.labels[places],
+            None if self.whole is None else self.whole[places],
         )
 
     def digest(self) -> str:
@@ -63,15 +66,18 @@ def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, 
     """Tokenize, by PaddleNLP where it has to be its tokenizer; of a pair, the longer text is cut first."""
     input_ids: list[Ints] = []
     token_type_ids: list[Ints] = []
-    cut = tokenizer.encode if isinstance(tokenizer, TextTokenizer) else partial(_by_paddlenlp, tokenizer)
+    whole: list[Ints] = []
+    cut = tokenizer.cut if isinstance(tokenizer, TextTokenizer) else partial(_by_paddlenlp, tokenizer)
     with Progress(total=len(examples), desc="tokenize", unit="ex", disable=not progress) as bar:
         for start in range(0, len(examples), _CHUNK):
-            ids, types = cut(texts_of(examples[start : start + _CHUNK]), max_seq_length)
-            input_ids += ids
-            token_type_ids += types
-            bar.update(len(ids))
+            found = cut(texts_of(examples[start : start + _CHUNK]), max_seq_length)
+            input_ids += found.input_ids
+            token_type_ids += found.token_type_ids
+            whole.append(found.whole)
+            bar.update(len(found.input_ids))
     labels = np.asarray([example.label for example in examples])
-    return Encoded(input_ids, token_type_ids, labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64))
+    labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64)
+    return Encoded(input_ids, token_type_ids, labels, np.concatenate(whole) if whole else np.zeros(0, np.int64))
 
 
 def texts_of(examples: Iterable[Example]) -> list[Text]:
@@ -79,7 +85,19 @@ def texts_of(examples: Iterable[Example]) -> list[Text]:
     return [example.text if example.text_pair is None else (example.text, example.text_pair) for example in examples]
 
 
-def _by_paddlenlp(tokenizer: PaddleTokenizer, texts: Sequence[Text], limit: int) -> tuple[list[Ints], list[Ints]]:
+def _by_paddlenlp(tokenizer: PaddleTokenizer, texts: Sequence[Text], limit: int) -> CutTexts:
+    ids, types = _run_paddlenlp(tokenizer, texts, limit)
+    whole = np.asarray([len(row) for row in ids], dtype=np.int64)
+    full = np.flatnonzero(whole >= limit)  # PaddleNLP does not say which of these it cut
+    if len(full):
+        uncut, _ = _run_paddlenlp(tokenizer, [texts[place] for place in full], None)
+        whole[full] = [len(row) for row in uncut]
+    return CutTexts(ids, types, whole)
+
+
+def _run_paddlenlp(
+    tokenizer: PaddleTokenizer, texts: Sequence[Text], limit: int | None
+) -> tuple[list[Ints], list[Ints]]:
     firsts = [text if isinstance(text, str) else text[0] for text in texts]
     seconds = [text[1] for text in texts if not isinstance(text, str)]
     if seconds and len(seconds) < len(firsts):
@@ -91,7 +109,7 @@ def _by_paddlenlp(tokenizer: PaddleTokenizer, texts: Sequence[Text], limit: int)
             firsts,
             text_pair=seconds or None,
             max_length=limit,
-            truncation="longest_first",
+            truncation="do_not_truncate" if limit is None else "longest_first",
             return_token_type_ids=True,  # RoBERTa's tokenizer leaves them out by default
             return_attention_mask=False,
         )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from ofa_bert.data.own_files import read_own_file
+from ofa_bert.data.dev_split import MOST_SHARE, split_dev
+from ofa_bert.data.readers.own_files import read_own_file
 from ofa_bert.data.source import LABEL_OPTIONS
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
@@ -12,7 +14,7 @@ from ofa_bert.options import option, unused
 from ofa_bert.tasks.kinds.registry import WORDS
 from ofa_bert.tasks.task import Example, Task
 
-OWN = ("text_columns", *LABEL_OPTIONS)
+OWN = ("dev_share", "text_columns", *LABEL_OPTIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,13 @@ class LabelledData:
     """Examples with labels: a file of one's own, or the dev split of a GLUE task."""
 
     file: str | None = option("labelled file: .tsv, .csv or .jsonl; leave it out with `data_dir` or `task_name`", None)
+    dev_share: float | None = option(
+        "score the development data alone that a training with this `dev_share` made of the file: what the model was"
+        " not trained on",
+        None,
+        above=0,
+        most=MOST_SHARE,
+    )
     task_name: str | None = option("GLUE task, or 'demo'; default: the model's own", None)
     data_dir: str | None = option("directory with the task's official GLUE files: dev is scored", None)
     text_columns: tuple[str, ...] | None = option(
@@ -47,7 +56,10 @@ class LabelledData:
             task, examples = read_own_file(
                 self.file, known, self.text_columns, self.label_column, self.labels, self._kind(), self.label_separator
             )
-            return task, {"file": examples}
+            if self.dev_share is None:
+                return task, {"file": examples}
+            _, held = split_dev(examples, self.dev_share, task, Path(self.file))
+            return task, {"dev": held}
         name = self.task_name or (known.name if known else None)
         if name is None:
             raise UserError("say what to score on: `file`, or `task_name` of a GLUE task")

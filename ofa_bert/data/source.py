@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ofa_bert.data.dev_split import MOST_SHARE
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.files.fields import Fields
 from ofa_bert.options import option
@@ -33,6 +34,13 @@ class DataSource:
     )
     train_file: str | None = option("your own training data: .tsv, .csv or .jsonl", None)
     dev_file: str | None = option("your own development data, same format", None)
+    dev_share: float | None = option(
+        "in place of `dev_file`: share of `train_file` that is development data and not trained on, of every class"
+        " alike. What a text says decides, not `seed`: every command that reads the file so has the same",
+        None,
+        above=0,
+        most=MOST_SHARE,
+    )
     text_columns: tuple[str, ...] | None = option(
         "names of the one or two text columns of your own data; default: sentence1 sentence2, sentence, or text", None
     )
@@ -59,9 +67,7 @@ class DataSource:
 
     def problems(self) -> list[str]:
         own = self.train_file or self.dev_file
-        problems = []
-        if own and not (self.train_file and self.dev_file):
-            problems.append("`train_file` and `dev_file` go together")
+        problems = self._dev_problems()
         if self.data_dir and own:
             problems.append("`data_dir` holds a GLUE task's files: it needs `task_name` and excludes `train_file`")
         about_labels = self.label_column or self.label_kind != "auto" or self.label_separator or self.labels
@@ -72,11 +78,23 @@ class DataSource:
             problems.append(f"`text_columns` {' '.join(self.text_columns)}: one or two columns")
         return problems
 
+    def _dev_problems(self) -> list[str]:
+        if self.dev_file and not self.train_file:
+            return ["`dev_file` needs `train_file`"]
+        if self.dev_share is not None and not self.train_file:
+            return ["`dev_share` is a share of `train_file`; a GLUE task has its own development data"]
+        if self.dev_file and self.dev_share is not None:
+            return ["`dev_file` and `dev_share` exclude each other: the development data are in a file, or a share"]
+        if self.train_file and not self.dev_file and self.dev_share is None:
+            return ["`train_file` needs `dev_file`, or `dev_share` 0.1 to make a tenth of it the development data"]
+        return []
+
     @classmethod
     def recorded(cls, settings: Fields) -> DataSource:
         """What a run recorded among its settings."""
         return cls(
             **{name: settings.text(name, default=None) for name in ("task_name", "data_dir", "train_file", "dev_file")},
+            dev_share=settings.number("dev_share", 0, MOST_SHARE, default=None),
             text_columns=settings.texts("text_columns", default=None),
             label_column=_label_columns(settings),
             label_kind=settings.text("label_kind", ("auto", *WORDS), default="auto"),
@@ -96,6 +114,7 @@ class DataSource:
             data_dir=self.data_dir,
             train_file=self.train_file,
             dev_file=self.dev_file,
+            dev_share=self.dev_share,
             text_columns=self.text_columns,
             label_columns=self.label_column,
             labels=self.labels,
@@ -124,7 +143,8 @@ class TrainingData(DataSource):
 
     def problems(self) -> list[str]:
         if not self.task_name and not self.train_file and not self.dev_file:
-            what = "say what to train on: `task_name` (a GLUE task or demo), or `train_file` with `dev_file`"
+            own = "`train_file` with `dev_file` or `dev_share`"
+            what = f"say what to train on: `task_name` (a GLUE task or demo), or {own}"
             more = ["`data_dir` holds a GLUE task's files: it needs `task_name` and excludes `train_file`"]
             return [what, *(more if self.data_dir else []), *super().problems()]
         return super().problems()

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ofa_bert.data import demo_task
-from ofa_bert.data.examples import check_labels
-from ofa_bert.data.glue_files import read_glue_files
-from ofa_bert.data.own_files import read_own_files
+from ofa_bert.data.readers.examples import check_labels
+from ofa_bert.data.readers.glue_files import read_glue_files
+from ofa_bert.data.readers.own_files import read_own_files
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.tasks.task import Datasets, Example, Task
@@ -27,6 +27,7 @@ def load_datasets(
     label_separator: str | None = None,
     known: Task | None = None,
     download: Callable[[Task], Datasets] | None = None,
+    dev_share: float | None = None,
 ) -> Datasets:
     """The task with its training and dev examples, from wherever the arguments point.
 
@@ -39,6 +40,7 @@ def load_datasets(
     label_kind: a word of tasks/kinds, in place of the guess from the training labels of your own files.
     label_columns, label_separator: of your own files; several columns are one for each label, with 0 or 1, and a
     separator stands between the labels of a text in a single column.
+    dev_share: how much of train_file is dev, in place of a dev_file.
 
     Raises UserError, with file and line, for whatever is wrong with the data.
 
@@ -52,17 +54,24 @@ def load_datasets(
     labels = labels if known is None else known.labels
     if train_file or dev_file:
         label_kind = label_kind or (known.kind.word if known else None)
-        if data_dir or not (train_file and dev_file):
-            raise UserError("give train_file and dev_file together, and without data_dir")
+        if data_dir or not train_file or (dev_file is None) == (dev_share is None):
+            raise UserError("give train_file with either dev_file or dev_share, and without data_dir")
         return read_own_files(
-            task_name, (train_file, dev_file), text_columns, label_columns, labels, label_kind, label_separator
+            task_name,
+            (train_file, dev_file),
+            dev_share,
+            text_columns,
+            label_columns,
+            labels,
+            label_kind,
+            label_separator,
         )
-    if text_columns or label_columns or label_kind or label_separator:
+    if text_columns or label_columns or label_kind or label_separator or dev_share:
         raise UserError(
-            "text_columns, label_columns, label_kind and label_separator describe your own train_file and dev_file"
+            "text_columns, label_columns, label_kind, label_separator and dev_share describe your own train_file"
         )
     if not task_name:
-        raise UserError("no data: give a task name, or train_file and dev_file")
+        raise UserError("no data: give a task name, or train_file with dev_file or dev_share")
     demo = task_name.lower() == demo_task.TASK.name
     task = demo_task.TASK if demo else glue_task(task_name)
     if data_dir:

@@ -58,9 +58,11 @@ def _read(path: Path, count: int) -> Encoded | None:
         return None
     # It is what was written, so it needs no further look.
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        if "whole" not in arrays:  # written before lengths were counted: made anew, in its place
+            return None
         ends = np.cumsum(arrays["lengths"])[:-1]
         ids, types = np.split(arrays["input_ids"], ends), np.split(arrays["token_type_ids"], ends)
-        found = Encoded(ids, types, arrays["labels"])
+        found = Encoded(ids, types, arrays["labels"], arrays["whole"])
     if not len(found.input_ids) == len(found.labels) == count:
         logger.warning("%s: holds other sentences; tokenizing again", path)
         return None
@@ -68,6 +70,7 @@ def _read(path: Path, count: int) -> Encoded | None:
 
 
 def _write(path: Path, encoded: Encoded) -> None:
+    assert encoded.whole is not None  # as `encode` makes them
     content = io.BytesIO()
     np.savez(
         content,
@@ -75,5 +78,6 @@ def _write(path: Path, encoded: Encoded) -> None:
         token_type_ids=np.concatenate(encoded.token_type_ids),
         lengths=np.asarray([len(row) for row in encoded.input_ids]),
         labels=encoded.labels,
+        whole=encoded.whole,
     )
     keep_content(path, content.getvalue())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.bundle.manifest import SHORTEST_INPUT
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import option, unused
 from ofa_bert.system.accelerator import WHERE, Device, means
@@ -29,7 +29,7 @@ class ExportJob:
     data: DataSource = DataSource()
     model_name_or_path: str = option("output directory of run_glue_ofa.py, or its best/ or last/")
     sub_model_output_dir: str = option("where the dynamic sub-model goes; it reloads and can be finetuned further")
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     static_sub_model: str | None = option("where the static model goes, ready to deploy; left out: none is made", None)
     choice: SubModelChoice = SubModelChoice()
     onnx: bool = option("write model.onnx beside the static model", False)
@@ -59,7 +59,11 @@ class ExportJob:
         " directory",
         None,
     )
-    max_seq_length: int = option("longest input in tokens that the export is checked with", 128, least=SHORTEST_INPUT)
+    max_seq_length: int | None = option(
+        "longest input in tokens, which the export is checked with; default: as the model was trained, else 128",
+        None,
+        least=SHORTEST_INPUT,
+    )
     device: Device = option(WHERE, "auto", means=means)
     n_gpu: int | None = option("0 stands for `device` cpu, as in PaddleNLP's script", None)
 
@@ -76,6 +80,6 @@ class ExportJob:
         if "int8-static" in self.precision and not self.data.given:
             found.append(
                 "`precision` int8-static is calibrated on training sentences: say where they are with `task_name` or"
-                " `data_dir`, or `train_file` and `dev_file`; int8 needs none"
+                " `data_dir`, or `train_file` with `dev_file` or `dev_share`; int8 needs none"
             )
         return found

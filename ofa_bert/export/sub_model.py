@@ -37,6 +37,8 @@ from ofa_bert.training.glue_download import download_glue
 
 logger = logging.getLogger(__name__)
 
+_LENGTH = 128  # of a model that does not say how long its texts were
+
 
 @lock.writer("sub_model_output_dir", "static_sub_model", beside=True)
 def deploy(job: ExportJob) -> dict[str, Any]:
@@ -51,14 +53,14 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
     model, tokenizer, record = load_model(where, job.model_type)
     if record.shape is None or record.task is None:  # a model known by name
         raise UserError(f"{where}: was not made by run_glue.py or run_glue_ofa.py; it says neither task nor shape")
-    shape = record.shape
+    shape, length = record.shape, job.max_seq_length or record.max_seq_length or _LENGTH
     sub_model = job.choice.of(where, record, shape)
     small = model if record.is_sub_model else extract(model, sub_model)
     small.eval()
     data = _data(job, record.task) if job.data.given else None
     before = kept_tokens = None
     if job.trim_vocab:
-        before = _score(small, tokenizer, job, data) if data else None
+        before = _score(small, tokenizer, job, length, data) if data else None
         tokenizer, kept_tokens = trim_vocabulary(small, tokenizer, job.trim_vocab, home)
         shape = dataclasses.replace(shape, vocab_size=len(kept_tokens))
     exits = _exits(where, record, model, small, sub_model)
@@ -91,11 +93,11 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
             tokenizer,
             own,
             job.static_sub_model,
-            job.max_seq_length,
+            length,
             onnx=job.onnx,
             precisions=job.precision,
             fused=job.fused,
-            data=_encoded(data, tokenizer, job, before) if data else None,
+            data=_encoded(data, tokenizer, job, length, before) if data else None,
             max_drop=job.max_drop,
             exits=exits,
             exit_policy=job.exit_policy,
@@ -131,20 +133,20 @@ def _data(job: ExportJob, task: Task) -> Datasets:
     return dataclasses.replace(datasets, task=decided)
 
 
-def _encoded(datasets: Datasets, tokenizer: Cutter, job: ExportJob, before: float | None) -> Data:
+def _encoded(datasets: Datasets, tokenizer: Cutter, job: ExportJob, length: int, before: float | None) -> Data:
     """Ids of the calibration sentences, drawn from the training split, and of the dev splits."""
     count = min(job.calibration_sentences, len(datasets.train))
     drawn = np.random.default_rng(0).choice(len(datasets.train), count, replace=False)
     sentences = [datasets.train[index] for index in drawn]
-    calibration = encode(sentences, tokenizer, job.max_seq_length, progress=False)
-    dev = {name: encode(rows, tokenizer, job.max_seq_length) for name, rows in datasets.dev.items()}
+    calibration = encode(sentences, tokenizer, length, progress=False)
+    dev = {name: encode(rows, tokenizer, length) for name, rows in datasets.dev.items()}
     texts = tuple((sentence.text, sentence.text_pair) for sentence in sentences)
     return Data(datasets.task, calibration, dev, texts, before)
 
 
-def _score(model: nn.Layer, tokenizer: Cutter, job: ExportJob, datasets: Datasets) -> float:
+def _score(model: nn.Layer, tokenizer: Cutter, job: ExportJob, length: int, datasets: Datasets) -> float:
     """The dynamic model's score on dev, before its vocabulary is trimmed."""
-    data = _encoded(datasets, tokenizer, job, None)
+    data = _encoded(datasets, tokenizer, job, length, None)
 
     def forward(batch: Batch) -> paddle.Tensor:
         return model(batch.input_ids, batch.token_type_ids)

@@ -60,7 +60,7 @@ def check_plan(model: nn.Layer, names: Sequence[str], has_data: bool) -> None:
     if any(KINDS[name].precision == "int8-static" for name in names) and not has_data:
         raise UserError(
             "`precision` int8-static: is calibrated on training sentences; say where they are with `task_name` and"
-            " `data_dir`, or `train_file` and `dev_file` (int8 needs none)"
+            " `data_dir`, or `train_file` with `dev_file` or `dev_share` (int8 needs none)"
         )
     reason = writer.obstacle(model)
     if reason is None:

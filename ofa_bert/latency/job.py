@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.runtime.backends.registry import BACKENDS, files_for, format_of
 from ofa_bert.submodels.values import MULTIPLIER
@@ -60,7 +60,7 @@ class LatencyJob:
 
     model: str = option("a supernet, or any model directory: its sizes are what counts, its weights are not used")
     output: str = option("file for the table, JSON")
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     setting: DeviceSettings = DeviceSettings()
     fit: FitSettings = FitSettings()
 

@@ -15,6 +15,7 @@ from ofa_bert.latency.job import LatencyJob
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import longest_input, shape_of
 from ofa_bert.models.exits.heads import load_exits
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.pretrained import locate
 from ofa_bert.models.record import best_of
 from ofa_bert.submodels.values import SubModelConfig
@@ -26,6 +27,7 @@ GOAL_ERROR, GOAL_RANKS = 0.05, 0.95
 
 def measure_table(job: LatencyJob) -> LatencyTable:
     """Measure, write `output`, and warn when the table predicts its held-out sub-models badly."""
+    job = with_model_type(job, job.model)
     where, how = best_of(job.model), job.setting
     # What lacks a classifier gets one: its width hardly costs time.
     fresh = None if locate(where, job.model_type).record.task else 2

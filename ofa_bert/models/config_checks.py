@@ -89,7 +89,7 @@ _RULES: dict[str, tuple[str, Callable[[object], bool]]] = {
 
 def check_labels(where: str, values: Mapping[str, object]) -> None:
     """UserError for an impossible number of labels. PaddleNLP makes a name for each as soon as it is told."""
-    for part in _parts(values):
+    for part in config_parts(values):
         for name in _LABELS:
             value = part.get(name)
             if value is not None and not _is_size(value, MOST_LABELS):
@@ -99,13 +99,13 @@ def check_labels(where: str, values: Mapping[str, object]) -> None:
                 )
 
 
-def _parts(values: object) -> Iterator[Mapping[str, object]]:
+def config_parts(values: object) -> Iterator[Mapping[str, object]]:
     """The configuration, and what PaddleNLP up to 2.4 wrote into it as `init_args`."""
     if isinstance(values, dict):
         yield values
         inner = values.get("init_args")
         for part in inner if isinstance(inner, list) else ():
-            yield from _parts(part)
+            yield from config_parts(part)
 
 
 def check_config(where: str, config: Config, family: Family) -> None:

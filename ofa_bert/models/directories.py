@@ -21,7 +21,7 @@ from ofa_bert.files.weights import write_weights
 from ofa_bert.models.class_order import arrange_classes
 from ofa_bert.models.config_checks import check_head, check_sizes, no_pairs
 from ofa_bert.models.encoder import encoder_layers, resize, shape_of
-from ofa_bert.models.families.registry import model_class
+from ofa_bert.models.families.registry import AUTO, model_class
 from ofa_bert.models.pretrained import (
     build_config,
     fill,
@@ -38,7 +38,7 @@ WEIGHTS = "model.safetensors"
 
 def load_model(
     name_or_path: str | Path,
-    model_type: str = "bert",
+    model_type: str = AUTO,
     num_labels: int | None = None,
     tokenizer_name_or_path: str | None = None,
     *,
@@ -57,6 +57,7 @@ def load_model(
     type, sizes, names or shapes of weights, vocabulary.
     """
     source = locate(name_or_path, model_type)
+    model_type = source.model_type
     config = build_config(source, model_type, num_labels, config_overrides)
     sub_model = source.record.sub_model
     if sub_model is not None:

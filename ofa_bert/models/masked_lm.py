@@ -86,6 +86,7 @@ class Loaded(NamedTuple):
 def load(name_or_path: str, model_type: str) -> Loaded:
     """A masked-LM in PaddleNLP's or Hugging Face's layout, or an encoder of any kind with a fresh head."""
     source = locate(name_or_path, model_type)
+    model_type = source.model_type
     if source.record.is_sub_model:
         raise UserError(f"{name_or_path}: is an exported sub-model; pre-training knows only equal layers")
     config = build_config(source, model_type, 2, {})

@@ -23,7 +23,8 @@ from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.config_checks import CONFIG_FILES, OTHER_CLASSES, check_config, check_labels, check_model_type
 from ofa_bert.models.encoder import family_of
 from ofa_bert.models.families.base import Config
-from ofa_bert.models.families.registry import family_named, model_class
+from ofa_bert.models.families.registry import AUTO, family_named, model_class
+from ofa_bert.models.model_type import model_type_of_source, stated_model_type
 from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 from ofa_bert.models.record import ModelRecord
@@ -48,19 +49,24 @@ class Source:
     weights: Path
     tokenizer_from: str
     record: ModelRecord
+    model_type: str
 
 
 def locate(name_or_path: str | Path, model_type: str) -> Source:
-    """A local directory, or a model that PaddleNLP knows by that name and downloads to its cache."""
+    """A local directory, or a model that PaddleNLP knows by that name and downloads to its cache.
+
+    model_type: a family, or AUTO.
+    """
     if Path(name_or_path).is_file():
         raise UserError(f"{name_or_path}: is a file; name the directory with config.json and weights")
     finish_replacement(name_or_path)
     if Path(name_or_path).is_dir():
-        return _local(Path(name_or_path))
-    return _known_by_name(str(name_or_path), model_type)
+        return _local(Path(name_or_path), model_type)
+    named = model_type_of_source(name_or_path) if model_type == AUTO else model_type
+    return _known_by_name(str(name_or_path), named)
 
 
-def _local(directory: Path) -> Source:
+def _local(directory: Path, model_type: str) -> Source:
     found = [directory / name for name in CONFIG_FILES if (directory / name).is_file()]
     if not found:
         hint = f"; did you mean {directory / 'best'}?" if (directory / "best").is_dir() else ""
@@ -68,7 +74,9 @@ def _local(directory: Path) -> Source:
     meta_file = directory / MODEL_META
     record = ModelRecord.from_json(read_object(meta_file), str(meta_file)) if meta_file.exists() else ModelRecord()
     config = read_object(found[0], finite=True)
-    return Source(str(directory), config, find_weights(directory), str(directory), record)
+    if model_type == AUTO:
+        model_type = stated_model_type(str(directory), config, record.model_type)
+    return Source(str(directory), config, find_weights(directory), str(directory), record, model_type)
 
 
 def _known_by_name(name: str, model_type: str) -> Source:
@@ -83,7 +91,7 @@ def _known_by_name(name: str, model_type: str) -> Source:
             f"{name}: neither a local directory nor a model that PaddleNLP can fetch ({reason});"
             " name a directory with config.json, weights and vocabulary, or check the network"
         ) from error
-    return Source(name, copy.deepcopy(config), Path(path), name, ModelRecord())
+    return Source(name, copy.deepcopy(config), Path(path), name, ModelRecord(), model_type)
 
 
 def build_config(source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, object]) -> Config:

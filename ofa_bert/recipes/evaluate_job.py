@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ofa_bert.data.labelled_file import LabelledData
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import option, unused
 from ofa_bert.runtime.backends.base import PRECISIONS
@@ -50,7 +50,7 @@ class EvaluateJob:
     data: LabelledData = LabelledData()
     choice: SubModelChoice = SubModelChoice()
     run: BundleRun = BundleRun()
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     max_seq_length: int | None = option("tokens per example, longer ones are cut; default: as trained", None, least=3)
     batch_size: int = option("examples computed together", 64, above=0)
     output: str | None = option("file for the scores, JSON", None)

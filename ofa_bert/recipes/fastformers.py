@@ -24,6 +24,7 @@ from ofa_bert.export.sub_model import deploy
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.reading import read_json
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.pretrained import build_config, load_tokenizer, locate
 from ofa_bert.models.record import best_of, check_task
 from ofa_bert.options import arguments, problems_of, to_json
@@ -74,6 +75,7 @@ J = TypeVar("J", bound=StageJob)
 @lock.writer("output_dir")
 def recipe(job: RecipeJob, datasets: Datasets, argv: Sequence[str] = ()) -> str:
     """Run what is missing, measure everything, write the report and return it as text."""
+    job = replace(job, pair=with_model_type(job.pair, job.pair.teacher))
     output, loops = Path(job.output_dir), job.loop
     _check(job, datasets)
     stages = train_stages(job, datasets, output)
@@ -82,7 +84,7 @@ def recipe(job: RecipeJob, datasets: Datasets, argv: Sequence[str] = ()) -> str:
     contenders = _contenders(job.pair.teacher, how, job.last_precision, loops.device, bundles)
     plan = TimingPlan(
         model_type=job.pair.model_type,
-        max_seq_length=loops.max_seq_length,
+        max_seq_length=loops.length,
         batch_size=job.timing.timing_batch_size or loops.batch_size,
         samples=job.timing.samples,
         repeats=job.timing.repeats,
@@ -154,7 +156,7 @@ def train_stages(job: RecipeJob, datasets: Datasets, output: Path) -> Stages:
         data=job.data, model_name_or_path=str(student), output_dir=str(pruned), model_type=pair.model_type,
         target_num_heads=settings.target_num_heads or scaled(heads, KEPT_HEADS),
         target_ffn_dim=settings.target_ffn_dim or scaled(neurons, KEPT_NEURONS),
-        max_seq_length=loops.max_seq_length, seed=loops.seed, device=loops.device, resume=True,
+        max_seq_length=loops.length, seed=loops.seed, device=loops.device, resume=True,
     )  # fmt: skip
     _stage("prune", pruning, datasets, prune, prune_settings)
     rate = settings.again_learning_rate or job.optimizer.learning_rate
@@ -200,7 +202,7 @@ def student_size(pair: PairSource) -> tuple[int, int]:
     sub_model = source.record.sub_model
     if sub_model is not None:
         return min(sub_model.heads), min(sub_model.ffn)
-    built = build_config(source, pair.model_type, None, {})
+    built = build_config(source, source.model_type, None, {})
     return built.num_attention_heads, built.intermediate_size
 
 
@@ -245,7 +247,7 @@ def _bundles(job: RecipeJob, stages: Stages, output: Path) -> dict[str, Path]:
             data=job.data if both else DataSource(), model_name_or_path=str(source), model_type=job.pair.model_type,
             static_sub_model=str(bundles[name]), sub_model_output_dir=str(output / "exported" / name), onnx=True,
             precision=("fp32", last) if both else ("fp32",), fused=wants_fused(backend, device),
-            max_drop=job.deployment.max_drop, max_seq_length=job.loop.max_seq_length, device=device,
+            max_drop=job.deployment.max_drop, max_seq_length=job.loop.length, device=device,
         )  # fmt: skip
         _export(export, bundles[name])
     return bundles

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ofa_bert.bundle.manifest import TOKENIZER
+from ofa_bert.data.tokenization.text_tokenizer import CutTexts
 from ofa_bert.errors import UserError
-from ofa_bert.runtime.texts import Text, TextEncoder, TokenIds
+from ofa_bert.runtime.texts import Text, TextEncoder
 from ofa_bert.system import packages
 
 
@@ -27,10 +28,11 @@ def paddlenlp_encoder(bundle: Path, longest: int) -> TextEncoder:
 
     tokenizer = AutoTokenizer.from_pretrained(str(bundle))
 
-    def encoder(texts: Sequence[Text]) -> tuple[list[TokenIds], list[TokenIds]]:
+    def cut(texts: Sequence[Text]) -> CutTexts:
         pairs = [text if isinstance(text, tuple) else (text, None) for text in texts]
         examples = [Example(first, second, 0) for first, second in pairs]
         encoded = encode(examples, tokenizer, longest, progress=False)
-        return encoded.input_ids, encoded.token_type_ids
+        assert encoded.whole is not None  # as `encode` makes them
+        return CutTexts(encoded.input_ids, encoded.token_type_ids, encoded.whole)
 
-    return encoder
+    return TextEncoder(cut)

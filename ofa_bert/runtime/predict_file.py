@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
+import numpy as np
+
 from ofa_bert.bundle.manifest import Bundle, open_bundle
+from ofa_bert.data.description import TokenLengths
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, NewCells, table_text
@@ -31,6 +34,7 @@ class Summary(TypedDict):
 
     rows: int
     labels: dict[str, int]  # how often each was predicted, the most frequent first; empty for numbers
+    lengths: TokenLengths
 
 
 def predict_file(job: PredictJob) -> Summary:
@@ -43,11 +47,13 @@ def predict_file(job: PredictJob) -> Summary:
     _check_writable(Path(job.output))
     with _predictor(job, bundle) as predictor:
         _check_new_columns(table, predictor, job)
-        predictions = predictor.predict(texts, progress=True)
+        lengths = np.zeros(len(texts), dtype=np.int64)
+        predictions = predictor.predict(texts, progress=True, lengths=lengths)
         rows = [_described(prediction, predictor.labels, job.all_probabilities) for prediction in predictions]
     write_text_atomic(job.output, table_text(table, rows))
     said = [label for answer in predictions for label in answer.labels or [answer.label] if label is not None]
-    return {"rows": len(rows), "labels": dict(Counter(map(whole_characters, said)).most_common())}
+    counts = dict(Counter(map(whole_characters, said)).most_common())
+    return {"rows": len(rows), "labels": counts, "lengths": TokenLengths.of(lengths, bundle.manifest.max_seq_length)}
 
 
 def _predictor(job: PredictJob, bundle: Bundle) -> Predictor:

@@ -26,6 +26,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
 from ofa_bert.exits.policy import MODES
+from ofa_bert.numerics import Ints
 from ofa_bert.progress import Progress
 from ofa_bert.runtime.arguments import path, seconds, shown, whole_number, word
 from ofa_bert.runtime.backends.base import CPU, Logits
@@ -166,9 +167,9 @@ class Predictor:
             self._pool.close()
         self._model = self._pool = None
 
-    def predict(self, texts: Sequence[Text], progress: bool = False) -> list[Prediction]:
-        """One prediction per text, or per pair of texts (a tuple of two), in their order."""
-        answers = self.answers(texts, progress)
+    def predict(self, texts: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> list[Prediction]:
+        """One prediction per text, or per pair of texts (a tuple of two), in their order; lengths as of `answers`."""
+        answers = self.answers(texts, progress, lengths)
         logits = answers.logits.astype(np.float64)  # [N, C]
         layers: list[int | None] = answers.layers.tolist() if self._exits else [None] * len(logits)
         found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
@@ -179,8 +180,11 @@ class Predictor:
         logits: Logits = self.answers(texts, progress).logits
         return logits
 
-    def answers(self, texts: Sequence[Text], progress: bool = False) -> Answers:
-        """Logits [N, C] float32 and the layers [N] that ran, in the order of the texts; layers 0: all, no exits."""
+    def answers(self, texts: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> Answers:
+        """Logits [N, C] float32 and the layers [N] that ran, in the order of the texts; layers 0: all, no exits.
+
+        lengths: int64 [N], which are set to the tokens of each text before it was cut.
+        """
         check_process(self._owner)  # before the lock, which a fork may have copied while a thread held it
         if self._model is None and self._pool is None:
             raise UserError("this Predictor is closed; make another one")
@@ -188,7 +192,7 @@ class Predictor:
         answers = Answers.empty(len(texts), self.manifest.num_labels)
         with self._lock, Progress(total=len(texts), desc="predict", unit="text", disable=not progress) as bar:
             members: dict[int, NDArray[np.int64]] = {}
-            for key, found in self._run(self._batches(texts, members)):
+            for key, found in self._run(self._batches(texts, members, lengths)):
                 logits, layers = found if isinstance(found, Answers) else (found, 0)
                 if not np.isfinite(logits).all():
                     raise RunError(f"the model answers with numbers that are not finite in {self._precision}; try fp32")
@@ -204,11 +208,15 @@ class Predictor:
         run = self._model.run
         return ((batch.key, run(batch.input_ids, batch.token_type_ids)) for batch in batches)
 
-    def _batches(self, texts: Sequence[Text], members: dict[int, NDArray[np.int64]]) -> Iterator[Batch]:
+    def _batches(
+        self, texts: Sequence[Text], members: dict[int, NDArray[np.int64]], whole: Ints | None
+    ) -> Iterator[Batch]:
         """Padded batches of texts of about one length; `members` remembers which texts are in the batch of a key."""
         rows, tokens = self._limits
         for start in range(0, len(texts), CHUNK):
-            input_ids, token_type_ids = self._encode(texts[start : start + CHUNK])
+            input_ids, token_type_ids, before = self._encode.cut(texts[start : start + CHUNK])
+            if whole is not None:
+                whole[start : start + CHUNK] = before
             lengths = np.asarray([len(ids) for ids in input_ids])
             # A short list still gives every worker something to do.
             for group in plan_batches(lengths, min(rows, -(-len(lengths) // self._parts)), tokens):

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ofa_bert.data.file_text import whole_characters
+from ofa_bert.data.tokenization.text_tokenizer import CutTexts
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.task import Task
 
 Text = str | tuple[str, str]
-# Texts, all of one kind, to two lists of [T_i] int64 arrays: input_ids and token_type_ids.
 TokenIds = NDArray[np.int64]  # [T_i]
-TextEncoder = Callable[[Sequence[Text]], tuple[list[TokenIds], list[TokenIds]]]
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Texts, all of one kind, to two lists of [T_i] int64 arrays: input_ids and token_type_ids.
+
+    cut: does so, and says how long the texts were.
+    """
+
+    cut: Callable[[Sequence[Text]], CutTexts]
+
+    def __call__(self, texts: Sequence[Text]) -> tuple[list[TokenIds], list[TokenIds]]:
+        found = self.cut(texts)
+        return found.input_ids, found.token_type_ids
 
 
 def check_texts(texts: Sequence[Text], task: Task | None) -> list[Text]:

@@ -40,11 +40,11 @@ def check_search(
     given = Given(space.shape, {} if modes.exits else by_table, {}, precision)
     for name, limit in budget.items():
         cost = registry.cost(name)
-        if tables and cost.by_precision and name != "latency_ms":
+        if tables and cost.by_precision and not cost.needs_table:
             continue  # which precision each table is of is known once its setting was read
         least = cost.of(given, smallest, None)
         if least is not None and least > limit:
             raise UserError(
-                f"`{cost.limit}` {limit:g}: the smallest sub-model that may be searched has {cost.shown(least)}"
-                f" {cost.column}; ask for more, or train a narrower or shallower supernet"
+                f"`{cost.limit}` {limit:g}: the smallest sub-model that may be searched needs {least:.4g}; ask for"
+                " more, or train a narrower or shallower supernet"
             )

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.exits.criteria.registry import CRITERIA
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option, unused
 from ofa_bert.search.costs import registry
 from ofa_bert.search.costs.registry import COSTS, Budgets
@@ -37,7 +37,7 @@ class SupernetSource:
 
     data: DataSource = DataSource()
     model: str = option("the supernet: output directory of run_glue_ofa.py, or its best/ or last/")
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
 
 
 @dataclass(frozen=True, kw_only=True)

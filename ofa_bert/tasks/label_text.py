@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ofa_bert.errors import UserError
-from ofa_bert.reporting import shown
+from ofa_bert.numerics import Ints
+from ofa_bert.reporting import one_line, shown
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,20 @@ _LARGEST = 3.4e38  # labels are float32 in training
 # Whole numbers are classes when they are few. So many always are: hardly a scale or a code table has more steps.
 FEW = 20
 _SHOWN = 20  # names in a message
+_COUNTED = 8  # labels whose number of rows is said one by one
+_LONGEST_NAME = 40  # letters of a label in such a line
 _ID_SHARE = 0.95  # different values per row from which on a column looks like an id
+
+
+def counted(names: Sequence[str], counts: Ints) -> str:
+    """Every label with its number, in their order; of many the most frequent, and the sum of the others."""
+    pairs = [(one_line(name, _LONGEST_NAME), int(count)) for name, count in zip(names, counts)]
+    rest = 0
+    if len(pairs) > _COUNTED:
+        pairs.sort(key=lambda pair: -pair[1])
+        rest = sum(count for _, count in pairs[_COUNTED:])
+    said = ", ".join(f"{name} {count}" for name, count in pairs[:_COUNTED])
+    return f"{said}, {len(pairs) - _COUNTED} others {rest}" if len(pairs) > _COUNTED else said
 
 
 def number_written(text: str) -> float | None:

@@ -52,7 +52,7 @@ def pruning(job: PruneJob) -> Check:
         model = stated(job.model_name_or_path, job.model_type)
         if model is not None:
             model.check_task(task)
-            model.check_length(job.max_seq_length)
+            model.check_length(LoopSettings(max_seq_length=job.max_seq_length).length)
             model.check_pairs(task)
             model.check_size(job.model_name_or_path, wanted)
 
@@ -68,15 +68,16 @@ def distilling(
         teacher, shape = stated(pair.teacher, pair.model_type), pair.shape()
         if teacher is not None:
             teacher.check_task(task)
-            teacher.check_length(loop.max_seq_length, "the teacher")
+            teacher.check_length(loop.length, "the teacher")
             teacher.check_pairs(task)
             if shape is not None and cut:
                 check_cut(teacher, shape, pair.student)
-        student = stated(pair.student, pair.model_type) if shape is None else None
+        family = pair.model_type if teacher is None else teacher.model_type  # of both
+        student = stated(pair.student, family) if shape is None else None
         has = student.widest if student is not None else None
         if student is not None:
             student.check_task(task)
-            student.check_length(loop.max_seq_length, "the student")
+            student.check_length(loop.length, "the student")
             student.check_pairs(task)
         if shape is not None:
             has = SubModelConfig((0,), (shape.heads,), (shape.ffn,))
@@ -116,7 +117,7 @@ def check_pretraining(job: PretrainJob) -> None:
     shape, teacher = shape_from(job.shape), stated(job.teacher, job.model_type)
     if teacher is None:
         return
-    teacher.check_length(job.loop.max_seq_length, "the teacher")
+    teacher.check_length(job.loop.length, "the teacher")
     if job.initialise == "teacher":
         _check_start(teacher, shape, job.shape)
 
@@ -142,7 +143,7 @@ def _of_source(source: ModelSource, loop: LoopSettings, fresh: bool = False) -> 
             return
         if not fresh:
             model.check_task(task)
-        model.check_length(loop.max_seq_length)
+        model.check_length(loop.length)
         if source.tokenizer_name_or_path is None:
             model.check_pairs(task)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypedDict
@@ -13,6 +14,7 @@ from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import forward, whole
 from ofa_bert.options import to_json
@@ -25,7 +27,7 @@ from ofa_bert.training.evaluation import score, stock_forward, tuned
 from ofa_bert.training.losses.task import KindLosses, losses_of
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
-from ofa_bert.training.settings import FinetuneJob
+from ofa_bert.training.settings import FinetuneJob, LoopSettings
 from ofa_bert.training.setup import TrainingSetup, prepare
 
 
@@ -53,6 +55,7 @@ def finetune(
 
     `observe` hears of every evaluation, and may end the run with an exception. token_cache: as of `prepare`.
     """
+    job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "finetune")
     setup = prepare(
@@ -110,11 +113,12 @@ def trained_record(
 ) -> ModelRecord:
     """The record of what a run with these settings trains on a task. With scores, it has their `score` too."""
     told = Fields(settings, "the settings of the run")
+    length: int | None = told.whole("max_seq_length", default=None)
     return ModelRecord(
         kind=kind,
         task=setup.task,
         model_type=model_type,
-        max_seq_length=told.whole("max_seq_length"),
+        max_seq_length=length or LoopSettings().length,
         seed=told.whole("seed", default=None),
         shape=shape,
         space=space,

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.data.source import TrainingData
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.system.accelerator import WHERE, Device, means
+
+_LENGTH = 128
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +22,11 @@ class LoopSettings:
     3.0
     """
 
-    max_seq_length: int = option(
-        "tokens per example, longer ones are cut", 128, least=3, example=", room for one word and two marks"
+    max_seq_length: int | None = option(
+        "tokens per example, longer ones are cut; default: as the model was trained, else 128",
+        None,
+        least=3,
+        example=", room for one word and two marks",
     )
     batch_size: int = option("examples per step and process", 32, above=0)
     gradient_accumulation_steps: int = option("batches per optimizer step", 1, above=0)
@@ -35,6 +40,11 @@ class LoopSettings:
     device: Device = option(WHERE, "auto", means=means)
     amp: Literal["off", "bf16", "fp16"] = option("mixed precision, on a GPU", "off")
     resume: bool = option("continue from the newest whole checkpoint in `output_dir`", False)
+
+    @property
+    def length(self) -> int:
+        """Tokens per example, also where nobody says it."""
+        return self.max_seq_length or _LENGTH
 
     def problems(self) -> list[str]:
         if self.amp != "off" and self.device == "cpu":
@@ -63,10 +73,10 @@ class ModelSource:
 
     >>> from ofa_bert import ModelSource
     >>> ModelSource(model_name_or_path="bert-base-uncased").model_type
-    'bert'
+    'auto'
     """
 
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
     tokenizer_name_or_path: str | None = option("another place for the tokenizer; default: the model's", None)
 

@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout, texts_of
+from ofa_bert.data.description import TokenLengths, described, much_is_cut
 from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
@@ -92,7 +93,7 @@ def prepare(
             f" {OTHER_CLASSES}"
         )
     distributed.same_start(model.parameters())
-    length = settings.max_seq_length
+    length = settings.length
     if length > longest_input(model):
         raise UserError(f"`max_seq_length` {length}: the model has positions for {longest_input(model)} tokens")
     progress = distributed.is_main()
@@ -108,10 +109,26 @@ def prepare(
     if held_out_share > 0:
         rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), settings.seed)
         train, held_out = train.select(rest), train.select(held)
-    sizes = ", ".join(f"{_called(name, datasets.scored_on)} {len(split)}" for name, split in dev.items())
-    held_text = f", held out {len(held_out)}" if held_out is not None else ""
-    logger.info("%s: train %d%s, %s examples", task.name, len(train), held_text, sizes)
-    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record, datasets.scored_on)
+    scored_on = datasets.scored_on
+    scored = {_called(name, scored_on): part for name, part in dev.items()}
+    _tell(task, {"train": train, "held out from train": held_out, **scored})
+    _tell_lengths(task, train, length, longest_input(model))
+    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record, scored_on)
+
+
+def _tell(task: Task, parts: Mapping[str, Encoded | None]) -> None:
+    for name, part in parts.items():
+        if part is not None:
+            logger.info("%s: %s %s", task.name, name, described(task, part))
+
+
+def _tell_lengths(task: Task, train: Encoded, limit: int, positions: int) -> None:
+    if train.whole is None or not distributed.is_main():
+        return
+    logger.info("%s: train %s", task.name, TokenLengths.of(train.whole, limit))
+    advice = much_is_cut(train.whole, limit, positions)
+    if advice:
+        logger.warning("%s", advice)
 
 
 def _called(split: str, scored_on: str) -> str:

@@ -15,7 +15,8 @@ from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META
 from ofa_bert.files.reading import Json, read_object
 from ofa_bert.models.config_checks import CONFIG_FILES, check_activation, check_model_type, no_pairs
-from ofa_bert.models.families.registry import family_named
+from ofa_bert.models.families.registry import AUTO, family_named
+from ofa_bert.models.model_type import stated_model_type
 from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
@@ -83,11 +84,13 @@ def stated(name_or_path: str, model_type: str) -> StatedModel | None:
         _check_place(where)
         return None
     config = read_object(found[0], finite=True)
+    meta = Path(where, MODEL_META)
+    record = ModelRecord.from_json(read_object(meta), str(meta)) if meta.exists() else ModelRecord()
+    if model_type == AUTO:
+        model_type = stated_model_type(where, config, record.model_type)
     check_model_type(where, config, model_type)
     if "hidden_act" in config:
         check_activation(where, config["hidden_act"], family_named(model_type))
-    meta = Path(where, MODEL_META)
-    record = ModelRecord.from_json(read_object(meta), str(meta)) if meta.exists() else ModelRecord()
     return StatedModel(where, model_type, config, record)
 
 

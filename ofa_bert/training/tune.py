@@ -25,6 +25,7 @@ from ofa_bert.files.atomic import remove, write_json_atomic
 from ofa_bert.files.fields import Fields
 from ofa_bert.files.studies import plain_errors, reading, require_optuna, sqlite_storage
 from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.record import check_task
 from ofa_bert.options import changes, to_json
 from ofa_bert.reporting import one_line, shown
@@ -87,6 +88,8 @@ class TuneResults(TypedDict):
 def tune(job: TuneJob, datasets: Datasets) -> TuneResults:
     """Run the trials, keep the best one's weights in best/, score it on dev. Returns what results.json says."""
     optuna = require_optuna()
+    model = with_model_type(job.finetuning.model, job.finetuning.model.model_name_or_path)
+    job = replace(job, finetuning=replace(job.finetuning, model=model))
     output, started = Path(job.output_dir), time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
     rest, held = split_holdout(
@@ -246,7 +249,7 @@ def _dev_once(job: TuneJob, datasets: Datasets, best: Path, output: Path) -> dic
     model, tokenizer, record = load_model(best, job.finetuning.model.model_type)
     model.eval()
     dev = {
-        name: encode_once(part, tokenizer, job.finetuning.loop.max_seq_length, output / DIRECTORY)
+        name: encode_once(part, tokenizer, job.finetuning.loop.length, output / DIRECTORY)
         for name, part in datasets.dev.items()
     }
     scores = score(

@@ -81,7 +81,7 @@ def test_data_that_do_not_go_together_are_told():
     job = make_job(EvaluateJob, bundle="b", file="f")
     with pytest.raises(UserError, match="b: "):
         evaluate(job)
-    with pytest.raises(UserError, match="`train_file` and `dev_file` go together"):
+    with pytest.raises(UserError, match="`train_file` needs `dev_file`, or `dev_share`"):
         make_job(DataSource, train_file="train.tsv")
 
 

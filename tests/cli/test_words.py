@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -118,6 +119,10 @@ class Started(list):
 
     def __call__(self, command):
         self.append(command)
+        logs = Path(command[command.index("--log_dir") + 1])
+        logs.mkdir()
+        for name in ("backup_env.0.json", "envlog.0", "default.abc.log", "workerlog.0"):
+            (logs / name).write_text("SECRET")
         return self
 
     def wait(self):
@@ -133,11 +138,13 @@ def test_processes_are_started_with_the_same_options(monkeypatch, tmp_path):
     with pytest.raises(SystemExit) as ended:
         start()
     assert ended.value.code == 5
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["workerlog.0"]  # the others hold the environment
     (command,) = started
     place = command.index(str(launch.PROGRAM))
     how, program = command[:place], command[place + 1 :]
     assert how[1:] == [
-        "-m", "paddle.distributed.launch", "--log_dir", str(tmp_path / "logs"), "--nproc_per_node", "2"
+        "-m", "paddle.distributed.launch", "--log_level", "CRITICAL", "--log_dir", str(tmp_path / "logs"),
+        "--nproc_per_node", "2",
     ]  # fmt: skip
     assert program[0] == "finetune"
     assert program[-1] == "--quiet"

@@ -220,9 +220,11 @@ def test_demo_is_generated():
     [
         ({}, "no data"),
         ({"task_name": "snli"}, "unknown GLUE task 'snli'"),
-        ({"train_file": "a.tsv"}, "train_file and dev_file together"),
-        ({"dev_file": "a.tsv"}, "train_file and dev_file together"),
+        ({"train_file": "a.tsv"}, "train_file with either dev_file or dev_share"),
+        ({"dev_file": "a.tsv"}, "train_file with either dev_file or dev_share"),
         ({"train_file": "a.tsv", "dev_file": "a.tsv", "data_dir": "d"}, "without data_dir"),
+        ({"train_file": "a.tsv", "dev_file": "a.tsv", "dev_share": 0.1}, "either dev_file or dev_share"),
+        ({"task_name": "cola", "dev_share": 0.1}, "describe your own"),
         ({"task_name": "cola", "text_columns": ["text"]}, "describe your own"),
         ({"task_name": "cola", "label_kind": "classes"}, "describe your own"),
     ],

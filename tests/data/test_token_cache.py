@@ -1,5 +1,7 @@
 """The token cache gives what the tokenizer gives, and only for the same sentences, tokenizer and length."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from ofa_bert.data import token_ids
 from ofa_bert.data.batches import encode
 from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
+from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.tasks.task import Example
 
 EXAMPLES = (Example("a film", "is not good", 1), Example("the plot was dull", "they said", 0), Example("we", "it", 1))
@@ -36,6 +39,7 @@ def same(a, b):
     assert [list(row) for row in a.input_ids] == [list(row) for row in b.input_ids]
     assert [list(row) for row in a.token_type_ids] == [list(row) for row in b.token_type_ids]
     np.testing.assert_array_equal(a.labels, b.labels)
+    np.testing.assert_array_equal(a.whole, b.whole)
     assert a.labels.dtype == b.labels.dtype
     assert a.input_ids[0].dtype == b.input_ids[0].dtype
 
@@ -87,6 +91,20 @@ def test_a_damaged_cache_is_made_anew(tmp_path, tokenizer, calls, damage):
     same(encode_once(EXAMPLES, tokenizer, 16, tmp_path, False), first)
     same(encode_once(EXAMPLES, tokenizer, 16, tmp_path, False), first)
     assert len(calls) == 2
+
+
+def test_a_cache_of_before_lengths_were_counted_is_made_anew(tmp_path, tokenizer, calls):
+    first = encode_once(EXAMPLES, tokenizer, 6, tmp_path, False)
+    (path,) = tmp_path.glob("*.ids")
+    with np.load(io.BytesIO(kept_content(path)), allow_pickle=False) as arrays:
+        older = {name: arrays[name] for name in arrays if name != "whole"}
+    content = io.BytesIO()
+    np.savez(content, **older)
+    keep_content(path, content.getvalue())
+    same(encode_once(EXAMPLES, tokenizer, 6, tmp_path, False), first)
+    same(encode_once(EXAMPLES, tokenizer, 6, tmp_path, False), first)
+    assert len(calls) == 2
+    assert first.whole.tolist() == [8, 9, 5]
 
 
 def test_one_changed_byte_anywhere_costs_only_time(tmp_path, tokenizer, calls):

@@ -21,7 +21,12 @@ PAGES = [README, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT 
 SCRIPTS = ("run_glue.py", "run_glue_ofa.py", "export_model.py")
 MOST_LINES = 150  # of README.md
 COMING: set[str] = set()  # linked to before they are there
-ELSEWHERE = {"--help", "--version", *(f"--{name}" for name in GENERAL), *pages.LAUNCHER}  # flags that no command of ours declares
+ELSEWHERE = {
+    "--help",
+    "--version",
+    *(f"--{name}" for name in GENERAL),
+    *pages.LAUNCHER,
+}  # flags that no command of ours declares
 IN_REPOSITORY = re.compile(r"(ofa_bert|benchmarks|docs|requirements|tests)/[\w./-]+")
 
 
@@ -85,8 +90,9 @@ def faults_of_command(command):
         return [f"{said}: no flag {flag}" for flag in flags_in(words) if flag not in flags_of_benchmark(program)]
     if program == "ofa_bert":
         name, words = words[0] if words else "", words[1:]
-        if name in ("", "--help") or (not whole and name.startswith("<")):
+        if name in ("", "--help", "--version") or (not whole and name.startswith("<")):
             return []
+        name = name.replace("-", "_")
         if name not in registry.COMMANDS:
             return [f"{said}: no such command"]
     elif program in SCRIPTS:

@@ -315,7 +315,7 @@ COMMON = ["--model_name_or_path", "m", "--sub_model_output_dir", "d"]
         (["--fused"], "--fused needs --static_sub_model"),
         (["--static_sub_model", "s", "--precision", "int4"], "--precision int4: must be one of fp32, fp16, bf16, int8"),
         (["--static_sub_model", "s", "--precision", "int8-static"], "int8-static is calibrated on training sentences"),
-        (["--train_file", "x"], "--train_file and --dev_file go together"),
+        (["--train_file", "x"], "--train_file needs --dev_file, or --dev_share"),
         (["--max_drop", "-1"], "--max_drop -1.0: must be at least 0"),
         (["--calibration_sentences", "0"], "--calibration_sentences 0: must be above 0"),
     ],

@@ -117,7 +117,7 @@ def test_a_paddlenlp_tokenizer_that_differs_leaves_no_file(tmp_path):
 
 def test_what_only_paddlenlp_knows_is_cut_by_paddlenlp_everywhere(tmp_path):
     directory = write_vocabulary(tmp_path / "m", [*VOCABULARY, "a-b", "-"], never_split=["a-b"])
-    source = Source("m", {}, directory, str(directory), {})
+    source = Source("m", {}, directory, str(directory), {}, "bert")
     tokenizer = load_tokenizer(source, "bert", 29)
     assert type(tokenizer).__name__ == "BertTokenizer"
     (tmp_path / "b").mkdir()

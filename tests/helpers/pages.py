@@ -75,7 +75,7 @@ def _command(words: list[str]) -> Command | None:
         while words and words[0] in LAUNCHER:
             words = words[2:]
     if words[:1] == ["ofa-bert"]:
-        return Command("ofa_bert", (words[1].replace("-", "_"), *words[2:]) if words[1:] else (), whole)
+        return Command("ofa_bert", tuple(words[1:]), whole)
     if words[:2] == ["-m", "ofa_bert"] or words[:1] == ["ofa_bert/__main__.py"]:
         return Command("ofa_bert", tuple(words[1 + (words[0] == "-m") :]), whole)
     if words and re.fullmatch(r"(\./)?[\w/]+\.py", words[0]):

@@ -35,7 +35,7 @@ def labelled(directory: Path, suffix: str) -> Path:
 
 def read_labelled(path: Path) -> None:
     """Trained on, and predicted: what is written back is read as the same table."""
-    from ofa_bert.data.own_files import read_own_file
+    from ofa_bert.data.readers.own_files import read_own_file
     from ofa_bert.data.sources import load_datasets
     from ofa_bert.data.table_files import read_table
     from ofa_bert.data.table_writers import table_text

@@ -127,7 +127,7 @@ def test_a_study_of_other_things_is_one_line(tmp_path):
         with closing(sqlite3.connect(tmp_path / "study.db")) as base:
             assert base.execute(statement).rowcount, statement
             base.commit()
-        found = outcome(lambda: read_study(tmp_path / "study.db"), 10, 2048)
+        found = outcome(lambda: read_study(tmp_path / "study.db"), 60, 2048)
         if not (found.startswith("refused: ") and words in found):
             other.append((statement, found[:300]))
     assert other == []

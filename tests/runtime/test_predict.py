@@ -1,11 +1,16 @@
 """python -m ofa_bert predict: the input's columns and rows, in its format, with what the model says beside them."""
 
+import contextlib
 import csv
+import fcntl
 import json
 import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -15,6 +20,7 @@ from helpers.handmade_bundle import LABELS, make_bundle
 from helpers.models import WORDS
 from helpers.paths import ROOT
 from ofa_bert import __main__ as program
+from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.data.table_files import read_table
 from ofa_bert.runtime.predictor import Predictor
 
@@ -49,7 +55,19 @@ def test_tsv(bundle, right, tmp_path, capsys):
         quoted = predictor.predict([f'"{text}"' for text in TEXTS])  # a quote is text in a .tsv
     for row, number, text, item in zip(rows[1:], range(9), TEXTS, quoted):
         assert row == [str(number), f' "{text}"  ', item.label, str(round(item.probability, 6))]
-    assert "4 rows written to" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "4 rows written to" in told
+    assert f"{tmp_path / 'in.tsv'}: tokens p50 " in told
+    assert "of 4 rows" in told
+
+
+def test_it_says_how_long_the_texts_are_and_how_many_were_cut(bundle, tmp_path, capsys):
+    limit = open_bundle(bundle).manifest.max_seq_length
+    texts = ["good", "film " * (limit - 2), "film " * (limit - 1), "film " * 500]
+    (tmp_path / "in.tsv").write_text("\n".join(["sentence", *texts]) + "\n")
+    assert predict(bundle, tmp_path / "in.tsv", tmp_path / "out.tsv", "--workers", "2") == 0
+    wanted = f"tokens p50 {limit}, p95 502, max 502, special ones included; cut at {limit}: 2 (50 %) of 4 rows"
+    assert wanted in capsys.readouterr().out
 
 
 def test_csv_with_every_probability(bundle, right, tmp_path):
@@ -200,22 +218,28 @@ def test_the_command_does_not_load_paddle(bundle, tmp_path):
 def test_ctrl_c_ends_everything_and_writes_nothing(bundle, tmp_path):
     (tmp_path / "in.tsv").write_text("sentence\n" + "a good film , not bad\n" * 100_000)
     line = command(bundle, tmp_path / "in.tsv", tmp_path / "out.tsv", *"--workers 2 --threads 1 --batch_size 1".split())
+    screen, terminal = pty.openpty()  # which a bar is drawn on
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
     process = subprocess.Popen(
         line,
-        stderr=subprocess.PIPE,
+        stderr=terminal,
         cwd=ROOT,
-        env={**os.environ, "COLUMNS": "80"},
         start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )
+    os.close(terminal)
     seen = b""
     while b"/100000" not in seen.replace(b" 0/", b""):  # the bar moves: the workers work
-        seen += os.read(process.stderr.fileno(), 4096)
+        seen += os.read(screen, 4096)
     children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     os.killpg(process.pid, signal.SIGINT)
-    rest = process.stderr.read()
+    rest = b""
+    with contextlib.suppress(OSError):  # what a terminal says when nobody writes to it any more
+        while True:
+            rest += os.read(screen, 4096)
+    os.close(screen)
     assert process.wait(20) == 130
-    assert b"error: interrupted\n" in rest
+    assert b"error: interrupted\r\n" in rest
     assert b"Traceback" not in seen + rest
     assert len(children) == 2
     deadline = time.monotonic() + 10

@@ -306,7 +306,7 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "tasks": "kinds label_text task",
         "tasks.kinds": "base classification multilabel regression registry",
     }
-    names = {"errors", "numerics", "reporting", *allowed}
+    names = {"errors", "numerics", "progress", "reporting", *allowed}
     names |= {f"{package}.{name}" for package, several in allowed.items() for name in several.split()}
     assert set(modules.split()) == {f"ofa_bert.{name}" for name in names}
 

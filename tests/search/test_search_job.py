@@ -257,7 +257,7 @@ def test_mistakes_are_told_in_one_line(supernet_dir, tmp_path, capsys):
         ([], 2, "say what is wanted"),
         (["--max_latency_ms", "3"], 2, "--latency_table"),
         (["--max_flops", "-1"], 2, "above 0"),
-        (["--max_flops", "3", "--trials", "6"], 1, "the smallest found has"),
+        (["--max_flops", "3", "--trials", "6"], 2, "--max_flops 3: the smallest sub-model"),
         (["--min_score", "1.1", "--trials", "6"], 1, "the best found has"),
     ]
     for number, (more, expected, words) in enumerate(cases):

@@ -106,6 +106,17 @@ def test_what_a_label_says_is_read_as_the_same_label(kind):
             kind.said(other, labels)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=registry.KINDS)
+def test_every_kind_sums_its_labels_up_in_one_line(kind):
+    said = kind.summary(np.asarray([LABELS[kind.name]] * 3), labels_of(kind))
+    wanted = {
+        "multilabel": "a 0, b 3, c 3",
+        "regression": "numbers from -2.5e-07 to -2.5e-07, mean -2.5e-07",
+        "classification": "a 0, b 0, c 3",
+    }
+    assert said == wanted[kind.name]
+
+
 def test_a_task_without_a_kind_is_what_its_labels_say():
     old = {"name": "t", "labels": ["a", "b"], "metrics": ["f1"], "text_columns": ["text"]}
     assert Task.from_json(old).kind.word == "classes"

@@ -88,7 +88,9 @@ def test_every_command_says_it_before_paddle_loads(command, model, texts, tmp_pa
 
     assert "has one token type" in said("types", "pair", type_vocab_size=1)
     assert "write gelu there" in said("act", "single", hidden_act="gelu_new")
-    assert "is a roberta model, not bert; use --model_type roberta" in said("type", "single", model_type="roberta")
+    wrong = said("type", "single", "--model_type", "bert", model_type="roberta")
+    assert "is a roberta model, not bert; use --model_type roberta" in wrong
+    assert "is a xlnet model; supported are bert, ernie, roberta" in said("none", "single", model_type="xlnet")
     assert "has positions for 16 tokens" in said("long", "single", max_position_embeddings=16)
     task = glue_task("mnli").to_json()
     assert "was finetuned for task mnli" in (line := said("other", "single", record={"task": task}))
@@ -105,6 +107,14 @@ def test_what_can_be_is_let_through(command, model, texts, tmp_path, without_pad
     main, words = every_command("bert-base-uncased", tmp_path / "out")[command]
     with pytest.raises(AssertionError, match="Paddle would be loaded"):
         main([str(word) for word in [*words, *texts["pair"]]])
+
+
+@pytest.mark.parametrize("command", ["distil", "recipe"])
+def test_teacher_and_student_are_of_one_family(command, model, texts, tmp_path, capsys, without_paddle):
+    teacher, student = model("teacher"), model("student", model_type="roberta")
+    words = [command, "--teacher", teacher, "--student", student, "--output_dir", tmp_path / "out", "--device", "cpu"]
+    line = refused(capsys, commands.main, *words, "--max_seq_length", 32, *texts["single"])
+    assert f"{student}: is a roberta model, not bert" in line
 
 
 def test_a_model_without_token_types_names_the_cure(model, texts, tmp_path, capsys, without_paddle):

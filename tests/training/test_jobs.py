@@ -44,7 +44,7 @@ def test_defaults_are_those_of_the_reference_scripts():
     loop, adam = job.loop, job.optimizer
     got = (adam.learning_rate, loop.batch_size, loop.warmup_proportion, adam.adam_epsilon, loop.seed)
     assert got == (1e-4, 32, 0.1, 1e-6, 42)
-    assert (loop.logging_steps, loop.save_steps, loop.max_seq_length, loop.device) == (100, 100, 128, means("auto"))
+    assert (loop.logging_steps, loop.save_steps, loop.length, loop.device) == (100, 100, 128, means("auto"))
     job = parse(SupernetJob, least, "")
     loop, adam = job.loop, job.optimizer
     got = (adam.learning_rate, loop.batch_size, adam.adam_epsilon, job.lambda_logit, job.lambda_rep)
@@ -60,7 +60,7 @@ def test_every_problem_is_in_one_message():
     for part in (
         "--batch_size many: must be a whole number",
         "did you mean --learning_rate?",
-        "--device tpu: must be one of gpu, cpu, xpu",
+        "--device tpu: must be one of auto, gpu, cuda, cpu, xpu",
         "--width_mult_list wide: must be a number",
         "--model_name_or_path is required",
         "--output_dir is required",
@@ -79,7 +79,12 @@ def test_every_problem_is_in_one_message():
         ("--amp bf16 --device cpu", "--amp bf16: needs --device gpu"),
         ("--lambda_logit 0 --lambda_rep 0", "leaves no loss"),
         ("--stages width,width_depth", "needs depths below 1"),
-        ("--train_file a.tsv", "--train_file and --dev_file go together"),
+        ("--train_file a.tsv", "--train_file needs --dev_file, or --dev_share 0.1"),
+        ("--dev_file a.tsv", "--dev_file needs --train_file"),
+        ("--train_file a --dev_file b --dev_share 0.1", "--dev_file and --dev_share exclude each other"),
+        ("--dev_share 0.1", "--dev_share is a share of --train_file; a GLUE task has its own development data"),
+        ("--train_file a --dev_share 0", "--dev_share 0.0: must be above 0 and at most 0.5"),
+        ("--train_file a --dev_share 0.6", "--dev_share 0.6: must be above 0 and at most 0.5"),
         ("--text_columns a b c --train_file a --dev_file b", "one or two columns"),
         ("--warmup_proportion 1", "--warmup_proportion 1.0"),
         ("--supernet_dropout 1", "--supernet_dropout 1.0"),

@@ -36,7 +36,8 @@ def test_runs_are_compared_on_train_and_the_best_is_scored_on_dev_once(
     assert seen[:-1] == [{"held out": 32}] * (len(seen) - 1)
     assert seen[-1] == {"dev": 96}
     said = capsys.readouterr().err
-    assert "train 288, held out 32 examples" in said
+    assert "train 288 rows: " in said
+    assert "sst-2: held out 32 rows: " in said
     assert " held out score " in said
     assert "dev score" not in said
     results = results_of(tmp_path)

@@ -6,6 +6,7 @@ from ofa_bert.cli.launch import parse_launched
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
 from ofa_bert.training.output_directory import check_free
+from ofa_bert.training.recorded import as_recorded
 
 EXAMPLE = """python -m ofa_bert distil --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
     --output_dir ./tmp/SST-2-student
@@ -24,6 +25,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.training.students.jobs import DistilJob
 
     job, launch = parse_launched(DistilJob, argv, about, EXAMPLE, command="distil")
+    job = as_recorded(job, job.pair.teacher)
     check_free(job.output_dir, job.loop.resume)
     datasets = begin(job.data, job.loop.device, early.distilling(job.pair, job.loop), launch)
     from ofa_bert.tasks.metrics import as_text

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training.exits.jobs import ExitChoiceJob
+from ofa_bert.training.recorded import with_data
 
 DOC = """Choose the threshold of early exits, measure what it saves, report it on dev.
 
@@ -18,6 +19,7 @@ that the targets ask for; dev is only reported on. Also learns which tokens need
 
 def run(argv: Sequence[str] | None) -> None:
     job = parse(ExitChoiceJob, argv, *paragraphs(DOC), command="exits")
+    job = with_data(job, job.model_name_or_path)
     datasets = begin(job.data, job.device)
     from ofa_bert.exits.policy import Policy
     from ofa_bert.files.fields import Fields

@@ -7,6 +7,7 @@
 Writes best/ (best on dev), last/, the newest checkpoint and results.json to --output_dir.
 """
 
+import dataclasses
 from collections.abc import Sequence
 
 from ofa_bert.cli.launch import parse_launched
@@ -14,11 +15,13 @@ from ofa_bert.cli.parser import paragraphs
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.training import early
 from ofa_bert.training.output_directory import check_free
+from ofa_bert.training.recorded import with_length
 from ofa_bert.training.settings import FinetuneJob
 
 
 def run(argv: Sequence[str] | None) -> None:
     job, launch = parse_launched(FinetuneJob, argv, *paragraphs(__doc__), command="finetune")
+    job = dataclasses.replace(job, loop=with_length(job.loop, job.model.model_name_or_path))
     check_free(job.output_dir, job.loop.resume)
     datasets = begin(job.data, job.loop.device, early.finetuning(job), launch)
     # Imported after parsing, as in every command: --help and a mistyped flag need not wait for Paddle.

@@ -20,3 +20,4 @@ def run(argv: Sequence[str] | None) -> None:
     summary = predict_file(job)
     counts = ", ".join(f"{label}: {count}" for label, count in summary["labels"].items())
     show(f"{summary['rows']} rows written to {job.output}" + (f" ({counts})" if counts else ""))
+    show(f"{job.input}: {summary['lengths']}")

@@ -1,11 +1,13 @@
 """The most important heads and neurons of every layer."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
 from ofa_bert.training.output_directory import check_free
+from ofa_bert.training.recorded import length_of, with_data
 
 
 def run(argv: Sequence[str] | None) -> None:
@@ -20,6 +22,10 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.training.students.jobs import PruneJob
 
     job = parse(PruneJob, argv, about, example, command="prune")
+    job = dataclasses.replace(
+        with_data(job, job.model_name_or_path),
+        max_seq_length=job.max_seq_length or length_of(job.model_name_or_path),
+    )
     check_free(job.output_dir, job.resume)
     datasets = begin(job.data, job.device, early.pruning(job))
     from ofa_bert.tasks.metrics import as_text

@@ -1,10 +1,12 @@
 """The FastFormers chain as one command."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
+from ofa_bert.training.recorded import with_length
 
 EXAMPLE = """python -m ofa_bert recipe --teacher ./tmp/SST-2 --student ./small-encoder --task_name SST-2 \\
     --device cpu --output_dir ./tmp/SST-2-fast --distil_epochs 3 --again_epochs 3
@@ -20,6 +22,7 @@ def run(argv: Sequence[str]) -> None:
     from ofa_bert.recipes.jobs import RecipeJob
 
     job = parse(RecipeJob, argv, about, EXAMPLE, command="recipe")
+    job = dataclasses.replace(job, loop=with_length(job.loop, job.pair.teacher))
     targets = job.stages.target_num_heads, job.stages.target_ffn_dim
     check = early.distilling(job.pair, job.loop, *targets, cut=not job.corpus.corpus)
     datasets = begin(job.data, job.loop.device, check)

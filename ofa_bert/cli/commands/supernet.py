@@ -26,6 +26,7 @@ from ofa_bert.options import options_of
 from ofa_bert.training import early
 from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.output_directory import check_free
+from ofa_bert.training.recorded import as_recorded
 from ofa_bert.training.supernet.job import SupernetJob
 
 # What --exits alone has.
@@ -40,6 +41,7 @@ def run(argv: Sequence[str] | None) -> None:
     if any(word.split("=")[0] == "--exits" for word in given):
         return train_exits.run(given)
     job, launch = parse_launched(SupernetJob, argv, *paragraphs(__doc__), command="supernet", elsewhere=_EXIT_OPTIONS)
+    job = as_recorded(job, job.model.model_name_or_path)
     check_free(job.output_dir, job.loop.resume)
     datasets = begin(job.data, job.loop.device, early.supernet(job), launch)
     from ofa_bert.reporting import table

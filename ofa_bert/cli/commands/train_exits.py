@@ -17,11 +17,13 @@ from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
 from ofa_bert.training.exits.jobs import SUPERNET, SUPERNET_OPTIONS, ExitTrainingJob
 from ofa_bert.training.output_directory import check_free
+from ofa_bert.training.recorded import as_recorded
 
 
 def run(argv: Sequence[str] | None) -> None:
     elsewhere = dict.fromkeys(SUPERNET_OPTIONS, SUPERNET)
     job, launch = parse_launched(ExitTrainingJob, argv, *paragraphs(__doc__), command="supernet", elsewhere=elsewhere)
+    job = as_recorded(job, job.model.model_name_or_path)
     check_free(job.output_dir, job.loop.resume)
     datasets = begin(job.data, job.loop.device, early.exits(job), launch)
     from ofa_bert.reporting import table

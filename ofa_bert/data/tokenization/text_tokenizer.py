@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, overload
 
 import numpy as np
 
@@ -46,6 +46,14 @@ class PaddleTokenizer(Protocol):
     def __call__(
         self, text: list[str], text_pair: list[str] | None = None, max_length: int | None = None, **asked: bool | str
     ) -> Mapping[str, list[list[int]]]: ...
+
+
+class CutTexts(NamedTuple):
+    """Token ids of texts or of pairs, and how long each was before it was cut, special tokens included."""
+
+    input_ids: list[Ints]  # N of [T_i] int64
+    token_type_ids: list[Ints]  # N of [T_i] int64
+    whole: Ints  # [N] int64, T_i or more
 
 
 Cutter: TypeAlias = "TextTokenizer | PaddleTokenizer"  # PaddleNLP's where it has to be
@@ -116,6 +124,10 @@ class TextTokenizer:
     def encode(self, texts: Sequence[Text], limit: int | None = None) -> tuple[list[Ints], list[Ints]]:
         """(input_ids, token_type_ids), each a list of [T_i] int64, of texts or of pairs."""
         return encode_texts(self.fast, texts, limit)
+
+    def cut(self, texts: Sequence[Text], limit: int | None = None) -> CutTexts:
+        """As `encode`, with the lengths before the cut."""
+        return cut_texts(self.fast, texts, limit)
 
     @overload
     def __call__(
@@ -209,18 +221,26 @@ def template(state: State, roles: Mapping[str, str]) -> dict[str, object]:
 
 
 def encode_texts(fast: Tokenizer, texts: Sequence[Text], limit: int | None) -> tuple[list[Ints], list[Ints]]:
-    """(input_ids, token_type_ids), each a list of [T_i] int64 with T_i <= limit; of a pair the longer text gives first.
+    """(input_ids, token_type_ids), each a list of [T_i] int64, as `cut_texts` cuts them."""
+    input_ids, token_type_ids, _ = cut_texts(fast, texts, limit)
+    return input_ids, token_type_ids
+
+
+def cut_texts(fast: Tokenizer, texts: Sequence[Text], limit: int | None) -> CutTexts:
+    """At most `limit` tokens of each text; of a pair the longer text gives first.
 
     UserError for a text that is no Unicode (half of a surrogate pair).
     """
     input_ids: list[Ints] = []
     token_type_ids: list[Ints] = []
-    for encoding, text in zip(_run(fast, texts), texts):
+    whole = np.zeros(len(texts), dtype=np.int64)
+    for place, (encoding, text) in enumerate(zip(_run(fast, texts), texts)):
+        whole[place] = len(encoding)
         if limit is not None and len(encoding) > limit:
             encoding = _cut(fast, text, limit)
         input_ids.append(np.asarray(encoding.ids, dtype=np.int64))
         token_type_ids.append(np.asarray(encoding.type_ids, dtype=np.int64))
-    return input_ids, token_type_ids
+    return CutTexts(input_ids, token_type_ids, whole)
 
 
 def _run(fast: Tokenizer, texts: Sequence[Text], **options: bool) -> list[Encoding]:

@@ -40,6 +40,8 @@ class PaddleConfig(Protocol):
 
 
 class ConfigClass(Protocol):
+    pretrained_init_configuration: Mapping[str, object]
+
     def __call__(self, **values: int) -> PaddleConfig: ...
     @overload
     def from_dict(self, values: Mapping[str, object], /) -> PaddleConfig: ...

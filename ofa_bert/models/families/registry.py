@@ -13,6 +13,7 @@ from ofa_bert.models.families.ernie import ERNIE
 from ofa_bert.models.families.paddlenlp import ModelClass, TokenizerClass
 from ofa_bert.models.families.roberta import ROBERTA
 from ofa_bert.models.families.tinybert import TINYBERT
+from ofa_bert.options import option
 from ofa_bert.system import interrupts
 
 FAMILIES = {
@@ -26,6 +27,13 @@ FAMILIES = {
     )
 }
 MODEL_TYPES = tuple(FAMILIES)
+DEFAULT = BERT.model_type  # of a model that does not say its own
+AUTO = "auto"  # in place of one of them: what the model says
+
+
+def model_type_option(of: str = "the model") -> str:
+    """The option of that name, wherever a model is named."""
+    return option(f"family of {of}; auto: what its config.json says", AUTO, choices=(AUTO, *MODEL_TYPES))
 
 
 def family_named(model_type: str) -> Family:

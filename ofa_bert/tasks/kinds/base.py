@@ -95,6 +95,17 @@ class TaskKind(ABC):
     def said(self, label: Label, labels: Sequence[str]) -> Said:
         """What a row with that label says: the inverse of `reader`. TypeError for another kind's label."""
 
+    @abstractmethod
+    def classes(self, label: Label) -> tuple[int, ...]:
+        """Places, among the labels, of those that an example has; () where a number is predicted.
+
+        Parts of a data set are to have them in equal shares.
+        """
+
+    @abstractmethod
+    def summary(self, labels: Array, names: Sequence[str]) -> str:
+        """What a log says of the labels of N > 0 examples, an array as in `Encoded`: how many of each, or the like."""
+
     def check_columns(self, columns: LabelColumns, labels: Sequence[str] | None) -> None:
         """Refuse what says how sets of labels are written, unless this kind has them; `labels` may be known."""
         if len(columns.names) > 1:

@@ -11,7 +11,7 @@ import numpy as np
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Floats, log_softmax
 from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, TaskKind, Values, another_kind, one_text
-from ofa_bert.tasks.label_text import FEW, check_twins, in_order, is_whole, unknown, warn_of_ids, whole_number
+from ofa_bert.tasks.label_text import FEW, check_twins, counted, in_order, is_whole, unknown, warn_of_ids, whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +92,15 @@ class Classification(TaskKind):
         if not isinstance(label, int):
             raise another_kind(label, self)
         return (labels[label],)
+
+    def classes(self, label: Label) -> tuple[int, ...]:
+        if not isinstance(label, int):
+            raise another_kind(label, self)
+        return (label,)
+
+    def summary(self, labels: Array, names: Sequence[str]) -> str:
+        """How many rows each class has."""
+        return counted(names, np.bincount(labels, minlength=len(names)))
 
     def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
         return np.asarray(logits.argmax(axis=-1))  # [N]

@@ -12,7 +12,7 @@ from ofa_bert.files.reading import Json
 from ofa_bert.numerics import Array, Bools, Floats, Ints, log_sigmoid
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, TaskKind, Values, another_kind
-from ofa_bert.tasks.label_text import check_twins, in_order, unknown, whole_number
+from ofa_bert.tasks.label_text import check_twins, counted, in_order, unknown, whole_number
 
 HALF = 0.5  # where nothing was tuned
 _SWITCHES = {"true": True, "false": False}
@@ -123,6 +123,16 @@ class Multilabel(TaskKind):
         if not isinstance(label, tuple):
             raise another_kind(label, self)
         return tuple(name for name, there in zip(labels, label) if there)
+
+    def classes(self, label: Label) -> tuple[int, ...]:
+        if not isinstance(label, tuple):
+            raise another_kind(label, self)
+        return tuple(place for place, there in enumerate(label) if there)
+
+    def summary(self, labels: Array, names: Sequence[str]) -> str:
+        """How many rows have each label, and how many have none."""
+        none = int((labels == 0).all(axis=-1).sum())
+        return counted(names, (labels == 1).sum(axis=0)) + (f"; no label {none}" if none else "")
 
     def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
         """[N, C] bool."""

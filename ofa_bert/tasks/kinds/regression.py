@@ -90,6 +90,14 @@ class Regression(TaskKind):
             raise another_kind(label, self)
         return (repr(label),)
 
+    def classes(self, label: Label) -> tuple[int, ...]:
+        return ()
+
+    def summary(self, labels: Array, names: Sequence[str]) -> str:
+        """Their range and mean."""
+        numbers = labels.astype(np.float64)
+        return f"numbers from {numbers.min():.6g} to {numbers.max():.6g}, mean {numbers.mean():.4g}"
+
     def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
         return logits.reshape(len(logits)).astype(np.float64)  # [N]
 

@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
-from ofa_bert.data.source import TrainingData
+from ofa_bert.data.source import DataSource
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import HEADS
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option, unused
 from ofa_bert.submodels.grid import multipliers
 from ofa_bert.submodels.values import MULTIPLIER
@@ -45,7 +45,7 @@ class ExitTrainingJob:
     ('attention', 3e-05)
     """
 
-    data: TrainingData
+    data: DataSource = DataSource()
     model: ModelSource
     output_dir: str = option("where best/, last/ and checkpoints go")
     loop: LoopSettings = LoopSettings()
@@ -176,10 +176,10 @@ class ExitChoiceJob:
     ('threshold', (1, 32))
     """
 
-    data: TrainingData
+    data: DataSource = DataSource()
     model_name_or_path: str = option("a directory with exits: output of run_glue_ofa.py `exits`, or its best/ or last/")
     output_dir: str = option("where exit_policy.json, exit_table.safetensors, exits.json and exits.png go")
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     width_mult: float = option(
         "of a supernet: share of heads and FFN neurons of the sub-model, 2/3 or 0.67; or its name, w0.6667_d1",
         1.0, above=0, most=1, example=MULTIPLIER, spells=multipliers,

@@ -17,6 +17,7 @@ from ofa_bert.exits.layout import EXITS, ExitLayout
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exits.heads import Exits
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.record import ExitRecord, ModelRecord
 from ofa_bert.models.supernet import whole
 from ofa_bert.numerics import Floats
@@ -62,6 +63,7 @@ class ExitResults(RunResults):
 def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     """Train the heads, and the model too but for deebert; best/ is the best on the held-out part of train."""
     job = job.resolved()
+    job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "exits")
     alone = job.heads_alone

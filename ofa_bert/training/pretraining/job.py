@@ -9,7 +9,7 @@ from typing import Literal
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.files.reading import read_json
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option, unused
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
@@ -41,7 +41,7 @@ class PretrainJob:
     shape: str = option("the student: layers,heads,hidden,ffn such as 4,8,1024,768; or a shape.json of search")
     corpus: str = option("UTF-8 text file, one sentence or paragraph a line; it is streamed")
     output_dir: str = option("where best/, last/ and checkpoints go")
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     losses: PretrainLosses = PretrainLosses()
     mask_share: float = option("share of the words of a text that are masked", 0.15, above=0, most=1)
     initialise: Literal["random", "teacher"] = option(

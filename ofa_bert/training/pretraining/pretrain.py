@@ -22,6 +22,7 @@ from ofa_bert.files.atomic import MODEL_META
 from ofa_bert.models.directories import save_model
 from ofa_bert.models.encoder import longest_input
 from ofa_bert.models.masked_lm import Loaded, MaskedLM, copy_leading, load, student_of
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.options import to_json
 from ofa_bert.training import distributed, loop
@@ -46,11 +47,12 @@ class PretrainResults(RunResults):
 
 def pretrain(job: PretrainJob) -> PretrainResults:
     """Train the student; best/ is the most accurate on held-out texts. Returns what results.json says."""
+    job = with_model_type(job, job.teacher)
     shape, output, settings, loops = shape_from(job.shape), Path(job.output_dir), to_json(job), job.loop
     check_output_dir(output, settings, loops.resume, "pretrain")
     paddle.seed(loops.seed)  # a head that the teacher lacks starts at random values
     source = load(job.teacher, job.model_type)
-    length = loops.max_seq_length
+    length = loops.length
     if length > longest_input(source.model):
         longest = longest_input(source.model)
         raise UserError(f"`max_seq_length` {length}: the teacher has positions for {longest} tokens")

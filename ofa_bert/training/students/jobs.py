@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ofa_bert.data.source import TrainingData
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.data.source import DataSource
+from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.system.accelerator import WHERE, Device, means
 from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
@@ -77,7 +77,7 @@ class PairSource:
 
     teacher: str = option("finetuned model to learn from: output directory of run_glue.py, or its best/")
     student: str = option(STUDENT)
-    model_type: str = option("model family of both", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option("both")
 
     def problems(self) -> list[str]:
         try:
@@ -104,7 +104,7 @@ class DistilJob:
     CutShape(layers=6, heads=12, hidden=768, ffn=1536)
     """
 
-    data: TrainingData
+    data: DataSource = DataSource()
     pair: PairSource
     output_dir: str = option("where best/, last/ and checkpoints go")
     weights: DistilWeights = DistilWeights()
@@ -141,9 +141,9 @@ class PruneJob:
     0.05
     """
 
-    data: TrainingData
+    data: DataSource = DataSource()
     model_name_or_path: str = option("finetuned or distilled model: an output directory, or its best/ or last/")
-    model_type: str = option("model family, one with a paddle.nn.TransformerEncoder", "bert", choices=MODEL_TYPES)
+    model_type: str = model_type_option()
     target_num_heads: int = option("attention heads that every layer keeps", above=0)
     target_ffn_dim: int = option("FFN neurons that every layer keeps", above=0)
     output_dir: str = option("where best/, the pruned model, and importance.json, .png and results.json go")
@@ -154,8 +154,11 @@ class PruneJob:
         above=0,
         below=1,
     )
-    max_seq_length: int = option(
-        "tokens per example, longer ones are cut", 128, least=3, example=", room for one word and two marks"
+    max_seq_length: int | None = option(
+        "tokens per example, longer ones are cut; default: as the model was trained, else 128",
+        None,
+        least=3,
+        example=", room for one word and two marks",
     )
     seed: int = option("seed of the held-out part", 42, least=0)
     device: Device = option(WHERE, "auto", means=means)

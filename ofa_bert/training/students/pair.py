@@ -46,7 +46,7 @@ def load_pair(job: DistilJob, datasets: Datasets, token_cache: Path) -> Pair:
     if shape is not None:
         return _cut_out(job, datasets, shape, token_cache)
     teacher, tokenizer, record = load_model(best_of(where), job.pair.model_type, task=datasets.task)
-    task, length = check_task(where, record, datasets.task), job.loop.max_seq_length
+    task, length = check_task(where, record, datasets.task), job.loop.length
     if teacher.config.num_labels != task.num_labels:
         raise UserError(
             f"`teacher` {where}: answers with {teacher.config.num_labels} numbers, {task.name} needs"
@@ -71,9 +71,7 @@ def check_vocabulary(job: DistilJob, theirs: Cutter, own: Cutter, examples: Sequ
             f" {teacher.get(other[0], 'none')}); take a student with the teacher's vocab.txt, or cut one from the"
             " teacher with `student` layers,heads,hidden,ffn"
         )
-    ids = [
-        encode(examples, tokenizer, job.loop.max_seq_length, progress=False).input_ids for tokenizer in (theirs, own)
-    ]
+    ids = [encode(examples, tokenizer, job.loop.length, progress=False).input_ids for tokenizer in (theirs, own)]
     for example, first, second in zip(examples, *ids):
         if list(first) != list(second):
             raise UserError(

@@ -12,6 +12,7 @@ from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.directories import save_model
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.supernet import whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.counting import count_parameters
@@ -53,6 +54,7 @@ def settings(job: PruneJob) -> dict[str, object]:
 @lock.writer("output_dir")
 def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) -> PruneResults:
     """Write best/, the pruned model, not trained again. Returns what results.json says."""
+    job = with_model_type(job, job.model_name_or_path)
     output, started = Path(job.output_dir), time.monotonic()
     check_output_dir(output, settings(job), job.resume, KIND)
     source = ModelSource(model_type=job.model_type, model_name_or_path=job.model_name_or_path)

@@ -13,6 +13,7 @@ from paddle import nn
 from ofa_bert.data import token_ids
 from ofa_bert.data.augmentation import augment
 from ofa_bert.models.encoder import backbone, set_dropout
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
@@ -52,6 +53,7 @@ def settings(job: DistilJob) -> dict[str, object]:
 
 def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) -> DistilResults:
     """Train the student; best/ is the best on dev. Returns what results.json in the output directory says."""
+    job = dataclasses.replace(job, pair=with_model_type(job.pair, job.pair.teacher))
     output, cache = Path(job.output_dir), token_cache or Path(job.output_dir, token_ids.DIRECTORY)
     check_output_dir(output, settings(job), job.loop.resume, KIND)
     pair = _augmented(job, load_pair(job, datasets, cache))

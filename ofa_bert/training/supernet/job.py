@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ofa_bert.data.source import TrainingData
+from ofa_bert.data.source import DataSource
 from ofa_bert.options import option, unused
 from ofa_bert.submodels.values import MULTIPLIER
 from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
@@ -24,7 +24,7 @@ class SupernetJob:
     [1.0, 0.8333, 0.6667, 0.5]
     """
 
-    data: TrainingData
+    data: DataSource = DataSource()
     model: ModelSource
     output_dir: str = option("where best/, last/ and checkpoints go")
     loop: LoopSettings = LoopSettings(batch_size=8, warmup_proportion=0.0, logging_steps=500)

@@ -18,6 +18,7 @@ from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import set_dropout, shape_of
+from ofa_bert.models.model_type import with_model_type
 from ofa_bert.models.record import numbers
 from ofa_bert.models.supernet import forward
 from ofa_bert.options import to_json
@@ -65,6 +66,7 @@ class SupernetResults(RunResults):
 
 def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     """Importance, reorder, distil; best/ has the best mean score. Returns what results.json says."""
+    job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "supernet")
     setup = prepare(job.model, job.loop, datasets, output / DIRECTORY, job.held_out_share, "needed")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ofa_bert.data.examples import check_labels, label_cells, label_rows, read_examples
+from ofa_bert.data.dev_split import split_dev
+from ofa_bert.data.readers.examples import check_labels, label_cells, label_rows, read_examples
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
@@ -21,13 +22,15 @@ _DEFAULT_LABEL = ("label",)
 
 def read_own_files(
     task_name: str | None,
-    files: tuple[str | Path, str | Path],
+    files: tuple[str | Path, str | Path | None],
+    dev_share: float | None,
     text_columns: Sequence[str] | None,
     label_columns: Sequence[str] | None,
     labels: Sequence[str] | None,
     label_kind: str | None,
     label_separator: str | None,
 ) -> Datasets:
+    """files: train and dev; without the second, `dev_share` of train is dev."""
     glue = glue_task(task_name) if task_name and is_glue(task_name) else None
     if glue and labels is not None:
         check_labels(glue, labels)
@@ -36,7 +39,8 @@ def read_own_files(
     names = tuple(label_columns or _DEFAULT_LABEL)
     # All numbers: there is no header. The arguments decide, so a look at the first line cannot guess wrong.
     numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
-    train, dev = (read_table(path, has_header=not numbered) for path in files)
+    train = read_table(files[0], has_header=not numbered)
+    dev = train if files[1] is None else read_table(files[1], has_header=not numbered)
     text_columns = tuple(text_columns or _default_text(train))
     if len(text_columns) not in (1, 2):
         raise UserError(f"text_columns {list(text_columns)}: give one column, or two for sentence pairs")
@@ -45,11 +49,11 @@ def read_own_files(
     metrics = glue.metrics if glue else kind.usual_metrics
     name = glue.name if glue else task_name or "custom"
     task = Task(name, tuple(labels), metrics, text_columns, kind.name)
-    return Datasets(
-        task,
-        read_examples(train, text_columns, names, task, label_separator),
-        {"dev": read_examples(dev, text_columns, names, task, label_separator)},
-    )
+    examples = read_examples(train, text_columns, names, task, label_separator)
+    if dev_share is not None:
+        rest, held = split_dev(examples, dev_share, task, train.path)
+        return Datasets(task, rest, {"dev": held})
+    return Datasets(task, examples, {"dev": read_examples(dev, text_columns, names, task, label_separator)})
 
 
 def read_own_file(

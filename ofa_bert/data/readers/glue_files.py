@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from ofa_bert.data.examples import read_examples
+from ofa_bert.data.readers.examples import read_examples
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Datasets, Example, Task
