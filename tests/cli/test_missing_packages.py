@@ -52,7 +52,7 @@ LINES = {
     "--device cpu " + DATA,
     "recipe": "--teacher {tmp}/model --student {tmp}/model --output_dir {tmp}/recipe --device cpu " + DATA,
     "search": "--model {tmp}/model --max_params 1e6 --output_dir {tmp}/search --device cpu",
-    "trtexec": "--bundle {bundle}",
+    "trtexec": "--bundle {bundle} --precision fp32",
     "tune": "--model_name_or_path {tmp}/model --output_dir {tmp}/tune --device cpu " + DATA,
     "run_glue.py": "--model_name_or_path {tmp}/model --output_dir {tmp}/ft --device cpu " + DATA,
     "run_glue_ofa.py": "--model_name_or_path {tmp}/model --output_dir {tmp}/ofa --device cpu " + DATA,

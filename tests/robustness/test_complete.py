@@ -32,6 +32,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
         "vocab.txt", "vocab.txt, cut with", "vocab.json", "merges.txt", "tokenizer_config.json",
         "special_tokens_map.json",
     ),
+    "engines/library.py": ("file of a bundle",),
     "exits/policy_file.py": ("exit policy", "token table"),
     "exits/token_table.py": ("token table",),
     "files/atomic.py": "computes digests, and makes files",
