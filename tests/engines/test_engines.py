@@ -152,6 +152,22 @@ def test_another_network_than_the_manifest_says_is_not_compiled(bundle, network,
     assert open_bundle(bundle).manifest.engines == ()
 
 
+def test_embeddings_of_another_size_are_projected_before_the_layers(tmp_path, monkeypatch):
+    class Projected(Network):
+        def __init__(self):
+            super().__init__()
+            own, self.layers = self.layers, []
+            self.product((-1, -1, 12), (12, 24))
+            self.layers += own
+
+    use(monkeypatch, network=Projected)
+    about = {"labels": ["a", "b"], "limit": 32, "models": MODELS, "sub_model": SUB_MODEL, "task": TASK}
+    small = make_bundle(tmp_path / "small", shape={**SHAPE, "embedding_size": 12}, **about)
+    assert engine(small, "--compute_capability", "8.6") == 0
+    same = make_bundle(tmp_path / "same", shape=SHAPE, **about)
+    assert engine(same, "--compute_capability", "8.6") == 1
+
+
 def test_separate_projections_of_query_key_and_value(bundle, monkeypatch):
     class Separate(Network):
         def linear(self, width, out):
