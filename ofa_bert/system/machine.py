@@ -35,11 +35,34 @@ def processor(cpuinfo: str = "/proc/cpuinfo") -> str:
 
 def has_vnni(cpuinfo: str = "/proc/cpuinfo") -> bool:
     """Whether the processor sums products of INT8 numbers in 32 bits; False where the system does not say."""
+    return not {"avx512_vnni", "avx_vnni", "amx_int8"}.isdisjoint(instructions(cpuinfo))
+
+
+def instructions(cpuinfo: str = "/proc/cpuinfo") -> set[str]:
+    """What the system calls the processor's abilities, with other words of that file; empty where it does not say."""
     try:
-        words = Path(cpuinfo).read_text(encoding="utf-8", errors="replace").split()
+        return set(Path(cpuinfo).read_text(encoding="utf-8", errors="replace").split())
     except OSError:
-        return False
-    return not {"avx512_vnni", "avx_vnni", "amx_int8"}.isdisjoint(words)
+        return set()
+
+
+def memory_mib(
+    meminfo: str = "/proc/meminfo",
+    limit: str = "/sys/fs/cgroup/memory.max",
+    used: str = "/sys/fs/cgroup/memory.current",
+) -> tuple[int, int] | None:
+    """(all memory, what is free of it) in MiB, a container's limit counted; None where the system does not say."""
+    try:
+        lines = [line.split() for line in Path(meminfo).read_text(encoding="ascii", errors="replace").splitlines()]
+        kibibytes = {words[0]: int(words[1]) for words in lines if len(words) > 1}
+        total, free = kibibytes["MemTotal:"] // 1024, kibibytes["MemAvailable:"] // 1024
+    except (OSError, ValueError, KeyError):
+        return None
+    try:
+        most, now = (int(Path(path).read_text(encoding="ascii")) >> 20 for path in (limit, used))
+    except (OSError, ValueError):  # no cgroup v2, or no limit
+        return total, free
+    return min(total, most), max(0, min(free, most - now))
 
 
 def _gpu_name() -> str:

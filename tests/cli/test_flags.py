@@ -22,6 +22,7 @@ COMMANDS = {
     "add_digests": "bundle.add_digests.AddDigestsJob",
     "bench": "bench.job.BenchJob",
     "demo": "recipes.jobs.DemoJob",
+    "doctor": "doctor.job.DoctorJob",
     "distil": "training.students.jobs.DistilJob",
     "engine": "engines.job.EngineJob",
     "evaluate": "recipes.evaluate_job.EvaluateJob",

@@ -148,7 +148,8 @@ def check(command, code, err, blocked):
 
 
 def test_every_command_is_tried():
-    assert {name.split()[0] for name in LINES if not name.split()[0].endswith(".py")} == set(COMMANDS)
+    tried = {name.split()[0] for name in LINES if not name.split()[0].endswith(".py")}
+    assert tried == set(COMMANDS) - {"doctor"}  # a missing package is what it is to find: tests/doctor
 
 
 def test_hints_name_the_extra_that_has_the_package():

@@ -17,6 +17,9 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "doctor": Command(
+        "try this machine: what is installed, a training step, an export, every engine; exit code 1 if one is broken"
+    ),
     "finetune": Command("finetune a BERT on a GLUE task or on your own data; as run_glue.py", RESUME),
     "supernet": Command(
         "train a once-for-all supernet from the finetuned model, or early exits; as run_glue_ofa.py", RESUME

@@ -1,10 +1,12 @@
 """Finetuning with many hyper-parameters."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
+from ofa_bert.training.recorded import with_length
 
 
 def run(argv: Sequence[str] | None) -> None:
@@ -17,6 +19,9 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.training.tune_job import TuneJob
 
     job = parse(TuneJob, argv, about, example, command="tune")
+    tuned = job.finetuning
+    loop = with_length(tuned.loop, tuned.model.model_name_or_path)
+    job = dataclasses.replace(job, finetuning=dataclasses.replace(tuned, loop=loop))
     datasets = begin(job.finetuning.data, job.finetuning.loop.device, early.finetuning(job.finetuning))
     from ofa_bert.reporting import table
     from ofa_bert.training.tune import printable, tune

@@ -1,0 +1,75 @@
+"""The NVIDIA cards of this machine, and whether the installed Paddle has code for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ofa_bert.doctor.finding import Finding
+from ofa_bert.doctor.part import Visit
+from ofa_bert.files.fields import Fields
+from ofa_bert.system import packages
+
+CARDS, PADDLE_GPU = "NVIDIA cards", "Paddle's GPU code"
+_SECONDS = 60.0
+# Major version of Paddle -> compute capabilities that its wheels hold machine code for; of later ones we know no list.
+_CODE = {"2": ((6, 1), (7, 0), (7, 5), (8, 0), (8, 6))}
+_DRIVER = "see whether nvidia-smi lists a card; after an update of the driver, start the machine anew"
+
+Capability = tuple[int, int]
+
+
+def cards(name: str, visit: Visit) -> Finding:
+    answer = visit.ask("driver", {}, _SECONDS)
+    if answer.get("absent"):
+        return Finding(name, "absent", "none, or no driver")
+    if "error" in answer:
+        return Finding(name, "broken", str(answer["error"]), _DRIVER)
+    told = [
+        f"{card.text('name')} ({shown(capability_of(card))}, {card.whole('mebibytes') / 1024:.0f} GiB)"
+        for card in Fields(answer, name).each("cards")
+    ]
+    return Finding(name, "works", f"{', '.join(told)}; the driver knows CUDA up to {answer['cuda']}", facts=answer)
+
+
+def capabilities(visit: Visit) -> list[Capability]:
+    """Compute capability of each card."""
+    return [capability_of(card) for card in Fields(visit.facts(CARDS), CARDS).each("cards", default=[])]
+
+
+def capability_of(card: Fields) -> Capability:
+    major, minor = card.wholes("capability")
+    return major, minor
+
+
+def shown(capability: Capability) -> str:
+    return f"{capability[0]}.{capability[1]}"
+
+
+def has_code(capability: Capability, code: Sequence[Capability]) -> bool:
+    """Machine code runs on cards of its own major version, from its minor version up."""
+    return any(major == capability[0] and minor <= capability[1] for major, minor in code)
+
+
+def paddle_on_gpu(name: str, visit: Visit) -> Finding:
+    """Whether Paddle's build and the cards fit, before anything is computed on them."""
+    found = capabilities(visit)
+    if not found:
+        return Finding(name, "absent", "no NVIDIA card")
+    lacking = visit.lacks(name, "Paddle")
+    if lacking:
+        return lacking
+    facts = visit.facts("Paddle")
+    version = str(facts["version"])
+    if not facts["gpu_build"]:
+        said = f"Paddle is a CPU build, the card is left alone; a GPU build: {packages.install('gpu')}"
+        return Finding(name, "absent", said)
+    code = _CODE.get(version.partition(".")[0])
+    without = [shown(card) for card in found if code is not None and not has_code(card, code)]
+    if without and code is not None:
+        said = f"Paddle {version} has code for {', '.join(map(shown, code))}, the card is {', '.join(without)}"
+        return Finding(name, "broken", said, "Paddle 3's GPU build from Paddle's own index, then the extra train")
+    if not facts["gpus"]:
+        said = f"Paddle {version} sees none of {len(found)} cards"
+        cure = f"look at CUDA_VISIBLE_DEVICES, and whether the driver knows CUDA {facts['cuda']}"
+        return Finding(name, "broken", said, cure)
+    return Finding(name, "works", f"Paddle {version} sees {facts['gpus']} of {len(found)} cards", facts=facts)
