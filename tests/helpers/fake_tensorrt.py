@@ -1,7 +1,7 @@
 """NVIDIA's Python interface without its library: the calls that this package makes, with the names that those have.
 
-`tests/engines/test_rtx_engines.py` holds the signatures against the real ones. A network is not read from the ONNX file: it is
-what `network` says, a BERT's by default.
+`tests/engines/test_rtx_engines.py` holds the signatures against the real ones. A network is not read from the ONNX
+file: it is what `network` says, a BERT's by default.
 """
 
 from __future__ import annotations
