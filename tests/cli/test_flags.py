@@ -39,7 +39,7 @@ COMMANDS = {
     "supernet": "training.supernet.job.SupernetJob",
     "train_exits": "training.exits.jobs.ExitTrainingJob",
     "trtexec": "runtime.jobs.TrtexecJob",
-    "tune": "training.tune_job.TuneJob",
+    "tune": "training.tuning.job.TuneJob",
 }
 # What `Budgets.limits` hands over, the limit of every cost.
 LIMITS = {cost.limit for cost in registry.every()}

@@ -24,7 +24,7 @@ from ofa_bert.training.pretraining.job import PretrainJob
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.students.jobs import DistilJob, PruneJob
 from ofa_bert.training.supernet.job import SupernetJob
-from ofa_bert.training.tune_job import TuneJob
+from ofa_bert.training.tuning.job import TuneJob
 
 
 @dataclass(frozen=True)

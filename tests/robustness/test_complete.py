@@ -73,7 +73,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "training/run_directory.py": ("ofa_run.json",),
     "training/stated.py": ("config.json, as stated", "ofa_config.json, as stated"),
     "training/students/teacher_logits.py": ("teacher's logits",),
-    "training/tune.py": ("study, its bytes", "study, its values"),
+    "training/tuning/tune.py": ("study, its bytes", "study, its values"),
 }  # fmt: skip
 
 

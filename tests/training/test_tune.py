@@ -6,8 +6,8 @@ import pytest
 
 from ofa_bert.__main__ import main
 from ofa_bert.models.directories import load_model
-from ofa_bert.training import tune as module
 from ofa_bert.training.evaluation import score as real_score
+from ofa_bert.training.tuning import tune as module
 
 
 def command(tiny_bert_dir, glue_dir, output, *more):

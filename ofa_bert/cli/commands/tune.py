@@ -16,7 +16,7 @@ def run(argv: Sequence[str] | None) -> None:
         "    --output_dir ./tmp/MRPC --trials 30\n\n"
         "Takes run_glue.py's flags too. The same command resumes."
     )
-    from ofa_bert.training.tune_job import TuneJob
+    from ofa_bert.training.tuning.job import TuneJob
 
     job = parse(TuneJob, argv, about, example, command="tune")
     tuned = job.finetuning
@@ -24,7 +24,7 @@ def run(argv: Sequence[str] | None) -> None:
     job = dataclasses.replace(job, finetuning=dataclasses.replace(tuned, loop=loop))
     datasets = begin(job.finetuning.data, job.finetuning.loop.device, early.finetuning(job.finetuning))
     from ofa_bert.reporting import table
-    from ofa_bert.training.tune import printable, tune
+    from ofa_bert.training.tuning.tune import printable, tune
 
     results = tune(job, datasets)
     show(table(printable(results)))

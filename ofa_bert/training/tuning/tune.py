@@ -35,7 +35,7 @@ from ofa_bert.training.evaluation import score, stock_forward
 from ofa_bert.training.finetune import finetune
 from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.settings import FinetuneJob
-from ofa_bert.training.tune_job import TuneJob
+from ofa_bert.training.tuning.job import TuneJob
 
 if TYPE_CHECKING:
     from optuna import Study
