@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-fast test-slow test-paddle3 test-wheel test-all fuzz lint docs lock clean
+.PHONY: help demo test test-fast test-slow test-paddle3 test-tensorrt test-wheel test-all fuzz lint docs lock clean
 
 UV_VERSION := 0.13.9
 RUFF_VERSION := 0.17.6
@@ -33,6 +33,7 @@ help:
 	@echo "make test-fast     those of them that take no training: one minute"
 	@echo "make test-slow     the tests that make test leaves out"
 	@echo "make test-paddle3  the end-to-end test on Paddle 3.3"
+	@echo "make test-tensorrt engines of TensorRT for RTX, built without a GPU"
 	@echo "make test-wheel    the wheel alone in an empty environment: ofa-bert demo in few steps, a supernet in two processes"
 	@echo "make test-all      all of these, lint, docs and fuzz; CI runs it without fuzz"
 	@echo "make fuzz          damaged files and texts of any kind, many more of them   FACTOR=10 times"
@@ -57,7 +58,21 @@ test-slow: .venv/installed
 test-paddle3: .venv-paddle3/installed
 	MKL_NUM_THREADS=1 .venv-paddle3/bin/python $(PYTEST) tests/test_end_to_end.py
 
-test-all: lint docs test test-slow test-paddle3 test-wheel fuzz
+# Paddle writes the bundles; what builds engines of them has an environment of its own, without Paddle.
+ENGINES := build/tensorrt
+test-tensorrt: .venv/installed .venv-tensorrt/installed
+	rm -rf $(ENGINES)
+	.venv/bin/python benchmarks/tensorrt_bundles.py --output_dir $(ENGINES)
+	OFA_BERT_ENGINE_BUNDLES=$(ENGINES) .venv-tensorrt/bin/python -m pytest -p no:cacheprovider tests/engines
+
+.venv-tensorrt/installed: requirements/tensorrt.txt requirements/paddle2.lock setup.py $(UV)
+	$(CHECK_PYTHON)
+	$(UV) venv --quiet --clear --python "$(PYTHON)" $(@D)
+	$(UV) pip install --quiet --python $(@D) --constraint requirements/paddle2.lock -r requirements/tensorrt.txt \
+		numpy onnx pytest pytest-timeout tokenizers tqdm
+	touch $@
+
+test-all: lint docs test test-slow test-paddle3 test-tensorrt test-wheel fuzz
 
 # Nothing of this directory may be on the path: the commands run elsewhere, with an environment of their own.
 WHEEL := build/wheel
@@ -113,5 +128,5 @@ docs: $(UV)
 	@echo "build/site/index.html"
 
 clean:
-	rm -rf .uv .venv .venv-paddle3 .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf .uv .venv .venv-paddle3 .venv-tensorrt .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

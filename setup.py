@@ -43,9 +43,19 @@ TRAIN = [
 
 OPENVINO = ["openvino"]
 
+# NVIDIA's TensorRT for RTX: the builder of engines, and the provider of ONNX Runtime that compiles as it loads. Each is
+# more than 90 MB, so no lock has them; the builder's versions are in requirements/tensorrt.txt.
+TENSORRT_RTX = [
+    "tensorrt-rtx-cu13-libs>=1.7",
+    "tensorrt-rtx-cu13-bindings>=1.7",
+    "onnxruntime>=1.24",
+    "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+]
+
 EXTRAS = {
     "runtime": RUNTIME,
     "openvino": [*RUNTIME, *OPENVINO],
+    "tensorrt-rtx": [*RUNTIME, *TENSORRT_RTX],
     "train": TRAIN,  # without Paddle itself, for those who install its build for their GPU
     "cpu": [*TRAIN, "paddlepaddle==2.6.2", "paddle2onnx<2"],
     "gpu": [*TRAIN, "paddlepaddle-gpu==2.6.2", "paddle2onnx<2"],

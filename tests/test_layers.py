@@ -10,7 +10,19 @@ import pytest
 from helpers.paths import ROOT
 
 PACKAGE = ROOT / "ofa_bert"
-WITHOUT_PADDLE = ("bench", "bundle", "data", "exits", "files", "runtime", "serving", "submodels", "system", "tasks")
+WITHOUT_PADDLE = (
+    "bench",
+    "bundle",
+    "data",
+    "engines",
+    "exits",
+    "files",
+    "runtime",
+    "serving",
+    "submodels",
+    "system",
+    "tasks",
+)
 # The only files there that may import it, and inside functions alone.
 MAY_IMPORT_PADDLE = {
     "bench/peers/paddle_dynamic.py": "the peer that is PaddleNLP's own model",

@@ -207,7 +207,7 @@ def settler(opened: Mapping[Key, Backend], runs: Mapping[Key, Callable[[], objec
 
 
 def size_mib(candidate: Candidate, manifest: Manifest) -> float | None:
-    """The model's files on disk; of bf16, and of what TensorRT makes of it, the fp32 files it is computed from."""
+    """The model's files on disk; of bf16, and of Paddle's fp16, the fp32 files that it is computed from."""
     if candidate.file:
         return Path(candidate.file).stat().st_size / 2**20
     if candidate.is_peer:

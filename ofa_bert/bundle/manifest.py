@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ofa_bert.bundle.digests import check_files
+from ofa_bert.bundle.engine_entry import EngineEntry
 from ofa_bert.bundle.entries import FileEntry, ModelEntry, TokenizerEntry, read_files
 from ofa_bert.bundle.exit_entry import ExitsEntry
 from ofa_bert.bundle.shape_fields import MOST, shape_of
@@ -90,6 +91,7 @@ class Manifest:
     max_drop: float | None = None  # points of score that a precision was allowed to lose
     computed: tuple[ModelEntry, ...] = ()
     exits: ExitsEntry | None = None
+    engines: tuple[EngineEntry, ...] = ()
     tokenizer: TokenizerEntry | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -129,6 +131,7 @@ class Manifest:
             "models": [model.to_json() for model in self.models],
             "computed": [model.to_json() for model in self.computed],
             **exits,
+            **({"engines": [engine.to_json() for engine in self.engines]} if self.engines else {}),
             "tokenizer": self.tokenizer and self.tokenizer.to_json(),
             "versions": dict(self.versions),
             "files": {name: entry.to_json() for name, entry in self.files.items()},
@@ -159,6 +162,7 @@ class Manifest:
             max_drop=fields.number("max_drop", 0, default=None),
             computed=tuple(ModelEntry.from_json(each, files) for each in fields.each("computed", default=[])),
             exits=ExitsEntry.from_json(fields.inner("exits"), files) if "exits" in fields else None,
+            engines=tuple(EngineEntry.from_json(each, files) for each in fields.each("engines", default=[])),
             tokenizer=TokenizerEntry.from_json(fields.inner("tokenizer")) if "tokenizer" in fields else None,
             versions=fields.made("versions", _texts) if "versions" in fields else {},
         )

@@ -87,7 +87,12 @@ def write_json_atomic(path: str | Path, value: object) -> None:
 
 def write_text_atomic(path: str | Path, text: str) -> None:
     """The same for any text; it becomes UTF-8, and its line ends stay as they are."""
-    path, data = Path(path), text.encode("utf-8")
+    write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def write_bytes_atomic(path: str | Path, data: bytes) -> None:
+    """The same for what is no text."""
+    path = Path(path)
     temporary = path.with_name(f".{path.name}.ofa-new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from ofa_bert.data.table_files import SUFFIXES
 from ofa_bert.exits.criteria.registry import CRITERIA, thresholds_described
 from ofa_bert.exits.policy import MODES
 from ofa_bert.options import option
+from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import PRECISIONS
 from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS
 from ofa_bert.system.accelerator import ENGINE_DEVICES, means
@@ -86,11 +87,19 @@ class TrtexecJob:
     """The command line that compiles a bundle for TensorRT."""
 
     bundle: str = option("directory that export_model.py `static_sub_model` `onnx` wrote")
-    precision: Literal["fp32", "fp16", "int8-static"] = option(
-        "what TensorRT computes in; fp16 uses the fp32 model", "fp16"
+    precision: str = option(
+        "fp32, fp16 or int8-static: the ONNX file of the bundle that TensorRT is given, in whose types it computes",
+        "fp16",
+    )
+    tensorrt: Literal["11", "10"] = option(
+        "major version of the TensorRT whose trtexec it is; 10 means 10.12 or later", "11"
     )
     batch: tuple[int, ...] = option("least, best and most texts of a batch", (1, 16, 64))
     length: tuple[int, ...] | None = option(
         "least, best and most tokens of a text; default: 1, 64 and the bundle's longest input", None
     )
     engine: str = option("file that trtexec is to write", "model.plan")
+
+    def problems(self) -> list[str]:
+        refused = tensorrt.refusal(self.precision)
+        return [] if refused is None else [refused]

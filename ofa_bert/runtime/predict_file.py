@@ -157,10 +157,6 @@ def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> Ne
 def trtexec_for(job: TrtexecJob) -> str:
     """The trtexec command line for a bundle's ONNX model."""
     bundle = open_bundle(job.bundle)
-    longest = bundle.manifest.max_seq_length
-    profile = Profile(job.batch, job.length or Profile.up_to(longest).length)
-    if profile.length[2] > longest:
-        raise UserError(f"`length` {profile.length[2]}: the bundle was exported for up to {longest} tokens")
-    held = "int8-static" if job.precision == "int8-static" else "fp32"
-    (model,) = bundle.model_files("onnx", held)
-    return trtexec_command(model, job.precision, profile, Path(job.engine))
+    profile = Profile.within(bundle.manifest.max_seq_length, job.batch, job.length)
+    (model,) = bundle.model_files("onnx", job.precision)
+    return trtexec_command(model, job.precision, profile, Path(job.engine), job.tensorrt)

@@ -92,8 +92,7 @@ def _accelerator(name: str, length: int, how: Serving) -> tuple[str, Message]:
         "max": (how.max_batch_size, length),
     }
     options = {
-        "precision_mode": "FP16",
-        "trt_layer_norm_fp32_fallback": "1",
+        # No precision: TensorRT computes in the types that the file's tensors have.
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": f"/tmp/tensorrt-{name}",  # inside the server's container
         **{

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.options import option, repeated, unused
+from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import PRECISIONS
 from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
@@ -29,7 +30,7 @@ class ServingJob:
     )
     device: str = option("where the server computes; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
     accelerator: Literal["none", "tensorrt", "openvino"] = option(
-        "what ONNX Runtime computes with inside Triton: TensorRT (FP16, on a GPU) or OpenVINO (on a CPU)",
+        "what ONNX Runtime computes with inside Triton: TensorRT (on a GPU, in `precision`) or OpenVINO (on a CPU)",
         "none",
     )
     instances: int = option("copies of the model that work at the same time, per GPU or on the CPU", 1, above=0)
@@ -46,6 +47,8 @@ class ServingJob:
             found += unused(self, ("precision",), "is of the model that Triton serves; add triton to `engines`")
         if self.accelerator == "tensorrt" and self.device == "cpu":
             found.append("`accelerator` tensorrt: needs `device` gpu")
+        refused = tensorrt.refusal(self.precision) if self.accelerator == "tensorrt" else None
+        found += [] if refused is None else [refused]
         if self.accelerator == "openvino" and self.device == "gpu":
             found.append("`accelerator` openvino: needs `device` cpu")
         if self.accelerator != "none" and "triton" not in self.engines:

@@ -15,7 +15,7 @@ Device = Literal["auto", "gpu", "cuda", "cpu", "xpu"]
 ENGINE_DEVICES = ("cpu", "gpu", "cuda")  # as a user names those of an inference engine
 WHERE = "where to run; auto: on a GPU that this build of Paddle has code for, else on the CPU; cuda: the same as gpu"
 _NEWEST = {"2": 8}  # major version of Paddle -> major compute capability that its wheels have code for at most
-_MAJOR, _SUCCESS = 75, 0  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CUDA_SUCCESS
+_MAJOR, _MINOR, _SUCCESS = 75, 76, 0  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR, CUDA_SUCCESS
 
 
 def means(device: str) -> str:
@@ -51,15 +51,23 @@ def gpu_build(version: Callable[[str], str] = importlib.metadata.version) -> str
 
 def capabilities() -> list[int]:
     """Major compute capability of each NVIDIA card that the driver shows to this process; empty without a driver."""
+    return [major for major, _ in cards()]
+
+
+def cards() -> list[tuple[int, int]]:
+    """The same with the minor ones: (8, 6) for a card of 8.6."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return []
-    count, major = ctypes.c_int(0), ctypes.c_int(0)
+    count, major, minor = ctypes.c_int(0), ctypes.c_int(0), ctypes.c_int(0)
     if driver.cuInit(0) != _SUCCESS or driver.cuDeviceGetCount(ctypes.byref(count)) != _SUCCESS:
         return []
     found = []
     for card in range(count.value):
-        if driver.cuDeviceGetAttribute(ctypes.byref(major), _MAJOR, card) == _SUCCESS:
-            found.append(major.value)
+        told = [
+            driver.cuDeviceGetAttribute(ctypes.byref(n), which, card) for n, which in ((major, _MAJOR), (minor, _MINOR))
+        ]
+        if told == [_SUCCESS, _SUCCESS]:
+            found.append((major.value, minor.value))
     return found

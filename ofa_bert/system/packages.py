@@ -13,6 +13,7 @@ EXTRAS = {
     "matplotlib": "measure",
     "onnx": "serving",
     "onnxruntime": "runtime",
+    "onnxruntime_ep_nv_tensorrt_rtx": "tensorrt-rtx",
     "openvino": "openvino",
     "optuna": "search",
     "paddle2onnx": "cpu",
@@ -21,6 +22,7 @@ EXTRAS = {
     "safetensors": "train",
     "scipy": "measure",
     "sklearn": "measure",
+    "tensorrt_rtx_bindings": "tensorrt-rtx",
     "tokenizers": "runtime",
 }
 _SHOWN = {"paddle": "Paddle", "paddlenlp": "PaddleNLP", "paddleslim": "PaddleSlim", "sklearn": "scikit-learn"}

@@ -5,7 +5,19 @@ import sys
 
 import pytest
 
-from helpers.full_manifest import CHOSEN, EXIT_MODEL, EXITS, HEADS, MOVES, SEGMENTS, SHAPE, TASK, content, write_bundle
+from helpers.full_manifest import (
+    CHOSEN,
+    ENGINE,
+    EXIT_MODEL,
+    EXITS,
+    HEADS,
+    MOVES,
+    SEGMENTS,
+    SHAPE,
+    TASK,
+    content,
+    write_bundle,
+)
 from helpers.handmade_bundle import change_manifest, digests_of, make_bundle
 from ofa_bert.bundle.manifest import Manifest, open_bundle, read_manifest
 from ofa_bert.errors import UserError
@@ -21,6 +33,7 @@ def test_a_manifest_says_what_its_file_does(tmp_path, old):
     assert manifest.exits.chosen.policy.threshold == 0.3
     assert manifest.models[1].check.score_after == 0.9
     assert manifest.sub_model.depth == 3
+    assert manifest.engines[0].key == ("rtx", "1.7.1.116", "8.6", "fp32", (1, 2, 4), (1, 4, 8))
 
 
 def test_a_chosen_policy_decides_as_its_kind_of_task_does(tmp_path):
@@ -92,6 +105,15 @@ DIGEST = {"bytes": 5, "sha256": "0" * 64}
         ({"models": [{**MODEL, "argmax_agreement": 2}]}, "argmax_agreement is 2, must be a finite number from 0 to 1"),
         ({"tokenizer": {"file": "x.json", "checked_texts": 1, "other_in_paddlenlp": 0}}, "tokenizer is"),
         ({"tokenizer": {"file": None}}, "tokenizer: reason is missing"),
+        ({"engines": [5]}, "engines 0: is 5, must be an object"),
+        ({"engines": [{**ENGINE, "file": "gone"}]}, "engines 0: file is 'gone', must be one of the files"),
+        ({"engines": [{**ENGINE, "source": "gone"}]}, "source is 'gone', must be one of the files"),
+        ({"engines": [{**ENGINE, "runtime": "metal"}]}, "runtime is 'metal', must be one of rtx, tensorrt"),
+        ({"engines": [{**ENGINE, "precision": "int8"}]}, "precision is 'int8', must be one of fp32, fp16, int8-static"),
+        ({"engines": [{**ENGINE, "compute_capability": "8"}]}, "is '8', must be two numbers with a dot"),
+        ({"engines": [{**ENGINE, "length": [1, 8, 4]}]}, "length is .*, must be least, best and most"),
+        ({"engines": [{**ENGINE, "batch": [0, 1, 2]}]}, "batch is .*whole numbers of at least 1"),
+        ({"engines": [{**ENGINE, "state": "fast"}]}, "state is 'fast', must be one of built, not run"),
         ({"exits": []}, "exits is .*, must be an object"),
         ({"exits": {**EXITS, "layers": [2, 1, 3]}}, "exits: layers is .*ascending"),
         ({"exits": {**EXITS, "layers": [1]}}, "two or more numbers of layers"),

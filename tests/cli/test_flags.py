@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "recipes.jobs.DemoJob",
     "doctor": "doctor.job.DoctorJob",
     "distil": "training.students.jobs.DistilJob",
+    "engine": "engines.job.EngineJob",
     "evaluate": "recipes.evaluate_job.EvaluateJob",
     "exits": "training.exits.jobs.ExitChoiceJob",
     "export": "export.job.ExportJob",

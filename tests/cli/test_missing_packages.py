@@ -22,7 +22,12 @@ from ofa_bert.system import packages
 
 RUNTIME = {"onnxruntime", "tokenizers"}
 OTHERS = ("torch", "transformers", "tritonclient", "pandas", "datasets", "hypothesis")
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "paddle": "paddlepaddle"}
+DISTRIBUTIONS = {
+    "sklearn": "scikit-learn",
+    "paddle": "paddlepaddle",
+    "tensorrt_rtx_bindings": "tensorrt-rtx-cu13-bindings",
+    "onnxruntime_ep_nv_tensorrt_rtx": "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+}
 # What is asked of each command. {tmp}: a directory of the test; {bundle}, {f1}, {numbers}: bundles of that metric.
 DATA = "--task_name demo --max_seq_length 8"
 LINES = {
@@ -37,6 +42,7 @@ LINES = {
     "evaluate": "--bundle {bundle} --file {tmp}/texts.tsv",
     "evaluate f1": "--bundle {f1} --file {tmp}/texts.tsv",
     "evaluate numbers": "--bundle {numbers} --file {tmp}/numbers.tsv",
+    "engine": "--bundle {bundle} --precision fp32 --compute_capability 8.6",
     "exits": "--model_name_or_path {tmp}/model --output_dir {tmp}/exits --task_name demo",
     "export_serving": "--bundles {bundle} --output_dir {tmp}/serving --engines triton",
     "latency": "--model {tmp}/model --output {tmp}/latency.json --device cpu",
@@ -46,7 +52,7 @@ LINES = {
     "--device cpu " + DATA,
     "recipe": "--teacher {tmp}/model --student {tmp}/model --output_dir {tmp}/recipe --device cpu " + DATA,
     "search": "--model {tmp}/model --max_params 1e6 --output_dir {tmp}/search --device cpu",
-    "trtexec": "--bundle {bundle}",
+    "trtexec": "--bundle {bundle} --precision fp32",
     "tune": "--model_name_or_path {tmp}/model --output_dir {tmp}/tune --device cpu " + DATA,
     "run_glue.py": "--model_name_or_path {tmp}/model --output_dir {tmp}/ft --device cpu " + DATA,
     "run_glue_ofa.py": "--model_name_or_path {tmp}/model --output_dir {tmp}/ofa --device cpu " + DATA,
@@ -56,6 +62,7 @@ LINES = {
 NEED_NO_PADDLE = (
     "add_digests",
     "bench",
+    "engine",
     "evaluate",
     "evaluate f1",
     "evaluate numbers",
@@ -133,7 +140,7 @@ def check(command, code, err, blocked):
     assert code == 2, f"{command}: {code}\n{err}"
     (line,) = [line for line in err.splitlines() if line.startswith("error: ")]
     assert err.splitlines()[-1] == line, err
-    named = re.findall(r'pip install "\.\[(\w+)\]"', line)
+    named = re.findall(r'pip install "\.\[([\w-]+)\]"', line)
     assert named, line
     wanted = {package for package in blocked if DISTRIBUTIONS.get(package, package) in extras()[named[0]]}
     assert wanted, f"{command} without {blocked}: {line}"
@@ -163,6 +170,7 @@ def test_a_runtime_install_runs_what_needs_no_paddle_and_says_what_else_is_wante
     assert {name: wanted[name] for name in NEED_NO_PADDLE} == {
         "add_digests": set(),
         "bench": {"matplotlib", "scipy", "sklearn"},  # the extra has all three
+        "engine": {"tensorrt_rtx_bindings", "onnxruntime_ep_nv_tensorrt_rtx"},  # the extra has both
         "evaluate": {"matplotlib", "scipy", "sklearn"},
         "evaluate f1": {"matplotlib", "scipy", "sklearn"},
         "evaluate numbers": {"matplotlib", "scipy", "sklearn"},
@@ -176,7 +184,8 @@ def test_a_runtime_install_runs_what_needs_no_paddle_and_says_what_else_is_wante
 @pytest.mark.slow
 @pytest.mark.parametrize("package", sorted(packages.EXTRAS))
 def test_a_single_package_that_is_missing(places, package):
-    found = run_without([package], NEED_NO_PADDLE, places)
+    commands = [name for name in NEED_NO_PADDLE if name != "engine"]  # what it needs is in no lock
+    found = run_without([package], commands, places)
     wanting = {command for command, result in found.items() if check(command, *result, [package])}
     needs = {
         "matplotlib": {"bench"},

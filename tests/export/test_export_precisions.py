@@ -212,6 +212,18 @@ def test_fp16_keeps_large_sums_in_fp32_and_refuses_the_rest(tmp_path, monkeypatc
         export(model, tmp_path / "c", "fp16")
 
 
+def test_fp16_keeps_what_could_overflow_when_squared_in_fp32_where_kernels_differ(tmp_path):
+    """A LayerNorm's variance: ONNX Runtime's kernels, which alone run fused graphs, compute it in float32."""
+    model = tiny()
+    layer = encoder.encoder_layers(model)[1]
+    layer.linear2.weight.set_value(layer.linear2.weight * 200)
+    export(model, tmp_path / "b", "fp16", fused=True)
+    for name, wide in (("model.fp16.onnx", 3), ("model.fp16.fused.onnx", 1)):
+        nodes = onnx.load(str(tmp_path / "b" / name)).graph.node
+        casts = [node for node in nodes if node.op_type == "Cast" and node.attribute[0].i == onnx.TensorProto.FLOAT]
+        assert len(casts) == wide  # of them the logits
+
+
 def test_what_the_writer_cannot_express_is_fp32_only(tmp_path):
     model = build(hidden_act="tanh", layers=2)
     assert len(export(model, tmp_path / "b", "fp32", onnx=True).models) == 2

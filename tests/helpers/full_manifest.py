@@ -33,6 +33,11 @@ EXITS = {
     "head": "ramp", "layers": [1, 2, 3], "criterion": "entropy", "chosen": CHOSEN, "policy": "exits/exit_policy.json",
     "table": None, "models": [EXIT_MODEL],
 }  # fmt: skip
+ENGINE = {
+    "file": "engines/rtx.engine", "source": "model.onnx", "runtime": "rtx", "version": "1.7.1.116",
+    "compute_capability": "8.6", "precision": "fp32", "batch": [1, 2, 4], "length": [1, 4, 8], "layers": 90,
+    "seconds": 1.5, "state": "built, not run",
+}  # fmt: skip
 
 
 def content():
@@ -59,6 +64,7 @@ def content():
         "models": [{**entry, "bytes": 5, **CHECK, "seconds": 0.5}, {**fused, "seconds": 0.5}],
         "computed": [{**entry, "name": "onnx-bf16", "precision": "bf16", "bytes": 5, **CHECK, "seconds": 0.1}],
         "exits": EXITS,
+        "engines": [ENGINE],
         "tokenizer": {"file": "tokenizer.json", "checked_texts": 3, "other_in_paddlenlp": 0},
         "versions": {"python": "3.11"},
     }
@@ -68,7 +74,13 @@ def write_bundle(directory, old=False, **changes):
     (directory / "exits").mkdir(parents=True)
     (directory / "model.onnx").write_bytes(b"graph")
     (directory / "model.fused.onnx").write_bytes(b"fused graph")
-    for name in ("tokenizer.json", "exits/exit_policy.json", *(name for (name,) in (*SEGMENTS, *HEADS, *MOVES))):
+    (directory / "engines").mkdir()
+    for name in (
+        ENGINE["file"],
+        "tokenizer.json",
+        "exits/exit_policy.json",
+        *(name for (name,) in (*SEGMENTS, *HEADS, *MOVES)),
+    ):
         (directory / name).write_bytes(b"")
     made = {**content(), "files": digests_of(directory)}
     if old:

@@ -35,6 +35,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "doctor/parts/training.py": OWN,
     "doctor/probes/engine.py": OWN,
     "doctor/probes/train.py": OWN,
+    "engines/library.py": ("file of a bundle",),
     "exits/policy_file.py": ("exit policy", "token table"),
     "exits/token_table.py": ("token table",),
     "files/atomic.py": "computes digests, and makes files",

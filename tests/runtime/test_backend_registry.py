@@ -147,4 +147,4 @@ def test_what_is_asked_of_the_registry():
     assert [name for name in BACKENDS if wants_fused(name, "gpu")] == ["onnx_runtime"]
     assert not any(wants_fused(name, "cpu") for name in BACKENDS)
     assert files_for("openvino", "fp32", "cuda") == ()
-    assert registry.PROVIDERS == ("cpu", "cuda", "tensorrt")
+    assert registry.PROVIDERS == ("cpu", "cuda", "tensorrt", "tensorrt_rtx")

@@ -1,6 +1,8 @@
 """Every back end opens what fits it and gives the model's logits; everything that cannot be is one clear line."""
 
 import json
+import os
+import re
 import shlex
 import sys
 import types
@@ -169,7 +171,7 @@ def refuse(*_):
         ({"backend": "torch"}, "backend torch: must be one of auto, onnx_runtime, openvino, paddle_inference"),
         ({"precision": "int4"}, "precision int4: must be one of fp32, fp16, bf16, int8, int8-static"),
         ({"device": "tpu"}, "device tpu: must be one of cpu, gpu"),
-        ({"provider": "metal"}, "provider metal: must be one of cpu, cuda, tensorrt"),
+        ({"provider": "metal"}, "provider metal: must be one of cpu, cuda, tensorrt, tensorrt_rtx"),
         ({"provider": "cpu", "device": "gpu"}, "contradicts"),
         ({"backend": "onnx_runtime", "precision": "bf16"}, "does not compute in bf16 .* or take openvino or paddle"),
         ({"backend": "paddle_inference", "precision": "fp16"}, "does not compute in fp16 on provider cpu"),
@@ -229,6 +231,11 @@ def test_a_truncated_bundle(tmp_path):
 # CUDA and TensorRT: through stand-ins that write down what they are told.
 
 
+class FakeOptions(types.SimpleNamespace):
+    def add_provider_for_devices(self, devices, options):
+        self.added = [(device.ep_name, options) for device in devices]
+
+
 class FakeOrt(types.SimpleNamespace):
     """onnxruntime with a GPU, or with one that it says it has and then does not use."""
 
@@ -236,7 +243,8 @@ class FakeOrt(types.SimpleNamespace):
         self.told = told = {"bound": []}
 
         class Session:
-            def __init__(self, path, options, providers, disabled_optimizers):
+            def __init__(self, path, options, providers=(), disabled_optimizers=()):
+                providers = providers or options.added
                 told.update(path=path, providers=providers, threads=options.intra_op_num_threads)
                 told.update(disabled=disabled_optimizers)
 
@@ -254,7 +262,7 @@ class FakeOrt(types.SimpleNamespace):
 
         super().__init__(
             InferenceSession=Session,
-            SessionOptions=types.SimpleNamespace,
+            SessionOptions=FakeOptions,
             OrtValue=types.SimpleNamespace(ortvalue_from_numpy=lambda value, device, number: (device, value.shape)),
             get_available_providers=lambda: list(onnx_runtime._ORT_PROVIDERS.values()),
             preload_dlls=lambda: told.update(preloaded=True),
@@ -315,18 +323,21 @@ def test_a_cpu_build_of_onnx_runtime(bundle, provider):
         open_model(bundle, "onnx_runtime", provider=provider)
 
 
+TYPED = [("onnx-fp16", "onnx", "fp16", "model.fp16.onnx"),
+         ("onnx-int8-static", "onnx", "int8-static", "model.int8-static.onnx")]  # fmt: skip
+# TensorRT 11 has none of them, and 10 makes a network whose types are not the file's when it is given one.
+PRECISION_OPTIONS = re.compile("fp16|int8|bf16|fp8|precision|layer_norm")
+
+
 def test_onnx_runtime_tensorrt_options(tmp_path, monkeypatch, cache):
     fake = FakeOrt()
     monkeypatch.setitem(sys.modules, "onnxruntime", fake)
     profile = Profile((1, 8, 40), (4, 32, 128))
-    bundle = plain_bundle(tmp_path)
+    bundle = plain_bundle(tmp_path, models=TYPED)
     model = open_model(bundle, "onnx_runtime", "fp16", provider="tensorrt", profile=profile)
     assert model.precision == "fp16"
-    assert fake.told["path"].endswith("model.onnx")
     (name, options), (fallback, _) = fake.told["providers"]
     assert (name, fallback) == ("TensorrtExecutionProvider", "CUDAExecutionProvider")
-    assert options["trt_fp16_enable"] == "True"
-    assert options["trt_int8_enable"] == "False"
     assert options["trt_profile_min_shapes"] == "input_ids:1x4,token_type_ids:1x4"
     assert options["trt_profile_opt_shapes"] == "input_ids:8x32,token_type_ids:8x32"
     assert options["trt_profile_max_shapes"] == "input_ids:40x128,token_type_ids:40x128"
@@ -335,16 +346,114 @@ def test_onnx_runtime_tensorrt_options(tmp_path, monkeypatch, cache):
     assert engine_cache.is_dir()
     assert cache in engine_cache.parents
     open_model(bundle, "onnx_runtime", "fp32", provider="tensorrt")
-    assert fake.told["providers"][0][1]["trt_fp16_enable"] == "False"
     assert fake.told["providers"][0][1]["trt_profile_max_shapes"] == "input_ids:64x16,token_type_ids:64x16"
 
 
+@pytest.mark.parametrize("provider", ["tensorrt", "tensorrt_rtx"])
+@pytest.mark.parametrize(
+    ("precision", "file"),
+    [
+        ("fp32", "model.onnx"),
+        ("fp16", "model.fp16.onnx"),
+        ("int8", "model.int8-static.onnx"),
+        ("int8-static", "model.int8-static.onnx"),
+    ],
+)
+def test_tensorrt_is_given_the_typed_file_and_no_precision(precision, file, provider, tmp_path, monkeypatch, cache):
+    fake = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    rtx_plugin(monkeypatch, fake)
+    monkeypatch.delenv("NVIDIA_TF32_OVERRIDE", raising=False)
+    models = [*TYPED, ("onnx-int8", "onnx", "int8", "model.int8.onnx")]
+    open_model(plain_bundle(tmp_path, models=models), "onnx_runtime", precision, provider=provider)
+    assert Path(fake.told["path"]).name == file
+    options = fake.told["providers"][0][1]
+    assert len(options) > 3
+    assert not [name for name in options if PRECISION_OPTIONS.search(name)]
+    assert os.environ.pop("NVIDIA_TF32_OVERRIDE", None) == ("0" if precision == "fp32" else None)
+
+
+def test_dynamic_int8_is_not_for_tensorrt(tmp_path, monkeypatch, cache):
+    monkeypatch.setitem(sys.modules, "onnxruntime", FakeOrt())
+    bundle = plain_bundle(tmp_path, models=[("onnx-int8", "onnx", "int8", "model.int8.onnx")])
+    with pytest.raises(UserError, match="holds no onnx model in int8-static .* only onnx-fp32, onnx-int8; export .*"):
+        open_model(bundle, "onnx_runtime", "int8", provider="tensorrt")
+    assert "take int8-static" in tensorrt.refusal("int8")
+    assert "fp32, fp16, int8-static" in tensorrt.refusal("bf16")
+    assert [tensorrt.refusal(name) for name in tensorrt.PRECISIONS] == [None] * 3
+
+
+RTX = "NvTensorRTRTXExecutionProvider"
+
+
+def rtx_plugin(monkeypatch, fake, capabilities=(8,), serves=True, fails=None):
+    """NVIDIA's plugin, beside a GPU of these capabilities; it registers as ONNX Runtime lets it, once."""
+    known = []
+
+    def register(name, path):
+        if fails:
+            raise RuntimeError(fails)
+        assert not known
+        known.append(types.SimpleNamespace(ep_name=name if serves else "CPUExecutionProvider"))
+
+    plugin = types.SimpleNamespace(get_ep_name=lambda: RTX, get_library_path=lambda: "lib.so", __file__="x")
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", plugin)
+    monkeypatch.setattr(onnx_runtime.accelerator, "capabilities", lambda: list(capabilities))
+    fake.register_execution_provider_library = register
+    fake.get_ep_devices = lambda: known
+
+
+def test_tensorrt_rtx_in_onnx_runtime(tmp_path, monkeypatch, cache):
+    fake = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    rtx_plugin(monkeypatch, fake)
+    bundle = plain_bundle(tmp_path, models=TYPED)
+    for _ in range(2):
+        model = open_model(bundle, "onnx_runtime", "fp16", provider="tensorrt_rtx", profile=SHORT)
+        assert (model.provider, model.device) == ("tensorrt_rtx", "gpu:0")
+    ((name, options),) = fake.told["providers"]
+    assert name == RTX
+    assert options["nv_profile_max_shapes"] == "input_ids:4x16,token_type_ids:4x16"
+    assert cache in Path(options["nv_runtime_cache_path"]).parents
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        ({"capabilities": ()}, "finds no NVIDIA GPU"),
+        (
+            {"capabilities": (9,)},
+            r"no code for a GPU of compute capability 9.0 \(Hopper\); take provider tensorrt or cuda",
+        ),
+        ({"capabilities": (7,), "serves": False}, "serves none of this machine's GPUs"),
+        ({"fails": "no libcudart\nat all"}, "does not load: no libcudart$"),
+    ],
+)
+def test_tensorrt_rtx_where_it_cannot_be(about, message, tmp_path, monkeypatch, cache):
+    fake = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    rtx_plugin(monkeypatch, fake, **about)
+    with pytest.raises(UserError, match=f"provider tensorrt_rtx: .*{message}"):
+        open_model(plain_bundle(tmp_path, models=TYPED), "onnx_runtime", "fp16", provider="tensorrt_rtx")
+
+
+def test_tensorrt_rtx_without_its_package(tmp_path, monkeypatch, cache):
+    fake = FakeOrt()
+    monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+    rtx_plugin(monkeypatch, fake)
+    monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", None)
+    with pytest.raises(UserError, match=r'onnxruntime_ep_nv_tensorrt_rtx .*pip install "\.\[tensorrt-rtx\]"'):
+        open_model(plain_bundle(tmp_path, models=TYPED), "onnx_runtime", "fp16", provider="tensorrt_rtx")
+
+
 def test_options_are_what_onnx_runtime_knows(tmp_path):
-    """Its own parser of TensorRT options is not in a CPU build; the names are held against its documentation's."""
-    known = """device_id trt_max_workspace_size trt_fp16_enable trt_int8_enable trt_layer_norm_fp32_fallback
-    trt_engine_cache_enable trt_engine_cache_path trt_timing_cache_enable trt_timing_cache_path trt_profile_min_shapes
-    trt_profile_max_shapes trt_profile_opt_shapes""".split()
-    assert set(onnx_runtime.tensorrt_options("fp16", Profile(), tmp_path)) == set(known)
+    """Its own parsers of these options are not in a CPU build; the names are held against the documentation's."""
+    known = """device_id trt_max_workspace_size trt_engine_cache_enable trt_engine_cache_path trt_timing_cache_enable
+    trt_timing_cache_path trt_profile_min_shapes trt_profile_max_shapes trt_profile_opt_shapes""".split()
+    assert set(tensorrt.provider_options(Profile(), tmp_path)) == set(known)
+    known = """nv_max_workspace_size nv_runtime_cache_path nv_profile_min_shapes nv_profile_max_shapes
+    nv_profile_opt_shapes""".split()
+    assert set(tensorrt.rtx_options(Profile(), tmp_path)) == set(known)
 
 
 def test_engines_are_cached_by_content_and_settings(tmp_path, cache):
@@ -473,6 +582,20 @@ def test_paddle_without_tensorrt(versions, message, tmp_path, fake_paddle):
         open_files(paddle_files(tmp_path), "paddle_inference", "fp16", provider="tensorrt")
 
 
+def test_paddle_beside_tensorrt_11(tmp_path, cache, fake_paddle, monkeypatch):
+    fake_paddle((10, 5, 0), (11, 4, 0))
+    message = (
+        "provider tensorrt: Paddle is built for TensorRT 8 to 10, and 11.4.* is installed, .* onnx_runtime, .*engine"
+    )
+    with pytest.raises(UserError, match=message):
+        open_files(paddle_files(tmp_path), "paddle_inference", "fp16", provider="tensorrt")
+    module = types.SimpleNamespace()
+    fake_paddle(tensorrt=module)
+    monkeypatch.setattr(tensorrt, "installed", lambda: "11.4.0.106")
+    with pytest.raises(UserError, match=message):
+        open_files(paddle_files(tmp_path, ".json"), "paddle_inference", "fp16", provider="tensorrt")
+
+
 def test_paddle_3_converts_ahead_of_time(tmp_path, cache, fake_paddle, monkeypatch):
     converted = []
 
@@ -527,18 +650,21 @@ def test_a_cpu_build_of_paddle(bundle):
 
 def test_trtexec_command(tmp_path):
     model = tmp_path / "with space" / "model.onnx"
-    command = tensorrt.trtexec_command(model, "fp16", Profile((1, 16, 64), (8, 64, 128)), Path("m.plan"))
+    command = tensorrt.trtexec_command(model, "fp16", Profile((1, 16, 64), (8, 64, 128)), Path("m.plan"), "11")
     assert shlex.split(command) == [
         "trtexec",
         f"--onnx={model}",
         "--saveEngine=m.plan",
-        "--fp16",
         "--minShapes=input_ids:1x8,token_type_ids:1x8",
         "--optShapes=input_ids:16x64,token_type_ids:16x64",
         "--maxShapes=input_ids:64x128,token_type_ids:64x128",
     ]
-    assert "--fp16" not in tensorrt.trtexec_command(model, "fp32", Profile(), Path("m.plan"))
-    assert "--int8" in tensorrt.trtexec_command(model, "int8-static", Profile(), Path("m.plan"))
+    for precision in tensorrt.PRECISIONS:
+        for major in ("10", "11"):
+            words = shlex.split(tensorrt.trtexec_command(model, precision, Profile(), Path("m.plan"), major))
+            assert ("--stronglyTyped" in words) == (major == "10")
+            assert ("--noTF32" in words) == (precision == "fp32")
+            assert not {"--fp16", "--int8", "--bf16", "--fp8", "--int4", "--best", "--calib"} & set(words)
 
 
 @pytest.mark.parametrize("values", [(1, 2), (0, 1, 2), (4, 2, 8), (1, 9, 8)])

@@ -179,12 +179,16 @@ def test_an_old_output_survives_a_failure(tmp_path, capsys):
 
 
 def test_trtexec(bundle, capsys):
-    assert program.main(["trtexec", "--bundle", str(bundle), "--batch", "1", "8", "40"]) == 0
+    words = ["trtexec", "--bundle", str(bundle), "--precision", "fp32", "--batch", "1", "8", "40"]
+    assert program.main([*words, "--tensorrt", "10"]) == 0
     line = capsys.readouterr().out.strip()
     assert f"--onnx={bundle}/model.onnx" in line
-    assert "--fp16" in line.split()
+    assert "--stronglyTyped" in line.split()
     assert "--maxShapes=input_ids:40x16,token_type_ids:40x16" in line
     for flags, message in (
+        ([], "holds no onnx model in fp16"),
+        (["--precision", "int8"], "--precision int8: TensorRT has no operators"),
+        (["--precision", "bf16"], "--precision bf16: must be one of fp32, fp16, int8-static"),
         (["--length", "1", "8", "64"], "--length 64: the bundle was exported for up to 16 tokens"),
         (["--batch", "1"], "--batch 1: give least, best and most"),
         (["--precision", "int8-static"], "holds no onnx model in int8-static"),

@@ -292,7 +292,7 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
     assert labels.split()[0] in LABELS
     assert len(labels.split()) == 2
     allowed = {
-        "bundle": "digest_cache digests entries exit_entry exits manifest shape_fields",
+        "bundle": "digest_cache digests engine_entry entries exit_entry exits manifest shape_fields",
         "data": "batches file_text",
         "data.tokenization": "families text_tokenizer tokenizer_json",
         "exits": "layout loop policy token_table",
@@ -302,7 +302,7 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         " tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt",
         "submodels": "values",
-        "system": "environment owner packages",
+        "system": "accelerator environment owner packages",
         "tasks": "kinds label_text task",
         "tasks.kinds": "base classification multilabel regression registry",
     }

@@ -123,7 +123,7 @@ def test_tensorrt_and_openvino_are_configured_as_triton_documents(bundles, tmp_p
     config = triton_config(tmp_path / "gpu" / "triton" / "t" / "config.pbtxt")
     (engine,) = config.optimization.execution_accelerators.gpu_execution_accelerator
     assert engine.name == "tensorrt"
-    assert engine.parameters["precision_mode"] == "FP16"
+    assert not [name for name in engine.parameters if "precision" in name or "fp" in name]  # the file has the types
     assert engine.parameters["trt_profile_max_shapes"] == "input_ids:8x16,token_type_ids:8x16"
     assert engine.parameters["trt_profile_opt_shapes"] == "input_ids:2x16,token_type_ids:2x16"
     assert (config.instance_group[0].kind, config.instance_group[0].count) == (config.instance_group[0].KIND_GPU, 2)
@@ -441,6 +441,7 @@ def test_written_at_once_and_only_over_its_own(bundles, tmp_path, monkeypatch):
     ("flags", "words"),
     [
         (["--accelerator", "tensorrt"], "--accelerator tensorrt: needs --device gpu"),
+        (["--accelerator", "tensorrt", "--device", "gpu", "--precision", "int8"], "take int8-static, whose scales"),
         (["--accelerator", "openvino", "--device", "gpu"], "--accelerator openvino: needs --device cpu"),
         (["--accelerator", "openvino", "--engines", "fastdeploy"], "add triton to --engines"),
         (["--instances", "0", "--threads", "-1"], "--instances 0: must be above 0; --threads -1: must be at least 0"),

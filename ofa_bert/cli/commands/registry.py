@@ -60,6 +60,7 @@ COMMANDS = {
         _SAME_COMMAND,
     ),
     "export_serving": Command("bundles as a Triton model repository and as Paddle Serving's and FastDeploy's input"),
+    "engine": Command("engines of a bundle for NVIDIA's TensorRT, those of TensorRT for RTX without a GPU"),
     "trtexec": Command("the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT"),
 }
 

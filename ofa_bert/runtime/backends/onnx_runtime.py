@@ -1,4 +1,4 @@
-"""ONNX Runtime, on the CPU, through CUDA or through TensorRT."""
+"""ONNX Runtime, on the CPU, through CUDA, TensorRT or TensorRT-RTX."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import numpy as np
 
 from ofa_bert.bundle.exits import HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
-from ofa_bert.errors import UserError
+from ofa_bert.errors import UserError, first_line
 from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import Capabilities, Engine, Ids, Logits, Provider, Settings
-from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exit_tensors import Array, OnDevice, Part
-from ofa_bert.system import packages
+from ofa_bert.system import accelerator, packages
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
 _ORT_PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
+_RTX = "tensorrt_rtx"  # a provider that is a package of its own
+_RTX_PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx"
 
 
 def load(files: Sequence[Path], settings: Settings) -> Engine:
@@ -58,11 +59,14 @@ def _ort_session(
     options.log_severity_level = 3  # errors; a warning about every operator that stays on the CPU helps nobody
     if among_many:
         options.add_session_config_entry("session.force_spinning_stop", "1")
+    if settings.provider == _RTX:
+        return onnxruntime, _rtx_session(onnxruntime, options, files, settings)
     wanted = _ORT_PROVIDERS[settings.provider]
     if settings.provider != "cpu":
         _require_ort_provider(onnxruntime, settings.provider)
     providers = [(wanted, _ort_provider_options(files, settings))]
     if settings.provider == "tensorrt":
+        tensorrt.without_tf32(settings.precision)
         providers.append((_ORT_PROVIDERS["cuda"], {}))  # for what TensorRT does not take
     # ONNX Runtime's kernel for a residual sum with its LayerNormalization is slow on CPUs: 85 ms where the two alone
     # take 15 (12 layers x 384, width 2/3, batch 16 x 128, one thread).
@@ -71,6 +75,41 @@ def _ort_session(
     if session.get_providers()[0] != wanted:  # it falls back to the CPU with no more than a line in the log
         raise UserError(_lost_provider(settings.provider))
     return onnxruntime, session
+
+
+def _rtx_session(
+    onnxruntime: ModuleType, options: SessionOptions, files: Sequence[Path], settings: Settings
+) -> InferenceSession:
+    """A session in NVIDIA's TensorRT-RTX plugin. UserError where it or a GPU that it serves is missing."""
+    major = next(iter(accelerator.capabilities()), None)
+    if major is None:
+        raise UserError(f"provider {_RTX}: finds no NVIDIA GPU and driver (libcuda); take device cpu")
+    if major in tensorrt.UNSERVED_BY_RTX:
+        raise UserError(
+            f"provider {_RTX}: TensorRT-RTX has no code for a GPU of compute capability {major}.0"
+            f" ({tensorrt.UNSERVED_BY_RTX[major]}); take provider tensorrt or cuda"
+        )
+    plugin = packages.require(_RTX_PACKAGE)
+    tensorrt.without_tf32(settings.precision)
+    name = plugin.get_ep_name()
+    if not _rtx_devices(onnxruntime, name):
+        try:
+            onnxruntime.register_execution_provider_library(name, plugin.get_library_path())
+        except Exception as error:  # the library's own type
+            raise UserError(f"provider {_RTX}: does not load: {first_line(error)}") from error
+    devices = _rtx_devices(onnxruntime, name)
+    if not devices:
+        raise UserError(f"provider {_RTX}: TensorRT-RTX serves none of this machine's GPUs; take provider cuda")
+    cache = tensorrt.cache_directory(files, settings.precision, settings.profile)
+    options.add_provider_for_devices(devices[:1], tensorrt.rtx_options(settings.profile, cache))
+    session = onnxruntime.InferenceSession(str(files[0]), options)
+    if session.get_providers()[0] != name:
+        raise UserError(f"provider {_RTX}: ONNX Runtime fell back to {session.get_providers()[0]}; take provider cuda")
+    return session
+
+
+def _rtx_devices(onnxruntime: ModuleType, name: str) -> list[object]:
+    return [device for device in onnxruntime.get_ep_devices() if device.ep_name == name]
 
 
 def load_part(files: Sequence[Path], settings: Settings) -> Part:
@@ -106,26 +145,9 @@ def bound_part(session: InferenceSession, device: str) -> Part:
 def _ort_provider_options(files: Sequence[Path], settings: Settings) -> dict[str, str]:
     if settings.provider == "tensorrt":
         cache = tensorrt.cache_directory(files, settings.precision, settings.profile)
-        return tensorrt_options(settings.precision, settings.profile, cache)
+        return tensorrt.provider_options(settings.profile, cache)
     # fp32 means 24 bits: TF32, ONNX Runtime's default on a GPU, keeps 11.
     return {"device_id": "0", "use_tf32": "0"} if settings.provider == "cuda" else {}
-
-
-def tensorrt_options(precision: str, profile: Profile, cache: Path) -> dict[str, str]:
-    """Options of ONNX Runtime's TensorRT provider, as text, which is what it takes."""
-    options = {
-        "device_id": "0",
-        "trt_max_workspace_size": str(tensorrt.WORKSPACE),
-        "trt_fp16_enable": str(precision != "fp32"),
-        "trt_int8_enable": str(precision == "int8-static"),
-        "trt_layer_norm_fp32_fallback": str(precision != "fp32"),  # variances overflow fp16
-        "trt_engine_cache_enable": "True",
-        "trt_engine_cache_path": str(cache),
-        "trt_timing_cache_enable": "True",
-        "trt_timing_cache_path": str(cache),
-    }
-    options.update({f"trt_profile_{name}_shapes": shapes for name, shapes in profile.by_input().items()})
-    return options
 
 
 def _require_ort_provider(onnxruntime: ModuleType, provider: str) -> None:
@@ -154,7 +176,6 @@ _CPU_FILES = {
     "int8": ("int8", "int8-static"),
     "int8-static": ("int8-static",),
 }
-_TENSORRT_FILES = {"fp32": ("fp32",), "fp16": ("fp32",), "int8": ("int8-static",), "int8-static": ("int8-static",)}
 CAPABILITIES = Capabilities(
     name="onnx_runtime",
     package="onnxruntime",
@@ -164,7 +185,8 @@ CAPABILITIES = Capabilities(
         "cpu": Provider(_CPU_FILES, parts=tuple(_CPU_FILES)),
         # Fused graphs are of its own operators, which are fast on a GPU alone.
         "cuda": Provider({"fp32": ("fp32",), "fp16": ("fp16",)}, ("fp32", "fp16"), fused=True, states_stay=True),
-        "tensorrt": Provider(_TENSORRT_FILES),  # there are no profiles for parts
+        "tensorrt": Provider(tensorrt.FILES),  # there are no profiles for parts
+        _RTX: Provider(tensorrt.FILES),
     },
     load=load,
     load_part=load_part,

@@ -180,8 +180,10 @@ def _require_tensorrt(inference: ModuleType) -> None:
             "provider tensorrt: this Paddle was built without TensorRT; install a GPU build of Paddle that has it"
             " (Paddle's Docker images do), or take another back end"
         )
-    if not any(inference.get_trt_runtime_version()):
+    loaded = inference.get_trt_runtime_version()
+    if not any(loaded):
         raise UserError(f"provider tensorrt: {tensorrt.MISSING}")
+    tensorrt.check_paddle_can(".".join(map(str, loaded)))
 
 
 def _set_up_tensorrt(
@@ -212,6 +214,9 @@ def _convert_for_paddle3(program: Path, precision: str, profile: Profile, cache:
         from paddle import tensorrt as converter
     except ImportError as error:
         raise UserError(f"provider tensorrt: no converter in this Paddle ({error}); {tensorrt.MISSING}") from error
+    version = tensorrt.installed()
+    if version is not None:
+        tensorrt.check_paddle_can(version)
     target = cache / "engine"
     if not target.with_suffix(".json").is_file():
         shapes = {f"{name}_input_shape": shape for name, shape in profile.shapes().items()}

@@ -1,4 +1,8 @@
-"""TensorRT: profiles of batch and length, the cache of its engines, and trtexec's command line.
+"""TensorRT: which file of a bundle it is given, with which options; profiles, and the cache of its engines.
+
+It computes in the types that a file's tensors have: that is the only way since TensorRT 11, whose options for a
+precision are gone, and works as well with 10.12 and later and with TensorRT-RTX. So a precision is a choice of file,
+and whatever reaches TensorRT asks here for it: the engine command, trtexec's line, ONNX Runtime and Triton.
 
 TensorRT compiles a model for ranges of shapes. A profile says which: least, best and most rows and tokens. Compiling
 takes minutes, so engines are kept in a cache directory that is named after the model's content and the settings.
@@ -7,6 +11,7 @@ takes minutes, so engines are kept in a cache directory that is named after the 
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import os
 import shlex
 from collections.abc import Sequence
@@ -20,6 +25,13 @@ from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
 
+# What is asked for -> the files that serve it: their tensors have these types. int8 has no form of its own here.
+FILES = {"fp32": ("fp32",), "fp16": ("fp16",), "int8": ("int8-static",), "int8-static": ("int8-static",)}
+PRECISIONS = ("fp32", "fp16", "int8-static")
+TYPED_BY_OPTION = "10"  # the major version that is told to keep a file's types; later ones do nothing else
+FIRST_WITHOUT_PRECISIONS = 11  # the major version whose builder takes no precision
+UNSERVED_BY_RTX = {9: "Hopper", 10: "Blackwell for data centres"}  # major compute capability -> name
+_PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu13-bindings", "tensorrt-cu12-bindings")
 WORKSPACE = 1 << 30  # bytes that TensorRT may use while it compiles
 MISSING = (
     "TensorRT's libraries (libnvinfer) are not there or do not load; install NVIDIA's TensorRT and put its lib"
@@ -46,6 +58,14 @@ class Profile:
         """The default for a model of this length."""
         return cls(length=(1, min(64, max_seq_length), max_seq_length))
 
+    @classmethod
+    def within(cls, max_seq_length: int, batch: tuple[int, ...], length: tuple[int, ...] | None) -> Profile:
+        """The one that was asked for, of a model of this length. UserError for texts that are longer."""
+        made = cls(batch, cls.up_to(max_seq_length).length if length is None else length)
+        if made.length[2] > max_seq_length:
+            raise UserError(f"`length` {made.length[2]}: the bundle was exported for up to {max_seq_length} tokens")
+        return made
+
     def shapes(self) -> dict[str, tuple[int, int]]:
         """(rows, tokens) under "min", "opt" and "max", TensorRT's words for least, best and most."""
         return dict(zip(("min", "opt", "max"), zip(self.batch, self.length)))
@@ -62,17 +82,79 @@ class Profile:
         return [(np.ones(shape, np.int64), np.zeros(shape, np.int64)) for shape in self.shapes().values()]
 
 
-def trtexec_command(model: Path, precision: str, profile: Profile, engine: Path) -> str:
-    """The command line that compiles an ONNX model into `engine`, ready to paste into a shell."""
+def refusal(precision: str) -> str | None:
+    """Why a file in that precision is nothing for TensorRT; None when it is."""
+    if precision in PRECISIONS:
+        return None
+    if precision == "int8":
+        return (
+            "`precision` int8: TensorRT has no operators for activations that are quantized as they come;"
+            " take int8-static, whose scales are in the file"
+        )
+    return f"`precision` {precision}: must be one of {', '.join(PRECISIONS)}"
+
+
+def trtexec_command(model: Path, precision: str, profile: Profile, engine: Path, major: str) -> str:
+    """The command line that compiles a typed ONNX model into `engine`, ready to paste into a shell."""
     words = ["trtexec", f"--onnx={model}", f"--saveEngine={engine}"]
-    words += {"fp32": [], "fp16": ["--fp16"], "int8-static": ["--int8", "--fp16"]}[precision]
+    words += ["--stronglyTyped"] if major == TYPED_BY_OPTION else []
+    words += ["--noTF32"] if precision == "fp32" else []  # which keeps 11 of a product's 24 bits
     words += [f"--{name}Shapes={shapes}" for name, shapes in profile.by_input().items()]
     return shlex.join(words)
 
 
+def provider_options(profile: Profile, cache: Path) -> dict[str, str]:
+    """Options of ONNX Runtime's TensorRT provider, as text, which is what it takes.
+
+    None of them is a precision: without one it makes a strongly typed network, the types are the file's.
+    """
+    options = {
+        "device_id": "0",
+        "trt_max_workspace_size": str(WORKSPACE),
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(cache),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(cache),
+    }
+    options.update({f"trt_profile_{name}_shapes": shapes for name, shapes in profile.by_input().items()})
+    return options
+
+
+def rtx_options(profile: Profile, cache: Path) -> dict[str, str]:
+    """The same for its TensorRT-RTX provider, a package of its own that takes no precision at all."""
+    options = {"nv_max_workspace_size": str(WORKSPACE), "nv_runtime_cache_path": str(cache)}
+    options.update({f"nv_profile_{name}_shapes": shapes for name, shapes in profile.by_input().items()})
+    return options
+
+
+def without_tf32(precision: str) -> None:
+    """Products of a float32 model keep their 24 bits: ONNX Runtime has no option for that, NVIDIA's libraries have."""
+    if precision == "fp32":
+        os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+
+
+def installed() -> str | None:
+    """The version of NVIDIA's Python package; None without one. Importing it would load 2 GB of libraries."""
+    for package in _PACKAGES:
+        try:
+            return importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def check_paddle_can(version: str) -> None:
+    """UserError for a TensorRT beside which Paddle's own use of it, by options for a precision, cannot work."""
+    if int(version.partition(".")[0]) >= FIRST_WITHOUT_PRECISIONS:
+        raise UserError(
+            f"provider tensorrt: Paddle is built for TensorRT 8 to 10, and {version} is installed, which takes a"
+            " precision from an ONNX file alone; take backend onnx_runtime, or python -m ofa_bert engine"
+        )
+
+
 def cache_directory(files: Sequence[Path], precision: str, profile: Profile) -> Path:
     """Where engines of exactly this model and these settings are kept, made if need be."""
-    digest = hashlib.sha256(f"{precision} {profile}".encode())
+    digest = hashlib.sha256(f"{precision} {profile} {installed()}".encode())
     for path in files:
         digest.update(path.read_bytes())
     home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")

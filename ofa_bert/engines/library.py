@@ -1,0 +1,193 @@
+"""NVIDIA's builders of engines, TensorRT for RTX and TensorRT: one interface of Python, two packages.
+
+Neither has types of its own, so what comes from them is Any here and nowhere else but in network.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from ofa_bert.bundle.manifest import INPUTS
+from ofa_bert.engines.network import Network, read
+from ofa_bert.errors import RunError, UserError, first_line
+from ofa_bert.reporting import one_line
+from ofa_bert.runtime.backends.tensorrt import WORKSPACE, Profile
+from ofa_bert.system import accelerator, packages
+
+logger = logging.getLogger(__name__)
+
+RTX, TENSORRT = "rtx", "tensorrt"
+NAMES = {RTX: "TensorRT-RTX", TENSORRT: "TensorRT"}
+_OLDEST = (10, 12)  # TensorRT whose parser and flags are those of 11
+
+
+@dataclass(frozen=True)
+class Library:
+    """An installed builder. targets: compute capability -> the member that stands for it; empty: this GPU's alone."""
+
+    runtime: str
+    module: ModuleType
+    version: str
+    targets: dict[str, object]
+
+    @property
+    def name(self) -> str:
+        return f"{NAMES[self.runtime]} {self.version}"
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A model that a library read; `parser` keeps the memory of its weights."""
+
+    builder: Any
+    network: Any
+    parser: Any
+    facts: Network
+
+
+def installed(runtime: str) -> Library:
+    """The library; UserError, with the cure, where it is missing, too old or does not load."""
+    if runtime == RTX:
+        module = packages.require("tensorrt_rtx_bindings")
+        members = module.ComputeCapability.__members__
+        targets = {f"{name[2:-1]}.{name[-1]}": member for name, member in members.items() if re.match(r"SM\d", name)}
+        return Library(runtime, module, module.__version__, targets)
+    try:
+        module = importlib.import_module("tensorrt")
+    except ImportError as error:
+        raise UserError(
+            f"runtime tensorrt: NVIDIA's package does not load ({first_line(error)}); pip install tensorrt on the"
+            " machine with the GPU, or take `runtime` rtx, which compiles without one"
+        ) from error
+    version = str(module.__version__)
+    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST:
+        raise UserError(
+            f"runtime tensorrt: version {version} is installed, 10.12 or later is needed; pip install -U tensorrt"
+        )
+    return Library(runtime, module, version, {})
+
+
+def check_targets(library: Library, targets: Sequence[str], facts: Network | None = None) -> None:
+    """UserError for a GPU that the library has no code for; with `facts`, none for this model."""
+    for target in targets:
+        if target not in library.targets:
+            other = "; for such a GPU take `runtime` tensorrt there" if target.startswith(("9.", "10.")) else ""
+            known = ", ".join(library.targets)
+            raise UserError(f"`compute_capability` {target}: {library.name} compiles for {known}{other}")
+        if facts is not None and target == "7.5" and facts.float32_products:
+            name = facts.float32_products[0].name
+            raise UserError(
+                f"`compute_capability` 7.5: {library.name} has no float32 matrix products on Turing, and this model has"
+                f" {len(facts.float32_products)} ({name} first); take `precision` fp16, or leave 7.5 out"
+            )
+
+
+def parse(library: Library, source: Path) -> Parsed:
+    """Read an ONNX file as a strongly typed network. UserError where there is no GPU and one is needed."""
+    module = library.module
+    said = _messages(module)
+    said.clear()
+    try:
+        builder = module.Builder(said.logger)
+    except (TypeError, RuntimeError) as error:  # what its factory becomes when it gives nothing
+        raise _no_gpu(library, said) from error
+    # TensorRT 11 and RTX know no other kind and ignore the flag, 10 needs it.
+    network = builder.create_network(1 << int(module.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = module.OnnxParser(network, said.logger)
+    if not parser.parse(source.read_bytes(), str(source)):
+        errors = [parser.get_error(place) for place in range(parser.num_errors)]
+        told = f"{errors[0].node_operator()}: {errors[0].desc()}" if errors else said.last()
+        raise RunError(f"{source}: {library.name} cannot read it: {one_line(told)}")
+    return Parsed(builder, network, parser, read(network, module))
+
+
+def compile_engine(library: Library, parsed: Parsed, profile: Profile, precision: str, target: str | None) -> bytes:
+    """The engine for GPUs of a compute capability; None: for this machine's. RunError says what the library says."""
+    module, said = library.module, _messages(library.module)
+    said.clear()
+    config = parsed.builder.create_builder_config()
+    config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, WORKSPACE)
+    if precision == "fp32":
+        config.clear_flag(module.BuilderFlag.TF32)  # which keeps 11 of a product's 24 bits
+    _add_profile(parsed.builder, config, profile)
+    if target is not None:
+        config.num_compute_capabilities = 1
+        if not config.set_compute_capability(library.targets[target], 0):
+            raise RunError(f"{library.name} does not compile for compute capability {target}: {said.last()}")
+    built = parsed.builder.build_serialized_network(parsed.network, config)
+    if built is None:
+        raise RunError(f"{library.name} cannot compile the model for {target or 'this GPU'}: {said.last()}")
+    return bytes(built)
+
+
+def _add_profile(builder: Any, config: Any, profile: Profile) -> None:
+    """One profile for both inputs, held against what the library keeps of it."""
+    made = builder.create_optimization_profile()
+    wanted = list(profile.shapes().values())
+    for name in INPUTS:
+        made.set_shape(name, *wanted)
+        kept = [tuple(shape) for shape in made.get_shape(name)]
+        if kept != wanted:
+            raise RunError(f"TensorRT keeps {kept} as the profile of {name}, must be {wanted}")
+    if config.add_optimization_profile(made) < 0:
+        raise RunError(f"TensorRT refuses the profile {wanted}")
+
+
+def this_gpu() -> str:
+    """The compute capability of this machine's first GPU."""
+    cards = accelerator.cards()
+    if not cards:
+        raise UserError(_NEEDS_GPU)
+    return f"{cards[0][0]}.{cards[0][1]}"
+
+
+_NEEDS_GPU = (
+    "runtime tensorrt: TensorRT compiles for the GPU of its own machine and finds none here; run this command there, or"
+    " take `runtime` rtx, which compiles without a GPU"
+)
+
+
+def _no_gpu(library: Library, said: _Messages) -> UserError:
+    if library.runtime == TENSORRT:
+        return UserError(_NEEDS_GPU)
+    return RunError(f"{library.name} does not start: {said.last()}")
+
+
+class _Messages:
+    """What a library logs: errors are kept for a message of ours, the rest is for --verbose."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.errors: list[str] = []
+        errors = self.errors
+
+        class Logger(module.ILogger):  # type: ignore[misc, name-defined]  # its base is known when it runs
+            def __init__(self) -> None:
+                module.ILogger.__init__(self)
+
+            def log(self, severity: Any, message: str) -> None:
+                if severity in (module.ILogger.ERROR, module.ILogger.INTERNAL_ERROR):
+                    errors.append(message)
+                else:
+                    logger.debug("%s", one_line(message))
+
+        self.logger = Logger()
+
+    def clear(self) -> None:
+        self.errors.clear()
+
+    def last(self) -> str:
+        return one_line(self.errors[-1].splitlines()[0]) if self.errors and self.errors[-1] else "it does not say why"
+
+
+@functools.cache
+def _messages(module: ModuleType) -> _Messages:
+    """One for the whole process: the libraries keep the first logger that they are given."""
+    return _Messages(module)
