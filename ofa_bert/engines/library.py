@@ -1,6 +1,6 @@
 """NVIDIA's builders of engines, TensorRT for RTX and TensorRT: one interface of Python, two packages.
 
-Neither has types of its own, so what comes from them is Any here and nowhere else but in network.py.
+Neither has types of its own: what comes from them is `network.Foreign`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from ofa_bert.bundle.manifest import INPUTS
-from ofa_bert.engines.network import Network, read
+from ofa_bert.engines.network import Foreign, Network, read
 from ofa_bert.errors import RunError, UserError, first_line
 from ofa_bert.reporting import one_line
 from ofa_bert.runtime.backends.tensorrt import WORKSPACE, Profile
@@ -47,9 +46,9 @@ class Library:
 class Parsed:
     """A model that a library read; `parser` keeps the memory of its weights."""
 
-    builder: Any
-    network: Any
-    parser: Any
+    builder: Foreign
+    network: Foreign
+    parser: Foreign
     facts: Network
 
 
@@ -128,7 +127,7 @@ def compile_engine(library: Library, parsed: Parsed, profile: Profile, precision
     return bytes(built)
 
 
-def _add_profile(builder: Any, config: Any, profile: Profile) -> None:
+def _add_profile(builder: Foreign, config: Foreign, profile: Profile) -> None:
     """One profile for both inputs, held against what the library keeps of it."""
     made = builder.create_optimization_profile()
     wanted = list(profile.shapes().values())
@@ -172,7 +171,7 @@ class _Messages:
             def __init__(self) -> None:
                 module.ILogger.__init__(self)
 
-            def log(self, severity: Any, message: str) -> None:
+            def log(self, severity: Foreign, message: str) -> None:
                 if severity in (module.ILogger.ERROR, module.ILogger.INTERNAL_ERROR):
                     errors.append(message)
                 else:

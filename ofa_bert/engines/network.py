@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT, Manifest
 from ofa_bert.errors import RunError
+
+
+class Foreign(Protocol):
+    """An object of NVIDIA's bindings, which have no types of their own."""
+
+    def __getattr__(self, name: str) -> Any: ...
+
 
 WIDE, HALF, IDS = "FLOAT", "HALF", "INT64"  # as TensorRT calls float32, float16 and int64
 FREE = -1  # a dimension that a profile decides
@@ -44,7 +51,7 @@ class Network:
         return tuple(product for product in self.products if WIDE in product.types and not product.quantized)
 
 
-def read(network: Any, library: ModuleType) -> Network:
+def read(network: Foreign, library: ModuleType) -> Network:
     """network: an INetworkDefinition of NVIDIA's bindings, which have no types of their own."""
     layers = [network.get_layer(place) for place in range(network.num_layers)]
     makers = {layer.get_output(place).name: layer for layer in layers for place in range(layer.num_outputs)}
@@ -59,11 +66,11 @@ def read(network: Any, library: ModuleType) -> Network:
     )
 
 
-def _place(tensor: Any) -> tuple[str, Place]:
+def _place(tensor: Foreign) -> tuple[str, Place]:
     return tensor.name, (tensor.dtype.name, tuple(tensor.shape))
 
 
-def _product(layer: Any, makers: dict[str, Any], kinds: Any) -> Product:
+def _product(layer: Foreign, makers: dict[str, Foreign], kinds: Foreign) -> Product:
     factors = [layer.get_input(0), layer.get_input(1)]
     widths = tuple(factors[1].shape)[-2:]
     return Product(
@@ -74,7 +81,7 @@ def _product(layer: Any, makers: dict[str, Any], kinds: Any) -> Product:
     )
 
 
-def _origin(tensor: Any, makers: dict[str, Any], kinds: Any) -> Any:
+def _origin(tensor: Foreign, makers: dict[str, Foreign], kinds: Foreign) -> Foreign | None:
     """The kind of the layer that computes a tensor; where only its dimensions are moved, of the one before."""
     maker = makers.get(tensor.name)
     while maker is not None and maker.type == kinds.SHUFFLE:

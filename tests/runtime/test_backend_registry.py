@@ -93,6 +93,9 @@ def test_without_a_back_ends_file_and_line_the_others_work(missing, bundle, tmp_
 
 # Where a word that is a back end's name means something else.
 OTHER_MEANING = {
+    "doctor/parts/libraries.py",  # packages that are loaded
+    "doctor/parts/requirements.py",  # extras
+    "doctor/probes/loads.py",
     "system/packages.py",  # packages and the extras that bring them
     "system/provenance.py",  # packages whose versions are recorded
     "serving/job.py",  # Triton's accelerators

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from ofa_bert.doctor.finding import Finding
 from ofa_bert.doctor.part import REPORT, Visit
-from ofa_bert.doctor.parts import exported, gpu
+from ofa_bert.doctor.parts import exported, gpu, libraries
 from ofa_bert.files.fields import Fields
 from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import CPU
 from ofa_bert.runtime.backends.registry import REGISTRY, files_for
 
-_LIBRARIES = {"onnx_runtime": "ONNX Runtime", "openvino": "OpenVINO", "paddle_inference": "Paddle"}
 _SECONDS = {CPU: 60.0, "cuda": 90.0, "tensorrt": 300.0}  # TensorRT compiles the model first
 # Largest root mean square of the differences, as a share of the logits' spread; an engine that computes something else
 # is at 1 or more. Except for fp32, as in export/checks.py, which needs Paddle.
@@ -59,13 +58,13 @@ def judged(precision: str, answer: dict[str, object], timed: bool) -> tuple[str,
 
 
 def _missing(backend: str, provider: str, name: str, visit: Visit) -> Finding | None:
-    library = _LIBRARIES[backend]
+    library = libraries.part_of(REGISTRY[backend].package)
     lacking = visit.lacks(name, library)
     if lacking or provider == CPU:
         return lacking
     if not gpu.capabilities(visit):
         return Finding(name, "absent", "no NVIDIA card")
-    if backend == "paddle_inference":
+    if REGISTRY[backend].format == "paddle":
         return visit.lacks(name, gpu.PADDLE_GPU)
     if _LISTED[provider] not in Fields(visit.facts(library), library).texts("devices"):
         return Finding(

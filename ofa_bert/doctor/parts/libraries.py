@@ -20,6 +20,11 @@ _ON_PADDLE = ("paddlenlp", "paddleslim")  # which import it
 _SECONDS = 90.0  # PaddleNLP's import takes 5 to 15 s, more from a cold disk
 
 
+def part_of(package: str) -> str:
+    """The name of the part that tries a package."""
+    return next(name for name, other in PACKAGES.items() if other == package)
+
+
 def loads(package: str, name: str, visit: Visit) -> Finding:
     lacking = visit.lacks(name, "Paddle") if package in _ON_PADDLE else None
     if lacking:
