@@ -126,6 +126,7 @@ def meta_of(runs, name):
     return json.loads((runs / name / "ofa_config.json").read_text())
 
 
+@pytest.mark.slow
 def test_it_learned_and_the_thresholds_come_from_the_held_out_part(runs):
     results = json.loads((runs / "teacher" / "results.json").read_text())
     assert results["best"]["scores"]["micro_f1"] > 0.85
@@ -148,6 +149,7 @@ def test_it_learned_and_the_thresholds_come_from_the_held_out_part(runs):
     )
 
 
+@pytest.mark.slow
 def test_the_thresholds_go_along_to_the_bundle(runs):
     own = [meta_of(runs, name)["task"] for name in ("teacher/best", "supernet/best", "exits/best", "dynamic")]
     manifest = json.loads((runs / "static" / "manifest.json").read_text())
@@ -173,6 +175,7 @@ def dynamic_logits(runs):
     return predict(stock_forward(model), encoded, 3, tokenizer.pad_token_id), encoded, model, tokenizer, record
 
 
+@pytest.mark.slow
 def test_the_predictor_gives_the_sets_of_the_dynamic_model(runs):
     logits, encoded, *_, record = dynamic_logits(runs)
     task = record.task
@@ -192,6 +195,7 @@ def test_the_predictor_gives_the_sets_of_the_dynamic_model(runs):
     assert SETS.metrics["micro_f1"](predictions, encoded.labels) > 0.75
 
 
+@pytest.mark.slow
 def test_early_exits_of_the_bundle_are_those_of_the_dynamic_model(runs):
     logits, encoded, model, tokenizer, record = dynamic_logits(runs)
     exits = load_exits(runs / "dynamic", record, model)
@@ -216,6 +220,7 @@ def test_early_exits_of_the_bundle_are_those_of_the_dynamic_model(runs):
             assert len(predictor.predict(texts_of(runs))) == 90
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".tsv", ".jsonl"])
 def test_what_predict_writes_trains_again(runs, tmp_path, suffix, capsys):
     texts = texts_of(runs)
@@ -236,6 +241,7 @@ def test_what_predict_writes_trains_again(runs, tmp_path, suffix, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_labels_that_a_table_cannot_hold_are_refused(runs, tmp_path, capsys):
     import shutil
 
@@ -251,6 +257,7 @@ def test_labels_that_a_table_cannot_hold_are_refused(runs, tmp_path, capsys):
     assert "label 'a|b' holds '|', which stands between labels in .csv; use .jsonl" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_bench_scores_it(runs, capsys):
     line = f"bench --bundles {runs / 'static'} --backends onnx_runtime --precisions fp32 int8 --repeats 1 --threads 1"
     assert (
@@ -260,6 +267,7 @@ def test_bench_scores_it(runs, capsys):
     assert "micro_f1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_model_of_classes_is_not_taken_for_one_of_sets(runs, tmp_path, capsys):
     rows = [json.dumps({"text": "film", "label": name}) for name in (*ABOUT, *ABOUT)]
     (tmp_path / "x.jsonl").write_text("\n".join(rows) + "\n")

@@ -74,22 +74,24 @@ def _parity(model: nn.Layer) -> float:
 
 
 def _finetuning(model: nn.Layer) -> Step:
+    from ofa_bert.data.demo_task import TASK
     from ofa_bert.training.finetune import finetune_step
-    from ofa_bert.training.losses.classification import LOSSES
+    from ofa_bert.training.losses.task import losses_of
 
-    return finetune_step(model, LOSSES)
+    return finetune_step(model, losses_of(TASK))
 
 
 def _supernet(model: nn.Layer) -> Step:
+    from ofa_bert.data.demo_task import TASK
     from ofa_bert.models.encoder import shape_of
     from ofa_bert.submodels.values import uniform
-    from ofa_bert.training.losses.classification import LOSSES
+    from ofa_bert.training.losses.task import losses_of
     from ofa_bert.training.supernet.step import Objective, supernet_step
 
     teacher = copy.deepcopy(model)
     teacher.eval()
     sub_models = tuple(uniform(shape_of(model), width) for width in _WIDTHS)
-    return supernet_step(model, teacher, Objective(LOSSES, 1.0, 0.1), lambda number: sub_models)
+    return supernet_step(model, teacher, Objective(losses_of(TASK), 1.0, 0.1), lambda number: sub_models)
 
 
 def _fit(name: str, model: nn.Layer, step: Step, where: str, amp: str) -> list[float]:
