@@ -25,7 +25,7 @@ STRICT = (
     "system",
     "tasks",
 )
-STRICT_FILES = ("__main__", "errors", "numerics", "options", "reporting")
+STRICT_FILES = ("__main__", "errors", "numerics", "options", "progress", "reporting")
 
 
 def anys(tree):

@@ -142,10 +142,10 @@ def _add_profile(builder: Foreign, config: Foreign, profile: Profile) -> None:
 
 def this_gpu() -> str:
     """The compute capability of this machine's first GPU."""
-    cards = accelerator.cards()
-    if not cards:
+    found = accelerator.capabilities()
+    if not found:
         raise UserError(_NEEDS_GPU)
-    return f"{cards[0][0]}.{cards[0][1]}"
+    return accelerator.shown(found[0])
 
 
 _NEEDS_GPU = (

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib.metadata
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
+
+from ofa_bert.errors import RunError
+from ofa_bert.system import nvidia
+from ofa_bert.system.nvidia import Capability
 
 logger = logging.getLogger(__name__)
 
 Device = Literal["auto", "gpu", "cuda", "cpu", "xpu"]
 ENGINE_DEVICES = ("cpu", "gpu", "cuda")  # as a user names those of an inference engine
 WHERE = "where to run; auto: on a GPU that this build of Paddle has code for, else on the CPU; cuda: the same as gpu"
-_NEWEST = {"2": 8}  # major version of Paddle -> major compute capability that its wheels have code for at most
-_MAJOR, _MINOR, _SUCCESS = 75, 76, 0  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR, CUDA_SUCCESS
+# Major version of Paddle -> compute capabilities that its wheels hold machine code for.
+_CODE = {"2": ((6, 1), (7, 0), (7, 5), (8, 0), (8, 6))}
 
 
 def means(device: str) -> str:
@@ -30,12 +33,11 @@ def _auto() -> str:
     paddle = gpu_build()
     if paddle is None:
         return "cpu"
-    found = capabilities()
-    newest = _NEWEST.get(paddle.partition(".")[0])
-    if found and newest is not None and found[0] > newest:
+    found, code = capabilities(), code_of(paddle)
+    if found and code is not None and not has_code(found[0], code):
         logger.warning(
-            "`device` auto: cpu, because Paddle %s has no code for a card of compute capability %d; Paddle 3 has",
-            paddle, found[0],
+            "`device` auto: cpu, because Paddle %s has no code for a card of compute capability %s; Paddle 3 has",
+            paddle, shown(found[0]),
         )  # fmt: skip
         return "cpu"
     return "gpu" if found else "cpu"
@@ -49,25 +51,24 @@ def gpu_build(version: Callable[[str], str] = importlib.metadata.version) -> str
         return None
 
 
-def capabilities() -> list[int]:
-    """Major compute capability of each NVIDIA card that the driver shows to this process; empty without a driver."""
-    return [major for major, _ in cards()]
-
-
-def cards() -> list[tuple[int, int]]:
-    """The same with the minor ones: (8, 6) for a card of 8.6."""
+def capabilities() -> list[Capability]:
+    """Of each NVIDIA card that the driver shows to this process; empty without a driver, or with a broken one."""
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
+        found = nvidia.driver()
+    except RunError:
         return []
-    count, major, minor = ctypes.c_int(0), ctypes.c_int(0), ctypes.c_int(0)
-    if driver.cuInit(0) != _SUCCESS or driver.cuDeviceGetCount(ctypes.byref(count)) != _SUCCESS:
-        return []
-    found = []
-    for card in range(count.value):
-        told = [
-            driver.cuDeviceGetAttribute(ctypes.byref(n), which, card) for n, which in ((major, _MAJOR), (minor, _MINOR))
-        ]
-        if told == [_SUCCESS, _SUCCESS]:
-            found.append((major.value, minor.value))
-    return found
+    return [] if found is None else [card.capability for card in found.cards]
+
+
+def code_of(paddle: str) -> tuple[Capability, ...] | None:
+    """The compute capabilities that the GPU wheel of this version has machine code for; None: we know no list."""
+    return _CODE.get(paddle.partition(".")[0])
+
+
+def has_code(capability: Capability, code: Sequence[Capability]) -> bool:
+    """Machine code runs on cards of its own major version, from its minor version up."""
+    return any(major == capability[0] and minor <= capability[1] for major, minor in code)
+
+
+def shown(capability: Capability) -> str:
+    return f"{capability[0]}.{capability[1]}"

@@ -58,8 +58,9 @@ def test_a_width_is_a_fraction_or_a_name_from_a_table():
 @pytest.mark.parametrize(
     ("version", "found", "device"),
     [
-        (None, [8], "cpu"), ("2.6.2", [], "cpu"), ("2.6.2", [8, 8], "gpu"), ("2.6.2", [9], "cpu"),
-        ("3.3.1", [9], "gpu"), ("3.3.1", [], "cpu"),
+        (None, [(8, 6)], "cpu"),
+        ("2.6.2", [], "cpu"), ("2.6.2", [(8, 9), (8, 0)], "gpu"), ("2.6.2", [(9, 0)], "cpu"),
+        ("3.3.1", [(9, 0)], "gpu"), ("3.3.1", [], "cpu"),
     ],
 )  # fmt: skip
 def test_auto_is_a_gpu_that_paddle_has_code_for(monkeypatch, caplog, version, found, device):
@@ -70,7 +71,9 @@ def test_auto_is_a_gpu_that_paddle_has_code_for(monkeypatch, caplog, version, fo
         job = parse(FinetuneJob, FINETUNE, "")
     accelerator._auto.cache_clear()
     assert job.loop.device == device
-    assert ("has no code for a card of compute capability 9" in caplog.text) == (version == "2.6.2" and found == [9])
+    assert ("has no code for a card of compute capability 9" in caplog.text) == (
+        version == "2.6.2" and found == [(9, 0)]
+    )
 
 
 def test_cuda_is_gpu_and_a_device_can_be_named():
@@ -86,7 +89,7 @@ def test_this_machine_has_a_gpu_build_of_paddle_or_none():
 
     assert accelerator.gpu_build(lambda name: "2.6.2") == "2.6.2"
     assert accelerator.gpu_build(version) is None
-    assert all(1 <= major < 100 for major in accelerator.capabilities())
+    assert all(1 <= major < 100 for major, _ in accelerator.capabilities())
 
 
 @pytest.mark.parametrize(

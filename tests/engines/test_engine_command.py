@@ -239,7 +239,7 @@ def test_a_bundle_without_that_precision_or_without_digests(tmp_path, bundle, mo
 @pytest.mark.parametrize("version", ["10.13.3.9", "11.4.0.106"])
 def test_tensorrt_compiles_for_the_gpu_that_is_here(bundle, version, monkeypatch, capsys):
     made = use(monkeypatch, "tensorrt", version=version)
-    monkeypatch.setattr(accelerator, "cards", lambda: [(9, 0)])
+    monkeypatch.setattr(accelerator, "capabilities", lambda: [(9, 0)])
     assert engine(bundle, "--runtime", "tensorrt") == 0
     (entry,) = open_bundle(bundle).manifest.engines
     assert (entry.runtime, entry.version, entry.compute_capability) == ("tensorrt", version, "9.0")

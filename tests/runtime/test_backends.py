@@ -386,7 +386,7 @@ def test_dynamic_int8_is_not_for_tensorrt(tmp_path, monkeypatch, cache):
 RTX = "NvTensorRTRTXExecutionProvider"
 
 
-def rtx_plugin(monkeypatch, fake, capabilities=(8,), serves=True, fails=None):
+def rtx_plugin(monkeypatch, fake, capabilities=((8, 0),), serves=True, fails=None):
     """NVIDIA's plugin, beside a GPU of these capabilities; it registers as ONNX Runtime lets it, once."""
     known = []
 
@@ -422,10 +422,10 @@ def test_tensorrt_rtx_in_onnx_runtime(tmp_path, monkeypatch, cache):
     [
         ({"capabilities": ()}, "finds no NVIDIA GPU"),
         (
-            {"capabilities": (9,)},
+            {"capabilities": ((9, 0),)},
             r"no code for a GPU of compute capability 9.0 \(Hopper\); take provider tensorrt or cuda",
         ),
-        ({"capabilities": (7,), "serves": False}, "serves none of this machine's GPUs"),
+        ({"capabilities": ((7, 0),), "serves": False}, "serves none of this machine's GPUs"),
         ({"fails": "no libcudart\nat all"}, "does not load: no libcudart$"),
     ],
 )

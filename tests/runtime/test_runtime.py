@@ -302,7 +302,7 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         " tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt",
         "submodels": "values",
-        "system": "accelerator environment owner packages",
+        "system": "accelerator environment nvidia owner packages",
         "tasks": "kinds label_text task",
         "tasks.kinds": "base classification multilabel regression registry",
     }

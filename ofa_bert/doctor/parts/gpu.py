@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ofa_bert.doctor.finding import Finding
 from ofa_bert.doctor.part import Visit
 from ofa_bert.files.fields import Fields
 from ofa_bert.system import packages
+from ofa_bert.system.accelerator import code_of, has_code, shown
+from ofa_bert.system.nvidia import Capability
 
 CARDS, PADDLE_GPU = "NVIDIA cards", "Paddle's GPU code"
 _SECONDS = 60.0
-# Major version of Paddle -> compute capabilities that its wheels hold machine code for; of later ones we know no list.
-_CODE = {"2": ((6, 1), (7, 0), (7, 5), (8, 0), (8, 6))}
 _DRIVER = "see whether nvidia-smi lists a card; after an update of the driver, start the machine anew"
-
-Capability = tuple[int, int]
 
 
 def cards(name: str, visit: Visit) -> Finding:
@@ -41,15 +37,6 @@ def capability_of(card: Fields) -> Capability:
     return major, minor
 
 
-def shown(capability: Capability) -> str:
-    return f"{capability[0]}.{capability[1]}"
-
-
-def has_code(capability: Capability, code: Sequence[Capability]) -> bool:
-    """Machine code runs on cards of its own major version, from its minor version up."""
-    return any(major == capability[0] and minor <= capability[1] for major, minor in code)
-
-
 def paddle_on_gpu(name: str, visit: Visit) -> Finding:
     """Whether Paddle's build and the cards fit, before anything is computed on them."""
     found = capabilities(visit)
@@ -63,7 +50,7 @@ def paddle_on_gpu(name: str, visit: Visit) -> Finding:
     if not facts["gpu_build"]:
         said = f"Paddle is a CPU build, the card is left alone; a GPU build: {packages.install('gpu')}"
         return Finding(name, "absent", said)
-    code = _CODE.get(version.partition(".")[0])
+    code = code_of(version)
     without = [shown(card) for card in found if code is not None and not has_code(card, code)]
     if without and code is not None:
         said = f"Paddle {version} has code for {', '.join(map(shown, code))}, the card is {', '.join(without)}"

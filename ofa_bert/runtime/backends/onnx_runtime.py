@@ -81,13 +81,13 @@ def _rtx_session(
     onnxruntime: ModuleType, options: SessionOptions, files: Sequence[Path], settings: Settings
 ) -> InferenceSession:
     """A session in NVIDIA's TensorRT-RTX plugin. UserError where it or a GPU that it serves is missing."""
-    major = next(iter(accelerator.capabilities()), None)
-    if major is None:
+    found = next(iter(accelerator.capabilities()), None)
+    if found is None:
         raise UserError(f"provider {_RTX}: finds no NVIDIA GPU and driver (libcuda); take device cpu")
-    if major in tensorrt.UNSERVED_BY_RTX:
+    if found[0] in tensorrt.UNSERVED_BY_RTX:
         raise UserError(
-            f"provider {_RTX}: TensorRT-RTX has no code for a GPU of compute capability {major}.0"
-            f" ({tensorrt.UNSERVED_BY_RTX[major]}); take provider tensorrt or cuda"
+            f"provider {_RTX}: TensorRT-RTX has no code for a GPU of compute capability {accelerator.shown(found)}"
+            f" ({tensorrt.UNSERVED_BY_RTX[found[0]]}); take provider tensorrt or cuda"
         )
     plugin = packages.require(_RTX_PACKAGE)
     tensorrt.without_tf32(settings.precision)
