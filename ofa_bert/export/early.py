@@ -21,7 +21,7 @@ def check_export(job: ExportJob) -> None:
         raise UserError(
             f"{model.where}: was not made by run_glue.py or run_glue_ofa.py; it says neither task nor shape"
         )
-    job.choice.of(model.where, record, record.shape)
+    job.choice.of(model.where, record, record.shape, say=False)  # the export itself says it
     if record.exits is None and job.exit_policy:
         raise UserError(f"`exit_policy` {job.exit_policy}: {model.where} has no exits for it; leave it out")
 

@@ -39,8 +39,11 @@ class SubModelChoice:
         """Whether nothing was chosen."""
         return self.sub_model is None and self.width_mult == self.depth_mult == 1
 
-    def of(self, where: str, record: ModelRecord, shape: ModelShape) -> SubModelConfig:
-        """The sub-model of the model at `where`; UserError when the supernet was not trained for it."""
+    def of(self, where: str, record: ModelRecord, shape: ModelShape, say: bool = True) -> SubModelConfig:
+        """The sub-model of the model at `where`; UserError when the supernet was not trained for it.
+
+        say: log what is not quite what was asked for.
+        """
         if record.sub_model is not None:
             if not self.is_whole:
                 raise UserError(
@@ -49,26 +52,31 @@ class SubModelChoice:
                 )
             return record.sub_model
         if self.sub_model:
-            return _from_file(self.sub_model, record, shape)
+            return _from_file(self.sub_model, record, shape, say)
         space = record.space or SearchSpace(shape, (1.0,))
         if not self.allow_untrained:
             try:
-                return space.sub_model(self.width_mult, self.depth_mult)
+                found = space.trained(self.width_mult, self.depth_mult)
+                if say and found != (self.width_mult, self.depth_mult):
+                    asked = (self.width_mult, self.depth_mult)
+                    logger.info("width %g, depth %g stand for the trained %.6g, %.6g", *asked, *found)
+                return space.sub_model(*found)
             except UserError as error:
                 raise UserError(f"{error}. `allow_untrained` takes it all the same") from error
-        logger.warning("width %s, depth %s may be untrained", self.width_mult, self.depth_mult)
+        if say:
+            logger.warning("width %s, depth %s may be untrained", self.width_mult, self.depth_mult)
         if self.depth_mult in space.depth_mults:
             return uniform(shape, self.width_mult, space.kept_layers[space.depth_mults.index(self.depth_mult)])
         return uniform(shape, self.width_mult, even_layers(shape.num_layers, self.depth_mult))
 
 
-def _from_file(path: str, record: ModelRecord, shape: ModelShape) -> SubModelConfig:
+def _from_file(path: str, record: ModelRecord, shape: ModelShape, say: bool) -> SubModelConfig:
     try:
         sub_model = SubModelConfig.from_json(read_json(path))
         sub_model.check_fits(shape)
     except UserError as error:
         raise UserError(f"`sub_model` {path}: {error}") from error
-    if trained_name(record, sub_model) is None:
+    if say and trained_name(record, sub_model) is None:
         logger.warning("%s: is none of the sub-models that were trained; check its score before you deploy it", path)
     return sub_model
 

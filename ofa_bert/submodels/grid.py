@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,8 +10,6 @@ from dataclasses import dataclass
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, check_mult, even_layers, uniform
-
-logger = logging.getLogger(__name__)
 
 _MEANT = 0.01  # a multiplier so close to a trained one means that
 
@@ -55,9 +52,15 @@ class SearchSpace:
 
     def sub_model(self, width_mult: float, depth_mult: float = 1.0) -> SubModelConfig:
         """The trained sub-model of these two multipliers; UserError with the trained list for any other."""
-        width = _nearest("width_mult", width_mult, self.width_mults)
-        depth = _nearest("depth_mult", depth_mult, self.depth_mults)
+        width, depth = self.trained(width_mult, depth_mult)
         return uniform(self.shape, width, self.kept_layers[self.depth_mults.index(depth)])
+
+    def trained(self, width_mult: float, depth_mult: float = 1.0) -> tuple[float, float]:
+        """The trained multipliers that these two stand for; UserError with the trained list for any other."""
+        return (
+            _nearest("width_mult", width_mult, self.width_mults),
+            _nearest("depth_mult", depth_mult, self.depth_mults),
+        )
 
     def sub_models(self) -> dict[str, SubModelConfig]:
         """Name -> sub-model, largest first; multipliers that round to the same sub-model appear once."""
@@ -122,8 +125,6 @@ def _nearest(name: str, value: float, allowed: Sequence[float]) -> float:
     best = min(allowed, key=lambda item: abs(item - value))
     if abs(best - value) > _MEANT:
         raise UserError(f"{name} {value} was not trained; the supernet covers {', '.join(map(str, allowed))}")
-    if best != value:
-        logger.info("%s %g stands for the trained %.6g", name, value, best)
     return best
 
 
