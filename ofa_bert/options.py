@@ -112,6 +112,11 @@ class Option(NamedTuple):
     def required(self) -> bool:
         return self.default is dataclasses.MISSING
 
+    @property
+    def lacking(self) -> str:
+        """What is said where it is required and not there."""
+        return f"`{self.name}` is required: {self.help.split(';')[0].split('.')[0]}"
+
     def problems(self, value: object) -> list[str]:
         """What is wrong with a value: not among the choices, not in the range."""
         found = []

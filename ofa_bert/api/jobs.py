@@ -52,7 +52,7 @@ def make_job(kind: type[T], /, **options: object) -> T:
                 )
     for item in known.values():
         if item.required and item.name not in options:
-            problems.append(f"`{item.name}` is required: {item.help.split(';')[0].split('.')[0]}")
+            problems.append(item.lacking)
     if not problems:
         made = build(typing.cast(type[T], kind), values)
         problems = problems_of(made)

@@ -24,11 +24,8 @@ T = TypeVar("T")
 
 PROGRAM = Path(__file__).resolve().parents[1] / "__main__.py"  # by its path: the launcher knows no -m
 LOGS = "logs"  # beside the results: what each process says
-_OF_ENVIRONMENT = (
-    "backup_env.*.json",
-    "envlog.*",
-    "default.*.log",
-)  # what the launcher copies of it: it may hold secrets
+# Files in which the launcher copies the environment, which may hold secrets.
+_OF_ENVIRONMENT = ("backup_env.*.json", "envlog.*", "default.*.log")
 _WAIT = 30  # seconds that processes which were told to stop may take
 
 

@@ -83,7 +83,7 @@ def parse(
     for item in options:
         given = getattr(namespace, item.name)
         if given is None and item.required:
-            problems.append(f"`{item.name}` is required: {item.help.split(';')[0].split('.')[0]}")
+            problems.append(item.lacking)
         elif given is not None:
             for name, value in _values(item, given, problems).items():
                 if values.setdefault(name, value) != value:

@@ -34,10 +34,9 @@ from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.evaluation import score
 from ofa_bert.training.glue_download import download_glue
+from ofa_bert.training.settings import DEFAULT_LENGTH
 
 logger = logging.getLogger(__name__)
-
-_LENGTH = 128  # of a model that does not say how long its texts were
 
 
 @lock.writer("sub_model_output_dir", "static_sub_model", beside=True)
@@ -53,7 +52,7 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
     model, tokenizer, record = load_model(where, job.model_type)
     if record.shape is None or record.task is None:  # a model known by name
         raise UserError(f"{where}: was not made by run_glue.py or run_glue_ofa.py; it says neither task nor shape")
-    shape, length = record.shape, job.max_seq_length or record.max_seq_length or _LENGTH
+    shape, length = record.shape, job.max_seq_length or record.max_seq_length or DEFAULT_LENGTH
     sub_model = job.choice.of(where, record, shape)
     small = model if record.is_sub_model else extract(model, sub_model)
     small.eval()

@@ -27,7 +27,7 @@ from ofa_bert.training.evaluation import score, stock_forward, tuned
 from ofa_bert.training.losses.task import KindLosses, losses_of
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
-from ofa_bert.training.settings import FinetuneJob, LoopSettings
+from ofa_bert.training.settings import DEFAULT_LENGTH, FinetuneJob
 from ofa_bert.training.setup import TrainingSetup, prepare
 
 
@@ -118,7 +118,7 @@ def trained_record(
         kind=kind,
         task=setup.task,
         model_type=model_type,
-        max_seq_length=length or LoopSettings().length,
+        max_seq_length=length or DEFAULT_LENGTH,
         seed=told.whole("seed", default=None),
         shape=shape,
         space=space,

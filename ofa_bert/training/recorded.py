@@ -14,7 +14,7 @@ from ofa_bert.models.record import ModelRecord
 from ofa_bert.options import arguments
 from ofa_bert.tasks.glue import is_glue
 from ofa_bert.tasks.task import Datasets
-from ofa_bert.training.settings import LoopSettings
+from ofa_bert.training.settings import DEFAULT_LENGTH, LoopSettings
 from ofa_bert.training.stated import stated
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ def with_data(job: R, name_or_path: str) -> R:
 
 def length_of(name_or_path: str) -> int:
     """The tokens per example that a model was trained with; of one that does not say it, the default."""
-    return _record(name_or_path).max_seq_length or LoopSettings().length
+    return _record(name_or_path).max_seq_length or DEFAULT_LENGTH
 
 
 def _record(name_or_path: str) -> ModelRecord:

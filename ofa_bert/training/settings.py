@@ -10,7 +10,7 @@ from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.system.accelerator import WHERE, Device, means
 
-_LENGTH = 128
+DEFAULT_LENGTH = 128  # tokens, where neither the user nor the model says it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class LoopSettings:
     @property
     def length(self) -> int:
         """Tokens per example, also where nobody says it."""
-        return self.max_seq_length or _LENGTH
+        return self.max_seq_length or DEFAULT_LENGTH
 
     def problems(self) -> list[str]:
         if self.amp != "off" and self.device == "cpu":
