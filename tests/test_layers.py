@@ -7,22 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from helpers.paths import ROOT
+from helpers.paths import ROOT, WITHOUT_PADDLE
 
 PACKAGE = ROOT / "ofa_bert"
-WITHOUT_PADDLE = (
-    "bench",
-    "bundle",
-    "data",
-    "engines",
-    "exits",
-    "files",
-    "runtime",
-    "serving",
-    "submodels",
-    "system",
-    "tasks",
-)
 # The only files there that may import it, and inside functions alone.
 MAY_IMPORT_PADDLE = {
     "bench/peers/paddle_dynamic.py": "the peer that is PaddleNLP's own model",

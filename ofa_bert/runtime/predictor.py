@@ -95,7 +95,7 @@ class Predictor:
         timeout: float = TIMEOUT,
     ):
         """bundle: its directory, which is read and checked; or one that was opened, which is not read again.
-        backend: onnx, openvino, paddle or tensorrt; auto: the first that is installed and has a file in the bundle.
+        backend: onnx_runtime, openvino or paddle_inference; auto: the first that is installed and has a file here.
         precision: what to compute in: fp32, or another that the bundle was exported with.
         device: cpu or gpu.
         provider: how a GPU is used; unless given, cuda.
