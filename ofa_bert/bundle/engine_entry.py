@@ -12,7 +12,7 @@ from ofa_bert.files.fields import Fields
 RUNTIMES = ("rtx", "tensorrt")  # NVIDIA's TensorRT for RTX, and TensorRT itself
 PRECISIONS = ("fp32", "fp16", "int8-static")  # in which an ONNX file has a form that both read
 STATES = ("built, not run",)
-_CAPABILITY = re.compile(r"\d{1,2}\.\d")
+CAPABILITY = re.compile(r"\d{1,2}\.\d")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class EngineEntry:
         for name, path in (("file", made.file), ("source", made.source)):
             if path not in files:
                 fields.wrong(name, "one of the files")
-        if not _CAPABILITY.fullmatch(made.compute_capability):
+        if not CAPABILITY.fullmatch(made.compute_capability):
             fields.wrong("compute_capability", "two numbers with a dot, such as 8.6")
         for name, values in (("batch", made.batch), ("length", made.length)):
             if len(values) != 3 or list(values) != sorted(values):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ofa_bert.bundle.engine_entry import CAPABILITY
 from ofa_bert.options import option, repeated
 from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.tensorrt import Profile
 
 TARGETS = ("7.5", "8.6", "8.9")  # Turing, Ampere and Ada
-_CAPABILITY = re.compile(r"\d{1,2}\.\d")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class EngineJob:
         refused = tensorrt.refusal(self.precision)
         found = [] if refused is None else [refused]
         for value in self.compute_capability or ():
-            if not _CAPABILITY.fullmatch(value):
+            if not CAPABILITY.fullmatch(value):
                 found.append(f"`compute_capability` {value}: must be two numbers with a dot, such as 8.6")
         if self.compute_capability and self.runtime == "tensorrt":
             found.append(
