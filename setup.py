@@ -43,11 +43,12 @@ TRAIN = [
 
 OPENVINO = ["openvino"]
 
-# NVIDIA's TensorRT for RTX: the builder of engines, and the provider of ONNX Runtime that compiles as it loads. Each is
-# more than 90 MB, so no lock has them; the builder's versions are in requirements/tensorrt.txt.
+# NVIDIA's TensorRT for RTX: what builds and opens engines, GPU memory for them, and the provider of ONNX Runtime that
+# compiles as it loads. They have up to 150 MB, so no lock has them; versions are in requirements/tensorrt.txt.
 TENSORRT_RTX = [
     "tensorrt-rtx-cu13-libs>=1.7",
     "tensorrt-rtx-cu13-bindings>=1.7",
+    "cuda-python>=13",
     "onnxruntime>=1.24",
     "onnxruntime-ep-nv-tensorrt-rtx-cu13",
 ]

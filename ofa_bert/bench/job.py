@@ -8,7 +8,7 @@ from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.data.source import DataSource
 from ofa_bert.options import option, repeated
 from ofa_bert.runtime.backends.base import CPU, PRECISIONS
-from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS, format_of
+from ofa_bert.runtime.backends.registry import BACKENDS, OF_MODELS, PROVIDERS, format_of
 from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
 
@@ -18,7 +18,7 @@ class BenchGrid:
 
     backends: tuple[str, ...] = option(
         "back ends; speed-ups are against the first bundle in the first one, in the first precision",
-        tuple(sorted(BACKENDS, key=lambda name: format_of(name) != "paddle")),  # first what the model was trained with
+        tuple(sorted(OF_MODELS, key=lambda name: format_of(name) != "paddle")),  # first what the model was trained with
         choices=BACKENDS,
     )
     precisions: tuple[str, ...] | None = option(

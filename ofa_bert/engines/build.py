@@ -15,7 +15,7 @@ from ofa_bert.bundle.entries import FileEntry
 from ofa_bert.bundle.manifest import MANIFEST, Bundle, Manifest, open_bundle
 from ofa_bert.engines import library as libraries
 from ofa_bert.engines.job import EngineJob
-from ofa_bert.engines.library import RTX, Library, Parsed
+from ofa_bert.engines.library import Parsed
 from ofa_bert.engines.network import check
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
@@ -23,6 +23,7 @@ from ofa_bert.files.atomic import write_bytes_atomic, write_json_atomic
 from ofa_bert.progress import Progress
 from ofa_bert.reporting import table
 from ofa_bert.runtime.backends.tensorrt import Profile
+from ofa_bert.runtime.nvidia.library import RTX, Library, installed
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def build_engines(job: EngineJob) -> str:
     _check(before)
     profile = job.profile(before.manifest.max_seq_length)
     before.model_files("onnx", job.precision)  # whether it is there, before a library is asked
-    library = libraries.installed(job.runtime)
+    library = installed(job.runtime)
     if library.targets:
         libraries.check_targets(library, job.targets)
     with lock.holding(before.path, beside=True):

@@ -1,45 +1,18 @@
-"""NVIDIA's builders of engines, TensorRT for RTX and TensorRT: one interface of Python, two packages.
-
-Neither has types of its own: what comes from them is `network.Foreign`.
-"""
+"""NVIDIA's builders: an ONNX file is read as a network, and the network compiled into an engine."""
 
 from __future__ import annotations
 
-import functools
-import importlib
-import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
 from ofa_bert.bundle.manifest import INPUTS
-from ofa_bert.engines.network import Foreign, Network, read
-from ofa_bert.errors import RunError, UserError, first_line
+from ofa_bert.engines.network import Network, read
+from ofa_bert.errors import RunError, UserError
 from ofa_bert.reporting import one_line
 from ofa_bert.runtime.backends.tensorrt import WORKSPACE, Profile
-from ofa_bert.system import accelerator, packages
-
-logger = logging.getLogger(__name__)
-
-RTX, TENSORRT = "rtx", "tensorrt"
-NAMES = {RTX: "TensorRT-RTX", TENSORRT: "TensorRT"}
-_OLDEST = (10, 12)  # TensorRT whose parser and flags are those of 11
-
-
-@dataclass(frozen=True)
-class Library:
-    """An installed builder. targets: compute capability -> the member that stands for it; empty: this GPU's alone."""
-
-    runtime: str
-    module: ModuleType
-    version: str
-    targets: dict[str, object]
-
-    @property
-    def name(self) -> str:
-        return f"{NAMES[self.runtime]} {self.version}"
+from ofa_bert.runtime.nvidia.library import TENSORRT, Foreign, Library, Messages
+from ofa_bert.system import accelerator
 
 
 @dataclass(frozen=True)
@@ -50,28 +23,6 @@ class Parsed:
     network: Foreign
     parser: Foreign
     facts: Network
-
-
-def installed(runtime: str) -> Library:
-    """The library; UserError, with the cure, where it is missing, too old or does not load."""
-    if runtime == RTX:
-        module = packages.require("tensorrt_rtx_bindings")
-        members = module.ComputeCapability.__members__
-        targets = {f"{name[2:-1]}.{name[-1]}": member for name, member in members.items() if re.match(r"SM\d", name)}
-        return Library(runtime, module, module.__version__, targets)
-    try:
-        module = importlib.import_module("tensorrt")
-    except ImportError as error:
-        raise UserError(
-            f"runtime tensorrt: NVIDIA's package does not load ({first_line(error)}); pip install tensorrt on the"
-            " machine with the GPU, or take `runtime` rtx, which compiles without one"
-        ) from error
-    version = str(module.__version__)
-    if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < _OLDEST:
-        raise UserError(
-            f"runtime tensorrt: version {version} is installed, 10.12 or later is needed; pip install -U tensorrt"
-        )
-    return Library(runtime, module, version, {})
 
 
 def check_targets(library: Library, targets: Sequence[str], facts: Network | None = None) -> None:
@@ -92,7 +43,7 @@ def check_targets(library: Library, targets: Sequence[str], facts: Network | Non
 def parse(library: Library, source: Path) -> Parsed:
     """Read an ONNX file as a strongly typed network. UserError where there is no GPU and one is needed."""
     module = library.module
-    said = _messages(module)
+    said = library.messages
     said.clear()
     try:
         builder = module.Builder(said.logger)
@@ -110,7 +61,7 @@ def parse(library: Library, source: Path) -> Parsed:
 
 def compile_engine(library: Library, parsed: Parsed, profile: Profile, precision: str, target: str | None) -> bytes:
     """The engine for GPUs of a compute capability; None: for this machine's. RunError says what the library says."""
-    module, said = library.module, _messages(library.module)
+    module, said = library.module, library.messages
     said.clear()
     config = parsed.builder.create_builder_config()
     config.set_memory_pool_limit(module.MemoryPoolType.WORKSPACE, WORKSPACE)
@@ -154,39 +105,7 @@ _NEEDS_GPU = (
 )
 
 
-def _no_gpu(library: Library, said: _Messages) -> UserError:
+def _no_gpu(library: Library, said: Messages) -> UserError:
     if library.runtime == TENSORRT:
         return UserError(_NEEDS_GPU)
     return RunError(f"{library.name} does not start: {said.last()}")
-
-
-class _Messages:
-    """What a library logs: errors are kept for a message of ours, the rest is for --verbose."""
-
-    def __init__(self, module: ModuleType) -> None:
-        self.errors: list[str] = []
-        errors = self.errors
-
-        class Logger(module.ILogger):  # type: ignore[misc, name-defined]  # its base is known when it runs
-            def __init__(self) -> None:
-                module.ILogger.__init__(self)
-
-            def log(self, severity: Foreign, message: str) -> None:
-                if severity in (module.ILogger.ERROR, module.ILogger.INTERNAL_ERROR):
-                    errors.append(message)
-                else:
-                    logger.debug("%s", one_line(message))
-
-        self.logger = Logger()
-
-    def clear(self) -> None:
-        self.errors.clear()
-
-    def last(self) -> str:
-        return one_line(self.errors[-1].splitlines()[0]) if self.errors and self.errors[-1] else "it does not say why"
-
-
-@functools.cache
-def _messages(module: ModuleType) -> _Messages:
-    """One for the whole process: the libraries keep the first logger that they are given."""
-    return _Messages(module)

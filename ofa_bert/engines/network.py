@@ -8,17 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT, Manifest
 from ofa_bert.errors import RunError
-
-
-class Foreign(Protocol):
-    """An object of NVIDIA's bindings, which have no types of their own."""
-
-    def __getattr__(self, name: str) -> Any: ...
-
+from ofa_bert.runtime.nvidia.library import Foreign
 
 WIDE, HALF, IDS = "FLOAT", "HALF", "INT64"  # as TensorRT calls float32, float16 and int64
 FREE = -1  # a dimension that a profile decides

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
-from ofa_bert.runtime.backends.registry import BACKENDS, files_for, format_of
+from ofa_bert.runtime.backends.registry import OF_MODELS, files_for, format_of
 from ofa_bert.submodels.values import MULTIPLIER
 from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
@@ -17,7 +17,7 @@ class DeviceSettings:
     """The device and how it is used."""
 
     device: str = option("where the models run; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
-    backend: str = option("library that runs them", BACKENDS[0], choices=BACKENDS)
+    backend: str = option("library that runs them", OF_MODELS[0], choices=OF_MODELS)
     precision: Literal["fp32", "bf16", "fp16", "int8"] = option("what to compute in", "fp32")
     threads: int | None = option("threads; default: all cores", None, above=0)
     batch: int = option("sentences per call", 1, above=0)
@@ -68,7 +68,9 @@ class LatencyJob:
 def _measured(precision: str, provider: str) -> list[str]:
     """The back ends that run ONNX files in this precision there; static Paddle models are measured in fp32 and bf16."""
     wanted = {precision, f"{precision}-static"}
-    return [name for name in BACKENDS if format_of(name) == "onnx" and wanted & {*files_for(name, precision, provider)}]
+    return [
+        name for name in OF_MODELS if format_of(name) == "onnx" and wanted & {*files_for(name, precision, provider)}
+    ]
 
 
 def _any(names: list[str]) -> str:

@@ -9,7 +9,7 @@ from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import option, unused
 from ofa_bert.runtime.backends.base import PRECISIONS
-from ofa_bert.runtime.backends.registry import BACKENDS
+from ofa_bert.runtime.backends.registry import OF_MODELS
 from ofa_bert.system.accelerator import ENGINE_DEVICES, means
 
 _OF_BUNDLES = ("backend", "precision", "exit_threshold")
@@ -23,7 +23,7 @@ class BundleRun:
     backend: str = option(
         "of a bundle: library that computes; auto takes the first that is installed and has a file in it",
         "auto",
-        choices=("auto", *BACKENDS),
+        choices=("auto", *OF_MODELS),
     )
     precision: str = option("of a bundle: what to compute in", "fp32", choices=PRECISIONS)
     exit_threshold: str | None = option(

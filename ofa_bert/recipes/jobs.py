@@ -8,7 +8,7 @@ from typing import Literal
 from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.data.source import TrainingData
 from ofa_bert.options import option, unused
-from ofa_bert.runtime.backends.registry import BACKENDS
+from ofa_bert.runtime.backends.registry import OF_MODELS
 from ofa_bert.system.accelerator import WHERE, Device, means
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.students.jobs import DistilWeights, PairSource
@@ -81,7 +81,7 @@ class DeploymentSettings:
         "of the last models; default: int8 on a CPU, fp16 on a GPU", None, choices=PRECISIONS
     )
     max_drop: float = option("points of dev score that this precision may lose; more ends the command", 1.0, least=0)
-    backend: str = option("what runs exported models", BACKENDS[0], choices=BACKENDS)
+    backend: str = option("what runs exported models", OF_MODELS[0], choices=OF_MODELS)
     workers: int | None = option(
         "instances in the last row, one thread each; default: one per core, on a GPU none; 0 leaves that row out",
         None,

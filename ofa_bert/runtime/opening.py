@@ -7,6 +7,7 @@ whichever form of it the library runs fast, and some compute the fp32 model in b
 from __future__ import annotations
 
 import importlib.util
+import logging
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +21,21 @@ from ofa_bert.errors import UserError, first_line
 from ofa_bert.exits.loop import Library
 from ofa_bert.runtime.arguments import whole_number, word
 from ofa_bert.runtime.backends.base import CPU, PRECISIONS, Ids, Logits, Settings
-from ofa_bert.runtime.backends.registry import BACKENDS, PROVIDERS, REGISTRY, computed_in, files_for
+from ofa_bert.runtime.backends.registry import (
+    BACKENDS,
+    OF_MODELS,
+    PROVIDERS,
+    REGISTRY,
+    automatic,
+    computed_in,
+    files_for,
+)
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exit_parts import merge
 from ofa_bert.runtime.exit_tensors import Part, on_device, on_host
 from ofa_bert.system import environment
+
+logger = logging.getLogger(__name__)
 
 DEVICES = ("cpu", "gpu")
 # Threads, of all its processes together, that a model is refused: more than four to a core only wait for one another,
@@ -49,6 +60,7 @@ class Backend(NamedTuple):
     provider: str
     # Puts one batch onto the device; what it returns runs it there and returns when it is done. For measuring.
     bind: Callable[[Ids, Ids], Callable[[], object]]
+    close: Callable[[], None] | None = None  # frees at once what else goes when nobody holds the model any longer
 
 
 class ExitParts(NamedTuple):
@@ -88,14 +100,17 @@ def open_model(
     if threads is not None:
         whole_number("threads", threads, 1, MOST_THREADS)
     bundle = open_bundle(bundle)
-    profile = profile or Profile.up_to(bundle.manifest.max_seq_length)
-    names = BACKENDS if backend == "auto" else (backend,)
-    problems = []
-    for name in names:
+    limits = profile or Profile.up_to(bundle.manifest.max_seq_length)
+    problems: list[str] = []
+    for name in automatic(provider) if backend == "auto" else (backend,):
         try:
             check_choice(name, precision, provider)
-            files, held = _pick(bundle, name, precision, provider)
-            return _open(files, name, computed_in(precision, held), provider, threads, profile)
+            own = REGISTRY[name].pick
+            files, held = own(bundle, precision, provider, profile) if own else _pick(bundle, name, precision, provider)
+            if problems and bundle.manifest.engines:
+                logger.info("%s is taken: %s", name, problems[0])
+            computed, pad = computed_in(precision, held), bundle.manifest.pad_token_id
+            return _open(files, name, Settings(computed, provider, threads or environment.cores(), limits, pad))
         except _DamagedError:
             raise  # another file of the same bundle may be no better
         except UserError as error:
@@ -122,7 +137,8 @@ def open_files(
     if backend == "auto":
         raise UserError(f"backend auto: name one for files without a manifest: {', '.join(BACKENDS)}")
     check_choice(backend, precision, provider)
-    return _open([Path(path) for path in files], backend, precision, provider, threads, profile or Profile())
+    settings = Settings(precision, provider, threads or environment.cores(), profile or Profile())
+    return _open([Path(path) for path in files], backend, settings)
 
 
 def open_exit_parts(
@@ -141,7 +157,7 @@ def open_exit_parts(
     bundle = open_bundle(bundle)
     exits_of(bundle)  # before any back end is asked: without exits none can open them
     problems = []
-    for name in BACKENDS if backend == "auto" else (backend,):
+    for name in OF_MODELS if backend == "auto" else (backend,):
         try:
             check_choice(name, precision, provider)
             _check_parts(name, precision, provider)
@@ -257,13 +273,13 @@ def _device(provider: str) -> str:
     return "cpu" if provider == CPU else "gpu:0"
 
 
-def _open(
-    files: Sequence[Path], backend: str, precision: str, provider: str, threads: int | None, profile: Profile
-) -> Backend:
-    settings = Settings(precision, provider, threads or environment.cores(), profile)
+def _open(files: Sequence[Path], backend: str, settings: Settings) -> Backend:
     engine = _load(REGISTRY[backend].load, files, backend, settings)
     bind = engine.bind or (lambda input_ids, token_type_ids: partial(engine.run, input_ids, token_type_ids))
-    return Backend(engine.run, engine.output, _device(provider), backend, precision, provider, bind)
+    device = _device(settings.provider)
+    return Backend(
+        engine.run, engine.output, device, backend, settings.precision, settings.provider, bind, engine.close
+    )
 
 
 def _load(

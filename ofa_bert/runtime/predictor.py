@@ -95,7 +95,8 @@ class Predictor:
         timeout: float = TIMEOUT,
     ):
         """bundle: its directory, which is read and checked; or one that was opened, which is not read again.
-        backend: onnx_runtime, openvino or paddle_inference; auto: the first that is installed and has a file here.
+        backend: onnx_runtime, openvino, paddle_inference or tensorrt_engine; auto: the first that is installed and has
+        a file here that fits.
         precision: what to compute in: fp32, or another that the bundle was exported with.
         device: cpu or gpu.
         provider: how a GPU is used; unless given, cuda.
@@ -165,6 +166,8 @@ class Predictor:
         """End the workers and let go of the model."""
         if self._pool is not None:
             self._pool.close()
+        if isinstance(self._model, Backend) and self._model.close is not None:
+            self._model.close()
         self._model = self._pool = None
 
     def predict(self, texts: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> list[Prediction]:

@@ -10,6 +10,7 @@ from ofa_bert.system import environment
 
 # Package -> the extra of setup.py that brings it, the smallest of several.
 EXTRAS = {
+    "cuda": "tensorrt-rtx",
     "matplotlib": "measure",
     "onnx": "serving",
     "onnxruntime": "runtime",
@@ -25,7 +26,13 @@ EXTRAS = {
     "tensorrt_rtx_bindings": "tensorrt-rtx",
     "tokenizers": "runtime",
 }
-_SHOWN = {"paddle": "Paddle", "paddlenlp": "PaddleNLP", "paddleslim": "PaddleSlim", "sklearn": "scikit-learn"}
+_SHOWN = {
+    "cuda": "cuda-python",
+    "paddle": "Paddle",
+    "paddlenlp": "PaddleNLP",
+    "paddleslim": "PaddleSlim",
+    "sklearn": "scikit-learn",
+}
 # Nobody owns the name ofa_bert on the public index: pip finds an extra in a checkout alone.
 _WHERE = "in the directory that holds ofa_bert's setup.py"
 

@@ -25,6 +25,7 @@ OTHERS = ("torch", "transformers", "tritonclient", "pandas", "datasets", "hypoth
 DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "paddle": "paddlepaddle",
+    "cuda": "cuda-python",
     "tensorrt_rtx_bindings": "tensorrt-rtx-cu13-bindings",
     "onnxruntime_ep_nv_tensorrt_rtx": "onnxruntime-ep-nv-tensorrt-rtx-cu13",
 }
@@ -170,7 +171,7 @@ def test_a_runtime_install_runs_what_needs_no_paddle_and_says_what_else_is_wante
     assert {name: wanted[name] for name in NEED_NO_PADDLE} == {
         "add_digests": set(),
         "bench": {"matplotlib", "scipy", "sklearn"},  # the extra has all three
-        "engine": {"tensorrt_rtx_bindings", "onnxruntime_ep_nv_tensorrt_rtx"},  # the extra has both
+        "engine": {"cuda", "tensorrt_rtx_bindings", "onnxruntime_ep_nv_tensorrt_rtx"},  # the extra has all three
         "evaluate": {"matplotlib", "scipy", "sklearn"},
         "evaluate f1": {"matplotlib", "scipy", "sklearn"},
         "evaluate numbers": {"matplotlib", "scipy", "sklearn"},

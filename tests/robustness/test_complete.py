@@ -54,6 +54,8 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "recipes/fastformers.py": "takes a stage for finished when its record is, whole, what it would write",
     "runtime/backends/paddle_inference.py": OF_THE_MACHINE,
     "runtime/backends/tensorrt.py": ("file of a bundle",),
+    "runtime/backends/tensorrt_engine.py": ("file of a bundle",),
+    "runtime/nvidia/runtime_cache.py": "begins with its digest, else it is not used: test_engine_session.py damages it",
     "runtime/predict_file.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl"),
     "runtime/processes.py": OF_THE_MACHINE,
     "search/fptas/walk.py": ("evaluations",),

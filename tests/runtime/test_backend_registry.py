@@ -15,7 +15,15 @@ from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends import registry
 from ofa_bert.runtime.backends.base import PRECISIONS
-from ofa_bert.runtime.backends.registry import BACKENDS, REGISTRY, best_form, files_for, first_for, wants_fused
+from ofa_bert.runtime.backends.registry import (
+    BACKENDS,
+    OF_MODELS,
+    REGISTRY,
+    best_form,
+    files_for,
+    first_for,
+    wants_fused,
+)
 
 PACKAGE = ROOT / "ofa_bert"
 
@@ -88,7 +96,8 @@ def test_without_a_back_ends_file_and_line_the_others_work(missing, bundle, tmp_
         assert len(told["found"][name]) == 2, told
         assert set(told["found"][name]) <= set(LABELS), told
     for name in set(others) - set(computed):
-        assert "the package paddle is not installed" in told["found"][name]
+        why = "computes on tensorrt, tensorrt_rtx only" if name not in OF_MODELS else "package paddle is not installed"
+        assert why in told["found"][name]
 
 
 # Where a word that is a back end's name means something else.
@@ -128,7 +137,7 @@ def test_a_back_end_is_named_in_its_own_file_and_the_registry_alone():
 def test_declarations_are_whole(name):
     item = REGISTRY[name]
     assert item.name == name
-    assert item.format in ("onnx", "paddle")
+    assert item.format in (("onnx", "paddle") if item.pick is None else ("engine",))
     assert set(item.devices) <= {"cpu", "gpu"}
     for how in item.providers.values():
         assert set(how.files) <= set(PRECISIONS)
@@ -145,9 +154,17 @@ def test_what_is_asked_of_the_registry():
         first_for("paddle", "int8-static", parts=True)
     with pytest.raises(UserError, match="no back end runs paddle models in fp32; there are"):
         first_for("paddle", fused=True)
-    assert [best_form(name, "int8") for name in BACKENDS] == ["int8", "int8-static", "int8-static"]
+    assert [best_form(name, "int8") for name in OF_MODELS] == ["int8", "int8-static", "int8-static"]
     assert best_form("openvino", "bf16") == "bf16"
     assert [name for name in BACKENDS if wants_fused(name, "gpu")] == ["onnx_runtime"]
     assert not any(wants_fused(name, "cpu") for name in BACKENDS)
     assert files_for("openvino", "fp32", "cuda") == ()
     assert registry.PROVIDERS == ("cpu", "cuda", "tensorrt", "tensorrt_rtx")
+
+
+def test_what_was_compiled_for_a_machine_is_tried_first():
+    compiled = set(BACKENDS) - set(OF_MODELS)
+    assert len(compiled) == 1
+    assert registry.automatic("cpu") == registry.automatic("cuda") == OF_MODELS
+    for provider in ("tensorrt", "tensorrt_rtx"):
+        assert registry.automatic(provider) == (*compiled, *OF_MODELS)

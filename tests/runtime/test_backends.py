@@ -191,7 +191,7 @@ def test_a_missing_library_names_its_extra(bundle, backend, monkeypatch):
     package = registry.REGISTRY[backend].package
     without(monkeypatch, package)
     with pytest.raises(UserError, match=rf'{package} is not installed: .*pip install "\.\['):
-        open_model(bundle, backend)
+        open_model(bundle, backend, provider=next(iter(registry.REGISTRY[backend].providers)))
 
 
 def test_a_library_that_is_there_and_does_not_load(bundle, monkeypatch):
@@ -398,7 +398,7 @@ def rtx_plugin(monkeypatch, fake, capabilities=((8, 0),), serves=True, fails=Non
 
     plugin = types.SimpleNamespace(get_ep_name=lambda: RTX, get_library_path=lambda: "lib.so", __file__="x")
     monkeypatch.setitem(sys.modules, "onnxruntime_ep_nv_tensorrt_rtx", plugin)
-    monkeypatch.setattr(onnx_runtime.accelerator, "capabilities", lambda: list(capabilities))
+    monkeypatch.setattr(tensorrt.accelerator, "capabilities", lambda: list(capabilities))
     fake.register_execution_provider_library = register
     fake.get_ep_devices = lambda: known
 

@@ -300,7 +300,7 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "files": "atomic fields pickle_machine pickles reading weights",
         "runtime": "arguments exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor processes texts"
         " tokenizer workers",
-        "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt",
+        "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt tensorrt_engine",
         "submodels": "values",
         "system": "accelerator environment nvidia owner packages",
         "tasks": "kinds label_text task",

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ofa_bert.bundle.manifest import Bundle
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exit_tensors import Part
 
@@ -28,12 +29,14 @@ class Settings(NamedTuple):
     provider: str  # one of the back end's providers
     threads: int
     profile: Profile
+    pad_token_id: int | None = None  # of the model; None where nobody says it
 
 
 class Engine(NamedTuple):
     run: Callable[[Ids, Ids], Logits]
     output: str  # what the model itself calls the logits
     bind: Callable[[Ids, Ids], Callable[[], object]] | None = None
+    close: Callable[[], None] | None = None  # None: it goes when nobody holds it any longer
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,21 @@ class Provider:
 
 @dataclass(frozen=True, eq=False)
 class Capabilities:
-    """A back end: what it needs, what it opens and computes, and the functions that open a model and a part."""
+    """A back end: what it needs, what it opens and computes, and the functions that open a model and a part.
+
+    pick: (bundle, precision, provider, profile) -> (files, their precision), for what fits one machine alone; such a
+    back end is asked before the others. None: a file's format and precision say whether it can be opened.
+    """
 
     name: str
     package: str  # what is imported
     cure: str  # what brings the package
-    format: str  # of the files that it opens: "onnx" or "paddle"
+    format: str  # of the files that it opens: "onnx", "paddle" or "engine"
     providers: Mapping[str, Provider]  # CPU, and ways of using a GPU
     load: Callable[[Sequence[Path], Settings], Engine]
     load_part: Callable[[Sequence[Path], Settings], Part]
     spins: bool = False  # its threads stay awake for a while after a run
+    pick: Callable[[Bundle, str, str, Profile | None], tuple[list[Path], str]] | None = None
 
     @property
     def devices(self) -> tuple[str, ...]:

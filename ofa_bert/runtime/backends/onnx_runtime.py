@@ -16,7 +16,7 @@ from ofa_bert.errors import UserError, first_line
 from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import Capabilities, Engine, Ids, Logits, Provider, Settings
 from ofa_bert.runtime.exit_tensors import Array, OnDevice, Part
-from ofa_bert.system import accelerator, packages
+from ofa_bert.system import packages
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -26,7 +26,7 @@ _ORT_PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-_RTX = "tensorrt_rtx"  # a provider that is a package of its own
+_RTX = tensorrt.RTX_PROVIDER  # a provider that is a package of its own
 _RTX_PACKAGE = "onnxruntime_ep_nv_tensorrt_rtx"
 
 
@@ -81,14 +81,7 @@ def _rtx_session(
     onnxruntime: ModuleType, options: SessionOptions, files: Sequence[Path], settings: Settings
 ) -> InferenceSession:
     """A session in NVIDIA's TensorRT-RTX plugin. UserError where it or a GPU that it serves is missing."""
-    found = next(iter(accelerator.capabilities()), None)
-    if found is None:
-        raise UserError(f"provider {_RTX}: finds no NVIDIA GPU and driver (libcuda); take device cpu")
-    if found[0] in tensorrt.UNSERVED_BY_RTX:
-        raise UserError(
-            f"provider {_RTX}: TensorRT-RTX has no code for a GPU of compute capability {accelerator.shown(found)}"
-            f" ({tensorrt.UNSERVED_BY_RTX[found[0]]}); take provider tensorrt or cuda"
-        )
+    tensorrt.served_gpu(_RTX)
     plugin = packages.require(_RTX_PACKAGE)
     tensorrt.without_tf32(settings.precision)
     name = plugin.get_ep_name()

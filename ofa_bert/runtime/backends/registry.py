@@ -12,6 +12,7 @@ _FILES = (
     "onnx_runtime",
     "openvino",
     "paddle_inference",
+    "tensorrt_engine",
 )
 
 
@@ -22,12 +23,19 @@ def _registered() -> dict[str, Capabilities]:
 
 REGISTRY = _registered()
 BACKENDS = tuple(REGISTRY)
+OF_MODELS = tuple(name for name, item in REGISTRY.items() if item.pick is None)  # they open what an export writes
 PROVIDERS = tuple(dict.fromkeys(provider for item in REGISTRY.values() for provider in item.providers))
 
 
 def format_of(backend: str) -> str:
-    """The format of the models that a back end opens: "paddle" or "onnx"."""
+    """The format of the files that a back end opens: "paddle", "onnx" or "engine"."""
     return REGISTRY[backend].format
+
+
+def automatic(provider: str) -> tuple[str, ...]:
+    """The back ends in the order in which "auto" tries them: what was compiled for this machine comes first."""
+    compiled = [name for name, item in REGISTRY.items() if item.pick is not None and provider in item.providers]
+    return (*compiled, *OF_MODELS)
 
 
 def files_for(backend: str, precision: str, provider: str = CPU) -> tuple[str, ...]:

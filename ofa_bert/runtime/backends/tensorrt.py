@@ -24,12 +24,15 @@ from numpy.typing import NDArray
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
+from ofa_bert.system import accelerator
+from ofa_bert.system.nvidia import Capability
 
 # What is asked for -> the files that serve it: their tensors have these types. int8 has no form of its own here.
 FILES = {"fp32": ("fp32",), "fp16": ("fp16",), "int8": ("int8-static",), "int8-static": ("int8-static",)}
 PRECISIONS = ("fp32", "fp16", "int8-static")
 TYPED_BY_OPTION = "10"  # the major version that is told to keep a file's types; later ones do nothing else
 FIRST_WITHOUT_PRECISIONS = 11  # the major version whose builder takes no precision
+RTX_PROVIDER = "tensorrt_rtx"
 UNSERVED_BY_RTX = {9: "Hopper", 10: "Blackwell for data centres"}  # major compute capability -> name
 _PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12", "tensorrt-cu13-bindings", "tensorrt-cu12-bindings")
 WORKSPACE = 1 << 30  # bytes that TensorRT may use while it compiles
@@ -125,6 +128,19 @@ def rtx_options(profile: Profile, cache: Path) -> dict[str, str]:
     options = {"nv_max_workspace_size": str(WORKSPACE), "nv_runtime_cache_path": str(cache)}
     options.update({f"nv_profile_{name}_shapes": shapes for name, shapes in profile.by_input().items()})
     return options
+
+
+def served_gpu(provider: str) -> Capability:
+    """This machine's first GPU. UserError where there is none, or TensorRT-RTX has no code for it."""
+    found = next(iter(accelerator.capabilities()), None)
+    if found is None:
+        raise UserError(f"provider {provider}: finds no NVIDIA GPU and driver (libcuda); take device cpu")
+    if provider == RTX_PROVIDER and found[0] in UNSERVED_BY_RTX:
+        raise UserError(
+            f"provider {provider}: TensorRT-RTX has no code for a GPU of compute capability {accelerator.shown(found)}"
+            f" ({UNSERVED_BY_RTX[found[0]]}); take provider tensorrt or cuda"
+        )
+    return found
 
 
 def without_tf32(precision: str) -> None:
