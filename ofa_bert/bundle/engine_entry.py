@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from ofa_bert.bundle.entries import word
@@ -11,8 +11,38 @@ from ofa_bert.files.fields import Fields
 
 RUNTIMES = ("rtx", "tensorrt")  # NVIDIA's TensorRT for RTX, and TensorRT itself
 PRECISIONS = ("fp32", "fp16", "int8-static")  # in which an ONNX file has a form that both read
-STATES = ("built, not run",)
+BUILT, RUN = "built, not run", "run"  # where no GPU could open it; where one did, and its logits were compared
+STATES = (BUILT, RUN)
 CAPABILITY = re.compile(r"\d{1,2}\.\d")
+TYPES = ("fp32", "fp16", "bf16", "int8")
+
+
+@dataclass(frozen=True)
+class EngineCheck:
+    """How an engine's logits were compared with those of its ONNX file, on the GPU that it is for.
+
+    types: how many of its layers write their results in each type, as NVIDIA's inspector tells; empty where it does
+    not.
+    """
+
+    max_abs_difference: float
+    relative_difference: float
+    tolerance: float | None  # of the largest difference
+    relative_tolerance: float | None
+    checked_with: str  # the back end that computed the file
+    types: Mapping[str, int]
+
+    @classmethod
+    def from_json(cls, fields: Fields) -> EngineCheck:
+        types = fields.inner("types")
+        return cls(
+            fields.number("max_abs_difference", 0),
+            fields.number("relative_difference", 0),
+            fields.number("tolerance", 0, default=None),
+            fields.number("relative_tolerance", 0, default=None),
+            word(fields, "checked_with"),
+            {name: types.whole(name, 1) for name in TYPES if name in types},
+        )
 
 
 @dataclass(frozen=True)
@@ -29,7 +59,11 @@ class EngineEntry:
     length: tuple[int, ...]  # least, best and most tokens of a row
     layers: int  # of the network, as the library read it
     seconds: float  # that compiling took
-    state: str = STATES[0]
+    check: EngineCheck | None = None  # None: it was built and not run
+
+    @property
+    def state(self) -> str:
+        return BUILT if self.check is None else RUN
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -50,7 +84,7 @@ class EngineEntry:
             fields.wholes("length", 1),
             fields.whole("layers", 1),
             fields.number("seconds", 0),
-            fields.text("state", STATES),
+            EngineCheck.from_json(fields.inner("check")) if fields.text("state", STATES) == RUN else None,
         )
         for name, path in (("file", made.file), ("source", made.source)):
             if path not in files:
@@ -63,4 +97,6 @@ class EngineEntry:
         return made
 
     def to_json(self) -> dict[str, object]:
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        about = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        check = about.pop("check")
+        return {**about, "state": self.state, **({} if check is None else {"check": check})}

@@ -14,6 +14,7 @@ from ofa_bert.bundle.engine_entry import EngineEntry
 from ofa_bert.bundle.entries import FileEntry
 from ofa_bert.bundle.manifest import MANIFEST, Bundle, Manifest, open_bundle
 from ofa_bert.engines import library as libraries
+from ofa_bert.engines import trial
 from ofa_bert.engines.job import EngineJob
 from ofa_bert.engines.library import Parsed
 from ofa_bert.engines.network import check
@@ -87,13 +88,14 @@ def _add(
     seconds = time.perf_counter() - started
     digest = hashlib.sha256(engine).hexdigest()
     capability = target or libraries.this_gpu()
+    check = trial.tried(library, engine, source, precision, manifest, profile, capability)
     sizes = f"b{'.'.join(map(str, profile.batch))}-t{'.'.join(map(str, profile.length))}"
     version = ".".join(library.version.split(".")[:3])
     # With its digest the name is new: a kill in between leaves every listed file as the manifest says.
     name = f"{library.runtime}-{version}-{precision}-cc{capability}-{sizes}-{digest[:_SHOWN]}.engine"
     entry = EngineEntry(
         f"{FOLDER}/{name}", source.name, library.runtime, library.version, capability, precision, tuple(profile.batch),
-        tuple(profile.length), parsed.facts.layers, round(seconds, 2),
+        tuple(profile.length), parsed.facts.layers, round(seconds, 2), check,
     )  # fmt: skip
     write_bytes_atomic(place / entry.file, engine)
     replaced = [each for each in manifest.engines if each.key == entry.key]
@@ -118,9 +120,15 @@ def _report(path: Path, entries: Sequence[EngineEntry], before: Manifest, librar
             "MB": f"{(path / entry.file).stat().st_size / 1e6:.1f}",
             "seconds": f"{entry.seconds:.1f}",
             "layers": entry.layers,
+            "state": _state(entry),
         }
         for entry in entries
     ]
     where = f"on a GPU of its compute capability, with {library.name}"
     without = "; compiling needs no GPU, running does" if library.runtime == RTX else ""
-    return f"{table(rows)}\n\n{entries[0].state}, from {model.name}: each runs {where}{without}."
+    return f"{table(rows)}\n\nFrom {model.name}: each runs {where}{without}."
+
+
+def _state(entry: EngineEntry) -> str:
+    off = "" if entry.check is None else f", logits within {entry.check.max_abs_difference:.1e}"
+    return f"{entry.state}{off}"

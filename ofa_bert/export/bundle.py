@@ -23,6 +23,7 @@ from ofa_bert.bundle.digests import described
 from ofa_bert.bundle.entries import FileEntry, ModelEntry, TokenizerEntry
 from ofa_bert.bundle.exit_entry import ExitsEntry
 from ofa_bert.bundle.manifest import MANIFEST, SHORTEST_INPUT, Manifest, checked_manifest
+from ofa_bert.bundle.tolerances import ABSOLUTE
 from ofa_bert.data.batches import eval_batches
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
@@ -53,7 +54,7 @@ def export_bundle(
     directory: str | Path,
     max_seq_length: int,
     onnx: bool = False,
-    tolerance: float = 1e-4,
+    tolerance: float = ABSOLUTE,
     precisions: Sequence[str] = ("fp32",),
     fused: bool = False,
     data: Data | None = None,

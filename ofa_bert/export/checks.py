@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.bundle.entries import Check
+from ofa_bert.bundle.tolerances import RELATIVE, relative
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.models.encoder import backbone
@@ -20,9 +21,6 @@ from ofa_bert.training.evaluation import score
 Probe = tuple[np.ndarray, np.ndarray]
 
 BATCH = 16  # of calibration sentences
-# Largest share of the logits' own spread that the root mean square of the differences may be. Sound models stay far
-# below; one whose arithmetic went wrong answers at random, and is at 1 or more.
-RELATIVE = {"fp16": 0.05, "bf16": 0.25, "int8": 0.5, "int8-static": 0.5}
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class ExportCheck:
         tolerance, limit = self.tolerance if precision == "fp32" else None, RELATIVE.get(precision)
         check = Check(
             max_abs_difference=self._largest(name, found, tolerance),
-            relative_difference=self._relative(found),
+            relative_difference=relative(found, self._expected),
             argmax_agreement=self._agreement(found),
             tolerance=tolerance,
             relative_tolerance=limit,
@@ -116,12 +114,6 @@ class ExportCheck:
                 )
             worst = max(worst, difference)
         return worst
-
-    def _relative(self, found: list[np.ndarray]) -> float:
-        want, have = np.concatenate(self._expected), np.concatenate(found)  # [N, C]
-        # Random tokens may all get the same answer: then their spread says little about the logits' size.
-        spread = max(float(want.std(axis=0).mean()), 0.25 * float(np.sqrt((want**2).mean())), 1e-6)
-        return float(np.sqrt(((have - want) ** 2).mean())) / spread
 
     def _agreement(self, found: list[np.ndarray]) -> float:
         task = self.task

@@ -17,6 +17,7 @@ def install(monkeypatch, runtime="rtx", gpu="8.6", version="1.7.1.116", device=N
     """(the GPU, NVIDIA's package); gpu None: there is none."""
     device = device or fake_cuda.Device()
     made = fake_tensorrt.module(version, **about)
+    made.gpu = gpu
     fake_engine.add(made, device, gpu or "none", rtx=runtime == "rtx")
     monkeypatch.setitem(sys.modules, PACKAGES[runtime], made)
     runtime_module = fake_cuda.module(device)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import enum
 import itertools
-import json
 import types
+
+from helpers import fake_engine
 
 LayerType = enum.Enum("LayerType", "MATRIX_MULTIPLY SOFTMAX SHUFFLE DEQUANTIZE CONSTANT NORMALIZATION")
 DataType = enum.Enum("DataType", "FLOAT HALF INT8 INT64")
 ComputeCapability = enum.Enum("ComputeCapability", "NONE CURRENT SM75 SM86 SM89 SM120")
 BuilderFlag = enum.Enum("BuilderFlag", "TF32")
+ProfilingVerbosity = enum.Enum("ProfilingVerbosity", "LAYER_NAMES_ONLY DETAILED")
 MemoryPoolType = enum.Enum("MemoryPoolType", "WORKSPACE")
 NetworkDefinitionCreationFlag = enum.IntEnum("NetworkDefinitionCreationFlag", {"STRONGLY_TYPED": 1})
 FREE = -1
@@ -102,6 +104,7 @@ class Profile:
 class Config:
     def __init__(self):
         self.told, self.num_compute_capabilities, self.target = [], 0, None
+        self.profiling_verbosity = ProfilingVerbosity.LAYER_NAMES_ONLY
 
     def set_memory_pool_limit(self, pool, pool_size):
         self.told.append((pool.name, pool_size))
@@ -120,7 +123,10 @@ class Config:
 
 
 def module(version="1.7.1.116", network=Network, gpu=True, fails=None, unreadable=None):
-    """The package. fails: what the library says when it cannot compile; unreadable: an operator it does not know."""
+    """The package. fails: what the library says when it cannot compile; unreadable: an operator it does not know.
+
+    Its engines compute what those of helpers.fake_engine do, with `off` and `layers` of the module.
+    """
     made = types.ModuleType("tensorrt")
     made.configs, made.networks = [], []
 
@@ -146,7 +152,13 @@ def module(version="1.7.1.116", network=Network, gpu=True, fails=None, unreadabl
             if fails:
                 self.logger.log("ERROR", fails)
                 return None
-            return json.dumps(["engine", version, config.target, repr(config.told)]).encode()
+            profiles = [profile["input_ids"] for kind, profile in config.told if kind == "profile"]
+            target = (config.target or "").removeprefix("SM")
+            gpu = f"{target[:-1]}.{target[-1:]}" if target else made.gpu
+            labels = network.outputs[0].shape[1]
+            layers = made.layers if config.profiling_verbosity is ProfilingVerbosity.DETAILED else [["all", None]]
+            about = {"labels": labels, "off": made.off, "layers": layers, "told": repr(config.told)}
+            return fake_engine.content(version, gpu, profiles, **about)
 
     class OnnxParser:
         def __init__(self, network, logger):
@@ -159,7 +171,16 @@ def module(version="1.7.1.116", network=Network, gpu=True, fails=None, unreadabl
         def get_error(self, index):
             return types.SimpleNamespace(node_operator=lambda: unreadable, desc=lambda: "no such plugin")
 
-    for item in (LayerType, DataType, ComputeCapability, BuilderFlag, MemoryPoolType, NetworkDefinitionCreationFlag):
+    made.gpu, made.off, made.layers = "8.6", 0.0, [["norm", "Half"], ["product", "Half"], ["logits", "Float"]]
+    for item in (
+        LayerType,
+        DataType,
+        ComputeCapability,
+        BuilderFlag,
+        MemoryPoolType,
+        NetworkDefinitionCreationFlag,
+        ProfilingVerbosity,
+    ):
         setattr(made, item.__name__, item)
     made.__version__, made.__file__ = version, "tensorrt.py"
     made.ILogger, made.Builder, made.OnnxParser = ILogger, Builder, OnnxParser

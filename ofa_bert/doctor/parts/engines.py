@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ofa_bert.bundle.tolerances import RELATIVE
 from ofa_bert.doctor.finding import Finding
 from ofa_bert.doctor.part import REPORT, Visit
 from ofa_bert.doctor.parts import exported, gpu, libraries
@@ -12,8 +13,8 @@ from ofa_bert.runtime.backends.registry import REGISTRY, files_for
 
 _SECONDS = {CPU: 60.0, "cuda": 90.0, "tensorrt": 300.0}  # TensorRT compiles the model first
 # Largest root mean square of the differences, as a share of the logits' spread; an engine that computes something else
-# is at 1 or more. Except for fp32, as in export/checks.py, which needs Paddle.
-_NEAR = {"fp32": 0.005, "fp16": 0.05, "bf16": 0.25, "int8": 0.5}
+# is at 1 or more.
+_NEAR = {"fp32": 0.005, **RELATIVE}
 _LISTED = {"cuda": "CUDA", "tensorrt": "Tensorrt"}  # what ONNX Runtime calls its providers
 
 
