@@ -12,6 +12,8 @@ from ofa_bert.files.fields import Fields
 from ofa_bert.reporting import shown
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
+HALF_STATIC = "int8-static-fp16"  # int8-static whose other tensors are fp16: a file for TensorRT alone
+FILE_PRECISIONS = (*PRECISIONS, HALF_STATIC)
 ONNX, PADDLE = "onnx", "paddle"  # a model's format
 _SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST_WORD = 200
@@ -84,7 +86,7 @@ class ModelEntry:
         made = cls(
             word(fields, "name"),
             fields.text("format", (ONNX, PADDLE)),
-            fields.text("precision", PRECISIONS),
+            fields.text("precision", FILE_PRECISIONS),
             fields.texts("files"),
             fields.switch("fused", default=False),
             fields.whole("bytes", 0, default=None),

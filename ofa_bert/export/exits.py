@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
+from ofa_bert.bundle.entries import HALF_STATIC
 from ofa_bert.bundle.exit_entry import ExitCheck
 from ofa_bert.bundle.exits import FOLDER, ExitPlan, Parts
 from ofa_bert.bundle.manifest import KINDS, OUTPUT, Kind
@@ -67,6 +68,8 @@ def _possible(model: nn.Layer, name: str) -> bool:
     kind = KINDS[name]
     if kind.format == "paddle":
         return kind.precision == "fp32"
+    if kind.precision == HALF_STATIC:  # for TensorRT alone, which does not run parts
+        return False
     reason = writer.obstacle(model)
     if reason:
         logger.warning("%s has no exits: %s", name, reason)

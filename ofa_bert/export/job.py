@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.bundle.entries import PRECISIONS
+from ofa_bert.bundle.entries import FILE_PRECISIONS
 from ofa_bert.bundle.manifest import SHORTEST_INPUT
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.models.families.registry import model_type_option
@@ -36,9 +36,10 @@ class ExportJob:
     precision: tuple[str, ...] = option(
         "precisions to write, several at once; fp32 always is. fp16: ONNX for GPUs. bf16: model.onnx in OpenVINO."
         " int8: ONNX for CPUs, activations quantized as they come. int8-static: activations quantized by scales from"
-        " training sentences (needs data), for Paddle Inference, OpenVINO and TensorRT",
+        " training sentences (needs data), for Paddle Inference, OpenVINO and TensorRT. int8-static-fp16: the same with"
+        " FP16 for all else, which TensorRT compiles for Turing too",
         ("fp32",),
-        choices=PRECISIONS,
+        choices=FILE_PRECISIONS,
     )
     fused: bool = option(
         "also write ONNX graphs of ONNX Runtime's own operators (fused attention), for its CUDA provider, in fp32 and,"
@@ -71,15 +72,16 @@ class ExportJob:
         found = []
         if not self.data.given:
             found += unused(self, ("text_columns", *LABEL_OPTIONS), "describes `train_file`; give that too")
-        if "int8-static" not in self.precision:
+        static = [name for name in self.precision if name.startswith("int8-static")]
+        if not static:
             found += unused(self, ("calibration_sentences",), "is about `precision` int8-static; ask for that too")
         given = {"onnx": self.onnx, "fused": self.fused, "precision": set(self.precision) != {"fp32"}}
         given["exit_policy"] = self.exit_policy is not None
         for name in (name for name, wanted in given.items() if wanted and not self.static_sub_model):
             found.append(f"`{name}` needs `static_sub_model`, the directory that the models go to")
-        if "int8-static" in self.precision and not self.data.given:
+        if static and not self.data.given:
             found.append(
-                "`precision` int8-static is calibrated on training sentences: say where they are with `task_name` or"
+                f"`precision` {static[0]} is calibrated on training sentences: say where they are with `task_name` or"
                 " `data_dir`, or `train_file` with `dev_file` or `dev_share`; int8 needs none"
             )
         return found

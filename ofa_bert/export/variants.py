@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from paddle import nn
 
-from ofa_bert.bundle.entries import Check, ModelEntry
+from ofa_bert.bundle.entries import HALF_STATIC, Check, ModelEntry
 from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
@@ -49,6 +49,8 @@ def plan(precisions: Sequence[str], onnx: bool, fused: bool) -> list[str]:
         if reason:
             logger.warning("paddle-int8-static is left out: %s; onnx-int8-static is written", reason)
         names += ["onnx-int8-static"] if reason else ["paddle-int8-static", "onnx-int8-static"]
+    if HALF_STATIC in precisions:
+        names.append("onnx-int8-static-fp16")
     return names
 
 
@@ -57,9 +59,10 @@ def check_plan(model: nn.Layer, names: Sequence[str], has_data: bool) -> None:
     if len(names) == 1:
         return
     converter.require(("onnx", "onnxruntime"))
-    if any(KINDS[name].precision == "int8-static" for name in names) and not has_data:
+    static = [KINDS[name].precision for name in names if KINDS[name].precision.startswith("int8-static")]
+    if static and not has_data:
         raise UserError(
-            "`precision` int8-static: is calibrated on training sentences; say where they are with `task_name` and"
+            f"`precision` {static[0]}: is calibrated on training sentences; say where they are with `task_name` and"
             " `data_dir`, or `train_file` with `dev_file` or `dev_share` (int8 needs none)"
         )
     reason = writer.obstacle(model)
@@ -86,6 +89,8 @@ class Forms:
             return Form(weights="dynamic")
         if kind.precision == "int8-static":
             return Form(weights="static", scales=self.scales())
+        if kind.precision == HALF_STATIC:
+            return Form(weights="static", scales=self.scales(), half=True, wide_norms=self._wide_norms(name))
         if kind.precision == "fp16":
             return Form(half=True, fused=kind.fused, wide_norms=self._wide_norms(name))
         return Form(fused=kind.fused)
@@ -140,8 +145,10 @@ class Exporter:
         self._write(name, kind)
         place = self.bundle / kind.place
         files = [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
-        backend = first_for(kind.format, kind.precision, kind.fused)
-        check = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind))
+        # What computes in INT8 by stored scales reads either file of that kind: its types are in it.
+        computed = "int8-static" if kind.precision == HALF_STATIC else kind.precision
+        backend = first_for(kind.format, computed, kind.fused)
+        check = self.judge.verdict(name, kind.precision, self._loader(files, backend, kind, computed))
         size = sum(path.stat().st_size for path in files)
         entry = ModelEntry(
             name,
@@ -155,11 +162,11 @@ class Exporter:
         )
         return Exported(entry, size, check)
 
-    def _loader(self, files: list[Path], backend: str, kind: Kind) -> Callable[[], Backend]:
+    def _loader(self, files: list[Path], backend: str, kind: Kind, computed: str) -> Callable[[], Backend]:
         import paddle
 
         on_gpu = kind.format == "paddle" and kind.precision == "fp32" and paddle.get_device() != "cpu"
-        return lambda: open_files(files, backend, kind.precision, device="gpu" if on_gpu else "cpu")
+        return lambda: open_files(files, backend, computed, device="gpu" if on_gpu else "cpu")
 
     def _write(self, name: str, kind: Kind) -> None:
         target = self.bundle / kind.place

@@ -74,17 +74,19 @@ def test_all_precisions_at_once(model_type, heads, ffn, tmp_path):
     model = tiny(model_type, heads, ffn)
     data = data_for(model)
     manifest = export(
-        model, tmp_path / "b", "fp16", "int8", "int8-static", onnx=True, fused=True, data=data, max_drop=20.0
-    )
+        model, tmp_path / "b", "fp16", "int8", "int8-static", "int8-static-fp16", onnx=True, fused=True, data=data,
+        max_drop=20.0,
+    )  # fmt: skip
     names = [entry.name for entry in manifest.models]
     onnx_names = ["onnx-fp32", "onnx-fp32-fused", "onnx-fp16", "onnx-fp16-fused", "onnx-int8"]
-    assert names == ["paddle-fp32", *onnx_names, *STATIC, "onnx-int8-static"]
+    assert names == ["paddle-fp32", *onnx_names, *STATIC, "onnx-int8-static", "onnx-int8-static-fp16"]
     by_name = {entry.name: entry for entry in manifest.models}
     for name, limit in {
         "onnx-fp32-fused": 1e-5,
         "onnx-fp16": 0.01,
         "onnx-int8": 0.15,
         "onnx-int8-static": 0.25,
+        "onnx-int8-static-fp16": 0.25,
     }.items():
         assert by_name[name].check.relative_difference < limit, name
     for name in STATIC:

@@ -66,6 +66,11 @@ def test_every_form_has_the_models_logits(model_type, heads, ffn, tmp_path):
         "half, fused, wide": (Form(half=True, fused=True, wide_norms=frozenset(["layer1.sum2"])), 0.02),
         "int8": (Form(weights="dynamic"), 0.15),
         "int8-static": (Form(weights="static", scales=scales), 0.25),
+        "int8-static, half": (Form(weights="static", half=True, scales=scales), 0.25),
+        "int8-static, half, wide": (
+            Form(weights="static", half=True, scales=scales, wide_norms=frozenset(["layer0.sum1", "layer2.sum2"])),
+            0.25,
+        ),
     }
     for name, (form, tolerance) in forms.items():
         write(model, tmp_path / "model.onnx", form)
@@ -208,6 +213,45 @@ def test_int8_makes_everything_large_small(tmp_path):
             }
     assert sizes["fp16"] < 0.55 * sizes["fp32"]
     assert sizes["int8"] < 0.45 * sizes["fp32"]
+
+
+@pytest.mark.parametrize("wide", [(), ("layer1.sum1",)])
+def test_beside_its_int8_products_the_half_graph_has_nothing_in_float32(wide, tmp_path):
+    """TensorRT-RTX has no float32 products on Turing; a norm that is wide has its casts."""
+    model = tiny()
+    scales = dict.fromkeys(writer.linear_inputs(model), 0.05)
+    graphs = {}
+    for half in (False, True):
+        write(
+            model, tmp_path / "model.onnx",
+            Form(weights="static", half=half, scales=scales, wide_norms=frozenset(wide if half else ())),
+        )  # fmt: skip
+        graphs[half] = onnx.shape_inference.infer_shapes(onnx.load(str(tmp_path / "model.onnx")), strict_mode=True)
+    built, graph = graphs[True], graphs[True].graph
+    assert [each.version for each in built.opset_import] == [19]
+    types = {item.name: item.type.tensor_type.elem_type for item in [*graph.value_info, *graph.output]}
+    types |= {item.name: item.data_type for item in graph.initializer}
+    floats = [name for name, kind in types.items() if kind == onnx.TensorProto.FLOAT]
+    makers = {name: node.op_type for node in graph.node for name in node.output}
+    allowed = {"logits", *wide} if wide else {"logits"}
+    norm = {"layer1.sum1": "encoder.layers.1.norm1"}
+    for name in set(floats) - allowed:
+        is_norms = any(norm[place] in name for place in wide)
+        assert is_norms or (wide and makers.get(name) in ("Cast", "LayerNormalization")), name
+    assert len(floats) == 1 + len(wide) * 6
+    kinds = [collections.Counter(node.op_type for node in each.graph.node) for each in graphs.values()]
+    for kind in ("QuantizeLinear", "DequantizeLinear", "MatMul", "LayerNormalization"):
+        assert kinds[0][kind] == kinds[1][kind], kind
+
+
+def test_scales_that_float16_does_not_hold_are_never_zero():
+    weight = (np.random.default_rng(0).normal(size=(40, 3)) * [1e-9, 1e-3, 1]).astype("f4")
+    values, scales = quantize(weight, axis=0, most=64, stored=np.float16)
+    assert (scales == scales.astype("f2").astype("f4")).all()
+    assert (scales > 0).all()
+    assert (values[:, 0] == 0).all()
+    assert (np.abs(values).max(axis=0)[1:] >= 63).all()
+    assert (np.abs(values * scales - weight) <= scales * 0.55)[:, 1:].all()
 
 
 def test_quantize_keeps_each_columns_resolution():

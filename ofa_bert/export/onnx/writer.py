@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET = 17  # the first with LayerNormalization
+HALF_STATIC_OPSET = 19  # the first whose QuantizeLinear and DequantizeLinear take float16
 # Largest int8 value of a weight that is multiplied in int8. Processors without VNNI add two products of an activation
 # (0 to 255) and a weight in 16 bits before anything wider. With 127 that sum overflows and is cut off: logits were off
 # by 32 % of their spread there instead of 4 %. Twice 255 * 64 fits.
@@ -40,6 +42,7 @@ class Form:
     weights: "float", "dynamic" (int8, activations quantized as they come) or "static" (int8, quantized by `scales`).
     scales: for "static", the scale of each tensor that enters a linear layer, by the names of `linear_inputs`.
     per_channel: a scale for each column of an int8 weight; False is there to show what that is worth.
+    half: all that is not int8 is float16, the scales of int8 as well; with "float" or "static" weights.
     wide_norms: with half precision, the residual sums and LayerNorms that stay in float32.
     """
 
@@ -65,7 +68,8 @@ def write(model: nn.Layer, target: Path, form: Form = Form()) -> None:
     """Write `model` to the ONNX file `target`. RunError when the result is not valid ONNX."""
     graph = Graph(np.float16 if form.half else np.float32, {name: p.numpy() for name, p in model.state_dict().items()})
     Writer(model, form, graph).write()
-    save(graph.finish(INPUTS, OUTPUT, model.config.num_labels, OPSET), target, form)
+    opset = HALF_STATIC_OPSET if form.half and form.weights == "static" else OPSET
+    save(graph.finish(INPUTS, OUTPUT, model.config.num_labels, opset), target, form)
 
 
 def save(built: ModelProto, target: Path, form: Form) -> None:
@@ -147,7 +151,8 @@ class Writer:
             scale = graph.node("Gather", graph.add(f"{name}.scale", scales), INPUTS[0])  # [B, T, 1]
             return graph.node("Mul", found, scale)
         if form.weights == "static":  # TensorRT knows int8 only behind QuantizeLinear
-            return graph.cast(graph.node("Gather", graph.add(name, table.astype("float16")), INPUTS[0]))
+            found = graph.node("Gather", graph.add(name, table.astype("float16")), INPUTS[0])
+            return found if form.half else graph.cast(found)
         return graph.node("Gather", graph.add(name, table), INPUTS[0])
 
     def positions(self, name: str, padding: str) -> str:
@@ -220,13 +225,14 @@ class Writer:
         if form.weights == "float":
             product = graph.node("MatMul", x, graph.add(f"{name}.weight", weight))
             return graph.node("Add", product, graph.add(f"{name}.bias", bias))
-        columns, scales = quantize(weight, axis=0, most=FACTOR_LIMIT, per_channel=form.per_channel)
+        stored = graph.dtype if form.weights == "static" else np.float32
+        columns, scales = quantize(weight, axis=0, most=FACTOR_LIMIT, per_channel=form.per_channel, stored=stored)
         scales = np.broadcast_to(scales, (1, weight.shape[1]))[0]
         matrix, scale = graph.add(f"{name}.weight", columns), graph.add(f"{name}.scale", scales)
         vector = graph.add(f"{name}.bias", bias)
         if form.weights == "dynamic":
             return graph.own("DynamicQuantizeMatMul", x, matrix, scale, "", vector)
-        step, zero = graph.constant(form.scales[x], "float32"), graph.constant(0, "int8")
+        step, zero = graph.constant(float(_held(form.scales[x], graph.dtype))), graph.constant(0, "int8")
         rounded = graph.node("DequantizeLinear", graph.node("QuantizeLinear", x, step, zero), step, zero)
         zeros = graph.add(f"{name}.zero", np.zeros(weight.shape[1], "int8"))
         product = graph.node("MatMul", rounded, graph.node("DequantizeLinear", matrix, scale, zeros, axis=1))
@@ -267,8 +273,19 @@ class Writer:
         return self.graph.node("Gemm", x, *(self.graph.parameter(f"{name}.{leaf}") for leaf in ("weight", "bias")))
 
 
-def quantize(array: Array, axis: int, most: int = 127, per_channel: bool = True) -> tuple[Array, Array]:
-    """(int8 values up to +-`most`, float32 scales) of a matrix; `axis` is the one that shares a scale, and is kept."""
+def quantize(
+    array: Array, axis: int, most: int = 127, per_channel: bool = True, stored: DTypeLike = np.float32
+) -> tuple[Array, Array]:
+    """(int8 values up to +-`most`, float32 scales) of a matrix; `axis` is the one that shares a scale, and is kept.
+
+    stored: the type that the scales will have; the values are of the scales as they are in it.
+    """
     largest = np.abs(array).max(axis=axis if per_channel else None, keepdims=True)
-    scales = np.where(largest > 0, largest / most, 1).astype("float32")
+    scales = _held(np.where(largest > 0, largest / most, 1), stored)
     return np.clip(np.rint(array / scales), -most, most).astype("int8"), scales
+
+
+def _held(scales: ArrayLike, stored: DTypeLike) -> Array:
+    """Scales as a file holds them, in float32; what float16 would round to zero becomes the least that it has."""
+    made = np.asarray(scales).astype(stored)
+    return np.maximum(made, np.finfo(made.dtype).smallest_subnormal).astype(np.float32)
