@@ -2,7 +2,7 @@
 
     python benchmarks/tensorrt_bundles.py --output_dir output/tensorrt --shape 12x768x12x3072
 
-Width 1, width 2/3, and width 2/3 with half the layers, each in fp32, fp16 and int8-static. Neither size nor speed of an
+Width 1, width 2/3, and width 2/3 with half the layers, each in fp32, fp16 and both forms of int8-static. Neither size nor speed of an
 engine depends on the weights' values, so they are random, LayerNorms and biases included. Needs Paddle, as exporting
 does; the engines need none.
 """
@@ -25,7 +25,7 @@ from ofa_bert.system import environment
 from ofa_bert.tasks.task import Task
 
 TASK = Task("random", ("a", "b"), ("accuracy",), ("text",))
-PRECISIONS = ("fp32", "fp16", "int8-static")
+PRECISIONS = ("fp32", "fp16", "int8-static", "int8-static-fp16")
 
 
 class Words:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.bundle.engine_entry import CAPABILITY
-from ofa_bert.options import option, repeated
+from ofa_bert.options import option, repeated, unused
 from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.tensorrt import Profile
 
@@ -27,16 +28,14 @@ class EngineJob:
         "rtx",
     )
     compute_capability: tuple[str, ...] | None = option(
-        f"the GPUs that `runtime` rtx compiles for, an engine each; default: {' '.join(TARGETS)}", None
+        f"the GPUs that `runtime` rtx compiles for, an engine each; default: those of {' '.join(TARGETS)} that it has"
+        " the model's operators for",
+        None,
     )
     batch: tuple[int, ...] = option("least, best and most texts of a batch", (1, 16, 64))
     length: tuple[int, ...] | None = option(
         "least, best and most tokens of a text; default: 1, 64 and the bundle's longest input", None
     )
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        return self.compute_capability or TARGETS
 
     def profile(self, max_seq_length: int) -> Profile:
         return Profile.within(max_seq_length, self.batch, self.length)
@@ -44,12 +43,47 @@ class EngineJob:
     def problems(self) -> list[str]:
         refused = tensorrt.refusal(self.precision)
         found = [] if refused is None else [refused]
-        for value in self.compute_capability or ():
-            if not CAPABILITY.fullmatch(value):
-                found.append(f"`compute_capability` {value}: must be two numbers with a dot, such as 8.6")
-        if self.compute_capability and self.runtime == "tensorrt":
-            found.append(
-                "`compute_capability`: TensorRT compiles for the GPU of this machine; leave it out, or take"
-                " `runtime` rtx"
-            )
-        return found + repeated("compute_capability", self.compute_capability or ())
+        return found + _capabilities("compute_capability", self.compute_capability, "runtime", self.runtime)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Engines that an export compiles in the same go; what the options are called says what each is of EngineJob."""
+
+    engine: Literal["rtx", "tensorrt"] | None = option(
+        "also compile engines, in each of `precision` that TensorRT has (fp32 only if no other is asked for): rtx,"
+        " TensorRT for RTX, without a GPU; tensorrt, for the GPU of this machine. int8-static then gets a file whose"
+        " rest is FP16",
+        None,
+    )
+    engine_compute_capability: tuple[str, ...] | None = option(
+        f"the GPUs that `engine` rtx compiles for; default: those of {' '.join(TARGETS)} that can be", None
+    )
+    engine_batch: tuple[int, ...] = option("least, best and most texts of a batch, for `engine`", (1, 16, 64))
+    engine_length: tuple[int, ...] | None = option(
+        "least, best and most tokens of a text, for `engine`; default: 1, 64 and the longest input", None
+    )
+
+    def problems(self) -> list[str]:
+        if self.engine is None:
+            names = ("engine_compute_capability", "engine_batch", "engine_length")
+            return unused(self, names, "is about `engine`; give that too")
+        return _capabilities("engine_compute_capability", self.engine_compute_capability, "engine", self.engine)
+
+    def compiled(self, precisions: Sequence[str]) -> tuple[str, ...]:
+        """What engines are made in, of a bundle in these precisions."""
+        if self.engine is None:
+            return ()
+        wanted = [name for name, sources in tensorrt.SOURCES.items() if {*sources} & {*precisions}]
+        return tuple(name for name in wanted if name != "fp32") or ("fp32",)
+
+
+def _capabilities(name: str, values: Sequence[str] | None, of: str, runtime: str) -> list[str]:
+    found = [
+        f"`{name}` {value}: must be two numbers with a dot, such as 8.6"
+        for value in values or ()
+        if not CAPABILITY.fullmatch(value)
+    ]
+    if values and runtime == "tensorrt":
+        found.append(f"`{name}`: TensorRT compiles for the GPU of this machine; leave it out, or take `{of}` rtx")
+    return found + repeated(name, values or ())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ofa_bert.bundle.entries import HALF_STATIC
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.engines.network import Network, read
 from ofa_bert.errors import RunError, UserError
@@ -13,6 +14,8 @@ from ofa_bert.reporting import one_line
 from ofa_bert.runtime.backends.tensorrt import WORKSPACE, Profile
 from ofa_bert.runtime.nvidia.library import TENSORRT, Foreign, Library, Messages
 from ofa_bert.system import accelerator
+
+TURING = "7.5"  # for which TensorRT-RTX has no float32 matrix products
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,21 @@ class Parsed:
     facts: Network
 
 
-def check_targets(library: Library, targets: Sequence[str], facts: Network | None = None) -> None:
+def check_targets(
+    library: Library, targets: Sequence[str], facts: Network | None = None, option: str = "compute_capability"
+) -> None:
     """UserError for a GPU that the library has no code for; with `facts`, none for this model."""
     for target in targets:
         if target not in library.targets:
             other = "; for such a GPU take `runtime` tensorrt there" if target.startswith(("9.", "10.")) else ""
             known = ", ".join(library.targets)
-            raise UserError(f"`compute_capability` {target}: {library.name} compiles for {known}{other}")
-        if facts is not None and target == "7.5" and facts.float32_products:
+            raise UserError(f"`{option}` {target}: {library.name} compiles for {known}{other}")
+        if facts is not None and target == TURING and facts.float32_products:
             name = facts.float32_products[0].name
             raise UserError(
-                f"`compute_capability` 7.5: {library.name} has no float32 matrix products on Turing, and this model has"
-                f" {len(facts.float32_products)} ({name} first); take `precision` fp16, or leave 7.5 out"
+                f"`{option}` {TURING}: {library.name} has no float32 matrix products on Turing, and this model has"
+                f" {len(facts.float32_products)} ({name} first); take `precision` fp16, export it with `precision`"
+                f" {HALF_STATIC} for int8 there, or leave it out"
             )
 
 

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import NamedTuple
 
+from ofa_bert.bundle.entries import HALF_STATIC
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT, Manifest
 from ofa_bert.errors import RunError
 from ofa_bert.runtime.nvidia.library import Foreign
 
+STATIC = ("int8-static", HALF_STATIC)
 WIDE, HALF, IDS = "FLOAT", "HALF", "INT64"  # as TensorRT calls float32, float16 and int64
 FREE = -1  # a dimension that a profile decides
 
@@ -84,7 +86,7 @@ def _origin(tensor: Foreign, makers: dict[str, Foreign], kinds: Foreign) -> Fore
 
 
 def check(network: Network, manifest: Manifest, precision: str, source: str) -> None:
-    """RunError, one line, unless the network is the manifest's model in that precision. source: its ONNX file."""
+    """RunError, one line, unless the network is the manifest's model in its file's precision. source: that file."""
     problems = [*_interface(network, manifest), *_types(network, precision), *_widths(network, manifest, precision)]
     if problems:
         more = f" ({len(problems) - 1} more like it)" if len(problems) > 1 else ""
@@ -100,11 +102,11 @@ def _interface(network: Network, manifest: Manifest) -> list[str]:
 
 
 def _types(network: Network, precision: str) -> list[str]:
-    wanted = {"fp16": HALF}.get(precision, WIDE)
+    wanted = {"fp16": HALF, HALF_STATIC: HALF}.get(precision, WIDE)
     return [
         f"{product.name} multiplies {' by '.join(product.types)}, in {precision} it must be {wanted}"
         for product in network.products
-        if set(product.types) != {wanted} or (product.quantized and precision != "int8-static")
+        if set(product.types) != {wanted} or (product.quantized and precision not in STATIC)
     ]
 
 
@@ -130,6 +132,6 @@ def _widths(network: Network, manifest: Manifest, precision: str) -> list[str]:
         own, weighted = weighted[: len(wanted)], weighted[len(wanted) :]
         if [product.widths for product in own] != wanted:
             problems.append(f"layer {kept} has weights of {[product.widths for product in own]}, must be {wanted}")
-        if precision == "int8-static":
+        if precision in STATIC:
             problems += [f"{product.name} is not computed in int8" for product in own if not product.quantized]
     return problems

@@ -26,6 +26,8 @@ from ofa_bert.bundle.manifest import MANIFEST, SHORTEST_INPUT, Manifest, checked
 from ofa_bert.bundle.tolerances import ABSOLUTE
 from ofa_bert.data.batches import eval_batches
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
+from ofa_bert.engines.build import add_planned
+from ofa_bert.engines.plan import EnginePlan
 from ofa_bert.errors import UserError
 from ofa_bert.exits.policy_file import read_policy
 from ofa_bert.export.checks import BATCH, Data, ExportCheck, Probe
@@ -62,6 +64,7 @@ def export_bundle(
     exits: Exits | None = None,
     exit_policy: str | None = None,
     kept_tokens: np.ndarray | None = None,
+    engines: EnginePlan | None = None,
 ) -> Manifest:
     """Write the bundle of `model` (a full model or an extracted sub-model) and return its manifest.
 
@@ -71,6 +74,7 @@ def export_bundle(
     other precisions one as large as the logits' spread, or a score lower by more than `max_drop` points is a
     RunError; `directory` then stays as it was. `model` is compared in evaluation mode and gets its mode back.
     `exits` hang on `model`: they are written beside it, with the policy that `exit_policy` names, and each is compared.
+    `engines` are compiled of the models that were written; one that cannot be, or is wrong, leaves nothing as well.
     `kept_tokens`: the ids that the model's tokens had before its vocabulary was trimmed; that policy knows them so.
     UserError for an impossible length, labels that do not fit the classifier, a missing package or data, and a
     directory that holds something else.
@@ -107,6 +111,8 @@ def export_bundle(
         )
         write_json_atomic(bundle / MANIFEST, manifest.to_json())
         checked_manifest(bundle)  # whoever opens it reads it so
+        if engines is not None:
+            manifest = add_planned(bundle, engines)
     logger.info("bundle written to %s", directory)
     return manifest
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ofa_bert.engines.plan import engine_plan
 from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob
 from ofa_bert.models.record import best_of
+from ofa_bert.training.settings import DEFAULT_LENGTH
 from ofa_bert.training.stated import stated
 
 
@@ -22,6 +24,7 @@ def check_export(job: ExportJob) -> None:
             f"{model.where}: was not made by run_glue.py or run_glue_ofa.py; it says neither task nor shape"
         )
     job.choice.of(model.where, record, record.shape, say=False)  # the export itself says it
+    engine_plan(job.engines, job.precision, job.max_seq_length or record.max_seq_length or DEFAULT_LENGTH)
     if record.exits is None and job.exit_policy:
         raise UserError(f"`exit_policy` {job.exit_policy}: {model.where} has no exits for it; leave it out")
 

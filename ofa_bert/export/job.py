@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.bundle.entries import FILE_PRECISIONS
+from ofa_bert.bundle.entries import FILE_PRECISIONS, HALF_STATIC
 from ofa_bert.bundle.manifest import SHORTEST_INPUT
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
+from ofa_bert.engines.job import EngineOptions
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import option, unused
@@ -65,8 +66,20 @@ class ExportJob:
         None,
         least=SHORTEST_INPUT,
     )
+    engines: EngineOptions = EngineOptions()
     device: Device = option(WHERE, "auto", means=means)
     n_gpu: int | None = option("0 stands for `device` cpu, as in PaddleNLP's script", None)
+
+    @property
+    def compiled(self) -> tuple[str, ...]:
+        """The precisions that engines are compiled in."""
+        return self.engines.compiled(self.precision)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """The precisions of the files, of those that only engines need as well."""
+        extra = () if "int8-static" not in self.compiled or HALF_STATIC in self.precision else (HALF_STATIC,)
+        return (*self.precision, *extra)
 
     def problems(self) -> list[str]:
         found = []
@@ -76,7 +89,7 @@ class ExportJob:
         if not static:
             found += unused(self, ("calibration_sentences",), "is about `precision` int8-static; ask for that too")
         given = {"onnx": self.onnx, "fused": self.fused, "precision": set(self.precision) != {"fp32"}}
-        given["exit_policy"] = self.exit_policy is not None
+        given |= {"exit_policy": self.exit_policy is not None, "engine": self.engines.engine is not None}
         for name in (name for name, wanted in given.items() if wanted and not self.static_sub_model):
             found.append(f"`{name}` needs `static_sub_model`, the directory that the models go to")
         if static and not self.data.given:

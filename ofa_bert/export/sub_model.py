@@ -14,6 +14,7 @@ from paddle import nn
 
 from ofa_bert.data.batches import Batch, encode
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
+from ofa_bert.engines.plan import engine_plan
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS
 from ofa_bert.export.bundle import export_bundle
@@ -93,17 +94,19 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
             own,
             job.static_sub_model,
             length,
-            onnx=job.onnx,
-            precisions=job.precision,
+            onnx=job.onnx or "fp32" in job.compiled,
+            precisions=job.written,
             fused=job.fused,
             data=_encoded(data, tokenizer, job, length, before) if data else None,
             max_drop=job.max_drop,
             exits=exits,
             exit_policy=job.exit_policy,
             kept_tokens=kept_tokens,
+            engines=engine_plan(job.engines, job.precision, length),
         )
         models = [*manifest.models, *manifest.computed]
         summary.update(static=str(job.static_sub_model), models=models, exits=manifest.exits)
+        summary["engines"] = manifest.engines
     # After the bundle: an export that fails its checks leaves nothing.
     save_model(job.sub_model_output_dir, small, tokenizer, own, {} if exits is None else {EXITS: exits})
     return summary

@@ -18,7 +18,7 @@ from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, NewCells, ta
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.reporting import shown
-from ofa_bert.runtime.backends.tensorrt import Profile, trtexec_command
+from ofa_bert.runtime.backends.tensorrt import Profile, source_of, trtexec_command
 from ofa_bert.runtime.jobs import PredictJob, TrtexecJob
 from ofa_bert.runtime.predictor import Prediction, Predictor
 from ofa_bert.runtime.texts import Text
@@ -158,5 +158,5 @@ def trtexec_for(job: TrtexecJob) -> str:
     """The trtexec command line for a bundle's ONNX model."""
     bundle = open_bundle(job.bundle)
     profile = Profile.within(bundle.manifest.max_seq_length, job.batch, job.length)
-    (model,) = bundle.model_files("onnx", job.precision)
+    model, _ = source_of(bundle, job.precision)
     return trtexec_command(model, job.precision, profile, Path(job.engine), job.tensorrt)

@@ -28,6 +28,8 @@ def supernet(tmp_path_factory):
     return state_supernet(tmp_path_factory.mktemp("early") / "net" / "best").parent
 
 
+EXPORT = "export --model_name_or_path NET --sub_model_output_dir o"
+STATIC = f"{EXPORT} --static_sub_model s --max_seq_length 16"
 CASES = [
     (
         "finetune --task_name demo --model_name_or_path ./nothing --output_dir o",
@@ -42,6 +44,14 @@ CASES = [
     ("export --model_name_or_path NET --sub_model_output_dir o --width_mult 0.7", "width_mult 0.7 was not trained"),
     ("export --model_name_or_path NET --sub_model_output_dir NET", "--sub_model_output_dir"),
     ("export --model_name_or_path NET --sub_model_output_dir o --static_sub_model s --exit_policy p", "has no exits"),
+    (f"{EXPORT} --engine rtx", "--engine needs --static_sub_model"),
+    (f"{EXPORT} --engine_batch 1 2 4", "--engine_batch: is about --engine; give that too"),
+    (f"{STATIC} --engine rtx --engine_compute_capability 8", "--engine_compute_capability 8: must be two numbers"),
+    (f"{STATIC} --engine tensorrt --engine_compute_capability 9.0", "leave it out, or take --engine rtx"),
+    (f"{STATIC} --engine rtx --engine_compute_capability 7.5", "ask for --precision fp16 or int8-static too"),
+    (f"{STATIC} --engine rtx --engine_batch 4 2 8", "--engine_batch 4 2 8: give least, best and most"),
+    (f"{STATIC} --engine rtx --engine_length 1 2 9999", "--engine_length 9999: the bundle"),
+    (f"{STATIC} --engine rtx --precision fp16", "tensorrt_rtx_bindings is not installed"),
     ("search --model NET --output_dir o --max_params 5k", "--max_params 5000: the smallest sub-model"),
     ("search --model NET --output_dir o --max_flops 1k", "--max_flops 1000: the smallest sub-model"),
     ("search --model NET --output_dir o --max_file_mib 0.001", "--max_file_mib 0.001: the smallest sub-model"),

@@ -21,6 +21,7 @@ from ofa_bert.system import accelerator
 SUB_MODEL = {"layers": [0, 3], "heads": [3, 2], "ffn": [40, 10]}
 MODELS = [("onnx-fp16", "onnx", "fp16", "model.fp16.onnx"),
           ("onnx-int8-static", "onnx", "int8-static", "model.int8-static.onnx")]  # fmt: skip
+HALF_STATIC = ("onnx-int8-static-fp16", "onnx", "int8-static-fp16", "model.int8-static-fp16.onnx")
 KIND = {"fp32": {"dtype": "FLOAT"}, "fp16": {}, "int8-static": {"dtype": "FLOAT", "quantized": True}}
 
 
@@ -214,9 +215,40 @@ def test_what_cannot_be_is_one_line(bundle, words, about, code, message, monkeyp
 @pytest.mark.parametrize("precision", ["fp32", "int8-static"])
 def test_turing_has_no_float32_products(bundle, precision, monkeypatch, capsys):
     made = use(monkeypatch, network=partial(Network, **KIND[precision]))
-    assert engine(bundle, "--precision", precision) == 2
-    assert "--compute_capability 7.5: TensorRT-RTX 1.7.1.116 has no float32 matrix" in capsys.readouterr().err
+    assert engine(bundle, "--precision", precision, "--compute_capability", "7.5") == 2
+    said = capsys.readouterr().err
+    assert "--compute_capability 7.5: TensorRT-RTX 1.7.1.116 has no float32 matrix" in said
+    assert "export it with --precision int8-static-fp16" in said
     assert made.configs == []
+    assert engine(bundle, "--precision", precision) == 0
+    assert "so 7.5 is left out" in capsys.readouterr().err
+    assert [entry.compute_capability for entry in open_bundle(bundle).manifest.engines] == ["8.6", "8.9"]
+
+
+def test_int8_whose_rest_is_fp16_goes_first_and_to_turing_too(tmp_path, monkeypatch):
+    both = make_bundle(
+        tmp_path / "b", labels=["a", "b"], limit=32, models=[*MODELS, HALF_STATIC], shape=SHAPE, sub_model=SUB_MODEL,
+        task=TASK,
+    )  # fmt: skip
+    use(monkeypatch, network=partial(Network, quantized=True))
+    assert engine(both, "--precision", "int8-static") == 0
+    entries = open_bundle(both).manifest.engines
+    assert [entry.compute_capability for entry in entries] == ["7.5", "8.6", "8.9"]
+    assert {(entry.source, entry.precision) for entry in entries} == {("model.int8-static-fp16.onnx", "int8-static")}
+    for wrong in ({"dtype": "FLOAT", "quantized": True}, {"quantized": False}):
+        use(monkeypatch, network=partial(Network, **wrong))
+        assert engine(both, "--precision", "int8-static") == 1
+
+
+def test_what_was_compiled_on_the_gpu_goes_with_its_engine(bundle, monkeypatch):
+    use(monkeypatch)
+    line = ["--compute_capability", "8.6"]
+    assert engine(bundle, *line) == 0
+    (first,) = open_bundle(bundle).manifest.engines
+    (bundle / (first.file + ".kernels")).write_bytes(b"kernels")
+    monkeypatch.setattr(library, "WORKSPACE", 7)  # other bytes
+    assert engine(bundle, *line) == 0
+    assert [path.suffix for path in (bundle / "engines").iterdir()] == [".engine"]
 
 
 def test_a_missing_package_names_its_extra(bundle, monkeypatch, capsys):
@@ -264,7 +296,7 @@ def test_tensorrt_without_a_gpu_or_too_old(bundle, monkeypatch, capsys):
 def test_one_command_at_a_time(bundle, monkeypatch, tmp_path):
     use(monkeypatch)
     held = []
-    monkeypatch.setattr(build, "_build", lambda bundle, *more: held.append(dict(lock._held)) or [])
+    monkeypatch.setattr(build, "add_engines", lambda bundle, *more: held.append(dict(lock._held)) or ([], None))
     monkeypatch.setattr(build, "_report", lambda *more: "done")
     assert build.build_engines(build.EngineJob(bundle=str(bundle))) == "done"
     assert any(bundle.name in path.name or bundle.name in str(path) for path in held[0])

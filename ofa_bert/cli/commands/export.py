@@ -5,6 +5,7 @@
         --width_mult 0.6666666666666666 --onnx --device gpu
 
     ... --precision fp32 fp16 int8 int8-static --task_name SST-2 --data_dir ./glue/SST-2
+    ... --precision fp16 --engine rtx --engine_compute_capability 7.5 8.6 8.9
 
 Before it succeeds, it loads what it wrote into Paddle Inference and ONNX Runtime and compares logits on several batch
 sizes and lengths, of a model with exits those of every exit; with data also the score on dev, which no precision may
@@ -44,6 +45,8 @@ def run(argv: Sequence[str] | None) -> None:
         entry = summary["exits"]
         worst = max(max(model.check.max_abs_difference) for model in entry.models if model.precision == "fp32")
         show(f"exits after {' '.join(map(str, entry.layers))} layers: max |d logit| {worst:.1e} in fp32")
+    for engine in summary.get("engines", ()):
+        show(f"{engine.file}: {engine.state}")
     if "static" in summary:
         show(f"static model: {summary['static']}")
 

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_bert.bundle.manifest import INPUTS
+from ofa_bert.bundle.entries import HALF_STATIC
+from ofa_bert.bundle.manifest import INPUTS, Bundle
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
 from ofa_bert.system import accelerator
@@ -30,6 +31,9 @@ from ofa_bert.system.nvidia import Capability
 # What is asked for -> the files that serve it: their tensors have these types. int8 has no form of its own here.
 FILES = {"fp32": ("fp32",), "fp16": ("fp16",), "int8": ("int8-static",), "int8-static": ("int8-static",)}
 PRECISIONS = ("fp32", "fp16", "int8-static")
+# What is compiled -> the files that it can be compiled from, best first: all in fp16 but the int8 products is faster,
+# and the only form of them that Turing has.
+SOURCES = {"fp32": ("fp32",), "fp16": ("fp16",), "int8-static": (HALF_STATIC, "int8-static")}
 TYPED_BY_OPTION = "10"  # the major version that is told to keep a file's types; later ones do nothing else
 FIRST_WITHOUT_PRECISIONS = 11  # the major version whose builder takes no precision
 RTX_PROVIDER = "tensorrt_rtx"
@@ -50,11 +54,8 @@ class Profile:
     length: tuple[int, ...] = (1, 64, 128)
 
     def __post_init__(self) -> None:
-        for name, values in (("batch", self.batch), ("length", self.length)):
-            whole = isinstance(values, (tuple, list)) and all(type(value) is int for value in values)
-            if not whole or len(values) != 3 or not 1 <= values[0] <= values[1] <= values[2]:
-                given = " ".join(map(str, values)) if whole else shown(values)
-                raise UserError(f"`{name}` {given}: give least, best and most, in this order, for example 1 16 64")
+        _check_ends("batch", self.batch)
+        _check_ends("length", self.length)
 
     @classmethod
     def up_to(cls, max_seq_length: int) -> Profile:
@@ -62,11 +63,21 @@ class Profile:
         return cls(length=(1, min(64, max_seq_length), max_seq_length))
 
     @classmethod
-    def within(cls, max_seq_length: int, batch: tuple[int, ...], length: tuple[int, ...] | None) -> Profile:
-        """The one that was asked for, of a model of this length. UserError for texts that are longer."""
+    def within(
+        cls, max_seq_length: int, batch: tuple[int, ...], length: tuple[int, ...] | None, prefix: str = ""
+    ) -> Profile:
+        """The one that was asked for, of a model of this length. UserError for texts that are longer.
+
+        prefix: of the names of the options that asked for it.
+        """
+        for name, values in (("batch", batch), ("length", length)):
+            if values is not None:
+                _check_ends(prefix + name, values)
         made = cls(batch, cls.up_to(max_seq_length).length if length is None else length)
         if made.length[2] > max_seq_length:
-            raise UserError(f"`length` {made.length[2]}: the bundle was exported for up to {max_seq_length} tokens")
+            raise UserError(
+                f"`{prefix}length` {made.length[2]}: the bundle was exported for up to {max_seq_length} tokens"
+            )
         return made
 
     def shapes(self) -> dict[str, tuple[int, int]]:
@@ -85,6 +96,13 @@ class Profile:
         return [(np.ones(shape, np.int64), np.zeros(shape, np.int64)) for shape in self.shapes().values()]
 
 
+def _check_ends(name: str, values: tuple[int, ...]) -> None:
+    whole = isinstance(values, (tuple, list)) and all(type(value) is int for value in values)
+    if not whole or len(values) != 3 or not 1 <= values[0] <= values[1] <= values[2]:
+        given = " ".join(map(str, values)) if whole else shown(values)
+        raise UserError(f"`{name}` {given}: give least, best and most, in this order, for example 1 16 64")
+
+
 def refusal(precision: str) -> str | None:
     """Why a file in that precision is nothing for TensorRT; None when it is."""
     if precision in PRECISIONS:
@@ -95,6 +113,13 @@ def refusal(precision: str) -> str | None:
             " take int8-static, whose scales are in the file"
         )
     return f"`precision` {precision}: must be one of {', '.join(PRECISIONS)}"
+
+
+def source_of(bundle: Bundle, precision: str) -> tuple[Path, str]:
+    """(the ONNX file that is compiled, the precision that it is in). UserError when the bundle has none."""
+    held = {each.precision for each in bundle.manifest.models if each.format == "onnx" and not each.fused}
+    found = next((each for each in SOURCES[precision] if each in held), precision)
+    return bundle.model_files("onnx", found)[0], found
 
 
 def trtexec_command(model: Path, precision: str, profile: Profile, engine: Path, major: str) -> str:
