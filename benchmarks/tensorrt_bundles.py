@@ -2,9 +2,9 @@
 
     python benchmarks/tensorrt_bundles.py --output_dir output/tensorrt --shape 12x768x12x3072
 
-Width 1, width 2/3, and width 2/3 with half the layers, each in fp32, fp16 and both forms of int8-static. Neither size nor speed of an
-engine depends on the weights' values, so they are random, LayerNorms and biases included. Needs Paddle, as exporting
-does; the engines need none.
+Width 1, width 2/3, and width 2/3 with half the layers, each in fp32, fp16 and both forms of int8-static. Neither size
+nor speed of an engine depends on the weights' values, so they are random, LayerNorms and biases included. Needs Paddle,
+as exporting does; the engines need none.
 """
 
 from __future__ import annotations

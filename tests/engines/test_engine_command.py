@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from helpers import fake_tensorrt
+from helpers.fake_gpu import install
 from helpers.fake_tensorrt import Network
 from helpers.full_manifest import SHAPE, TASK
 from helpers.handmade_bundle import make_bundle
@@ -16,7 +17,6 @@ from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.engines import build, library
 from ofa_bert.errors import RunError
 from ofa_bert.files import lock
-from ofa_bert.system import accelerator
 
 SUB_MODEL = {"layers": [0, 3], "heads": [3, 2], "ffn": [40, 10]}
 MODELS = [("onnx-fp16", "onnx", "fp16", "model.fp16.onnx"),
@@ -271,8 +271,7 @@ def test_a_bundle_without_that_precision_or_without_digests(tmp_path, bundle, mo
 
 @pytest.mark.parametrize("version", ["10.13.3.9", "11.4.0.106"])
 def test_tensorrt_compiles_for_the_gpu_that_is_here(bundle, version, monkeypatch, capsys):
-    made = use(monkeypatch, "tensorrt", version=version)
-    monkeypatch.setattr(accelerator, "capabilities", lambda: [(9, 0)])
+    _, made = install(monkeypatch, "tensorrt", "9.0", version)
     assert engine(bundle, "--runtime", "tensorrt") == 0
     (entry,) = open_bundle(bundle).manifest.engines
     assert (entry.runtime, entry.version, entry.compute_capability) == ("tensorrt", version, "9.0")

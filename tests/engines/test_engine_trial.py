@@ -19,6 +19,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.runtime import Predictor
 from ofa_bert.runtime.backends.tensorrt import Profile
 
+pytest.importorskip("onnxruntime", reason="engines are compared with ONNX Runtime, which is not installed")
 SUB_MODEL = {"layers": [0, 3], "heads": [3, 2], "ffn": [40, 10]}
 MODELS = [("onnx-fp16", "onnx", "fp16", "model.fp16.onnx"),
           ("onnx-int8-static", "onnx", "int8-static", "model.int8-static.onnx")]  # fmt: skip
