@@ -6,8 +6,7 @@ from functools import partial
 
 from ofa_bert.doctor.part import Part
 from ofa_bert.doctor.parts import engines, exported, gpu, libraries, processor, requirements, tensorrt, training
-from ofa_bert.runtime.backends.base import CPU
-from ofa_bert.runtime.backends.registry import REGISTRY
+from ofa_bert.runtime.backends.registry import OF_MODELS, PROVIDERS, REGISTRY
 
 PARTS = (
     Part("Python", requirements.python),
@@ -25,8 +24,8 @@ PARTS = (
     Part(exported.EXPORT, exported.export),
     *(
         Part(f"{backend}, {provider}", partial(engines.answers, backend, provider))
-        for provider in (CPU, "cuda", "tensorrt")
-        for backend, item in REGISTRY.items()
-        if provider in item.providers
+        for provider in PROVIDERS
+        for backend in OF_MODELS  # engines that lie in a bundle are the compilers' parts
+        if provider in REGISTRY[backend].providers
     ),
 )

@@ -91,6 +91,43 @@ def test_tensorrt_without_its_libraries_is_not_broken(visit, monkeypatch, error,
     assert tried(visit, provider="tensorrt").state == state
 
 
+@pytest.mark.parametrize(
+    ("capability", "there", "said"),
+    [
+        (None, True, "no NVIDIA card"),
+        ([9, 0], True, "TensorRT-RTX has no code for compute capability 9.0 (Hopper)"),
+        ([8, 6], False, 'not installed: pip install ".[tensorrt-rtx]"'),
+    ],
+)
+def test_tensorrt_rtx_needs_a_card_that_it_serves_and_its_plugin(visit, stubs, capability, there, said):
+    if there:
+        stubs.package("onnxruntime_ep_nv_tensorrt_rtx", "")
+    if capability:
+        visit.say(gpu.CARDS, cards=[{"name": "a card", "capability": capability, "mebibytes": 1}])
+    found = tried(visit.say("ONNX Runtime", devices=["CPU"]), provider="tensorrt_rtx")
+    assert found.state == "absent"
+    assert found.said.startswith(said)
+
+
+@pytest.mark.parametrize(("share", "state"), [(0.001, "works"), (1.0, "broken")])
+def test_tensorrt_rtx_is_held_to_the_logits(visit, stubs, monkeypatch, share, state):
+    stubs.package("onnxruntime_ep_nv_tensorrt_rtx", "")
+    asked = exported_model(visit, monkeypatch, share)
+    visit.say(gpu.CARDS, cards=[{"name": "a card", "capability": [8, 6], "mebibytes": 1}])
+    found = tried(visit.say("ONNX Runtime", devices=["CPU"]), provider="tensorrt_rtx")
+    assert found.state == state
+    assert asked == (["fp32", "fp16"] if state == "works" else ["fp32"])
+
+
+def test_tensorrt_rtx_that_fails_is_broken(visit, stubs, monkeypatch):
+    stubs.package("onnxruntime_ep_nv_tensorrt_rtx", "")
+    visit.say(gpu.CARDS, cards=[{"name": "a card", "capability": [8, 6], "mebibytes": 1}])
+    monkeypatch.setattr(visit, "ask", lambda *request: {"error": "provider tensorrt_rtx: does not load"})
+    found = tried(visit.say("ONNX Runtime", devices=["CPU"]), provider="tensorrt_rtx")
+    assert (found.state, found.said) == ("broken", "fp32: provider tensorrt_rtx: does not load")
+    assert found.cure
+
+
 def exported_model(visit, monkeypatch, share=0.001):
     """Whatever is asked of an engine, it answers that it is off by so much; returns the precisions asked for."""
     asked = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 from ofa_bert.bundle.tolerances import RELATIVE
 from ofa_bert.doctor.finding import Finding
 from ofa_bert.doctor.part import REPORT, Visit
@@ -10,8 +12,11 @@ from ofa_bert.files.fields import Fields
 from ofa_bert.runtime.backends import tensorrt
 from ofa_bert.runtime.backends.base import CPU
 from ofa_bert.runtime.backends.registry import REGISTRY, files_for
+from ofa_bert.runtime.backends.tensorrt import RTX_PROVIDER
+from ofa_bert.system import packages
 
-_SECONDS = {CPU: 60.0, "cuda": 90.0, "tensorrt": 300.0}  # TensorRT compiles the model first
+_SECONDS = {CPU: 60.0, "cuda": 90.0, "tensorrt": 300.0, RTX_PROVIDER: 300.0}  # TensorRT compiles the model first
+_RTX_PLUGIN = "onnxruntime_ep_nv_tensorrt_rtx"
 # Largest root mean square of the differences, as a share of the logits' spread; an engine that computes something else
 # is at 1 or more.
 _NEAR = {"fp32": 0.005, **RELATIVE}
@@ -65,12 +70,23 @@ def _missing(backend: str, provider: str, name: str, visit: Visit) -> Finding | 
         return lacking
     if not gpu.capabilities(visit):
         return Finding(name, "absent", "no NVIDIA card")
+    if provider == RTX_PROVIDER:
+        return _missing_plugin(name, visit)
     if REGISTRY[backend].format == "paddle":
         return visit.lacks(name, gpu.PADDLE_GPU)
     if _LISTED[provider] not in Fields(visit.facts(library), library).texts("devices"):
         return Finding(
             name, "absent", f"this ONNX Runtime is a build without it: {', '.join(_LISTED)} need onnxruntime-gpu"
         )
+    return None
+
+
+def _missing_plugin(name: str, visit: Visit) -> Finding | None:
+    unserved = gpu.unserved_by_rtx(visit)
+    if unserved:
+        return Finding(name, "absent", unserved)
+    if importlib.util.find_spec(_RTX_PLUGIN) is None:
+        return Finding(name, "absent", f"not installed: {packages.cure(_RTX_PLUGIN)}")
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ofa_bert.doctor.finding import Finding
 from ofa_bert.doctor.part import Visit
 from ofa_bert.files.fields import Fields
+from ofa_bert.runtime.backends.tensorrt import UNSERVED_BY_RTX
 from ofa_bert.system import packages
 from ofa_bert.system.accelerator import code_of, has_code, shown
 from ofa_bert.system.nvidia import Capability
@@ -30,6 +31,14 @@ def cards(name: str, visit: Visit) -> Finding:
 def capabilities(visit: Visit) -> list[Capability]:
     """Compute capability of each card."""
     return [capability_of(card) for card in Fields(visit.facts(CARDS), CARDS).each("cards", default=[])]
+
+
+def unserved_by_rtx(visit: Visit) -> str | None:
+    """Why TensorRT-RTX runs nothing on the first card; None where it does, or where there is no card."""
+    found = next(iter(capabilities(visit)), None)
+    if found is None or found[0] not in UNSERVED_BY_RTX:
+        return None
+    return f"TensorRT-RTX has no code for compute capability {shown(found)} ({UNSERVED_BY_RTX[found[0]]})"
 
 
 def capability_of(card: Fields) -> Capability:
