@@ -5,8 +5,9 @@
 
 The first prints every command and how much there is to compute, the second runs them. For every model, task and seed:
 `finetune`, then `supernet` with widths 1, 5/6, 2/3 and 1/2; for every model once: `export` at full width and at 2/3,
-and `bench` of these two. Settings are the page's where it states them. Stop it whenever you like: the same command goes on,
-also in the middle of a training. More tasks, models or seeds go into the same directory; other settings need another.
+and `bench` of these two. Settings are the page's where it states them. Stop it whenever you like: the same command goes
+on, also in the middle of a training. More tasks, models or seeds go into the same directory, other settings into
+another.
 
 Table 1: scores on GLUE's dev sets. Finetuned: the best step on dev; width 2/3: after the last step, so that nothing
 about the sub-model is chosen on the data that is reported. Table 2: milliseconds of a batch at --max_seq_length tokens

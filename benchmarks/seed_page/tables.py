@@ -112,7 +112,7 @@ def _beside(name: str, ours: Sequence[float], published: float | None) -> dict[s
     difference = f"{statistics.fmean(ours) - published:+.4f}" if ours and published is not None else ""
     return {
         f"{name}: ours": _mean(ours),
-        f"{name}: published": UNPUBLISHED if published is None else f"{published:.4f}",
+        f"{name}: published": UNPUBLISHED if published is None else f"{published:g}",
         f"{name}: difference": difference,
     }
 
