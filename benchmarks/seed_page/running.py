@@ -69,4 +69,4 @@ def _said(log: Path, begin: int) -> str:
 def _fail(step: Step, log: Path, code: int, said: str) -> NoReturn:
     reason = child_process.why(code, said).removeprefix("error: ")
     kind = UserError if code == UserError.exit_code else RunError
-    raise kind(f"{step.title}: {reason} (all of it: {log}; {ON})")
+    raise kind(f"{step.title}: {reason} (all of it: {log})")

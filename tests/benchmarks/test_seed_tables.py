@@ -263,7 +263,7 @@ def test_a_latency_that_cannot_be_measured_is_a_note_and_a_training_that_fails_e
     place = plan.bench_directory(tmp_path, BERT, plan.TENSORRT)
     needed = plan.Step("not needed", ("--nonsense",), tmp_path, lambda: False, unless=lambda: True)
     seed_tables.run_steps([plan.Step("latency", ("bench",), place, lambda: False, may_fail=True), needed], report)
-    assert "FP16: not measured: TensorRT: latency: --bundles is required" in report.write()
+    assert "FP16: not measured: TensorRT: --bundles is required" in report.write()
     with pytest.raises(UserError, match="a training: --"):
         seed_tables.run_steps([plan.Step("a training", ("finetune",), tmp_path, lambda: False)], report)
     assert "not run yet" in (tmp_path / "tables.md").read_text()
