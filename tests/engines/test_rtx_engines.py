@@ -58,11 +58,15 @@ def test_networks_are_the_sub_models(bundle, precision, request):
     opened = open_bundle(bundle)
     facts = facts_of(opened, precision)
     depth, heads, ffn = SHAPES[request.node.callspec.params["bundle"]]
-    inside = [(48, 3 * heads * 8), (heads * 8, 48), (48, ffn), (ffn, 48)]
+    after = [(heads * 8, 48), (48, ffn), (ffn, 48)]
+    inside = [(48, 3 * heads * 8), *after]
+    last = [(48, heads * 8), (8, 48), (48, 8), *after]  # for the first token alone, by head
     weighted = [product for product in facts.products if product.widths]
-    assert [product.widths for product in weighted] == inside * depth + [(48, 48), (48, 2)]
-    assert len(facts.products) == 6 * depth + 2  # four of weights and two of attention in each layer, two of the head
-    assert [product.quantized for product in weighted] == [precision in FILES[2:]] * 4 * depth + [False] * 2
+    assert [product.widths for product in weighted] == inside * (depth - 1) + last + [(48, 48), (48, 2)]
+    # Four of weights and two of attention in each layer, two more in the last one, two of the head.
+    assert len(facts.products) == 6 * depth + 4
+    rounded = [True] * 4 * (depth - 1) + [False] * 3 + [True] * 3 + [False] * 2
+    assert [product.quantized for product in weighted] == [each and precision in FILES[2:] for each in rounded]
     wanted = {"HALF"} if precision.endswith("fp16") else {"FLOAT"}
     assert {type for product in facts.products for type in product.types} == wanted
     assert facts.inputs == {name: ("INT64", (-1, -1)) for name in ("input_ids", "token_type_ids")}
@@ -127,7 +131,7 @@ CLASSES = (
 def test_the_stand_in_has_the_signatures_of_the_real_one(name):
     module = fake_engine.add(fake_tensorrt.module(), fake_cuda.Device())
     made, real = getattr(module, name), getattr(bindings, name)
-    own = {"add", "linear", "product", "numpy", "_range"}  # of the stand-ins, which make and run themselves
+    own = {"add", "linear", "product", "numpy", "compute", "_range"}  # of the stand-ins, which make and run themselves
     methods = [method for method, _ in inspect.getmembers(made, inspect.isfunction) if method not in own]
     if name in ("Builder", "OnnxParser", "Runtime"):
         assert "__init__" in methods
