@@ -8,7 +8,7 @@ from typing import Literal
 from ofa_bert.data.source import DataSource
 from ofa_bert.options import option, unused
 from ofa_bert.submodels.values import MULTIPLIER
-from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
+from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource, OptimizerSettings, unused_share
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 
@@ -59,10 +59,11 @@ class SupernetJob:
         above=0,
         below=1,
     )
+    augmentation: Augmentation = Augmentation()
     keep_best_sub_models: bool = option("also keep the best weights of every single sub-model in best_<name>/", False)
 
     def problems(self) -> list[str]:
-        found = []
+        found = unused_share(self, self.augmentation)
         if not self.lambda_logit and not self.lambda_rep:
             found.append("`lambda_logit` 0 with `lambda_rep` 0 leaves no loss; give one of them")
         if self.stages == "joint":

@@ -106,7 +106,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
             setup, job.model.model_type, settings,
             kind="supernet", shape=space.shape, space=space, more={"teacher": teacher_scores},
         ),
-        batches=setup.train_batches(job.loop),
+        batches=setup.train_batches(job.loop, job.augmentation, teacher),
         make_step=lambda plan: supernet_step(model, teacher, objective, _schedule(job, space, plan)),
         evaluate=evaluate,
         stage_shares=(job.width_stage_share,) if job.stages != "joint" else (),
