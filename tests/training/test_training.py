@@ -165,9 +165,12 @@ def test_a_killed_run_resumes_to_the_same_weights(script, tmp_path, teacher, tin
     assert [(h["step"], h["scores"]) for h in histories[0]] == [(h["step"], h["scores"]) for h in histories[1]]
 
 
-def test_importance_and_layer_choice_never_see_dev(tmp_path, teacher, glue_dir):
+@pytest.mark.slow(but="importance")
+@pytest.mark.parametrize("choice", ["importance", "trial"])
+def test_importance_and_layer_choice_never_see_dev(tmp_path, teacher, glue_dir, choice):
     """Two dev sets, one of them with every label wrong: the same importance, layers and weights."""
-    options = "--max_steps 2 --save_steps 2 --depth_mult_list 1.0 0.5 --layer_choice importance".split()
+    options = f"--max_steps 2 --save_steps 2 --depth_mult_list 1.0 0.5 --layer_choice {choice}".split()
+    options += ["--trial_steps", "3"] if choice == "trial" else []
     swapped = tmp_path / "swapped"
     swapped.mkdir()
     (swapped / "train.tsv").write_bytes((glue_dir / "train.tsv").read_bytes())

@@ -37,9 +37,13 @@ class SupernetJob:
     )
     lambda_logit: float = option("weight of the logit loss against the teacher", 1.0, least=0)
     lambda_rep: float = option("weight of the hidden-state loss against the teacher", 0.1, least=0)
-    layer_choice: Literal["even", "importance"] = option(
-        "which layers a depth below 1 keeps: evenly spaced, or those whose loss on the held-out part hurts most", "even"
+    layer_choice: Literal["even", "prefix", "importance", "trial"] = option(
+        "which layers a depth below 1 keeps. even: evenly spaced, the first and the last among them. prefix: the first"
+        " ones. importance: those whose loss on the held-out part hurts most. trial: several such sets are trained for"
+        " `trial_steps` each from the same start, and the one that scores best on the held-out part is taken",
+        "even",
     )
+    trial_steps: int = option("steps that `layer_choice` trial trains each set of layers for", 300, above=0)
     stages: Literal["joint", "width,width_depth"] = option(
         "'joint' trains every width and depth together; 'width,width_depth' first the widths, then all (DynaBERT)",
         "joint",
@@ -64,6 +68,8 @@ class SupernetJob:
 
     def problems(self) -> list[str]:
         found = unused_share(self, self.augmentation)
+        if self.layer_choice != "trial":
+            found += unused(self, ("trial_steps",), "is about `layer_choice` trial; give that too")
         if not self.lambda_logit and not self.lambda_rep:
             found.append("`lambda_logit` 0 with `lambda_rep` 0 leaves no loss; give one of them")
         if self.stages == "joint":

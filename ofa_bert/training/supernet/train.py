@@ -37,7 +37,7 @@ from ofa_bert.training.run_directory import Best, Evaluation, RunResults, check_
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.importance import held_out_importance, reorder
 from ofa_bert.training.supernet.job import SupernetJob
-from ofa_bert.training.supernet.layer_choice import layers_by_importance
+from ofa_bert.training.supernet.layer_choice import choose_layers
 from ofa_bert.training.supernet.sandwich import Choice
 from ofa_bert.training.supernet.step import Objective, supernet_step
 
@@ -58,6 +58,7 @@ class SubModelRow(TypedDict):
 class SupernetResults(RunResults):
     task: str
     teacher: Mapping[str, float]
+    layer_choice: Mapping[str, object]
     best: list[SubModelRow]
     last: list[SubModelRow]
     best_step: int
@@ -76,7 +77,9 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         raise UserError(f"{where}: is an exported sub-model; a supernet starts from a full model")
     teacher = copy.deepcopy(model)
     teacher.eval()
-    space = _search_space(job, setup)
+    batches = setup.train_batches(job.loop, job.augmentation, teacher)
+    chosen = choose_layers(job, setup, teacher, batches, output / DIRECTORY)
+    space = SearchSpace(shape_of(model), job.width_mult_list, chosen.depth_mults, chosen.kept_layers)
     reorder(model, held_out_importance(setup, output))
     if job.supernet_dropout is not None:
         set_dropout(model, job.supernet_dropout)
@@ -104,9 +107,10 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         tokenizer=setup.tokenizer,
         record=trained_record(
             setup, job.model.model_type, settings,
-            kind="supernet", shape=space.shape, space=space, more={"teacher": teacher_scores},
+            kind="supernet", shape=space.shape, space=space,
+            more={"teacher": teacher_scores, "layer_choice": chosen.to_json()},
         ),
-        batches=setup.train_batches(job.loop, job.augmentation, teacher),
+        batches=batches,
         make_step=lambda plan: supernet_step(model, teacher, objective, _schedule(job, space, plan)),
         evaluate=evaluate,
         stage_shares=(job.width_stage_share,) if job.stages != "joint" else (),
@@ -115,25 +119,13 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     own: SupernetResults = {
         "task": task.name,
         "teacher": teacher_scores,
+        "layer_choice": chosen.to_json(),
         "best": result_rows(space, teacher_scores, _each(kept.best["best"]["scores"])),
         "last": result_rows(space, teacher_scores, _each(kept.history[-1]["scores"])),
         "best_step": kept.best["best"]["step"],
         "best_of_each": {name: value for name, value in kept.best.items() if name != "best"},
     }
     return kept.write_results(settings, own)
-
-
-def _search_space(job: SupernetJob, setup: TrainingSetup) -> SearchSpace:
-    shape = shape_of(setup.model)
-    depths = tuple(sorted(set(job.depth_mult_list), reverse=True))
-    if job.layer_choice == "even":
-        return SearchSpace(shape, job.width_mult_list, depths)
-    pad_id = setup.tokenizer.pad_token_id
-    setup.model.eval()
-    kept = layers_by_importance(setup.model, setup.measured, pad_id, depths, setup.task.kind)
-    for depth, layers in zip(depths, kept):
-        logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
-    return SearchSpace(shape, job.width_mult_list, depths, kept)
 
 
 def _schedule(job: SupernetJob, space: SearchSpace, plan: Plan) -> Callable[[int], tuple[SubModelConfig, ...]]:
