@@ -15,11 +15,14 @@ from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.tasks.task import Task
+from ofa_bert.training.losses.classification import LOSSES
 from ofa_bert.training.setup import TrainingSetup
 from ofa_bert.training.supernet import trial as training_supernet_trial
 from ofa_bert.training.supernet.job import SupernetJob
 from ofa_bert.training.supernet.layer_choice import choose_layers
 from ofa_bert.training.supernet.layer_trials import ChosenDepth, LayerChoice, LayerTrial, best_trial
+from ofa_bert.training.supernet.step import Objective
+from ofa_bert.training.supernet.trial import TrialPlan, Trials
 
 LINE = "--model_name_or_path M --task_name rte --output_dir O --device cpu --depth_mult_list 1.0 0.5"
 
@@ -95,7 +98,8 @@ def test_the_better_of_planted_sets_is_chosen_and_trained_once(tmp_path, idle, b
 
     def chosen():
         batches = TrainBatches(setup.train, 8, 42, 0)
-        return choose_layers(job, setup, teacher, batches, tmp_path)
+        plan = TrialPlan(job.trial_steps, job.loop, job.optimizer, Objective(LOSSES, 1.0, 0.1), 0.0, {})
+        return choose_layers(job, setup, lambda: Trials(plan, setup, teacher, batches, tmp_path))
 
     choice = chosen()
     full, half = choice.depths

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import paddle
@@ -26,7 +25,7 @@ from ofa_bert.submodels.layer_sets import (
 )
 from ofa_bert.submodels.values import even_layers, scaled, uniform
 from ofa_bert.tasks.kinds.base import TaskKind
-from ofa_bert.training import distributed, loop
+from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import predict
 from ofa_bert.training.setup import TrainingSetup
 from ofa_bert.training.supernet.job import SupernetJob
@@ -36,20 +35,18 @@ from ofa_bert.training.supernet.trial import Trials
 logger = logging.getLogger(__name__)
 
 
-def choose_layers(
-    job: SupernetJob, setup: TrainingSetup, teacher: nn.Layer, batches: loop.Batches, cache_directory: Path
-) -> LayerChoice:
+def choose_layers(job: SupernetJob, setup: TrainingSetup, trials: Callable[[], Trials]) -> LayerChoice:
     """The layers of every depth of the job, as its `layer_choice` says; dev is never looked at.
 
     The sets of several depths are chosen apart: nothing needs a shallower one to be part of a deeper one.
-    cache_directory: where finished trials are kept for a run that goes on.
+    trials: made where sets of layers are tried.
     """
     count = shape_of(setup.model).num_layers
     depths = tuple(sorted(set(job.depth_mult_list), reverse=True))
     kept = [scaled(count, depth) for depth in depths]
     pad_id, kind = setup.tokenizer.pad_token_id, setup.task.kind
     if job.layer_choice == "trial" and min(kept) < count:
-        choice = _by_trial(job, setup, Trials(job, setup, teacher, batches, cache_directory), depths)
+        choice = _by_trial(job, setup, trials(), depths)
     else:
         if job.layer_choice == "importance":
             setup.model.eval()

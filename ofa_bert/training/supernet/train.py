@@ -40,6 +40,7 @@ from ofa_bert.training.supernet.job import SupernetJob
 from ofa_bert.training.supernet.layer_choice import choose_layers
 from ofa_bert.training.supernet.sandwich import Choice
 from ofa_bert.training.supernet.step import Objective, supernet_step
+from ofa_bert.training.supernet.trial import TrialPlan, Trials
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,9 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     teacher = copy.deepcopy(model)
     teacher.eval()
     batches = setup.train_batches(job.loop, job.augmentation, teacher)
-    chosen = choose_layers(job, setup, teacher, batches, output / DIRECTORY)
+    objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
+    trial = TrialPlan(job.trial_steps, job.loop, job.optimizer, objective, job.supernet_dropout, settings)
+    chosen = choose_layers(job, setup, lambda: Trials(trial, setup, teacher, batches, output / DIRECTORY))
     space = SearchSpace(shape_of(model), job.width_mult_list, chosen.depth_mults, chosen.kept_layers)
     reorder(model, held_out_importance(setup, output))
     if job.supernet_dropout is not None:
@@ -87,20 +90,6 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     logger.info("teacher  dev %s", as_text(teacher_scores))
     warn_below_chance(job.model.model_name_or_path, task, teacher_scores["score"])
 
-    def evaluate() -> Evaluation:
-        every = [_sub_model_forward(model, sub_model) for sub_model in space.sub_models().values()]
-        decided = tuned(task, model, every, setup.held_out, setup.tokenizer.pad_token_id)
-        scores = evaluate_sub_models(dataclasses.replace(setup, task=decided), model, space)
-        each = {f"best_{name}": values["score"] for name, values in scores.items()}
-        return Evaluation(
-            score=float(np.mean(list(each.values()))),
-            scores=scores,
-            lines=[f"{name:<16} dev {as_text(values)}" for name, values in scores.items()],
-            also=each if job.keep_best_sub_models else {},
-            task=decided,
-        )
-
-    objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
     training = Training(
         name="supernet",
         model=model,
@@ -112,7 +101,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         ),
         batches=batches,
         make_step=lambda plan: supernet_step(model, teacher, objective, _schedule(job, space, plan)),
-        evaluate=evaluate,
+        evaluate=lambda: _evaluation(setup, space, job.keep_best_sub_models),
         stage_shares=(job.width_stage_share,) if job.stages != "joint" else (),
     )  # fmt: skip
     kept = train(training, output, job.loop, job.optimizer)
@@ -126,6 +115,22 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         "best_of_each": {name: value for name, value in kept.best.items() if name != "best"},
     }
     return kept.write_results(settings, own)
+
+
+def _evaluation(setup: TrainingSetup, space: SearchSpace, each_kept: bool) -> Evaluation:
+    """Of all sub-models as they are now; each_kept: the best weights of each are kept by themselves."""
+    model, task = setup.model, setup.task
+    every = [_sub_model_forward(model, sub_model) for sub_model in space.sub_models().values()]
+    decided = tuned(task, model, every, setup.held_out, setup.tokenizer.pad_token_id)
+    scores = evaluate_sub_models(dataclasses.replace(setup, task=decided), model, space)
+    each = {f"best_{name}": values["score"] for name, values in scores.items()}
+    return Evaluation(
+        score=float(np.mean(list(each.values()))),
+        scores=scores,
+        lines=[f"{name:<16} dev {as_text(values)}" for name, values in scores.items()],
+        also=each if each_kept else {},
+        task=decided,
+    )
 
 
 def _schedule(job: SupernetJob, space: SearchSpace, plan: Plan) -> Callable[[int], tuple[SubModelConfig, ...]]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import paddle
@@ -16,31 +18,40 @@ from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.models.directories import arrays_of
 from ofa_bert.models.encoder import set_dropout, shape_of
 from ofa_bert.models.supernet import extract, forward, whole
-from ofa_bert.options import to_json
 from ofa_bert.submodels.layer_sets import Layers
 from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import predict, score_logits
-from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.run_directory import FREE
+from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.setup import TrainingSetup
-from ofa_bert.training.supernet.job import SupernetJob
 from ofa_bert.training.supernet.layer_trials import LayerTrial
 from ofa_bert.training.supernet.step import Objective, supernet_step
 
 HELD_OUT = "held out"
 
 
+class TrialPlan(NamedTuple):
+    """How a set of layers is trained. told: the settings of the run, of which some decide what a trial finds."""
+
+    steps: int
+    loop: LoopSettings
+    optimizer: OptimizerSettings
+    objective: Objective
+    dropout: float | None
+    told: Mapping[str, object]
+
+
 class Trials:
-    """Trains sets of layers of `setup.model`, each alone and at full width, for `trial_steps` of the job.
+    """Trains sets of layers of `setup.model`, each alone and at full width, as the plan says.
 
     What is finished is kept in `directory`: a run that goes on does not train it again.
     """
 
     def __init__(
-        self, job: SupernetJob, setup: TrainingSetup, teacher: nn.Layer, batches: loop.Batches, directory: Path
+        self, plan: TrialPlan, setup: TrainingSetup, teacher: nn.Layer, batches: loop.Batches, directory: Path
     ) -> None:
-        self.job, self.setup, self.teacher, self.batches = job, setup, teacher, batches
+        self.plan, self.setup, self.teacher, self.batches = plan, setup, teacher, batches
         self._path = directory / f"layer-trials-{self._key()}.json"
         content = kept_content(self._path)
         # It is what was written, so it needs no further look.
@@ -58,18 +69,16 @@ class Trials:
         return LayerTrial(name, layers, score, distance)
 
     def _run(self, name: str, layers: Layers) -> tuple[float, float]:
-        job, setup = self.job, self.setup
+        trial, setup = self.plan, self.setup
         model = extract(setup.model, uniform(shape_of(setup.model), 1.0, layers))
-        if job.supernet_dropout is not None:
-            set_dropout(model, job.supernet_dropout)
-        steps = job.trial_steps
-        settings = dataclasses.replace(job.loop, max_steps=steps, logging_steps=steps, save_steps=steps)
+        if trial.dropout is not None:
+            set_dropout(model, trial.dropout)
+        steps, every = trial.steps, whole(model)
+        settings = dataclasses.replace(trial.loop, max_steps=steps, logging_steps=steps, save_steps=steps)
         plan = loop.make_plan(settings, self.batches.steps_per_epoch)
-        objective = Objective(losses_of(setup.task), job.lambda_logit, job.lambda_rep)
-        every = whole(model)
-        step = supernet_step(model, self.teacher, objective, lambda number: (every,), layers)
+        step = supernet_step(model, self.teacher, trial.objective, lambda number: (every,), layers)
         model.train()
-        optimizer = loop.make_optimizer(job.optimizer, model, plan)
+        optimizer = loop.make_optimizer(trial.optimizer, model, plan)
         loop.fit(settings, model, optimizer, self.batches, plan, step, lambda done: None, label=f"try {name}")
         model.eval()
         answers = self._answers(model, every, f"{name} held out")
@@ -85,7 +94,7 @@ class Trials:
 
     def _key(self) -> str:
         """SHA-256 over everything that decides what a trial finds."""
-        told = {name: value for name, value in to_json(self.job).items() if name not in FREE}
+        told = {name: value for name, value in self.plan.told.items() if name not in FREE}
         digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
         for encoded in (self.setup.train, self.setup.measured):
             digest.update(encoded.digest().encode())
