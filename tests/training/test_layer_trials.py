@@ -120,7 +120,7 @@ def test_the_record_says_what_was_chosen_and_why(models, glue_dir, tmp_path, kin
     run = "--task_name SST-2 --device cpu --max_seq_length 32 --batch_size 8 --max_steps 2 --save_steps 2".split()
     run += ["--data_dir", str(glue_dir), "--model_name_or_path", str(models / "teacher")]
     run += [*"--width_mult_list 1.0 0.5 --depth_mult_list 1.0 0.5 --layer_choice".split(), kind]
-    run += ["--trial_steps", "2"] if kind == "trial" else []
+    run += "--trial_steps 2 --recipe strong".split() if kind == "trial" else []
     assert run_glue_ofa.main([*run, "--output_dir", str(tmp_path / "run")]) == 0
     _, _, record = load_model(tmp_path / "run" / "best")
     about = record.more["layer_choice"]
@@ -134,3 +134,6 @@ def test_the_record_says_what_was_chosen_and_why(models, glue_dir, tmp_path, kin
     else:
         assert (about["steps"], about["examples"]) == (2, 16)
         assert "the best of" in said
+        assert record.more["recipe"]["name"] == record.config["recipe"] == "strong"
+        assert record.more["recipe"]["set"]["augment"] == record.config["augment"] == 0.3
+        assert "recipe strong: --" in said

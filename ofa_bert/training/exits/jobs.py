@@ -21,7 +21,7 @@ _GEEP = f"`criterion` {registry.default('geep').name}"
 SUPERNET = "trains a supernet; do that first without `exits`: exits trained on its directory serve its sub-models"
 SUPERNET_OPTIONS = (
     "width_mult_list", "depth_mult_list", "lambda_logit", "lambda_rep", "layer_choice", "trial_steps", "stages",
-    "width_stage_share", "supernet_dropout", "keep_best_sub_models",
+    "width_stage_share", "supernet_dropout", "recipe", "keep_best_sub_models",
 )  # fmt: skip
 
 

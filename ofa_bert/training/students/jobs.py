@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ofa_bert.data.source import DataSource
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.system.accelerator import WHERE, Device, means
+from ofa_bert.training.presets import DISTIL, described
 from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource, OptimizerSettings, unused_share
 
 HELD_OUT = 0.05
@@ -119,6 +120,7 @@ class DistilJob:
     data: DataSource = DataSource()
     pair: PairSource
     output_dir: str = option("where best/, last/ and checkpoints go")
+    recipe: Literal["quick", "strong"] | None = option(described(DISTIL), None, presets=DISTIL)
     weights: DistilWeights = DistilWeights()
     augmentation: Augmentation = Augmentation()
     loop: LoopSettings = LoopSettings()

@@ -21,6 +21,7 @@ from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.losses.task import losses_of
+from ofa_bert.training.presets import DISTIL, recipe_record
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
 from ofa_bert.training.students.cut import fingerprint
@@ -56,6 +57,7 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
     job = dataclasses.replace(job, pair=with_model_type(job.pair, job.pair.teacher))
     output, cache = Path(job.output_dir), token_cache or Path(job.output_dir, token_ids.DIRECTORY)
     check_output_dir(output, settings(job), job.loop.resume, KIND)
+    recipe = recipe_record(job.recipe, DISTIL, job)
     pair = _with_copies(job, load_pair(job, datasets, cache))
     setup, task, student = pair.setup, pair.setup.task, pair.student
     pad_id = setup.tokenizer.pad_token_id
@@ -78,7 +80,9 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
         model=student,
         trained=trained,
         tokenizer=setup.tokenizer,
-        record=trained_record(setup, job.pair.model_type, to_json(job), **pair.about, more={"teacher": teacher_scores}),
+        record=trained_record(
+            setup, job.pair.model_type, to_json(job), **pair.about, more={**recipe, "teacher": teacher_scores}
+        ),
         batches=setup.train_batches(job.loop, job.augmentation, pair.teacher),
         make_step=lambda plan: _step(job, pair, projection, cache),
         evaluate=evaluate,

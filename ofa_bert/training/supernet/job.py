@@ -8,6 +8,7 @@ from typing import Literal
 from ofa_bert.data.source import DataSource
 from ofa_bert.options import option, unused
 from ofa_bert.submodels.values import MULTIPLIER
+from ofa_bert.training.presets import SUPERNET, described
 from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource, OptimizerSettings, unused_share
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
@@ -27,6 +28,7 @@ class SupernetJob:
     data: DataSource = DataSource()
     model: ModelSource
     output_dir: str = option("where best/, last/ and checkpoints go")
+    recipe: Literal["quick", "strong"] | None = option(described(SUPERNET), None, presets=SUPERNET)
     loop: LoopSettings = LoopSettings(batch_size=8, warmup_proportion=0.0, logging_steps=500)
     optimizer: OptimizerSettings = OptimizerSettings()
     width_mult_list: tuple[float, ...] = option(
@@ -75,5 +77,5 @@ class SupernetJob:
         if self.stages == "joint":
             found += unused(self, ("width_stage_share",), "is about `stages` width,width_depth; give that too")
         if self.stages != "joint" and max(self.depth_mult_list, default=1) == min(self.depth_mult_list, default=1):
-            found.append(f"`stages` {self.stages}: needs depths below 1 in `depth_mult_list`")
+            found.append(f"`stages` {self.stages}: needs depths below 1 in `depth_mult_list`; else give joint")
         return found

@@ -32,6 +32,7 @@ from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
 from ofa_bert.training.losses.task import losses_of
+from ofa_bert.training.presets import SUPERNET, recipe_record
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Best, Evaluation, RunResults, check_output_dir
 from ofa_bert.training.setup import TrainingSetup, prepare
@@ -71,6 +72,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "supernet")
+    recipe = recipe_record(job.recipe, SUPERNET, job)
     setup = prepare(job.model, job.loop, datasets, output / DIRECTORY, job.held_out_share, "needed")
     model, task = setup.model, setup.task
     if setup.record.is_sub_model:
@@ -97,7 +99,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         record=trained_record(
             setup, job.model.model_type, settings,
             kind="supernet", shape=space.shape, space=space,
-            more={"teacher": teacher_scores, "layer_choice": chosen.to_json()},
+            more={**recipe, "teacher": teacher_scores, "layer_choice": chosen.to_json()},
         ),
         batches=batches,
         make_step=lambda plan: supernet_step(model, teacher, objective, _schedule(job, space, plan)),
