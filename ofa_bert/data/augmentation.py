@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -161,14 +161,29 @@ class NearWords:
             row[tokens] = np.arange(len(tokens))
         return cls(row, near)
 
-    def replaced(self, ids: Ints, probability: float, rng: np.random.Generator) -> Ints:
-        """A copy of one text [T], padded or not, with each word piece replaced with that probability."""
-        places = np.flatnonzero(self.row[ids] >= 0)
-        places = places[rng.random(len(places)) < probability]
+    def put(self, ids: Ints, wanted: Bools, draws: Floats) -> Ints:
+        """Ids with a near word in each place [B, T] that is `wanted` and has any; draws [B, T], 0 to 1, say which."""
+        rows = np.where(wanted, self.row[ids], -1)
+        changed = rows >= 0
         copy = ids.copy()
-        if len(places):
-            copy[places] = self.near[self.row[ids[places]], rng.integers(0, self.near.shape[1], len(places))]
+        count = self.near.shape[1]
+        copy[changed] = self.near[rows[changed], (draws[changed] * count).astype(np.int64)]
         return copy
+
+
+def uniform_draws(keys: Sequence[int], *more: Ints) -> Floats:
+    """Numbers from 0 to below 1, each decided by the keys and its own integers alone; `more` broadcast to its shape.
+
+    SplitMix64's output function, chained: no generator has to be made for each, which would cost more than the draws.
+    """
+    state = np.asarray(0, np.uint64)
+    with np.errstate(over="ignore"):  # it counts modulo 2**64
+        for key in (*keys, *more):
+            state = (state ^ np.asarray(key).astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+            state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            state = state ^ (state >> np.uint64(31))
+    return np.asarray((state >> np.uint64(11)) / float(1 << 53))
 
 
 @dataclass(frozen=True)
@@ -195,11 +210,11 @@ class ChangedBatches:
             yield self._changed(batch, number)
 
     def _changed(self, batch: Batch, epoch: int) -> Batch:
-        ids = batch.input_ids.copy()
-        weights = np.full(len(ids), 1 / (1 - self.share) if self.share < 1 else 0.0, np.float32)
-        for place, index in enumerate(batch.index):
-            rng = np.random.default_rng([self.batches.seed, _STREAM, epoch, int(index)])
-            if rng.random() < self.share:
-                ids[place] = self.near.replaced(ids[place], self.probability, rng)
-                weights[place] = 0
+        keys, text = (_STREAM, self.batches.seed, epoch), batch.index[:, None]  # [B, 1]
+        place = np.arange(batch.input_ids.shape[1])[None]  # [1, T]
+        chosen = uniform_draws((*keys, 0), text) < self.share  # [B, 1]
+        wanted = chosen & (uniform_draws((*keys, 1), text, place) < self.probability)  # [B, T]
+        ids = self.near.put(batch.input_ids, wanted, uniform_draws((*keys, 2), text, place))
+        full = 1 / (1 - self.share) if self.share < 1 else 0.0
+        weights = np.where(chosen[:, 0], 0.0, full).astype(np.float32)  # [B]
         return dataclasses.replace(batch, input_ids=ids, label_weights=weights)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 
 Layers = tuple[int, ...]  # ascending, from 0
-LEAST_GAP = 2  # dropped layers in a row that a set without gaps may have
+MOST_GAP = 2  # dropped layers in a row, of a set that is said to have no gaps
 
 
 def prefix_layers(count: int, keep: int) -> Layers:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ofa_bert.data.augmentation import NEAREST, ChangedBatches, NearWords, nearest, word_pieces
+from ofa_bert.data.augmentation import NEAREST, ChangedBatches, NearWords, nearest, uniform_draws, word_pieces
 from ofa_bert.data.batches import Encoded, TrainBatches
 
 WORDS = [f"word{letter}" for letter in "abcdefghijklmnopqrst"]
@@ -96,7 +96,23 @@ def test_a_vocabulary_without_near_words_changes_nothing():
     tokenizer = Tokenizer([*PIECES[:9], "word"])
     encoded = Encoded([np.asarray([2, 9, 9, 3])], [np.zeros(4, np.int64)], np.arange(1))
     near = NearWords.of(tokenizer, EMBEDDINGS[:10], encoded)
-    assert near.replaced(encoded.input_ids[0], 0.9, np.random.default_rng(0)).tolist() == [2, 9, 9, 3]
+    ids = encoded.input_ids[0][None]
+    assert near.put(ids, np.ones_like(ids, bool), np.full(ids.shape, 0.5)).tolist() == [[2, 9, 9, 3]]
+
+
+def test_draws_are_even_and_independent_of_each_other():
+    texts, places = np.arange(300)[:, None], np.arange(200)[None]
+    one, other = uniform_draws((1, 5, 0), texts, places), uniform_draws((1, 5, 1), texts, places)
+    assert one.shape == (300, 200)
+    assert 0 <= one.min() < 1e-3
+    assert 0.999 < one.max() < 1
+    for cells in np.split(np.sort(one, axis=None), 10):
+        assert cells[-1] - cells[0] == pytest.approx(0.1, abs=0.005)
+    for a, b in ((one, other), (one[1:], one[:-1]), (one[:, 1:], one[:, :-1]), (one[1:, 1:], one[:-1, :-1])):
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.02
+    # The places of a longer row begin with those of a shorter one, and a text draws the same wherever it stands.
+    assert (uniform_draws((1, 5, 0), texts[7:9], places[:, :9]) == one[7:9, :9]).all()
+    assert len(np.unique(one)) == one.size
 
 
 def test_a_resumed_epoch_draws_the_same_and_every_epoch_is_new():

@@ -13,6 +13,7 @@ from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
+from ofa_bert.models.encoder import word_embeddings
 from ofa_bert.recipes.jobs import RecipeJob
 from ofa_bert.training import loop, run_directory
 from ofa_bert.training.evaluation import to_tensors
@@ -104,6 +105,12 @@ def test_a_student_never_hears_the_labels_of_changed_texts():
 
     assert losses([0, 1, 2, 0]) == losses([1, 2, 2, 0])
     assert losses([0, 1, 2, 0])["label"] != losses([0, 1, 1, 0])["label"]
+
+
+@pytest.mark.parametrize(("model_type", "width"), [("bert", 32), ("electra", 16)])
+def test_near_words_are_looked_up_in_the_table_that_ids_index(model_type, width):
+    table = word_embeddings(build(model_type))
+    assert table.shape == (40, width)  # ELECTRA's own width, before its projection
 
 
 OPTIONS = (

@@ -221,7 +221,7 @@ def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, mon
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, teacher, glue_dir):
     # Dropout draws differ between the two ways of splitting a batch, so it is off.
-    shared = ["--max_steps", "4", "--save_steps", "4", *SMOOTH]
+    shared = ["--max_steps", "4", "--save_steps", "4", *SMOOTH, "--augment", "0.3"]
     one = arguments(glue_dir, teacher, tmp_path / "one", "--batch_size", "16", *shared)
     assert run_glue_ofa.main(one) == 0
     two = arguments(glue_dir, teacher, tmp_path / "two", "--batch_size", "8", *shared)

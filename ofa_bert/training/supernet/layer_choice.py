@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -15,7 +15,7 @@ from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
 from ofa_bert.progress import Progress
 from ofa_bert.submodels.layer_sets import (
-    LEAST_GAP,
+    MOST_GAP,
     Layers,
     distinct,
     dropped_one_by_one,
@@ -29,10 +29,19 @@ from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import predict
 from ofa_bert.training.setup import TrainingSetup
 from ofa_bert.training.supernet.job import SupernetJob
-from ofa_bert.training.supernet.layer_trials import ChosenDepth, LayerChoice, best_trial
+from ofa_bert.training.supernet.layer_trials import ChosenDepth, LayerChoice, LayerTrial, best_trial
 from ofa_bert.training.supernet.trial import Trials
 
 logger = logging.getLogger(__name__)
+
+
+# (layers that there are, layers to keep) -> those kept.
+RULES: Mapping[str, Callable[[int, int], Layers]] = {
+    "even": lambda count, keep: even_layers(count, keep / count),
+    "lower": lower_layers,
+    "upper": upper_layers,
+    "prefix": prefix_layers,
+}
 
 
 def choose_layers(job: SupernetJob, setup: TrainingSetup, trials: Callable[[], Trials]) -> LayerChoice:
@@ -41,56 +50,48 @@ def choose_layers(job: SupernetJob, setup: TrainingSetup, trials: Callable[[], T
     The sets of several depths are chosen apart: nothing needs a shallower one to be part of a deeper one.
     trials: made where sets of layers are tried.
     """
-    count = shape_of(setup.model).num_layers
+    count, by = shape_of(setup.model).num_layers, job.layer_choice
     depths = tuple(sorted(set(job.depth_mult_list), reverse=True))
     kept = [scaled(count, depth) for depth in depths]
-    pad_id, kind = setup.tokenizer.pad_token_id, setup.task.kind
-    if job.layer_choice == "trial" and min(kept) < count:
-        choice = _by_trial(job, setup, trials(), depths)
+    setup.model.eval()
+    if by == "trial":
+        tried = _tried(setup, trials, kept, job.trial_steps) if min(kept) < count else {}
+        each = [_depth(depth, tried.get(keep, []), count) for depth, keep in zip(depths, kept)]
+        choice = LayerChoice(by, tuple(each), job.trial_steps, len(setup.measured))
+    elif by == "importance":
+        pad_id, kind = setup.tokenizer.pad_token_id, setup.task.kind
+        ranked = layers_by_importance(setup.model, setup.measured, pad_id, depths, kind)
+        choice = LayerChoice(by, tuple(map(ChosenDepth, depths, ranked)))
     else:
-        if job.layer_choice == "importance":
-            setup.model.eval()
-            found = layers_by_importance(setup.model, setup.measured, pad_id, depths, kind)
-        elif job.layer_choice == "prefix":
-            found = tuple(prefix_layers(count, keep) for keep in kept)
-        else:
-            found = tuple(even_layers(count, depth) for depth in depths)
-        choice = LayerChoice(job.layer_choice, tuple(map(ChosenDepth, depths, found)))
+        choice = LayerChoice(by, tuple(map(ChosenDepth, depths, [RULES[by](count, keep) for keep in kept])))
     for depth in choice.depths:
         if len(depth.layers) < count:
-            why = (
-                f": {best_trial(depth.trials).name}, the best of {len(depth.trials)} in a trial" if depth.trials else ""
-            )
-            logger.info("depth %.4g keeps layers %s%s", depth.depth_mult, " ".join(map(str, depth.layers)), why)
+            logger.info("depth %.4g keeps layers %s", depth.depth_mult, depth)
     return choice
 
 
-def _by_trial(job: SupernetJob, setup: TrainingSetup, trials: Trials, depths: tuple[float, ...]) -> LayerChoice:
-    count = shape_of(setup.model).num_layers
-    kept = [scaled(count, depth) for depth in depths]
-    setup.model.eval()
+def _depth(depth_mult: float, trials: Sequence[LayerTrial], count: int) -> ChosenDepth:
+    """The best of the trials; all layers where there were none to try."""
+    layers = best_trial(trials).layers if trials else tuple(range(count))
+    return ChosenDepth(depth_mult, layers, tuple(trials))
+
+
+def _tried(
+    setup: TrainingSetup, make: Callable[[], Trials], kept: Sequence[int], steps: int
+) -> dict[int, list[LayerTrial]]:
+    """Layers to keep -> the trial of every set of so many."""
+    count, trials = shape_of(setup.model).num_layers, make()
     cost = distance_from_full(setup.model, setup.measured, setup.tokenizer.pad_token_id, setup.task.kind)
-    least = min(kept)
-    free = dropped_one_by_one(count, least, cost)
-    close = dropped_one_by_one(count, least, cost, LEAST_GAP)
-    found = []
-    for depth, keep in zip(depths, kept):
-        named = {
-            "even": even_layers(count, depth),
-            "lower": lower_layers(count, keep),
-            "upper": upper_layers(count, keep),
-            "prefix": prefix_layers(count, keep),
-            "importance": free[keep],
-            "importance without gaps": close[keep],
-        }
-        if keep == count:
-            found.append(ChosenDepth(depth, free[count]))
-            continue
-        tried = [trials.of(name, layers) for name, layers in distinct(named).items()]
-        for trial in tried:
-            logger.info("depth %.4g, %d steps of %s", depth, job.trial_steps, trial)
-        found.append(ChosenDepth(depth, best_trial(tried).layers, tuple(tried)))
-    return LayerChoice("trial", tuple(found), job.trial_steps, len(setup.measured))
+    free = dropped_one_by_one(count, min(kept), cost)
+    close = dropped_one_by_one(count, min(kept), cost, MOST_GAP)
+    found = {}
+    for keep in sorted({keep for keep in kept if keep < count}, reverse=True):
+        named = {name: rule(count, keep) for name, rule in RULES.items()}
+        named |= {"importance": free[keep], "importance without gaps": close[keep]}
+        found[keep] = [trials.of(name, layers) for name, layers in distinct(named).items()]
+        for trial in found[keep]:
+            logger.info("%d layers, after %d steps: %s", keep, steps, trial)
+    return found
 
 
 def distance_from_full(model: nn.Layer, encoded: Encoded, pad_id: int, kind: TaskKind) -> Callable[[Layers], float]:

@@ -41,6 +41,10 @@ class ChosenDepth:
     layers: Layers
     trials: tuple[LayerTrial, ...] = ()
 
+    def __str__(self) -> str:
+        layers = " ".join(map(str, self.layers))
+        return f"{layers}: {best_trial(self.trials).name}, the best of {len(self.trials)}" if self.trials else layers
+
     def to_json(self) -> dict[str, object]:
         chosen = {"chosen": best_trial(self.trials).name} if self.trials else {}
         trials = {"trials": [asdict(trial) for trial in self.trials]} if self.trials else {}
