@@ -42,7 +42,8 @@ class ExitCost:
 class LatencyTable:
     """Milliseconds on one device for one batch size and length; `setting` says which, `error` how far it is off.
 
-    `heads` maps a number of heads to what they cost in a layer beside its constant, `ffn` likewise for neurons.
+    `heads` maps a number of heads to what they cost in a layer beside its constant, `ffn` likewise for neurons. The
+    last layer costs the share `last` of that: an ONNX model computes it for the first token alone.
     `python -m ofa_bert latency` makes one; `load` raises UserError for a file that is none.
 
     >>> from ofa_bert import LatencyTable, SubModelConfig
@@ -61,6 +62,7 @@ class LatencyTable:
     measured: Sequence[Mapping[str, object]] = ()
     exits: ExitCost | None = None  # None: measured for a model without exits
     outgrown: Mapping[float, float] = field(default_factory=dict)  # share of the weights -> ms per share beyond it
+    last: float = 1.0
 
     def predict(self, sub_model: SubModelConfig) -> float:
         """Milliseconds of one call."""
@@ -72,7 +74,9 @@ class LatencyTable:
         heads = np.interp(sub_model.heads, list(self.heads), list(self.heads.values()))
         ffn = np.interp(sub_model.ffn, list(self.ffn), list(self.ffn.values()))
         beyond = weights_beyond(self.shape, sub_model, tuple(self.outgrown))  # [depth, shares]
-        ends: Milliseconds = self.base + np.cumsum(self.layer + heads + ffn)
+        layers = self.layer + heads + ffn
+        layers[-1] *= self.last
+        ends: Milliseconds = self.base + np.cumsum(layers)
         return np.asarray(ends + beyond @ np.asarray([*self.outgrown.values()]), np.float64)
 
     def after_exits(self, sub_model: SubModelConfig, layers: Sequence[int], ask: Sequence[int]) -> Milliseconds:
@@ -100,6 +104,7 @@ class LatencyTable:
             "measured": [dict(row) for row in self.measured],
             "exits": self.exits and asdict(self.exits),
             "outgrown_ms": {str(share): ms for share, ms in self.outgrown.items()},
+            "last_layer": self.last,
         }
 
     @classmethod
@@ -127,6 +132,7 @@ class LatencyTable:
             tuple(dict(row.value) for row in fields.each("measured")),
             exits,
             dict(_shares(fields)) if "outgrown_ms" in fields else {},
+            fields.number("last_layer", 0, 1, default=1.0),
         )
 
     def save(self, path: str | Path) -> None:

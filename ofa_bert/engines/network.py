@@ -133,9 +133,14 @@ def _widths(network: Network, manifest: Manifest, precision: str) -> list[str]:
         after = [(inside, hidden), (hidden, ffn), (ffn, hidden)]
         apart = weighted[:1] and weighted[0].widths == (hidden, inside)  # query, key and value as products of their own
         wanted = [(hidden, inside)] * 3 + after if apart else [(hidden, 3 * inside), *after]
+        # The last layer's query may be the first token's alone, asked of and answered by the states themselves.
+        alone = [(hidden, inside), (shape.head_dim, hidden), (hidden, shape.head_dim)]
+        single = kept == depth - 1 and [product.widths for product in weighted[:3]] == alone
+        wanted = [*alone, *after] if single else wanted
         own, weighted = weighted[: len(wanted)], weighted[len(wanted) :]
         if [product.widths for product in own] != wanted:
             problems.append(f"layer {kept} has weights of {[product.widths for product in own]}, must be {wanted}")
         if precision == "int8-static":
-            problems += [f"{product.name} is not computed in int8" for product in own if not product.quantized]
+            rounded = own[len(alone) :] if single else own
+            problems += [f"{product.name} is not computed in int8" for product in rounded if not product.quantized]
     return problems

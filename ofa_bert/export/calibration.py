@@ -16,7 +16,8 @@ from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.data.batches import Batch
-from ofa_bert.export.onnx.writer import FACTOR_LIMIT, linear_inputs, quantize, residual_sums
+from ofa_bert.export.onnx.form import FACTOR_LIMIT, quantize
+from ofa_bert.export.onnx.writer import linear_inputs, residual_sums
 from ofa_bert.models.encoder import backbone, encoder_layers
 from ofa_bert.numerics import Floats, Ints
 from ofa_bert.system import environment
@@ -47,20 +48,26 @@ def observe(model: nn.Layer, onnx_model: Path, batches: Iterable[Batch]) -> Acti
     session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     pad, rng = backbone(model).pad_token_id, np.random.default_rng(0)
     kept: dict[str, Floats] = {}
+    once_a_sentence: dict[str, bool] = {}
     peaks = dict.fromkeys([*entering, *sums], 0.0)
-    seen = 0
+    seen = {True: 0, False: 0}  # sentences, tokens
     for batch in batches:
         real = batch.input_ids != pad  # [B, T]
         found = session.run([*entering, *sums], dict(zip(INPUTS, (batch.input_ids, batch.token_type_ids))))
-        # One draw for all tensors of the batch: where its tokens go among those kept so far (reservoir sampling).
-        places = _places(rng, seen, int(real.sum()))
-        seen += len(places)
+        # One draw for all tensors of the batch: where its tokens go among those kept so far (reservoir sampling); and
+        # one for what the last layer computes once a sentence.
+        places = {}
+        for once, count in ((True, len(real)), (False, int(real.sum()))):
+            places[once] = _places(rng, seen[once], count)
+            seen[once] += count
         for name, values in zip(peaks, found):
-            tokens = values[real]  # [tokens, H]
-            peaks[name] = max(peaks[name], float(np.abs(tokens).max(initial=0.0)))
-            if name in kept or name in entering:
-                _keep(kept, name, tokens, places)
-    return ActivationSample({name: rows[: min(seen, ROWS)] for name, rows in kept.items()}, peaks)
+            rows = values if values.ndim == 2 else values[real]  # [sentences or tokens, H]
+            peaks[name] = max(peaks[name], float(np.abs(rows).max(initial=0.0)))
+            if name in entering:
+                once_a_sentence[name] = values.ndim == 2
+                _keep(kept, name, rows, places[values.ndim == 2])
+    rows_of = {name: rows[: min(seen[once_a_sentence[name]], ROWS)] for name, rows in kept.items()}
+    return ActivationSample(rows_of, peaks)
 
 
 def _places(rng: np.random.Generator, seen: int, count: int) -> Ints:
@@ -77,7 +84,7 @@ def _keep(kept: dict[str, Floats], name: str, tokens: Floats, places: Ints) -> N
 
 def choose_scales(model: nn.Layer, traffic: ActivationSample) -> dict[str, float]:
     """The INT8 scale of each tensor that enters a linear layer, by the error in that layer's output."""
-    scales = {}
+    scales, entering = {}, linear_inputs(model)
     for index, layer in enumerate(encoder_layers(model)):
         attention = layer.self_attn
         behind = {
@@ -88,6 +95,8 @@ def choose_scales(model: nn.Layer, traffic: ActivationSample) -> dict[str, float
         }
         for part, linears in behind.items():
             name = f"layer{index}.{part}"
+            if name not in entering:
+                continue
             weight = np.concatenate([linear.weight.numpy() for linear in linears], axis=1)  # [in, out]
             scales[name] = best_scale(traffic.rows[name], traffic.peaks[name], weight)
     return scales

@@ -13,7 +13,7 @@ from ofa_bert.bundle.exit_entry import HEAD, MOVES, SEGMENT
 from ofa_bert.bundle.exits import HIDDEN, Parts
 from ofa_bert.bundle.manifest import INPUTS
 from ofa_bert.export.onnx.exits import write_head, write_moves, write_segment
-from ofa_bert.export.onnx.writer import Form
+from ofa_bert.export.onnx.form import Form
 from ofa_bert.export.static import ids_spec, save_layer
 from ofa_bert.models.exits.graphs import FirstLayers, Head, NextLayers, depths
 from ofa_bert.models.exits.heads import Exits

@@ -19,7 +19,7 @@ from ofa_bert.export import paddle_int8
 from ofa_bert.export.calibration import ActivationSample, choose_scales, observe
 from ofa_bert.export.checks import ExportCheck
 from ofa_bert.export.onnx import converter, writer
-from ofa_bert.export.onnx.writer import Form
+from ofa_bert.export.onnx.form import Form
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import Backend, open_files
 

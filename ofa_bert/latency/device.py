@@ -12,7 +12,8 @@ from paddle import nn
 
 from ofa_bert.errors import UserError
 from ofa_bert.export.onnx import converter, writer
-from ofa_bert.export.onnx.writer import Form, linear_inputs
+from ofa_bert.export.onnx.form import Form
+from ofa_bert.export.onnx.writer import linear_inputs
 from ofa_bert.export.static import save_static
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import resize

@@ -16,7 +16,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.policy import Policy
 from ofa_bert.export.exit_parts import answers, write_onnx_parts, write_paddle_parts
 from ofa_bert.export.onnx import writer
-from ofa_bert.export.onnx.writer import Form
+from ofa_bert.export.onnx.form import Form
 from ofa_bert.latency.device import Measurer
 from ofa_bert.latency.fit import ExitRun, with_exits
 from ofa_bert.models.encoder import shape_of

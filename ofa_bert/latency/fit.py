@@ -14,6 +14,7 @@ from ofa_bert.submodels.values import ModelShape, SubModelConfig, scaled, unifor
 
 KNOTS = 4
 OUTGROWN = (0.25, 0.5)  # shares of the full encoder's weights, beyond which more of them may cost more
+LAST = tuple((np.arange(21) / 20).tolist())  # what the last layer may cost, as a share of any other
 
 
 class ExitRun(NamedTuple):
@@ -56,22 +57,32 @@ def fit(shape: ModelShape, models: Sequence[SubModelConfig], ms: Sequence[float]
     from scipy.optimize import nnls
 
     knots = [_knots(most, scaled(most, min_width)) for most in (shape.num_heads, shape.ffn_size)]
-    rows = np.asarray([[*_features(model, knots), *weights_beyond(shape, model, OUTGROWN)[-1]] for model in models])
-    solution, _ = nnls(rows / np.asarray(ms, dtype=np.float64)[:, None], np.ones(len(ms)))
+    measured = np.asarray(ms, dtype=np.float64)[:, None]
+    beyond = [weights_beyond(shape, model, OUTGROWN)[-1] for model in models]
+    found = []
+    for last in LAST:
+        rows = np.asarray([[*_features(model, knots, last), *more] for model, more in zip(models, beyond)])
+        solution, error = nnls(rows / measured, np.ones(len(ms)))
+        found.append((float(error), -last, solution))
+    _, negative, solution = min(found, key=lambda one: one[:2])  # of equals the larger share
     base, layer, *slopes = solution
     first = len(knots[0]) - 1 or 1
     slopes, spilled = slopes[: -len(OUTGROWN)], slopes[-len(OUTGROWN) :]
     heads, ffn = _costs(knots[0], slopes[:first]), _costs(knots[1], slopes[first:])
     outgrown = {share: float(cost) for share, cost in zip(OUTGROWN, spilled)}
-    return LatencyTable(shape, float(base), float(layer), heads, ffn, outgrown=outgrown)
+    return LatencyTable(shape, float(base), float(layer), heads, ffn, outgrown=outgrown, last=-negative)
 
 
-def _features(model: SubModelConfig, knots: Sequence[tuple[int, ...]]) -> list[float]:
-    """How often each unknown counts: base, layer constant, then the slope of every piece for heads and for neurons."""
-    row = [1.0, float(model.depth)]
+def _features(model: SubModelConfig, knots: Sequence[tuple[int, ...]], last: float) -> list[float]:
+    """How often each unknown counts: base, layer constant, then the slope of every piece for heads and for neurons.
+
+    The last layer counts `last` times.
+    """
+    times = [1.0] * (model.depth - 1) + [last]
+    row = [1.0, sum(times)]
     for counts, marks in zip((model.heads, model.ffn), knots):
         for low, high in _pieces(marks):
-            row.append(float(sum(min(max(count - low, 0), high - low) for count in counts)))
+            row.append(float(sum(n * min(max(count - low, 0), high - low) for n, count in zip(times, counts))))
     return row
 
 

@@ -14,7 +14,8 @@ from ofa_bert.data.batches import encode, eval_batches
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.export.bundle import export_bundle
-from ofa_bert.export.onnx.writer import Form, write
+from ofa_bert.export.onnx.form import Form
+from ofa_bert.export.onnx.writer import write
 from ofa_bert.export.tokenizer import ODD_TEXTS, write_tokenizer
 from ofa_bert.models.directories import load_model, save_model
 from ofa_bert.models.encoder import backbone

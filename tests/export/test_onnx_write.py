@@ -12,7 +12,8 @@ from onnx.reference.op_run import OpRun
 
 from helpers.models import build, randomise
 from ofa_bert.export.onnx import writer
-from ofa_bert.export.onnx.writer import Form, quantize, write
+from ofa_bert.export.onnx.form import Form, quantize
+from ofa_bert.export.onnx.writer import write
 from ofa_bert.models import encoder
 from ofa_bert.models.families.registry import MODEL_TYPES
 
@@ -125,9 +126,10 @@ def test_settings_of_a_model_are_followed(model_type, config, tmp_path):
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_rows_of_nothing_but_padding_agree_too(model_type, tmp_path):
     model = tiny(model_type)
+    # So much of a score is rounded away below -10000.
     batch = (np.zeros((2, 5), "int64"), np.zeros((2, 5), "int64"))
     write(model, tmp_path / "model.onnx")
-    np.testing.assert_allclose(logits(tmp_path / "model.onnx", batch), want(model, batch), atol=2e-5)
+    np.testing.assert_allclose(logits(tmp_path / "model.onnx", batch), want(model, batch), atol=2e-4)
 
 
 def operators(path):
@@ -136,13 +138,13 @@ def operators(path):
 
 def assert_fused(path, layers=3):
     counts = operators(path)
-    assert counts["Attention"] == layers
+    assert counts["Attention"] == layers - 1
     assert counts["BiasGelu"] + counts["Gelu"] == layers
-    # Two in each layer; the optimiser may add the one behind the embeddings.
-    assert counts["SkipLayerNormalization"] + counts["LayerNormalization"] == 2 * layers + 1
-    assert counts["LayerNormalization"] <= 1
+    assert counts["SkipLayerNormalization"] == 2 * layers
+    assert counts["EmbedLayerNormalization"] == 1
+    assert not counts["LayerNormalization"]
     assert not counts["Erf"]
-    assert not counts["Softmax"]
+    assert counts["Softmax"] == 1  # the first token's, in the last layer
 
 
 def test_after_onnx_runtimes_optimisation_each_layer_is_fused(tmp_path):
@@ -173,7 +175,22 @@ def test_the_portable_graph_is_standard_and_lean(tmp_path):
     assert counts["Softmax"] == 3
     assert not counts["Identity"]
     session(tmp_path / "model.onnx", optimized_model_filepath=str(tmp_path / "optimized.onnx"))
-    assert operators(tmp_path / "optimized.onnx")["BiasGelu"] == 3
+    assert (
+        operators(tmp_path / "optimized.onnx")["BiasGelu"] == 2
+    )  # the last layer's has two dimensions: its bias goes into the product
+
+
+def test_the_last_layer_is_computed_for_the_first_token_alone(tmp_path):
+    write(tiny(), tmp_path / "model.onnx")
+    graph = onnx.load(str(tmp_path / "model.onnx"))
+    for layer in range(3):
+        for name in ("context", "attended", "inner"):
+            value = onnx.helper.make_tensor_value_info(f"layer{layer}.{name}", onnx.TensorProto.FLOAT, None)
+            graph.graph.output.append(value)
+    onnx.save(graph, str(tmp_path / "open.onnx"))
+    names = [f"layer{layer}.{name}" for layer in range(3) for name in ("context", "attended", "inner")]
+    found = session(tmp_path / "open.onnx").run(names, dict(zip(("input_ids", "token_type_ids"), inputs(3, 17))))
+    assert [array.shape[:-1] for array in found] == [(3, 17)] * 6 + [(3,)] * 3
 
 
 def test_openvino_reads_the_portable_and_the_quantized_graphs(tmp_path):
@@ -199,10 +216,11 @@ def test_int8_makes_everything_large_small(tmp_path):
             graph = onnx.load(str(tmp_path / "model.onnx")).graph
             big = {item.name for item in graph.initializer if len(item.dims) == 2 and item.data_type == 1}
             scales = {name for name in big if name.endswith(".scale")}
-            # What stays in float: positions, types, the head's two layers.
+            # What stays in float: positions, types, the last layer's query, the head's two layers.
             assert {name.split(".", 1)[1] for name in big - scales} == {
                 "embeddings.position_embeddings.weight",
                 "embeddings.token_type_embeddings.weight",
+                "encoder.layers.2.self_attn.q_proj.weight",
                 "pooler.dense.weight",
                 "weight",
             }

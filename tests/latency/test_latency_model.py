@@ -192,12 +192,13 @@ def test_exported_models_are_measured_on_this_machine(backend, precision, monkey
 
 def test_what_is_measured_is_what_an_export_writes(tmp_path):
     from ofa_bert.export.onnx import writer
+    from ofa_bert.export.onnx.form import Form
     from ofa_bert.latency.device import Measurer, write_model
 
     model = build(hidden=64, heads=4, ffn=256)
     model.eval()
     (written,) = write_model(model, tmp_path, Measurer("cpu", "onnx_runtime", "int8", 1, 1, 8, 1))
-    writer.write(model, tmp_path / "exported.onnx", writer.Form(weights="dynamic"))
+    writer.write(model, tmp_path / "exported.onnx", Form(weights="dynamic"))
     assert written.read_bytes() == (tmp_path / "exported.onnx").read_bytes()
     model.config.hidden_act = "silu"  # which export refuses, too
     with pytest.raises(UserError, match="its activation is silu"):

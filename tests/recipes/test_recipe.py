@@ -16,7 +16,8 @@ from ofa_bert import options
 from ofa_bert.cli.parser import parse
 from ofa_bert.data.batches import encode
 from ofa_bert.data.sources import load_datasets
-from ofa_bert.export.onnx.writer import Form, write
+from ofa_bert.export.onnx.form import Form
+from ofa_bert.export.onnx.writer import write
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.recipes import fastformers, timing

@@ -114,6 +114,7 @@ FORMS = [("fp32", False), ("fp32", True), ("fp16", False), ("fp16", True), ("int
 @pytest.mark.parametrize("model_type", ["bert", "electra", "ernie", "roberta", "tinybert"])
 def test_predicted_file_sizes_are_within_one_percent_of_what_is_written(model_type, tmp_path):
     from ofa_bert.export.onnx import writer
+    from ofa_bert.export.onnx.form import Form
     from ofa_bert.models.encoder import shape_of
     from ofa_bert.models.supernet import extract
 
@@ -131,7 +132,7 @@ def test_predicted_file_sizes_are_within_one_percent_of_what_is_written(model_ty
         scales = dict.fromkeys(writer.linear_inputs(small), 0.05)
         for precision, fused in FORMS:
             weights = {"int8": "dynamic", "int8-static": "static"}.get(precision, "float")
-            form = writer.Form(weights, precision == "fp16", fused, scales if weights == "static" else {})
+            form = Form(weights, precision == "fp16", fused, scales if weights == "static" else {})
             writer.write(small, tmp_path / "model.onnx", form)
             written = (tmp_path / "model.onnx").stat().st_size
             predicted = file_bytes(shape, sub_model, precision)

@@ -27,11 +27,12 @@ def export(request: Mapping[str, object]) -> dict[str, object]:
     from ofa_bert.data.batches import eval_batches
     from ofa_bert.doctor.probes.models import bert, sentences
     from ofa_bert.export.onnx import writer
+    from ofa_bert.export.onnx.form import Form
     from ofa_bert.export.static import save_static
 
     directory = Path(str(request["directory"]))
     model = bert(LAYERS, HIDDEN, HEADS, VOCABULARY)
-    forms = {"fp32": writer.Form(), "fp16": writer.Form(half=True), "int8": writer.Form(weights="dynamic")}
+    forms = {"fp32": Form(), "fp16": Form(half=True), "int8": Form(weights="dynamic")}
     for precision, form in forms.items():
         writer.write(model, directory / f"{precision}.onnx", form)
     arrays: dict[str, Array] = {}

@@ -10,8 +10,10 @@ from paddle import nn
 from ofa_bert.bundle.exits import CERTAINTY, HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.exits.layout import HEAD_PARTS, HEAD_WIDTH
+from ofa_bert.export.onnx.embeddings import Embeddings
+from ofa_bert.export.onnx.form import Form
 from ofa_bert.export.onnx.graph import Graph, Place
-from ofa_bert.export.onnx.writer import OPSET, Form, Writer, save
+from ofa_bert.export.onnx.writer import OPSET, Writer, save
 from ofa_bert.models.encoder import backbone, encoder_layers
 from ofa_bert.models.exits.heads import Exits, Ramp
 from ofa_bert.numerics import MASKED
@@ -20,19 +22,32 @@ IDS: Place = (np.int64, ["batch", "sequence"])
 
 
 def write_segment(model: nn.Layer, form: Form, begin: int, end: int, target: Path) -> None:
-    """Layers `begin` to `end - 1`: of token ids when they are the first, else of hidden states [B, T, H] and ids."""
+    """Layers `begin` to `end - 1`: of token ids when they are the first, else of hidden states [B, T, H] and ids.
+
+    Behind the last layer there is only the model's own classifier, so that one gives the first token alone, [B, 1, H].
+    """
     graph = _graph(model, None, form)
     writer, states = Writer(model, form, graph), (graph.dtype, ["batch", "sequence", model.config.hidden_size])
-    padding = graph.node("Equal", INPUTS[0], graph.integers(backbone(model).pad_token_id))  # [B, T]
+    padding = writer.padding()
     # Scales and half precision's exceptions go by the name that the tensor has in the whole model's graph.
-    x = writer.embeddings(padding) if begin == 0 else graph.node("Identity", HIDDEN, out=f"layer{begin}.states")
-    mask = writer.mask(padding)
-    for index, layer in list(enumerate(encoder_layers(model)))[begin:end]:
+    x = (
+        Embeddings(model, form, graph).write(padding)
+        if begin == 0
+        else graph.node("Identity", HIDDEN, out=f"layer{begin}.states")
+    )
+    layers = list(enumerate(encoder_layers(model)))
+    to_the_end = end == len(layers)
+    inside = layers[begin : end - 1 if to_the_end else end]
+    mask = writer.mask(padding) if inside else ""
+    for index, layer in inside:
         x = writer.layer(index, layer, x, mask)
+    if to_the_end:
+        graph.node("Unsqueeze", writer.last_layer(*layers[-1], x, padding), graph.integers([1]))
     given = f"{HIDDEN}.next"
     graph.rename(graph.last, given)
     inputs = dict.fromkeys(INPUTS, IDS) if begin == 0 else {HIDDEN: states, INPUTS[0]: IDS}
-    save(graph.model(inputs, {given: states}, OPSET), target, form)
+    left = (graph.dtype, ["batch", 1, model.config.hidden_size]) if to_the_end else states
+    save(graph.model(inputs, {given: left}, OPSET), target, form)
 
 
 def write_head(model: nn.Layer, exits: Exits, form: Form, depth: int, target: Path) -> None:

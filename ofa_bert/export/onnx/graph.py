@@ -48,9 +48,9 @@ class Graph:
         """A node of ONNX Runtime's own operators."""
         return self.node(op, *inputs, out=out, domain=OWN, **attributes)
 
-    def nodes(self, op: str, count: int, *inputs: str, **attributes: Attribute) -> list[str]:
+    def nodes(self, op: str, count: int, *inputs: str, domain: str = "", **attributes: Attribute) -> list[str]:
         """Add one node with several outputs."""
-        self.node(op, *inputs, out=None, domain="", **attributes)
+        self.node(op, *inputs, out=None, domain=domain, **attributes)
         first = self._nodes[-1].output[0]
         self._nodes[-1].output.extend(f"{first}_{index}" for index in range(1, count))
         return list(self._nodes[-1].output)

@@ -2,14 +2,14 @@
 
 The portable graph has standard operators only (opset 17), in patterns that ONNX Runtime, OpenVINO and TensorRT fuse
 by themselves: one matrix product for query, key and value, LayerNormalization, GELU by Erf. The fused graph has ONNX
-Runtime's own Attention, SkipLayerNormalization and BiasGelu, which its CUDA provider runs fastest. Heads and FFN sizes
-may differ from layer to layer.
+Runtime's own EmbedLayerNormalization, Attention, SkipLayerNormalization and BiasGelu, which its CUDA provider runs
+fastest. Heads and FFN sizes may differ from layer to layer.
+
+The classifier reads the first token alone, so the last layer computes nothing else: see `first_token_attention`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,37 +18,17 @@ from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import RunError, first_line
+from ofa_bert.export.onnx.embeddings import Embeddings
+from ofa_bert.export.onnx.form import FACTOR_LIMIT, Form, quantize
 from ofa_bert.export.onnx.graph import Graph
-from ofa_bert.models.encoder import backbone, classifier_head, encoder_layers, family_of, projection_of
+from ofa_bert.models.encoder import backbone, classifier_head, encoder_layers
 from ofa_bert.numerics import MASKED, Array
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET = 17  # the first with LayerNormalization
-# Largest int8 value of a weight that is multiplied in int8. Processors without VNNI add two products of an activation
-# (0 to 255) and a weight in 16 bits before anything wider. With 127 that sum overflows and is cut off: logits were off
-# by 32 % of their spread there instead of 4 %. Twice 255 * 64 fits.
-FACTOR_LIMIT = 64
 ACTIVATIONS = ("gelu", "relu")
-
-
-@dataclass(frozen=True)
-class Form:
-    """Which graph is written.
-
-    weights: "float", "dynamic" (int8, activations quantized as they come) or "static" (int8, quantized by `scales`).
-    scales: for "static", the scale of each tensor that enters a linear layer, by the names of `linear_inputs`.
-    per_channel: a scale for each column of an int8 weight; False is there to show what that is worth.
-    wide_norms: with half precision, the residual sums and LayerNorms that stay in float32.
-    """
-
-    weights: str = "float"
-    half: bool = False
-    fused: bool = False
-    scales: Mapping[str, float] = field(default_factory=dict)
-    per_channel: bool = True
-    wide_norms: frozenset[str] = frozenset()
 
 
 def obstacle(model: nn.Layer) -> str | None:
@@ -61,8 +41,9 @@ def obstacle(model: nn.Layer) -> str | None:
     return None
 
 
-def write(model: nn.Layer, target: Path, form: Form = Form()) -> None:
+def write(model: nn.Layer, target: Path, form: Form | None = None) -> None:
     """Write `model` to the ONNX file `target`. RunError when the result is not valid ONNX."""
+    form = form or Form()
     graph = Graph(np.float16 if form.half else np.float32, {name: p.numpy() for name, p in model.state_dict().items()})
     Writer(model, form, graph).write()
     save(graph.finish(INPUTS, OUTPUT, model.config.num_labels, OPSET), target, form)
@@ -80,8 +61,13 @@ def save(built: ModelProto, target: Path, form: Form) -> None:
 
 
 def linear_inputs(model: nn.Layer) -> list[str]:
-    """The tensors of the portable graph that enter the linear layers of the encoder."""
-    return [f"layer{i}.{part}" for i in range(len(encoder_layers(model))) for part in _ENTERING]
+    """The tensors of the portable graph that enter the linear layers of the encoder.
+
+    The last layer's states are not among them: its query, key and value stay in floating point.
+    """
+    names = [f"layer{i}.{part}" for i in range(len(encoder_layers(model))) for part in _ENTERING]
+    names.remove(f"layer{len(encoder_layers(model)) - 1}.{_ENTERING[0]}")
+    return names
 
 
 def residual_sums(model: nn.Layer) -> list[str]:
@@ -102,79 +88,47 @@ class Writer:
 
     def write(self) -> None:
         graph = self.graph
-        padding = graph.node("Equal", INPUTS[0], graph.integers(backbone(self.model).pad_token_id))  # [B, T]
-        x = self.embeddings(padding)  # [B, T, H]
-        mask = self.mask(padding)
-        for index, layer in enumerate(encoder_layers(self.model)):
+        padding = self.padding()
+        x = Embeddings(self.model, self.form, graph).write(padding)  # [B, T, H]
+        *before, last = enumerate(encoder_layers(self.model))
+        mask = self.mask(padding) if before else ""
+        for index, layer in before:
             x = self.layer(index, layer, x, mask)
-        self.head(graph.node("Gather", x, graph.integers(0), axis=1))  # [B, H]: the first token
+        self.head(self.last_layer(*last, x, padding))
         graph.rename(graph.last, OUTPUT)
+
+    def padding(self) -> str:
+        """Where there is no token, bool [B, T]."""
+        return self.graph.node("Equal", INPUTS[0], self.graph.integers(backbone(self.model).pad_token_id))
 
     def mask(self, padding: str) -> str:
         graph = self.graph
         if self.form.fused:  # tokens of each sentence, int32 [B]: the only form for which CUDA has one attention kernel
-            tokens = graph.node("Cast", graph.node("Not", padding), to=graph.type_of(np.int32))
-            return graph.node("ReduceSum", tokens, graph.integers([1]), keepdims=0)
-        masked = graph.node("Mul", graph.cast(padding), graph.constant(MASKED))  # [B, T]
-        return graph.node("Unsqueeze", masked, graph.integers([1, 2]))  # [B, 1, 1, T]
+            return graph.node("ReduceSum", self._tokens(padding), graph.integers([1]), keepdims=0)
+        return graph.node("Unsqueeze", self._masked(padding), graph.integers([1, 2]))  # [B, 1, 1, T]
 
-    def embeddings(self, padding: str) -> str:
-        graph, name = self.graph, self.prefix + "embeddings."
-        embedded = graph.node("Add", self.words(name + "word_embeddings.weight"), self.positions(name, padding))
-        types = self._types(name)
-        if types is not None:
-            embedded = graph.node("Add", embedded, types)
-        epsilon, first = backbone(self.model).embeddings.layer_norm._epsilon, "layer0.states"
-        own = family_of(self.model).projection
-        if own is None or projection_of(self.model) is None:
-            return graph.norm(embedded, name + "layer_norm", epsilon, first, wide=False)
-        narrow = graph.norm(embedded, name + "layer_norm", epsilon, None, wide=False)  # [B, T, E]
-        projection = self.prefix + own  # in floating point: it is small
-        product = graph.node("MatMul", narrow, graph.parameter(f"{projection}.weight"))
-        return graph.node("Add", product, graph.parameter(f"{projection}.bias"), out=first)
+    def _tokens(self, padding: str) -> str:
+        """1 where there is a token, int32 [B, T]."""
+        return self.graph.node("Cast", self.graph.node("Not", padding), to=self.graph.type_of(np.int32))
 
-    def words(self, name: str) -> str:
-        """The word embeddings [B, T, H], their table in as few bytes as costs nothing that counts."""
-        graph, form = self.graph, self.form
-        table = graph.weights[name]
-        padding = backbone(self.model).embeddings.word_embeddings._padding_idx
-        if padding is not None and padding >= 0:  # Paddle looks zeros up for it
-            table = table.copy()
-            table[padding] = 0
-        if form.weights == "dynamic":
-            rows, scales = quantize(table, axis=1)
-            found = graph.cast(graph.node("Gather", graph.add(name, rows), INPUTS[0]))
-            scale = graph.node("Gather", graph.add(f"{name}.scale", scales), INPUTS[0])  # [B, T, 1]
-            return graph.node("Mul", found, scale)
-        if form.weights == "static":  # TensorRT knows int8 only behind QuantizeLinear
-            return graph.cast(graph.node("Gather", graph.add(name, table.astype("float16")), INPUTS[0]))
-        return graph.node("Gather", graph.add(name, table), INPUTS[0])
-
-    def positions(self, name: str, padding: str) -> str:
+    def _masked(self, padding: str) -> str:
+        """What is added to the scores of each token [B, T]."""
         graph = self.graph
-        table = graph.parameter(name + "position_embeddings.weight")
-        if family_of(self.model).positions_after_padding:  # padding has position pad_token_id, tokens count on
-            ones = graph.node("Cast", graph.node("Not", padding), to=graph.type_of(np.int64))
-            counted = graph.node("Mul", graph.node("CumSum", ones, graph.integers(1)), ones)
-            places = graph.node("Add", counted, graph.integers(backbone(self.model).pad_token_id))  # [B, T]
-            return graph.node("Gather", table, places)  # [B, T, H]
-        length = graph.node("Shape", INPUTS[0], start=1, end=2)
-        return graph.node("Slice", table, graph.integers([0]), length, graph.integers([0]))  # [T, H]
-
-    def _types(self, name: str) -> str | None:
-        """Embeddings of token_type_ids [B, T, H], with the row that all tokens share added to them."""
-        graph, weights, shared = self.graph, self.graph.weights, family_of(self.model).shared_row(self.model.config)
-        table = name + "token_type_embeddings.weight"
-        if shared is None:
-            return graph.node("Gather", graph.parameter(table), INPUTS[1]) if table in weights else None
-        row = weights[f"{name}{shared[0]}.weight"][shared[1]]  # [H]
-        if table not in weights:
-            return graph.add(f"{name}{shared[0]}.weight", row.astype(graph.dtype))
-        return graph.node("Gather", graph.add(table, (weights[table] + row).astype(graph.dtype)), INPUTS[1])
+        return graph.node("Where", padding, graph.constant(MASKED), graph.constant(0.0))
 
     def layer(self, index: int, layer: nn.TransformerEncoderLayer, x: str, mask: str) -> str:
-        name, own = f"{self.prefix}encoder.layers.{index}.", f"layer{index}."
+        """States [B, T, H] after one layer."""
         context = (self.fused_attention if self.form.fused else self.attention)(index, layer.self_attn, x, mask)
+        return self.after_attention(index, layer, context, x)
+
+    def last_layer(self, index: int, layer: nn.TransformerEncoderLayer, x: str, padding: str) -> str:
+        """The first token's state [B, H] after the last layer."""
+        first = self.graph.node("Gather", x, self.graph.integers(0), axis=1)  # [B, H]
+        context = self.first_token_attention(index, layer.self_attn, x, first, padding)
+        return self.after_attention(index, layer, context, first)
+
+    def after_attention(self, index: int, layer: nn.TransformerEncoderLayer, context: str, x: str) -> str:
+        name, own = f"{self.prefix}encoder.layers.{index}.", f"layer{index}."
         attended = self.add_and_norm(
             own + "sum1", context, x, name + "self_attn.out_proj", name + "norm1", layer.norm1, own + "attended"
         )
@@ -213,6 +167,35 @@ class Writer:
         return self.graph.own(
             "Attention", x, matrix, vector, mask, num_heads=attention.num_heads, qkv_hidden_sizes=sizes
         )
+
+    def first_token_attention(
+        self, index: int, attention: nn.MultiHeadAttention, x: str, first: str, padding: str
+    ) -> str:
+        """What the first token attends to [B, heads * d].
+
+        With one query q a head, q . (W_k x + b_k) is (W_k^T q) . x and a constant that the softmax does not see, and
+        the weighted mean of W_v x + b_v is W_v (the weighted mean of x) + b_v: the products with W_k and W_v are done
+        once a sentence instead of once a token. The logits are the same, but for rounding.
+        """
+        graph, heads, size = self.graph, attention.num_heads, attention.head_dim
+        name = f"{self.prefix}encoder.layers.{index}.self_attn."
+        weights = {part: graph.weights[f"{name}{part}_proj.weight"].reshape(-1, heads, size) for part in "kv"}
+
+        def by_head(states: str) -> str:
+            """[a, b, c] -> [b, a, c]."""
+            return graph.node("Transpose", states, perm=[1, 0, 2])
+
+        query = graph.node("Mul", self._gemm(first, f"{name}q_proj"), graph.constant(size**-0.5))
+        query = by_head(graph.node("Reshape", query, graph.integers([-1, heads, size])))  # [heads, B, d]
+        key = graph.add(f"{name}k_proj.by_head", weights["k"].transpose(1, 2, 0))  # [heads, d, H]
+        asked = by_head(graph.node("MatMul", query, key))  # [B, heads, H]
+        scores = graph.node("MatMul", asked, graph.node("Transpose", x, perm=[0, 2, 1]))  # [B, heads, T]
+        scores = graph.node("Add", scores, graph.node("Unsqueeze", self._masked(padding), graph.integers([1])))
+        mean = by_head(graph.node("MatMul", graph.node("Softmax", scores, axis=-1), x))  # [heads, B, H]
+        value = graph.add(f"{name}v_proj.by_head", weights["v"].transpose(1, 0, 2))  # [heads, H, d]
+        context = by_head(graph.node("MatMul", mean, value))  # [B, heads, d]
+        context = graph.node("Reshape", context, graph.integers([-1, heads * size]))
+        return graph.node("Add", context, graph.parameter(f"{name}v_proj.bias"), out=f"layer{index}.context")
 
     def linear(self, x: str, name: str, weight: Array, bias: Array) -> str:
         """x @ weight + bias in the form's arithmetic."""
@@ -265,10 +248,3 @@ class Writer:
 
     def _gemm(self, x: str, name: str) -> str:
         return self.graph.node("Gemm", x, *(self.graph.parameter(f"{name}.{leaf}") for leaf in ("weight", "bias")))
-
-
-def quantize(array: Array, axis: int, most: int = 127, per_channel: bool = True) -> tuple[Array, Array]:
-    """(int8 values up to +-`most`, float32 scales) of a matrix; `axis` is the one that shares a scale, and is kept."""
-    largest = np.abs(array).max(axis=axis if per_channel else None, keepdims=True)
-    scales = np.where(largest > 0, largest / most, 1).astype("float32")
-    return np.clip(np.rint(array / scales), -most, most).astype("int8"), scales

@@ -26,8 +26,8 @@ class Layout(NamedTuple):
     others: int
     row: int = 0
     column: int = 0
-    graph: int = 2000
-    layer: int = 2700
+    graph: int = 2530
+    layer: int = 2840
 
 
 # int8 has a float32 scale for each row and column; its static form a zero point for each column too, and words in half
@@ -36,8 +36,8 @@ LAYOUTS = {
     "fp32": Layout(4, 4, 4),
     "fp16": Layout(2, 2, 2),
     "bf16": Layout(4, 4, 4),
-    "int8": Layout(1, 1, 4, row=4, column=4, graph=2250, layer=3240),
-    "int8-static": Layout(2, 1, 4, column=5, layer=4730),
+    "int8": Layout(1, 1, 4, row=4, column=4, graph=2660, layer=3420),
+    "int8-static": Layout(2, 1, 4, column=5, graph=2030, layer=4910),
 }
 
 
@@ -65,9 +65,13 @@ def file_bytes(shape: ModelShape, sub_model: SubModelConfig, precision: str) -> 
         inner = heads * shape.head_dim
         matrices += 4 * hidden * inner + 2 * hidden * ffn
         columns += 3 * inner + hidden + ffn + hidden
+    # The last layer's query, key and value stay in floating point, and its key has no bias.
+    last = sub_model.heads[-1] * shape.head_dim
+    matrices -= 3 * hidden * last
+    columns -= 3 * last
     # ERNIE's task is added to its token types, TinyBERT's projections served its training.
     unwritten = shape.task_type_vocab_size * hidden + (sub_model.depth + 2) * (hidden + 1) * shape.fit_size
-    others = count_parameters(shape, sub_model) - unwritten - words - matrices
+    others = count_parameters(shape, sub_model) - unwritten - words - matrices - last
     numbers = layout.words * words + layout.matrices * matrices + layout.others * others
     beside = layout.row * shape.vocab_size + layout.column * columns
     return numbers + beside + layout.graph + layout.layer * sub_model.depth
