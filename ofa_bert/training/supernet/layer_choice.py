@@ -34,6 +34,8 @@ from ofa_bert.training.supernet.trial import Trials
 
 logger = logging.getLogger(__name__)
 
+RANKED_ON = 256  # held-out examples that layers are ranked on where trials decide
+
 
 # (layers that there are, layers to keep) -> those kept.
 RULES: Mapping[str, Callable[[int, int], Layers]] = {
@@ -81,9 +83,10 @@ def _tried(
 ) -> dict[int, list[LayerTrial]]:
     """Layers to keep -> the trial of every set of so many."""
     count, trials = shape_of(setup.model).num_layers, make()
-    cost = distance_from_full(setup.model, setup.measured, setup.tokenizer.pad_token_id, setup.task.kind)
-    free = dropped_one_by_one(count, min(kept), cost)
-    close = dropped_one_by_one(count, min(kept), cost, MOST_GAP)
+    few = setup.measured.select(range(min(RANKED_ON, len(setup.measured))))
+    cost = distance_from_full(setup.model, few, setup.tokenizer.pad_token_id, setup.task.kind)
+    free = _dropped(count, min(kept), cost)
+    close = _dropped(count, min(kept), cost, MOST_GAP)
     found = {}
     for keep in sorted({keep for keep in kept if keep < count}, reverse=True):
         named = {name: rule(count, keep) for name, rule in RULES.items()}
@@ -126,12 +129,17 @@ def layers_by_importance(
     count = shape_of(model).num_layers
     wanted = [scaled(count, depth) for depth in depth_mults]
     distance = distance_from_full(model, encoded, pad_id, kind)
-    trials = sum(range(min(wanted) + 1, count + 1))
-    with Progress(total=trials, desc="choose layers", unit="trial", disable=not distributed.is_main()) as bar:
-
-        def cost(layers: Layers) -> float:
-            bar.update()
-            return distance(layers)
-
-        found = dropped_one_by_one(count, min(wanted), cost)
+    found = _dropped(count, min(wanted), distance)
     return tuple(found[keep] for keep in wanted)
+
+
+def _dropped(count: int, keep: int, cost: Callable[[Layers], float], most_gap: int | None = None) -> dict[int, Layers]:
+    """`dropped_one_by_one` with a bar."""
+    trials = sum(range(keep + 1, count + 1))
+    with Progress(total=trials, desc="choose layers", unit="set", disable=not distributed.is_main()) as bar:
+
+        def counted(layers: Layers) -> float:
+            bar.update()
+            return cost(layers)
+
+        return dropped_one_by_one(count, keep, counted, most_gap)
