@@ -87,13 +87,14 @@ def _tried(
     cost = distance_from_full(setup.model, few, setup.tokenizer.pad_token_id, setup.task.kind)
     free = _dropped(count, min(kept), cost)
     close = _dropped(count, min(kept), cost, MOST_GAP)
-    found = {}
+    found: dict[int, list[LayerTrial]] = {}
     for keep in sorted({keep for keep in kept if keep < count}, reverse=True):
         named = {name: rule(count, keep) for name, rule in RULES.items()}
         named |= {"importance": free[keep], "importance without gaps": close[keep]}
-        found[keep] = [trials.of(name, layers) for name, layers in distinct(named).items()]
-        for trial in found[keep]:
-            logger.info("%d layers, after %d steps: %s", keep, steps, trial)
+        found[keep] = []
+        for name, layers in distinct(named).items():
+            found[keep].append(trials.of(name, layers))
+            logger.info("%d layers, after %d steps: %s", keep, steps, found[keep][-1])
     return found
 
 
