@@ -44,6 +44,7 @@ def option(
     example: str = "",
     means: Callable[[str], str] | None = None,
     spells: Callable[[str], Mapping[str, object] | None] | None = None,
+    presets: Mapping[str, Mapping[str, object]] | None = None,
 ) -> T: ...
 @overload
 def option(
@@ -68,30 +69,46 @@ def option(
     example: str = "",
     means: Callable[[str], str] | None = None,
     spells: Callable[[str], Mapping[str, object] | None] | None = None,
+    presets: Mapping[str, Mapping[str, object]] | None = None,
 ) -> object:
     """A dataclass field that is an option; without a default it is required.
 
     choices: the words that a text may be, where they are not the annotation's own. above, least, most, below: the range
     of a number, or of each of several. example: what a message about the range adds. means: what a value, also the
     default, stands for on this machine; `build` puts that in its place. spells: the options, this one among them, that
-    a word of a command line stands for; None for a word that is a plain value.
+    a word of a command line stands for; None for a word that is a plain value. presets: for each word, what it gives
+    other options of the whole; one that is given all the same counts instead (`build`, not the class itself, sees it).
     """
     bounds = {"above": above, "least": least, "most": most, "below": below}
     ranges = {name: bound for name, bound in bounds.items() if bound is not None}
     metadata = {
-        "help": help, "choices": tuple(choices), "ranges": ranges, "example": example, "means": means, "spells": spells
+        "help": help, "choices": tuple(choices), "ranges": ranges, "example": example, "means": means, "spells": spells,
+        "presets": presets or {},
     }  # fmt: skip
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def unused(value: object, names: Sequence[str], why: str) -> list[str]:
-    """A problem for every option of these that is not at its default, though nothing would read it."""
+    """A problem for every option of these that was given, though nothing would read it."""
     given = values_of(value)
+    standing = preset_values(type(value), given)
     return [
         f"`{item.name}`: {why}"
         for item in options_of(type(value))
-        if item.name in names and given[item.name] != (None if item.required else item.default)
+        if item.name in names
+        and given[item.name] != (None if item.required else item.default)
+        and given[item.name] != standing.get(item.name)
     ]
+
+
+def preset_values(cls: type, values: Mapping[str, object]) -> dict[str, object]:
+    """Option name -> value that a preset among these values gives it."""
+    found: dict[str, object] = {}
+    for item in options_of(cls):
+        word = values.get(item.name)
+        if isinstance(word, str):
+            found.update(item.presets.get(word, {}))
+    return found
 
 
 class Option(NamedTuple):
@@ -107,6 +124,7 @@ class Option(NamedTuple):
     ranges: Mapping[str, float]
     example: str
     spells: Callable[[str], Mapping[str, object] | None] | None = None
+    presets: Mapping[str, Mapping[str, object]] = types.MappingProxyType({})
 
     @property
     def required(self) -> bool:
@@ -169,8 +187,8 @@ def _options(cls: type, path: tuple[str, ...], defaults: object) -> Iterator[Opt
             about = field.metadata
             kind, many, literal = _kind(hint)
             words = about["choices"] or literal
-            ranges, example, spells = about["ranges"], about["example"], about["spells"]
-            yield Option(field.name, path, kind, many, words, own, about["help"], ranges, example, spells)
+            ranges, example, spells, presets = (about[name] for name in ("ranges", "example", "spells", "presets"))
+            yield Option(field.name, path, kind, many, words, own, about["help"], ranges, example, spells, presets)
 
 
 def _kind(hint: object) -> tuple[type, bool, tuple[str, ...]]:
@@ -189,8 +207,8 @@ def _kind(hint: object) -> tuple[type, bool, tuple[str, ...]]:
 
 
 def build(cls: type[T], values: Mapping[str, object]) -> T:
-    """The dataclass with these values by option name; what is left out has its default."""
-    return typing.cast(T, _build(cls, (), None, options_of(cls), values))
+    """The dataclass with these values by option name; what is left out has a preset's value, else its default."""
+    return typing.cast(T, _build(cls, (), None, options_of(cls), {**preset_values(cls, values), **values}))
 
 
 def _build(
@@ -261,8 +279,11 @@ def changes(before: Mapping[str, object], now: Mapping[str, object], quote: str 
 def arguments(value: object, defaults: bool = True) -> list[str]:
     """The words of the command line that makes this value; options at their defaults only with `defaults`."""
     words: list[str] = []
-    for item, own in zip(options_of(type(value)), values_of(value).values(), strict=True):
-        if own is None or own is False or own == () or (not defaults and own == item.default):
+    values = values_of(value)
+    standing = preset_values(type(value), values)
+    for item, own in zip(options_of(type(value)), values.values(), strict=True):
+        unsaid = not defaults and own == standing.get(item.name, item.default)
+        if own is None or own is False or own == () or unsaid:
             continue
         words.append(f"--{item.name}")
         if own is not True:

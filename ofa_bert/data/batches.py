@@ -12,7 +12,7 @@ import numpy as np
 
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.errors import UserError
-from ofa_bert.numerics import Array, Ints
+from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.progress import Progress
 from ofa_bert.tasks.task import Example
 
@@ -60,6 +60,9 @@ class Batch:
     token_type_ids: Ints  # [B, T] int64
     labels: Array  # [B] int64 or float32, [B, C] float32
     index: Ints  # [B] int64, positions in the data set
+    label_weights: Floats | None = (
+        None  # [B] float32, how much each label counts: 0 for a changed text; None: all alike
+    )
 
 
 def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool = True) -> Encoded:

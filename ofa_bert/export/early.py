@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ofa_bert.data.source import DataSource
 from ofa_bert.engines.plan import engine_plan
 from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob
-from ofa_bert.models.record import best_of
+from ofa_bert.models.record import ModelRecord, best_of
 from ofa_bert.training.settings import DEFAULT_LENGTH
 from ofa_bert.training.stated import stated
 
@@ -27,12 +28,16 @@ def check_export(job: ExportJob) -> None:
     engine_plan(job.engines, job.precision, job.max_seq_length or record.max_seq_length or DEFAULT_LENGTH)
     if record.exits is None and job.exit_policy:
         raise UserError(f"`exit_policy` {job.exit_policy}: {model.where} has no exits for it; leave it out")
+    if job.polishing.polish:
+        _check_polishing(job, model.where, record)
 
 
 def _check_targets(job: ExportJob, source: str) -> None:
     """The two output directories must differ from each other and from what is read."""
     paths = {"sub_model_output_dir": job.sub_model_output_dir, "static_sub_model": job.static_sub_model}
     read = {Path(source).resolve(), Path(job.model_name_or_path).resolve()}
+    if job.polishing.teacher:
+        read |= {Path(job.polishing.teacher).resolve(), Path(best_of(job.polishing.teacher)).resolve()}
     seen = set()
     for name, value in paths.items():
         if value is None:
@@ -40,6 +45,23 @@ def _check_targets(job: ExportJob, source: str) -> None:
         resolved = Path(value).resolve()
         if resolved in read or resolved in seen:
             raise UserError(
-                f"`{name}` {value}: must differ from `model_name_or_path` and from the other output directory"
+                f"`{name}` {value}: must differ from `model_name_or_path`, `teacher` and the other output directory"
             )
         seen.add(resolved)
+
+
+def _check_polishing(job: ExportJob, where: str, record: ModelRecord) -> None:
+    """Only a sub-model of a supernet, without exits, is polished, and on data that somebody names."""
+    polish = f"`polish` {job.polishing.polish:g}"
+    if not record.is_supernet:
+        raise UserError(f"{polish}: {where} is no supernet; train it further with run_glue.py or `distil`")
+    if record.exits is not None:
+        raise UserError(
+            f"{polish}: the exits of {where} were trained on its states as they are; polish a sub-model of the supernet"
+            " without exits, and train exits on that"
+        )
+    if not job.data.given and not DataSource.recorded(record.settings(where)).given:
+        raise UserError(
+            f"{polish}: needs the data that {where} was trained with, and it does not say which: give `task_name`, or"
+            " `train_file` with `dev_file` or `dev_share`"
+        )

@@ -12,6 +12,7 @@ from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import option, unused
 from ofa_bert.system.accelerator import WHERE, Device, means
+from ofa_bert.training.supernet.polishing import Polishing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class ExportJob:
     model_type: str = model_type_option()
     static_sub_model: str | None = option("where the static model goes, ready to deploy; left out: none is made", None)
     choice: SubModelChoice = SubModelChoice()
+    polishing: Polishing = Polishing()
     onnx: bool = option("write model.onnx beside the static model", False)
     precision: tuple[str, ...] = option(
         "precisions to write, several at once; fp32 always is. fp16: ONNX for GPUs. bf16: model.onnx in OpenVINO."

@@ -35,7 +35,9 @@ from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.evaluation import score
 from ofa_bert.training.glue_download import download_glue
+from ofa_bert.training.recorded import with_data
 from ofa_bert.training.settings import DEFAULT_LENGTH
+from ofa_bert.training.supernet.polish import Polished, polish
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ def deploy(job: ExportJob) -> dict[str, Any]:
 
 def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
     check_export(job)
+    if job.polishing.polish:
+        job = with_data(job, job.model_name_or_path)
     where = best_of(job.model_name_or_path)
     model, tokenizer, record = load_model(where, job.model_type)
     if record.shape is None or record.task is None:  # a model known by name
@@ -58,6 +62,10 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
     small = model if record.is_sub_model else extract(model, sub_model)
     small.eval()
     data = _data(job, record.task) if job.data.given else None
+    polished = None
+    if job.polishing.polish and data:
+        polished = polish(job.polishing, where, record, model, tokenizer, sub_model, small, data)
+        record, data = dataclasses.replace(record, task=polished.task), dataclasses.replace(data, task=polished.task)
     before = kept_tokens = None
     if job.trim_vocab:
         before = _score(small, tokenizer, job, length, data) if data else None
@@ -66,24 +74,14 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
     exits = _exits(where, record, model, small, sub_model)
     if exits is None and job.exit_policy:
         raise UserError(f"`exit_policy` {job.exit_policy}: {where} has no exits for it; leave it out")
-    scores = {} if job.trim_vocab else _scores(record, sub_model, shape)
-    own = ModelRecord(
-        kind="sub_model",
-        task=record.task,
-        model_type=record.model_type,
-        max_seq_length=record.max_seq_length,
-        seed=record.seed,
-        shape=shape,
-        sub_model=sub_model,
-        exits=exits and record.exits and dataclasses.replace(record.exits, layout=exits.layout),
-        scores=scores,
-        score=scores.get("score"),
-    )
+    own = _record(record, sub_model, shape, exits, polished, known=not job.trim_vocab)
+    scores = own.scores
     summary = {
         "sub_model": sub_model.to_json(),
         "parameters": count_parameters(shape, sub_model),
         "flops": count_flops(shape, sub_model),
         "scores": scores or None,
+        "polish": polished.about if polished else None,
         "dynamic": str(job.sub_model_output_dir),
         "models": [],
     }
@@ -110,6 +108,32 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
     # After the bundle: an export that fails its checks leaves nothing.
     save_model(job.sub_model_output_dir, small, tokenizer, own, {} if exits is None else {EXITS: exits})
     return summary
+
+
+def _record(
+    record: ModelRecord,
+    sub_model: SubModelConfig,
+    shape: ModelShape,
+    exits: Exits | None,
+    polished: Polished | None,
+    known: bool,
+) -> ModelRecord:
+    """What the sub-model is; known: its scores are those that training measured."""
+    scores = polished.scores if polished else _scores(record, sub_model, shape)
+    scores = scores if known else {}
+    return ModelRecord(
+        kind="sub_model",
+        task=record.task,
+        model_type=record.model_type,
+        max_seq_length=record.max_seq_length,
+        seed=record.seed,
+        shape=shape,
+        sub_model=sub_model,
+        exits=exits and record.exits and dataclasses.replace(record.exits, layout=exits.layout),
+        scores=scores,
+        score=scores.get("score"),
+        more={"polish": polished.about} if polished else {},
+    )
 
 
 def _exits(

@@ -12,7 +12,7 @@ from paddle import nn
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.base import ClassifierHead, Family
 from ofa_bert.models.families.registry import family_named
-from ofa_bert.numerics import MASKED
+from ofa_bert.numerics import MASKED, Floats
 from ofa_bert.submodels.values import ModelShape
 
 
@@ -76,6 +76,12 @@ def embed(model: nn.Layer, input_ids: paddle.Tensor, token_type_ids: paddle.Tens
     embedded = backbone(model).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
     projection = projection_of(model)
     return embedded if projection is None else projection(embedded)  # [B, T, H]
+
+
+def word_embeddings(model: nn.Layer) -> Floats:
+    """The table [V, E] that word pieces are looked up in; E is the embeddings' own width where they have one."""
+    found: Floats = backbone(model).embeddings.word_embeddings.weight.numpy()
+    return found
 
 
 def classifier_head(model: nn.Layer) -> ClassifierHead:

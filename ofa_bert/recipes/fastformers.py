@@ -145,7 +145,7 @@ def train_stages(job: RecipeJob, datasets: Datasets, output: Path) -> Stages:
         student = output / "1-student"
         first = DistilJob(
             data=job.data, pair=pair, output_dir=str(student), weights=job.weights,
-            loop=replace(loops, num_train_epochs=epochs), optimizer=job.optimizer,
+            augmentation=job.augmentation, loop=replace(loops, num_train_epochs=epochs), optimizer=job.optimizer,
         )  # fmt: skip
         _stage("distil", first, datasets, distil, distil_settings)
     if "prune" in settings.skip:
@@ -162,6 +162,7 @@ def train_stages(job: RecipeJob, datasets: Datasets, output: Path) -> Stages:
     rate = settings.again_learning_rate or job.optimizer.learning_rate
     second = DistilJob(
         data=job.data, pair=replace(pair, student=str(pruned)), output_dir=str(again), weights=job.weights,
+        augmentation=job.augmentation,
         loop=replace(loops, num_train_epochs=settings.again_epochs or epochs),
         optimizer=replace(job.optimizer, learning_rate=rate),
     )  # fmt: skip

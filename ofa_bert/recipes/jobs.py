@@ -10,7 +10,7 @@ from ofa_bert.data.source import TrainingData
 from ofa_bert.options import option, unused
 from ofa_bert.runtime.backends.registry import OF_MODELS
 from ofa_bert.system.accelerator import WHERE, Device, means
-from ofa_bert.training.settings import LoopSettings, OptimizerSettings
+from ofa_bert.training.settings import Augmentation, LoopSettings, OptimizerSettings, unused_share
 from ofa_bert.training.students.jobs import DistilWeights, PairSource
 
 
@@ -111,6 +111,7 @@ class RecipeJob:
     loop: LoopSettings = LoopSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     weights: DistilWeights = DistilWeights()
+    augmentation: Augmentation = Augmentation()
     stages: StageSettings = StageSettings()
     corpus: CorpusSettings = CorpusSettings()
     deployment: DeploymentSettings = DeploymentSettings()
@@ -121,7 +122,7 @@ class RecipeJob:
         return self.deployment.precision or ("fp16" if self.loop.device == "gpu" else "int8")
 
     def problems(self) -> list[str]:
-        found = []
+        found = unused_share(self, self.augmentation) + self.weights.problems_with(self.augmentation)
         if self.loop.resume:
             found.append("`resume`: the same recipe command resumes by itself; leave it out")
         if self.loop.device == "xpu":

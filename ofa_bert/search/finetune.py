@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import logging
 import time
-from pathlib import Path
 from typing import TypedDict
 
-from paddle import nn
-
 from ofa_bert.data.batches import TrainBatches
-from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import MODEL_META
-from ofa_bert.models.directories import load_model
-from ofa_bert.models.encoder import set_dropout, shape_of
-from ofa_bert.models.record import best_of, check_task
+from ofa_bert.models.encoder import set_dropout
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training import loop
 from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 from ofa_bert.training.supernet.step import Objective, supernet_step
-
-logger = logging.getLogger(__name__)
+from ofa_bert.training.supernet.teacher import teacher_of
 
 
 class Finetuned(TypedDict):
@@ -46,7 +36,7 @@ def finetune(
     teacher_name: a model's directory; default: the model that taught the supernet, if it is still there.
     """
     started = time.monotonic()
-    teacher, where = _teacher(teacher_name, supernet)
+    teacher, where = teacher_of(teacher_name, supernet.where, supernet.record, supernet.model, supernet.task)
     trained = supernet.record.settings(supernet.where)
     model = supernet.model
     dropout = trained.number("supernet_dropout", 0, 1, default=None)
@@ -61,21 +51,3 @@ def finetune(
     loop.fit(loops, model, adam, batches, plan, step, lambda _: None, label="finetune the winner")
     model.eval()
     return {"steps": loops.max_steps, "teacher": where, "seconds": round(time.monotonic() - started, 1)}
-
-
-def _teacher(named: str | None, supernet: Supernet) -> tuple[nn.Layer, str]:
-    """The model that is named; else the one that taught the supernet, if it is still there; else the supernet."""
-    recorded = best_of(supernet.record.settings(supernet.where).text("model_name_or_path"))
-    where = best_of(named) if named else recorded
-    if named or Path(where, MODEL_META).exists():
-        teacher, _, record = load_model(where, supernet.record.model_type)
-        check_task(where, record, supernet.task)
-        if record.is_sub_model or shape_of(teacher) != supernet.space.shape:
-            raise UserError(
-                f"`teacher` {where}: is of another shape than the supernet; name the model it was made from"
-            )
-    else:
-        teacher, where = copy.deepcopy(supernet.model), supernet.where
-        logger.info("%s is no longer there: the supernet's largest sub-model teaches the winner", recorded)
-    teacher.eval()
-    return teacher, where

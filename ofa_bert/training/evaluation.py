@@ -28,6 +28,7 @@ def to_tensors(batch: Batch) -> Batch:
         paddle.to_tensor(batch.token_type_ids),
         paddle.to_tensor(batch.labels),
         batch.index,
+        batch.label_weights,
     )
 
 

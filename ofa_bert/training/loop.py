@@ -30,7 +30,8 @@ Step = Callable[[Batch, int, Callable[[paddle.Tensor], None]], "dict[str, float]
 class Batches(Protocol):
     """What a loop goes through: `data.batches.TrainBatches`, `data.corpus.Corpus`."""
 
-    steps_per_epoch: int
+    @property
+    def steps_per_epoch(self) -> int: ...
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]: ...
 

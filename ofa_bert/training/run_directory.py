@@ -262,14 +262,14 @@ def peak_memory_mib() -> int:
 
 _RUN = "ofa_run.json"
 # Settings that a resumed run may change: they decide nothing about the weights it ends with.
-_FREE = {"output_dir", "resume", "logging_steps", "save_steps", "device"}
+FREE = {"output_dir", "resume", "logging_steps", "save_steps", "device"}
 
 
 def check_output_dir(path: str | Path, settings: Mapping[str, object], resume: bool, what: str) -> None:
     """Refuse a directory that holds another run; otherwise the main process records this one in ofa_run.json.
 
     A directory with best/, last/ or a checkpoint holds a run. Without `resume` that is a UserError. With it,
-    the recorded kind of run (`what`) and settings must be the same, but for those in _FREE. Other files do
+    the recorded kind of run (`what`) and settings must be the same, but for those in FREE. Other files do
     not matter: training writes none of their names. The main process holds the directory from here to its results,
     or to the end of the process: no other may write it.
     """
@@ -293,7 +293,7 @@ def _check_same_run(path: Path, what: str, settings: Mapping[str, object]) -> No
     if held != what:
         held = one_line(held, 80)
         raise UserError(f"`output_dir` {path}: holds a {held} run, not a {what} run; name another directory")
-    both = set(before) & set(settings) - _FREE
+    both = set(before) & set(settings) - FREE
     text = changes({key: before[key] for key in both}, {key: settings[key] for key in both}, "`")
     if text:
         raise UserError(f"`resume` in {path}: {one_line(text)}. Give the same values, or name another `output_dir`")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from ofa_bert.data.source import TrainingData
 from ofa_bert.models.families.registry import model_type_option
-from ofa_bert.options import option
+from ofa_bert.options import option, unused
 from ofa_bert.system.accelerator import WHERE, Device, means
 
 DEFAULT_LENGTH = 128  # tokens, where neither the user nor the model says it
@@ -65,6 +65,38 @@ class OptimizerSettings:
     weight_decay: float = option("AdamW weight decay; not applied to biases and LayerNorms", 0.0, least=0)
     adam_epsilon: float = option("AdamW epsilon", 1e-8, above=0)
     max_grad_norm: float = option("gradients are clipped to this global norm; 0 switches clipping off", 1.0, least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Texts that are changed on the fly, so that every epoch is new; a teacher, not a label, says what they mean.
+
+    >>> from ofa_bert import SupernetJob, make_job
+    >>> make_job(SupernetJob, task_name="demo", model_name_or_path="m", output_dir="o", augment=0.3).augmentation
+    Augmentation(augment=0.3, augment_share=0.5)
+    """
+
+    augment: float = option(
+        "in a share of the sentences of every batch, replace each word piece with this probability by one of its 15"
+        " nearest in the teacher's word embeddings; the teacher answers the changed sentence, whose label counts"
+        " nowhere. 0: off",
+        0.0,
+        least=0,
+        below=1,
+        example=", for example 0.3",
+    )
+    augment_share: float = option("share of the sentences that `augment` changes", 0.5, above=0, most=1)
+
+    def unlabelled(self, why: str) -> list[str]:
+        """A problem where no sentence would keep its label, though a loss asks for labels."""
+        if not self.augment or self.augment_share < 1:
+            return []
+        return [f"`augment_share` {self.augment_share:g}: {why} needs sentences with their labels; give less than 1"]
+
+
+def unused_share(job: object, augmentation: Augmentation) -> list[str]:
+    """A problem where a job is told a share of nothing."""
+    return [] if augmentation.augment else unused(job, ("augment_share",), "is about `augment`; give that too")
 
 
 @dataclass(frozen=True, kw_only=True)

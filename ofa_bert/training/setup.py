@@ -12,6 +12,7 @@ from typing import Literal
 import paddle
 from paddle import nn
 
+from ofa_bert.data.augmentation import ChangedBatches, NearWords
 from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout, texts_of
 from ofa_bert.data.description import TokenLengths, described, much_is_cut
 from ofa_bert.data.token_ids import encode_once
@@ -19,12 +20,12 @@ from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.models.config_checks import OTHER_CLASSES
 from ofa_bert.models.directories import load_model
-from ofa_bert.models.encoder import longest_input
+from ofa_bert.models.encoder import longest_input, word_embeddings
 from ofa_bert.models.paddlenlp_tokenizer import compare_with_paddlenlp
 from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training import distributed
-from ofa_bert.training.settings import LoopSettings, ModelSource
+from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource
 
 Head = Literal["needed", "may_be_missing", "fresh"]
 
@@ -51,8 +52,14 @@ class TrainingSetup:
             raise ValueError("no part of train is held out")
         return self.held_out
 
-    def train_batches(self, settings: LoopSettings) -> TrainBatches:
-        return TrainBatches(
+    def train_batches(
+        self, settings: LoopSettings, augmentation: Augmentation | None = None, teacher: nn.Layer | None = None
+    ) -> TrainBatches | ChangedBatches:
+        """Of this process. augmentation: with texts changed by near words in the embeddings of `teacher`, else `model`.
+
+        The words are looked up at once, before a training changes the embeddings.
+        """
+        batches = TrainBatches(
             self.train,
             settings.batch_size,
             settings.seed,
@@ -60,6 +67,10 @@ class TrainingSetup:
             rank=distributed.rank(),
             world=distributed.world_size(),
         )
+        if augmentation is None or not augmentation.augment:
+            return batches
+        near = NearWords.of(self.tokenizer, word_embeddings(teacher or self.model), self.train)
+        return ChangedBatches(batches, near, augmentation.augment, augmentation.augment_share)
 
 
 def prepare(

@@ -76,13 +76,13 @@ def test_copies_keep_what_is_no_word_and_replace_about_the_share(tokenizer):
 
 @pytest.mark.slow
 def test_a_student_learns_from_copies(models, glue_dir, tmp_path, capsys):
-    options = "--batch_size 16 --num_train_epochs 1 --learning_rate 3e-3 --save_steps 99 --augment 1".split()
+    options = "--batch_size 16 --num_train_epochs 1 --learning_rate 3e-3 --save_steps 99 --augment_copies 1".split()
     run = arguments(models, glue_dir, models / "small", tmp_path / "run", *options, "--state_weight", "0")
     assert commands.main(run) == 0
     assert "train: 640 texts with their copies" in capsys.readouterr().err
     results = json.loads((tmp_path / "run" / "results.json").read_text())
     assert results["last"]["step"] == 40
-    assert results["config"]["augment"] == 1
+    assert results["config"]["augment_copies"] == 1
     known = list((tmp_path / "run" / "token_cache").glob("teacher-*.logits"))
     assert [len(kept_content(path)) for path in known] == [4 * 640 * 2]
     assert commands.main([*run, "--label_weight", "1"]) == 2

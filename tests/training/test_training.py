@@ -165,9 +165,12 @@ def test_a_killed_run_resumes_to_the_same_weights(script, tmp_path, teacher, tin
     assert [(h["step"], h["scores"]) for h in histories[0]] == [(h["step"], h["scores"]) for h in histories[1]]
 
 
-def test_importance_and_layer_choice_never_see_dev(tmp_path, teacher, glue_dir):
+@pytest.mark.slow(but="importance")
+@pytest.mark.parametrize("choice", ["importance", "trial"])
+def test_importance_and_layer_choice_never_see_dev(tmp_path, teacher, glue_dir, choice):
     """Two dev sets, one of them with every label wrong: the same importance, layers and weights."""
-    options = "--max_steps 2 --save_steps 2 --depth_mult_list 1.0 0.5 --layer_choice importance".split()
+    options = f"--max_steps 2 --save_steps 2 --depth_mult_list 1.0 0.5 --layer_choice {choice}".split()
+    options += ["--trial_steps", "3"] if choice == "trial" else []
     swapped = tmp_path / "swapped"
     swapped.mkdir()
     (swapped / "train.tsv").write_bytes((glue_dir / "train.tsv").read_bytes())
@@ -218,7 +221,7 @@ def test_held_out_examples_are_never_trained_on(tmp_path, teacher, glue_dir, mon
 @pytest.mark.slow
 def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, teacher, glue_dir):
     # Dropout draws differ between the two ways of splitting a batch, so it is off.
-    shared = ["--max_steps", "4", "--save_steps", "4", *SMOOTH]
+    shared = ["--max_steps", "4", "--save_steps", "4", *SMOOTH, "--augment", "0.3"]
     one = arguments(glue_dir, teacher, tmp_path / "one", "--batch_size", "16", *shared)
     assert run_glue_ofa.main(one) == 0
     two = arguments(glue_dir, teacher, tmp_path / "two", "--batch_size", "8", *shared)

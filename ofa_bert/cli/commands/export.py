@@ -7,6 +7,8 @@
     ... --precision fp32 fp16 int8 int8-static --task_name SST-2 --data_dir ./glue/SST-2
     ... --precision fp16 --engine rtx --engine_compute_capability 7.5 8.6 8.9
 
+    ... --polish 3      first trains the sub-model alone on what the supernet's teacher answers
+
 Before it succeeds, it loads what it wrote into Paddle Inference and ONNX Runtime and compares logits on several batch
 sizes and lengths, of a model with exits those of every exit; with data also the score on dev, which no precision may
 lower by more than --max_drop points.
@@ -33,6 +35,9 @@ def run(argv: Sequence[str] | None) -> None:
 
     summary = deploy(job)
     show(f"sub-model: {millions(summary['parameters'])} parameters, {summary['flops'] / 1e9:.2f} GFLOPs at 128 tokens")
+    if summary["polish"]:
+        about = summary["polish"]
+        show(f"polished for {about['steps']} steps; dev before: {as_text(about['before'])}")
     if summary["scores"]:
         show(f"dev: {as_text(summary['scores'])}")
     show(f"dynamic model: {summary['dynamic']}")

@@ -18,13 +18,14 @@ class Embeddings:
     def __init__(self, model: nn.Layer, form: Form, graph: Graph):
         self.model, self.form, self.graph = model, form, graph
         self.prefix = f"{model.base_model_prefix}."
+        self.lengths: str | None = None  # tokens of each sentence, int32 [B], where one operator gives both
 
-    def write(self, padding: str) -> str:
-        """The states [B, T, H] that enter the first layer; `padding`: where no token is, bool [B, T]."""
+    def write(self) -> str:
+        """The states [B, T, H] that enter the first layer."""
         graph, name = self.graph, self.prefix + "embeddings."
         if self.form.fused and self._can_fuse():
             return self._fused(name)
-        embedded = graph.node("Add", self._words(name + "word_embeddings.weight"), self._positions(name, padding))
+        embedded = graph.node("Add", self._words(name + "word_embeddings.weight"), self._positions(name))
         types = self._types(name)
         if types is not None:
             embedded = graph.node("Add", embedded, types)
@@ -47,11 +48,17 @@ class Embeddings:
         """[B, T, H] by ONNX Runtime's one operator."""
         graph, norm = self.graph, backbone(self.model).embeddings.layer_norm
         ids = [graph.node("Cast", one, to=graph.type_of(np.int32)) for one in INPUTS]
+        is_token = np.ones(self.model.config.vocab_size, np.int32)
+        is_token[backbone(self.model).pad_token_id] = 0
+        # Looked up in one kernel, where a comparison takes three: at batch 1 kernels are what takes time.
+        tokens = graph.node("Gather", graph.add(f"{name}is_token", is_token), INPUTS[0])  # int32 [B, T]
         tables = [graph.add(f"{name}word_embeddings.weight", self._word_table(f"{name}word_embeddings.weight"))]
         tables += [graph.parameter(f"{name}position_embeddings.weight"), self._type_table(name)]
         ends = [graph.parameter(f"{name}layer_norm.{end}") for end in ("weight", "bias")]
-        outputs = graph.nodes("EmbedLayerNormalization", 2, *ids, *tables, *ends, domain=OWN, epsilon=norm._epsilon)
-        return outputs[0]
+        states, self.lengths = graph.nodes(
+            "EmbedLayerNormalization", 2, *ids, *tables, *ends, tokens, domain=OWN, epsilon=norm._epsilon
+        )
+        return states
 
     def _word_table(self, name: str) -> Array:
         table = self.graph.weights[name]
@@ -75,10 +82,11 @@ class Embeddings:
             return found if form.half else graph.cast(found)
         return graph.node("Gather", graph.add(name, table), INPUTS[0])
 
-    def _positions(self, name: str, padding: str) -> str:
+    def _positions(self, name: str) -> str:
         graph = self.graph
         table = graph.parameter(name + "position_embeddings.weight")
         if family_of(self.model).positions_after_padding:  # padding has position pad_token_id, tokens count on
+            padding = graph.padding(INPUTS[0], backbone(self.model).pad_token_id)
             ones = graph.node("Cast", graph.node("Not", padding), to=graph.type_of(np.int64))
             counted = graph.node("Mul", graph.node("CumSum", ones, graph.integers(1)), ones)
             places = graph.node("Add", counted, graph.integers(backbone(self.model).pad_token_id))  # [B, T]

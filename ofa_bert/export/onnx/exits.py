@@ -10,7 +10,6 @@ from paddle import nn
 from ofa_bert.bundle.exits import CERTAINTY, HIDDEN
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.exits.layout import HEAD_PARTS, HEAD_WIDTH
-from ofa_bert.export.onnx.embeddings import Embeddings
 from ofa_bert.export.onnx.form import Form
 from ofa_bert.export.onnx.graph import Graph, Place
 from ofa_bert.export.onnx.writer import OPSET, Writer, save
@@ -28,21 +27,12 @@ def write_segment(model: nn.Layer, form: Form, begin: int, end: int, target: Pat
     """
     graph = _graph(model, None, form)
     writer, states = Writer(model, form, graph), (graph.dtype, ["batch", "sequence", model.config.hidden_size])
-    padding = writer.padding()
     # Scales and half precision's exceptions go by the name that the tensor has in the whole model's graph.
-    x = (
-        Embeddings(model, form, graph).write(padding)
-        if begin == 0
-        else graph.node("Identity", HIDDEN, out=f"layer{begin}.states")
-    )
-    layers = list(enumerate(encoder_layers(model)))
-    to_the_end = end == len(layers)
-    inside = layers[begin : end - 1 if to_the_end else end]
-    mask = writer.mask(padding) if inside else ""
-    for index, layer in inside:
-        x = writer.layer(index, layer, x, mask)
+    x = graph.node("Identity", HIDDEN, out=f"layer{begin}.states") if begin else None
+    x = writer.encoder(begin, end, x)
+    to_the_end = end == len(encoder_layers(model))
     if to_the_end:
-        graph.node("Unsqueeze", writer.last_layer(*layers[-1], x, padding), graph.integers([1]))
+        graph.node("Unsqueeze", x, graph.integers([1]))
     given = f"{HIDDEN}.next"
     graph.rename(graph.last, given)
     inputs = dict.fromkeys(INPUTS, IDS) if begin == 0 else {HIDDEN: states, INPUTS[0]: IDS}

@@ -29,6 +29,7 @@ class Graph:
         self._nodes: list[NodeProto] = []
         self._tensors: dict[str, TensorProto] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._padding: str | None = None
 
     @property
     def last(self) -> str:
@@ -89,6 +90,12 @@ class Graph:
             self._tensors[name] = numpy_helper.from_array(array, name)
             self._constants[key] = name
         return self._constants[key]
+
+    def padding(self, ids: str, pad_token_id: int) -> str:
+        """Where there is no token, bool [B, T]: one node, however often it is asked for."""
+        if self._padding is None:
+            self._padding = self.node("Equal", ids, self.integers(pad_token_id))
+        return self._padding
 
     def type_of(self, dtype: DTypeLike) -> int:
         from onnx import helper

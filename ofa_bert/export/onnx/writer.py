@@ -90,44 +90,41 @@ class Writer:
 
     def write(self) -> None:
         graph = self.graph
-        padding = self.padding()
-        x = Embeddings(self.model, self.form, graph).write(padding)  # [B, T, H]
-        *before, last = enumerate(encoder_layers(self.model))
-        mask = self.mask(padding) if before else ""
-        for index, layer in before:
-            x = self.layer(index, layer, x, mask)
-        self.head(self.last_layer(*last, x, padding))
+        self.head(self.encoder(0, len(encoder_layers(self.model))))
         graph.rename(graph.last, OUTPUT)
 
-    def padding(self) -> str:
-        """Where there is no token, bool [B, T]."""
-        return self.graph.node("Equal", INPUTS[0], self.graph.integers(backbone(self.model).pad_token_id))
+    def encoder(self, begin: int, end: int, x: str | None = None) -> str:
+        """States [B, T, H] after layers `begin` to `end - 1`, of `x` or of the embeddings.
 
-    def mask(self, padding: str) -> str:
+        After the model's last layer those of the first token alone, [B, H].
+        """
+        lengths = None
+        if x is None:
+            embeddings = Embeddings(self.model, self.form, self.graph)
+            x, lengths = embeddings.write(), embeddings.lengths
+        attend = self.fused_attention if self.form.fused else self.attention
+        mask = (lengths or self._lengths()) if self.form.fused else self._masked()
+        layers = list(enumerate(encoder_layers(self.model)))
+        for index, layer in layers[begin:end]:
+            if index < len(layers) - 1:
+                context = attend(index, layer.self_attn, x, mask)
+            else:
+                context, x = self.first_token(index, layer.self_attn, x, mask)
+            x = self.after_attention(index, layer, context, x)
+        return x
+
+    def _lengths(self) -> str:
+        """Tokens of each sentence, int32 [B]: the only mask for which CUDA has one attention kernel."""
+        padding = self.graph.padding(INPUTS[0], backbone(self.model).pad_token_id)
+        tokens = self.graph.node("Cast", self.graph.node("Not", padding), to=self.graph.type_of(np.int32))
+        return self.graph.node("ReduceSum", tokens, self.graph.integers([1]), keepdims=0)
+
+    def _masked(self) -> str:
+        """What is added to the scores of each token [B, 1, 1, T]."""
         graph = self.graph
-        if self.form.fused:  # tokens of each sentence, int32 [B]: the only form for which CUDA has one attention kernel
-            return graph.node("ReduceSum", self._tokens(padding), graph.integers([1]), keepdims=0)
-        return graph.node("Unsqueeze", self._masked(padding), graph.integers([1, 2]))  # [B, 1, 1, T]
-
-    def _tokens(self, padding: str) -> str:
-        """1 where there is a token, int32 [B, T]."""
-        return self.graph.node("Cast", self.graph.node("Not", padding), to=self.graph.type_of(np.int32))
-
-    def _masked(self, padding: str) -> str:
-        """What is added to the scores of each token [B, T]."""
-        graph = self.graph
-        return graph.node("Where", padding, graph.constant(MASKED), graph.constant(0.0))
-
-    def layer(self, index: int, layer: nn.TransformerEncoderLayer, x: str, mask: str) -> str:
-        """States [B, T, H] after one layer."""
-        context = (self.fused_attention if self.form.fused else self.attention)(index, layer.self_attn, x, mask)
-        return self.after_attention(index, layer, context, x)
-
-    def last_layer(self, index: int, layer: nn.TransformerEncoderLayer, x: str, padding: str) -> str:
-        """The first token's state [B, H] after the last layer."""
-        first = self.graph.node("Gather", x, self.graph.integers(0), axis=1)  # [B, H]
-        context = self.first_token_attention(index, layer.self_attn, x, first, padding)
-        return self.after_attention(index, layer, context, first)
+        padding = graph.padding(INPUTS[0], backbone(self.model).pad_token_id)
+        masked = graph.node("Where", padding, graph.constant(MASKED), graph.constant(0.0))
+        return graph.node("Unsqueeze", masked, graph.integers([1, 2]))
 
     def after_attention(self, index: int, layer: nn.TransformerEncoderLayer, context: str, x: str) -> str:
         name, own = f"{self.prefix}encoder.layers.{index}.", f"layer{index}."
@@ -170,10 +167,17 @@ class Writer:
             "Attention", x, matrix, vector, mask, num_heads=attention.num_heads, qkv_hidden_sizes=sizes
         )
 
-    def first_token_attention(
-        self, index: int, attention: nn.MultiHeadAttention, x: str, first: str, padding: str
-    ) -> str:
-        """What the first token attends to [B, heads * d].
+    def first_token(self, index: int, attention: nn.MultiHeadAttention, x: str, mask: str) -> tuple[str, str]:
+        """What the first token attends to [B, heads * d], and its own state [B, H]."""
+        first = self.graph.node("Gather", x, self.graph.integers(0), axis=1)
+        if not self.form.fused:
+            return self.first_token_attention(index, attention, x, first, mask), first
+        # Here one kernel for all tokens takes less time than ten for one of them.
+        context = self.fused_attention(index, attention, x, mask)
+        return self.graph.node("Gather", context, self.graph.integers(0), axis=1), first
+
+    def first_token_attention(self, index: int, attention: nn.MultiHeadAttention, x: str, first: str, mask: str) -> str:
+        """What the first token attends to [B, heads * d], from the states of all [B, T, H].
 
         With one query q a head, q . (W_k x + b_k) is (W_k^T q) . x and a constant that the softmax does not see, and
         the weighted mean of W_v x + b_v is W_v (the weighted mean of x) + b_v: the products with W_k and W_v are done
@@ -192,8 +196,9 @@ class Writer:
         key = graph.add(f"{name}k_proj.by_head", weights["k"].transpose(1, 2, 0))  # [heads, d, H]
         asked = by_head(graph.node("MatMul", query, key))  # [B, heads, H]
         scores = graph.node("MatMul", asked, graph.node("Transpose", x, perm=[0, 2, 1]))  # [B, heads, T]
-        scores = graph.node("Add", scores, graph.node("Unsqueeze", self._masked(padding), graph.integers([1])))
-        mean = by_head(graph.node("MatMul", graph.node("Softmax", scores, axis=-1), x))  # [heads, B, H]
+        scores = graph.node("Add", scores, graph.node("Squeeze", mask, graph.integers([1])))
+        shares = graph.node("Softmax", scores, axis=-1)
+        mean = by_head(graph.node("MatMul", shares, x))  # [heads, B, H]
         value = graph.add(f"{name}v_proj.by_head", weights["v"].transpose(1, 0, 2))  # [heads, H, d]
         context = by_head(graph.node("MatMul", mean, value))  # [B, heads, d]
         context = graph.node("Reshape", context, graph.integers([-1, heads * size]))

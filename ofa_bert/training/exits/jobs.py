@@ -14,14 +14,14 @@ from ofa_bert.options import option, unused
 from ofa_bert.submodels.grid import multipliers
 from ofa_bert.submodels.values import MULTIPLIER
 from ofa_bert.system.accelerator import WHERE, Device, means
-from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
+from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource, OptimizerSettings, unused_share
 
 TRAININGS = ("deebert", "geep", "joint", "alternate")
 _GEEP = f"`criterion` {registry.default('geep').name}"
 SUPERNET = "trains a supernet; do that first without `exits`: exits trained on its directory serve its sub-models"
 SUPERNET_OPTIONS = (
-    "width_mult_list", "depth_mult_list", "lambda_logit", "lambda_rep", "layer_choice", "stages", "width_stage_share",
-    "supernet_dropout", "keep_best_sub_models",
+    "width_mult_list", "depth_mult_list", "lambda_logit", "lambda_rep", "layer_choice", "trial_steps", "stages",
+    "width_stage_share", "supernet_dropout", "recipe", "keep_best_sub_models",
 )  # fmt: skip
 
 
@@ -86,6 +86,7 @@ class ExitTrainingJob:
         None,
         above=0,
     )
+    augmentation: Augmentation = Augmentation()
     sandwich: int = option(
         "on a supernet: train the largest, the smallest and N sub-models drawn anew each step; -1 trains all of them",
         -1,
@@ -105,7 +106,12 @@ class ExitTrainingJob:
     )
 
     def problems(self) -> list[str]:
-        found = []
+        found = unused_share(self, self.augmentation) + self.augmentation.unlabelled(f"`exits` {self.exits}")
+        if self.augmentation.augment and not self.share:
+            found.append(
+                f"`augment` {self.augmentation.augment:g}: changed sentences have no labels, and with `exit_lambda` 0"
+                " heads learn from nothing else; give `exit_lambda` above 0, for example 0.5"
+            )
         if self.exit_layers is not None and self.geep_exit_num is not None:
             found.append("`exit_layers` and `geep_exit_num` exclude each other")
         if self.exits == "deebert" and self.exit_learning_rate is not None:

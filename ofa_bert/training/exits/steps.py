@@ -16,7 +16,7 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.exits.states import Frozen
 from ofa_bert.training.loop import Step
 from ofa_bert.training.losses.exits import certainty_loss, exit_loss, weights
-from ofa_bert.training.losses.task import KindLosses
+from ofa_bert.training.losses.task import KindLosses, on_labelled
 
 # (step number) -> the sub-models that the step trains.
 Choose = Callable[[int], "tuple[SubModelConfig, ...]"]
@@ -38,13 +38,11 @@ def frozen_step(exits: Exits, frozen: Frozen, objective: ExitObjective, choose: 
     def step(batch: Batch, number: int, backward: Backward) -> dict[str, float]:
         parts: dict[str, list[paddle.Tensor]] = {}
         chosen = [sub_model for sub_model in choose(number) if exits.layout.points(sub_model)]
+        own = on_labelled(objective.losses, batch.label_weights)
         for sub_model in chosen:
             states = frozen.states(batch, sub_model)
             answers = _answers(exits, states.hidden, states.mask, sub_model)
-            losses = [
-                exit_loss(logits, batch.labels, states.last, objective.share, objective.losses)
-                for logits in answers.values()
-            ]
+            losses = [exit_loss(logits, batch.labels, states.last, objective.share, own) for logits in answers.values()]
             certain = _certainty(exits, answers, states.hidden, sub_model, batch, objective.losses)
             _note(parts, exits=sum(losses), certainty=certain)
             # One backward per sub-model: what it ran can be forgotten before the next.
@@ -64,6 +62,7 @@ def geep_step(model: nn.Layer, exits: Exits, objective: ExitObjective, choose: C
     def losses(
         sub_model: SubModelConfig, embedded: paddle.Tensor, mask: paddle.Tensor, batch: Batch, number: int
     ) -> dict[str, paddle.Tensor]:
+        own = on_labelled(objective.losses, batch.label_weights)
         out = encode(model, embedded, mask, sub_model)
         answers = _answers(exits, out.hidden, mask, sub_model)
         last_layer = SubModelConfig(sub_model.layers[-1:], sub_model.heads[-1:], sub_model.ffn[-1:])
@@ -71,11 +70,8 @@ def geep_step(model: nn.Layer, exits: Exits, objective: ExitObjective, choose: C
         for place, _ in exits.layout.points(sub_model):
             next_is_last = place == sub_model.depth - 2
             shared.append(out.logits if next_is_last else encode(model, out.hidden[place], mask, last_layer).logits)
-        heads = [
-            exit_loss(logits, batch.labels, out.logits, objective.share, objective.losses)
-            for logits in answers.values()
-        ]
-        found = {"shared": sum(objective.losses.task(logits, batch.labels) for logits in shared)}
+        heads = [exit_loss(logits, batch.labels, out.logits, objective.share, own) for logits in answers.values()]
+        found = {"shared": sum(own.task(logits, batch.labels) for logits in shared)}
         if heads:  # a sub-model whose only kept layer with a head is its last has none
             found.update(
                 exits=sum(heads),
@@ -97,15 +93,16 @@ def joint_step(
     def losses(
         sub_model: SubModelConfig, embedded: paddle.Tensor, mask: paddle.Tensor, batch: Batch, number: int
     ) -> dict[str, paddle.Tensor]:
+        own = on_labelled(objective.losses, batch.label_weights)
         out = encode(model, embedded, mask, sub_model)
-        last = objective.losses.task(out.logits, batch.labels)
+        last = own.task(out.logits, batch.labels)
         if not exits.layout.points(sub_model) or (alternate and number % 2 == 0):
             return {"last": last}
         answers = _answers(exits, out.hidden, mask, sub_model)
         shares = weights(objective.weighting, [*(place + 1 for place in answers), sub_model.depth])
         total = shares[-1] * last
         for share, logits in zip(shares, answers.values()):
-            total = total + share * exit_loss(logits, batch.labels, out.logits, objective.share, objective.losses)
+            total = total + share * exit_loss(logits, batch.labels, out.logits, objective.share, own)
         return {
             "exits": total,
             "certainty": _certainty(exits, answers, out.hidden, sub_model, batch, objective.losses),
@@ -154,7 +151,7 @@ def _certainty(
     total = 0.0
     for place, logits in answers.items():
         sure = exits.certainty(sub_model.layers[place], hidden[place].detach())
-        total = total + certainty_loss(sure, logits, batch.labels, losses)
+        total = total + certainty_loss(sure, logits, batch.labels, losses, batch.label_weights)
     return total / len(answers)
 
 

@@ -113,7 +113,7 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
         trained=trained,
         tokenizer=setup.tokenizer,
         record=_record(job, setup, layout, sub_models),
-        batches=setup.train_batches(job.loop),
+        batches=setup.train_batches(job.loop, job.augmentation),
         make_step=lambda plan: _step(job, setup, exits, frozen["train"], _schedule(job, space, sub_models)),
         evaluate=evaluate,
         beside={EXITS: exits},
@@ -158,7 +158,8 @@ def _frozen(
 ) -> dict[str, Frozen]:
     """States of train, of the held-out part and of each dev split; kept in memory when nothing changes them."""
     splits = {"train": setup.train, HELD_OUT: setup.measured, **setup.dev}
-    keeps = job.heads_alone and layout.head == "ramp"
+    # What is changed on the fly is new in every step, so there is nothing to keep.
+    keeps = job.heads_alone and layout.head == "ramp" and not job.augmentation.augment
     limit = job.exit_cache_mib if keeps else None
     return freeze(setup.model, splits, sub_models, setup.tokenizer.pad_token_id, limit)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import paddle
 import paddle.nn.functional as F
 
+from ofa_bert.numerics import Floats
 from ofa_bert.training.losses.task import KindLosses
 
 
@@ -26,10 +27,20 @@ def exit_loss(
 
 
 def certainty_loss(
-    certainty: paddle.Tensor, logits: paddle.Tensor, labels: paddle.Tensor, losses: KindLosses
+    certainty: paddle.Tensor,
+    logits: paddle.Tensor,
+    labels: paddle.Tensor,
+    losses: KindLosses,
+    label_weights: Floats | None = None,
 ) -> paddle.Tensor:
-    """Mean squared error of certainty [B] against how right logits [B, C] are (BERxiT); these get no gradient."""
-    return F.mse_loss(certainty, losses.right(logits.detach(), labels).astype(certainty.dtype))
+    """Mean squared error of certainty [B] against how right logits [B, C] are (BERxiT); these get no gradient.
+
+    label_weights: as of `data.batches.Batch`.
+    """
+    right = losses.right(logits.detach(), labels).astype(certainty.dtype)
+    if label_weights is None:
+        return F.mse_loss(certainty, right)
+    return ((certainty - right) ** 2 * paddle.to_tensor(label_weights, dtype=certainty.dtype)).mean()
 
 
 def weights(kind: str, layers_run: Sequence[int]) -> list[float]:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import NamedTuple
 
+import numpy as np
 import paddle
 
+from ofa_bert.numerics import Floats
 from ofa_bert.tasks.task import Task
 
 Loss = Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]
@@ -29,3 +31,22 @@ class KindLosses(NamedTuple):
 def losses_of(task: Task) -> KindLosses:
     """Those of the task's kind, which are found by its name."""
     return import_module(f"ofa_bert.training.losses.{task.kind_name}").LOSSES
+
+
+def on_labelled(losses: KindLosses, weights: Floats | None) -> KindLosses:
+    """The same losses where a batch has texts whose label counts for nothing; `weights` [B] as of `data.batches.Batch`.
+
+    `task` is the sum over the other texts, each by its weight, through B: what processes hold can be averaged.
+    """
+    if weights is None:
+        return losses
+    rows = np.flatnonzero(weights)
+    share = float(weights.sum()) / len(weights)
+
+    def task(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        if not len(rows):
+            return logits.sum() * 0.0  # the same parameters get a gradient in every process
+        kept = paddle.to_tensor(rows)
+        return losses.task(paddle.gather(logits, kept), paddle.gather(labels, kept)) * share
+
+    return losses._replace(task=task)

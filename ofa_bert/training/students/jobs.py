@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from ofa_bert.data.source import DataSource
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.system.accelerator import WHERE, Device, means
-from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
+from ofa_bert.training.presets import DISTIL, described
+from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource, OptimizerSettings, unused_share
 
 HELD_OUT = 0.05
 STUDENT = (
@@ -55,7 +56,7 @@ class DistilWeights:
     attention_weight: float = option("weight of 1 - cosine between the attention maps of those layers", 0.0, least=0)
     label_weight: float = option("weight of the loss on the true labels", 0.0, least=0)
     student_dropout: float | None = option("dropout of the student; default: its own", None, least=0, below=1)
-    augment: int = option(
+    augment_copies: int = option(
         "also train on N copies of every text in which words are replaced by near ones, which the teacher answers; an"
         " epoch then has N + 1 times the steps",
         0,
@@ -64,11 +65,23 @@ class DistilWeights:
 
     def problems(self) -> list[str]:
         found = []
-        if self.augment and self.label_weight:
-            found.append(f"`augment` {self.augment} makes texts without true labels: `label_weight` must be 0")
+        if self.augment_copies and self.label_weight:
+            found.append(
+                f"`augment_copies` {self.augment_copies} makes texts without true labels: `label_weight` must be 0"
+            )
         if not any((self.logit_weight, self.state_weight, self.attention_weight, self.label_weight)):
             found.append("all loss weights are 0, which leaves no loss; give `logit_weight` 1")
         return found
+
+    def problems_with(self, augmentation: Augmentation) -> list[str]:
+        """What is wrong with both together."""
+        if augmentation.augment >= 1:
+            return ["copies of every text are `augment_copies`"]
+        if not augmentation.augment or not self.label_weight:
+            return []
+        if not any((self.logit_weight, self.state_weight, self.attention_weight)):
+            return [f"`augment` {augmentation.augment:g}: nothing asks the teacher; give `logit_weight` too"]
+        return augmentation.unlabelled(f"`label_weight` {self.label_weight:g}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +120,9 @@ class DistilJob:
     data: DataSource = DataSource()
     pair: PairSource
     output_dir: str = option("where best/, last/ and checkpoints go")
+    recipe: Literal["quick", "strong"] | None = option(described(DISTIL), None, presets=DISTIL)
     weights: DistilWeights = DistilWeights()
+    augmentation: Augmentation = Augmentation()
     loop: LoopSettings = LoopSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
     held_out_share: float | None = option(
@@ -119,10 +134,11 @@ class DistilJob:
     )
 
     def problems(self) -> list[str]:
+        found = unused_share(self, self.augmentation) + self.weights.problems_with(self.augmentation)
         if self.held_out_share == 0 and not self.pair.problems() and self.pair.shape():
             student = self.pair.student
-            return [f"`held_out_share` 0: importance for `student` {student} is measured there; try {HELD_OUT}"]
-        return []
+            found.append(f"`held_out_share` 0: importance for `student` {student} is measured there; try {HELD_OUT}")
+        return found
 
     def held_out(self) -> float:
         if self.held_out_share is not None:

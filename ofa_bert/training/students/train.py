@@ -12,7 +12,7 @@ from paddle import nn
 
 from ofa_bert.data import token_ids
 from ofa_bert.data.augmentation import augment
-from ofa_bert.models.encoder import backbone, set_dropout
+from ofa_bert.models.encoder import set_dropout, word_embeddings
 from ofa_bert.models.model_type import with_model_type
 from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
@@ -21,6 +21,7 @@ from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.losses.task import losses_of
+from ofa_bert.training.presets import DISTIL, recipe_record
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
 from ofa_bert.training.students.cut import fingerprint
@@ -56,7 +57,8 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
     job = dataclasses.replace(job, pair=with_model_type(job.pair, job.pair.teacher))
     output, cache = Path(job.output_dir), token_cache or Path(job.output_dir, token_ids.DIRECTORY)
     check_output_dir(output, settings(job), job.loop.resume, KIND)
-    pair = _augmented(job, load_pair(job, datasets, cache))
+    recipe = recipe_record(job.recipe, DISTIL, job)
+    pair = _with_copies(job, load_pair(job, datasets, cache))
     setup, task, student = pair.setup, pair.setup.task, pair.student
     pad_id = setup.tokenizer.pad_token_id
     if job.weights.student_dropout is not None:
@@ -78,8 +80,10 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
         model=student,
         trained=trained,
         tokenizer=setup.tokenizer,
-        record=trained_record(setup, job.pair.model_type, to_json(job), **pair.about, more={"teacher": teacher_scores}),
-        batches=setup.train_batches(job.loop),
+        record=trained_record(
+            setup, job.pair.model_type, to_json(job), **pair.about, more={**recipe, "teacher": teacher_scores}
+        ),
+        batches=setup.train_batches(job.loop, job.augmentation, pair.teacher),
         make_step=lambda plan: _step(job, pair, projection, cache),
         evaluate=evaluate,
     )
@@ -95,14 +99,13 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
     return kept.write_results(to_json(job), own)
 
 
-def _augmented(job: DistilJob, pair: Pair) -> Pair:
-    """With the copies of `augment` among the training texts."""
-    count = job.weights.augment
+def _with_copies(job: DistilJob, pair: Pair) -> Pair:
+    """With the copies of `augment_copies` among the training texts."""
+    count = job.weights.augment_copies
     if not count:
         return pair
     setup = pair.setup
-    embeddings = backbone(pair.teacher).embeddings.word_embeddings.weight.numpy()
-    more = augment(setup.train, setup.tokenizer, embeddings, count, job.loop.seed)
+    more = augment(setup.train, setup.tokenizer, word_embeddings(pair.teacher), count, job.loop.seed)
     logger.info("train: %d texts with their copies", len(more))
     return pair._replace(setup=dataclasses.replace(setup, train=more))
 
@@ -123,7 +126,7 @@ def _step(job: DistilJob, pair: Pair, projection: nn.Layer | None, cache: Path) 
         projection,
     )  # fmt: skip
     known = None
-    if not objective.needs_states:
+    if not objective.needs_states and not job.augmentation.augment:  # no changed text comes twice
         pad_id = pair.setup.tokenizer.pad_token_id
         known = TeacherLogits(pair.teacher, pair.setup.train, task.num_labels, pad_id, cache)
     return student_step(pair.student, pair.teacher, objective, known)

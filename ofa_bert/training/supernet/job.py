@@ -8,7 +8,8 @@ from typing import Literal
 from ofa_bert.data.source import DataSource
 from ofa_bert.options import option, unused
 from ofa_bert.submodels.values import MULTIPLIER
-from ofa_bert.training.settings import LoopSettings, ModelSource, OptimizerSettings
+from ofa_bert.training.presets import SUPERNET, described
+from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource, OptimizerSettings, unused_share
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 
@@ -27,6 +28,7 @@ class SupernetJob:
     data: DataSource = DataSource()
     model: ModelSource
     output_dir: str = option("where best/, last/ and checkpoints go")
+    recipe: Literal["quick", "strong"] | None = option(described(SUPERNET), None, presets=SUPERNET)
     loop: LoopSettings = LoopSettings(batch_size=8, warmup_proportion=0.0, logging_steps=500)
     optimizer: OptimizerSettings = OptimizerSettings()
     width_mult_list: tuple[float, ...] = option(
@@ -37,9 +39,13 @@ class SupernetJob:
     )
     lambda_logit: float = option("weight of the logit loss against the teacher", 1.0, least=0)
     lambda_rep: float = option("weight of the hidden-state loss against the teacher", 0.1, least=0)
-    layer_choice: Literal["even", "importance"] = option(
-        "which layers a depth below 1 keeps: evenly spaced, or those whose loss on the held-out part hurts most", "even"
+    layer_choice: Literal["even", "prefix", "importance", "trial"] = option(
+        "which layers a depth below 1 keeps. even: evenly spaced, the first and the last among them. prefix: the first"
+        " ones. importance: those whose loss on the held-out part hurts most. trial: several such sets are trained for"
+        " `trial_steps` each from the same start, and the one that scores best on the held-out part is taken",
+        "even",
     )
+    trial_steps: int = option("steps that `layer_choice` trial trains each set of layers for", 300, above=0)
     stages: Literal["joint", "width,width_depth"] = option(
         "'joint' trains every width and depth together; 'width,width_depth' first the widths, then all (DynaBERT)",
         "joint",
@@ -59,14 +65,17 @@ class SupernetJob:
         above=0,
         below=1,
     )
+    augmentation: Augmentation = Augmentation()
     keep_best_sub_models: bool = option("also keep the best weights of every single sub-model in best_<name>/", False)
 
     def problems(self) -> list[str]:
-        found = []
+        found = unused_share(self, self.augmentation)
+        if self.layer_choice != "trial":
+            found += unused(self, ("trial_steps",), "is about `layer_choice` trial; give that too")
         if not self.lambda_logit and not self.lambda_rep:
             found.append("`lambda_logit` 0 with `lambda_rep` 0 leaves no loss; give one of them")
         if self.stages == "joint":
             found += unused(self, ("width_stage_share",), "is about `stages` width,width_depth; give that too")
         if self.stages != "joint" and max(self.depth_mult_list, default=1) == min(self.depth_mult_list, default=1):
-            found.append(f"`stages` {self.stages}: needs depths below 1 in `depth_mult_list`")
+            found.append(f"`stages` {self.stages}: needs depths below 1 in `depth_mult_list`; else give joint")
         return found

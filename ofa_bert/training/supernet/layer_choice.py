@@ -1,6 +1,10 @@
-"""Which layers a shallower sub-model keeps, measured instead of assumed."""
+"""Which layers a shallower sub-model keeps: by a rule, or measured instead of assumed."""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import paddle
@@ -10,24 +14,95 @@ from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
 from ofa_bert.progress import Progress
-from ofa_bert.submodels.values import scaled, uniform
+from ofa_bert.submodels.layer_sets import (
+    MOST_GAP,
+    Layers,
+    distinct,
+    dropped_one_by_one,
+    lower_layers,
+    prefix_layers,
+    upper_layers,
+)
+from ofa_bert.submodels.values import even_layers, scaled, uniform
 from ofa_bert.tasks.kinds.base import TaskKind
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import predict
+from ofa_bert.training.setup import TrainingSetup
+from ofa_bert.training.supernet.job import SupernetJob
+from ofa_bert.training.supernet.layer_trials import ChosenDepth, LayerChoice, LayerTrial, best_trial
+from ofa_bert.training.supernet.trial import Trials
+
+logger = logging.getLogger(__name__)
+
+RANKED_ON = 256  # held-out examples that layers are ranked on where trials decide
 
 
-def layers_by_importance(
-    model: nn.Layer, encoded: Encoded, pad_id: int, depth_mults: tuple[float, ...], kind: TaskKind
-) -> tuple[tuple[int, ...], ...]:
-    """The layers to keep for each depth: from all, drop one at a time the layer whose loss hurts the outputs least.
+# (layers that there are, layers to keep) -> those kept.
+RULES: Mapping[str, Callable[[int, int], Layers]] = {
+    "even": lambda count, keep: even_layers(count, keep / count),
+    "lower": lower_layers,
+    "upper": upper_layers,
+    "prefix": prefix_layers,
+}
 
-    The hurt is the kind's distance of the shallower model's outputs from the full model's on `encoded`, so no label is
-    used.
+
+def choose_layers(job: SupernetJob, setup: TrainingSetup, trials: Callable[[], Trials]) -> LayerChoice:
+    """The layers of every depth of the job, as its `layer_choice` says; dev is never looked at.
+
+    The sets of several depths are chosen apart: nothing needs a shallower one to be part of a deeper one.
+    trials: made where sets of layers are tried.
     """
-    shape = shape_of(model)
-    wanted = [scaled(shape.num_layers, depth) for depth in depth_mults]
+    count, by = shape_of(setup.model).num_layers, job.layer_choice
+    depths = tuple(sorted(set(job.depth_mult_list), reverse=True))
+    kept = [scaled(count, depth) for depth in depths]
+    setup.model.eval()
+    if by == "trial":
+        tried = _tried(setup, trials, kept, job.trial_steps) if min(kept) < count else {}
+        each = [_depth(depth, tried.get(keep, []), count) for depth, keep in zip(depths, kept)]
+        choice = LayerChoice(by, tuple(each), job.trial_steps, len(setup.measured))
+    elif by == "importance":
+        pad_id, kind = setup.tokenizer.pad_token_id, setup.task.kind
+        ranked = layers_by_importance(setup.model, setup.measured, pad_id, depths, kind)
+        choice = LayerChoice(by, tuple(map(ChosenDepth, depths, ranked)))
+    else:
+        choice = LayerChoice(by, tuple(map(ChosenDepth, depths, [RULES[by](count, keep) for keep in kept])))
+    for depth in choice.depths:
+        if len(depth.layers) < count:
+            logger.info("depth %.4g keeps layers %s", depth.depth_mult, depth)
+    return choice
 
-    def outputs(layers: tuple[int, ...]) -> np.ndarray:
+
+def _depth(depth_mult: float, trials: Sequence[LayerTrial], count: int) -> ChosenDepth:
+    """The best of the trials; all layers where there were none to try."""
+    layers = best_trial(trials).layers if trials else tuple(range(count))
+    return ChosenDepth(depth_mult, layers, tuple(trials))
+
+
+def _tried(
+    setup: TrainingSetup, make: Callable[[], Trials], kept: Sequence[int], steps: int
+) -> dict[int, list[LayerTrial]]:
+    """Layers to keep -> the trial of every set of so many."""
+    count, trials = shape_of(setup.model).num_layers, make()
+    few = setup.measured.select(range(min(RANKED_ON, len(setup.measured))))
+    cost = distance_from_full(setup.model, few, setup.tokenizer.pad_token_id, setup.task.kind)
+    free = _dropped(count, min(kept), cost)
+    close = _dropped(count, min(kept), cost, MOST_GAP)
+    found: dict[int, list[LayerTrial]] = {}
+    for keep in sorted({keep for keep in kept if keep < count}, reverse=True):
+        named = {name: rule(count, keep) for name, rule in RULES.items()}
+        named |= {"importance": free[keep], "importance without gaps": close[keep]}
+        found[keep] = []
+        for name, layers in distinct(named).items():
+            found[keep].append(trials.of(name, layers))
+            logger.info("%d layers, after %d steps: %s", keep, steps, found[keep][-1])
+    return found
+
+
+def distance_from_full(model: nn.Layer, encoded: Encoded, pad_id: int, kind: TaskKind) -> Callable[[Layers], float]:
+    """Layers -> the kind's distance of the outputs of the model with these alone from those of all, without labels."""
+    shape = shape_of(model)
+
+    def outputs(layers: Layers) -> np.ndarray:
         sub_model = uniform(shape, 1.0, layers)
 
         def run(batch: Batch) -> paddle.Tensor:
@@ -35,18 +110,37 @@ def layers_by_importance(
 
         return predict(run, encoded, shape.num_labels, pad_id)
 
-    kept = tuple(range(shape.num_layers))
-    full = outputs(kept)
-    by_count: dict[int, tuple[int, ...]] = {len(kept): kept}
-    smallest = min(wanted)
-    trials = sum(range(smallest + 1, len(kept) + 1))
-    with Progress(total=trials, desc="choose layers", unit="trial", disable=not distributed.is_main()) as bar:
-        while len(kept) > smallest:
-            loss_increases = {}
-            for layer in kept:
-                rest = tuple(other for other in kept if other != layer)
-                loss_increases[rest] = kind.distance(full, outputs(rest))
-                bar.update()
-            kept = min(loss_increases, key=lambda rest: (loss_increases[rest], rest))
-            by_count[len(kept)] = kept
-    return tuple(by_count[count] for count in wanted)
+    full = outputs(tuple(range(shape.num_layers)))
+
+    @cache
+    def distance(layers: Layers) -> float:
+        return kind.distance(full, outputs(layers))
+
+    return distance
+
+
+def layers_by_importance(
+    model: nn.Layer, encoded: Encoded, pad_id: int, depth_mults: tuple[float, ...], kind: TaskKind
+) -> tuple[Layers, ...]:
+    """The layers to keep for each depth: from all, drop one at a time the layer whose loss hurts the outputs least.
+
+    The hurt is the kind's distance of the shallower model's outputs from the full model's on `encoded`, so no label is
+    used.
+    """
+    count = shape_of(model).num_layers
+    wanted = [scaled(count, depth) for depth in depth_mults]
+    distance = distance_from_full(model, encoded, pad_id, kind)
+    found = _dropped(count, min(wanted), distance)
+    return tuple(found[keep] for keep in wanted)
+
+
+def _dropped(count: int, keep: int, cost: Callable[[Layers], float], most_gap: int | None = None) -> dict[int, Layers]:
+    """`dropped_one_by_one` with a bar."""
+    trials = sum(range(keep + 1, count + 1))
+    with Progress(total=trials, desc="choose layers", unit="set", disable=not distributed.is_main()) as bar:
+
+        def counted(layers: Layers) -> float:
+            bar.update()
+            return cost(layers)
+
+        return dropped_one_by_one(count, keep, counted, most_gap)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import paddle
 from paddle import nn
@@ -39,11 +39,16 @@ class Objective:
 
 
 def supernet_step(
-    model: nn.Layer, teacher: nn.Layer, objective: Objective, choose: Callable[[int], tuple[SubModelConfig, ...]]
+    model: nn.Layer,
+    teacher: nn.Layer,
+    objective: Objective,
+    choose: Callable[[int], tuple[SubModelConfig, ...]],
+    layers: tuple[int, ...] | None = None,
 ) -> Callable[[Batch, int, Callable[[paddle.Tensor], None]], dict[str, float]]:
     """A training step for `loop.fit`. `choose(step)` gives the sub-models of that step.
 
-    The gradient is that of the mean loss over the step's sub-models.
+    The gradient is that of the mean loss over the step's sub-models. layers: those of the teacher that a model was
+    extracted with, where all its sub-models keep all of its own.
     """
     pad_id = backbone(model).pad_token_id
 
@@ -59,7 +64,8 @@ def supernet_step(
         sums: dict[str, float] = {}
         sub_models = choose(number)
         for sub_model in sub_models:
-            loss, parts = objective.loss(encode(model, leaf, mask, sub_model), wanted, weights, sub_model)
+            meant = sub_model if layers is None else replace(sub_model, layers=layers)
+            loss, parts = objective.loss(encode(model, leaf, mask, sub_model), wanted, weights, meant)
             backward(loss / len(sub_models))
             for name, value in parts.items():
                 sums[name] = sums.get(name, 0.0) + value / len(sub_models)

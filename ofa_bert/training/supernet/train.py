@@ -32,14 +32,16 @@ from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
 from ofa_bert.training.losses.task import losses_of
+from ofa_bert.training.presets import SUPERNET, recipe_record
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Best, Evaluation, RunResults, check_output_dir
 from ofa_bert.training.setup import TrainingSetup, prepare
 from ofa_bert.training.supernet.importance import held_out_importance, reorder
 from ofa_bert.training.supernet.job import SupernetJob
-from ofa_bert.training.supernet.layer_choice import layers_by_importance
+from ofa_bert.training.supernet.layer_choice import choose_layers
 from ofa_bert.training.supernet.sandwich import Choice
 from ofa_bert.training.supernet.step import Objective, supernet_step
+from ofa_bert.training.supernet.trial import TrialPlan, Trials
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class SubModelRow(TypedDict):
 class SupernetResults(RunResults):
     task: str
     teacher: Mapping[str, float]
+    layer_choice: Mapping[str, object]
     best: list[SubModelRow]
     last: list[SubModelRow]
     best_step: int
@@ -69,6 +72,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "supernet")
+    recipe = recipe_record(job.recipe, SUPERNET, job)
     setup = prepare(job.model, job.loop, datasets, output / DIRECTORY, job.held_out_share, "needed")
     model, task = setup.model, setup.task
     if setup.record.is_sub_model:
@@ -76,7 +80,11 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         raise UserError(f"{where}: is an exported sub-model; a supernet starts from a full model")
     teacher = copy.deepcopy(model)
     teacher.eval()
-    space = _search_space(job, setup)
+    batches = setup.train_batches(job.loop, job.augmentation, teacher)
+    objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
+    trial = TrialPlan(job.trial_steps, job.loop, job.optimizer, objective, job.supernet_dropout, settings)
+    chosen = choose_layers(job, setup, lambda: Trials(trial, setup, teacher, batches, output / DIRECTORY))
+    space = SearchSpace(shape_of(model), job.width_mult_list, chosen.depth_mults, chosen.kept_layers)
     reorder(model, held_out_importance(setup, output))
     if job.supernet_dropout is not None:
         set_dropout(model, job.supernet_dropout)
@@ -84,37 +92,25 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     logger.info("teacher  dev %s", as_text(teacher_scores))
     warn_below_chance(job.model.model_name_or_path, task, teacher_scores["score"])
 
-    def evaluate() -> Evaluation:
-        every = [_sub_model_forward(model, sub_model) for sub_model in space.sub_models().values()]
-        decided = tuned(task, model, every, setup.held_out, setup.tokenizer.pad_token_id)
-        scores = evaluate_sub_models(dataclasses.replace(setup, task=decided), model, space)
-        each = {f"best_{name}": values["score"] for name, values in scores.items()}
-        return Evaluation(
-            score=float(np.mean(list(each.values()))),
-            scores=scores,
-            lines=[f"{name:<16} dev {as_text(values)}" for name, values in scores.items()],
-            also=each if job.keep_best_sub_models else {},
-            task=decided,
-        )
-
-    objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
     training = Training(
         name="supernet",
         model=model,
         tokenizer=setup.tokenizer,
         record=trained_record(
             setup, job.model.model_type, settings,
-            kind="supernet", shape=space.shape, space=space, more={"teacher": teacher_scores},
+            kind="supernet", shape=space.shape, space=space,
+            more={**recipe, "teacher": teacher_scores, "layer_choice": chosen.to_json()},
         ),
-        batches=setup.train_batches(job.loop),
+        batches=batches,
         make_step=lambda plan: supernet_step(model, teacher, objective, _schedule(job, space, plan)),
-        evaluate=evaluate,
+        evaluate=lambda: _evaluation(setup, space, job.keep_best_sub_models),
         stage_shares=(job.width_stage_share,) if job.stages != "joint" else (),
     )  # fmt: skip
     kept = train(training, output, job.loop, job.optimizer)
     own: SupernetResults = {
         "task": task.name,
         "teacher": teacher_scores,
+        "layer_choice": chosen.to_json(),
         "best": result_rows(space, teacher_scores, _each(kept.best["best"]["scores"])),
         "last": result_rows(space, teacher_scores, _each(kept.history[-1]["scores"])),
         "best_step": kept.best["best"]["step"],
@@ -123,17 +119,20 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     return kept.write_results(settings, own)
 
 
-def _search_space(job: SupernetJob, setup: TrainingSetup) -> SearchSpace:
-    shape = shape_of(setup.model)
-    depths = tuple(sorted(set(job.depth_mult_list), reverse=True))
-    if job.layer_choice == "even":
-        return SearchSpace(shape, job.width_mult_list, depths)
-    pad_id = setup.tokenizer.pad_token_id
-    setup.model.eval()
-    kept = layers_by_importance(setup.model, setup.measured, pad_id, depths, setup.task.kind)
-    for depth, layers in zip(depths, kept):
-        logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
-    return SearchSpace(shape, job.width_mult_list, depths, kept)
+def _evaluation(setup: TrainingSetup, space: SearchSpace, each_kept: bool) -> Evaluation:
+    """Of all sub-models as they are now; each_kept: the best weights of each are kept by themselves."""
+    model, task = setup.model, setup.task
+    every = [_sub_model_forward(model, sub_model) for sub_model in space.sub_models().values()]
+    decided = tuned(task, model, every, setup.held_out, setup.tokenizer.pad_token_id)
+    scores = evaluate_sub_models(dataclasses.replace(setup, task=decided), model, space)
+    each = {f"best_{name}": values["score"] for name, values in scores.items()}
+    return Evaluation(
+        score=float(np.mean(list(each.values()))),
+        scores=scores,
+        lines=[f"{name:<16} dev {as_text(values)}" for name, values in scores.items()],
+        also=each if each_kept else {},
+        task=decided,
+    )
 
 
 def _schedule(job: SupernetJob, space: SearchSpace, plan: Plan) -> Callable[[int], tuple[SubModelConfig, ...]]:
