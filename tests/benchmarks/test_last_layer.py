@@ -8,7 +8,7 @@ from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import last_layer  # noqa: E402
+import last_layer
 
 
 def test_the_two_files_agree(capsys):
