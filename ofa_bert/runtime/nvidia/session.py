@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +116,11 @@ class _Parts:
     def close(self) -> None:
         """What was made last goes first; what the GPU refuses now is lost with it, and said to nobody."""
         self.closed = True
-        steps = [self._settings.keep, *(lane.close for lane in self._lanes.values()), self._settings.close]
+        steps: list[Callable[[], object]] = [
+            self._settings.keep,
+            *(lane.close for lane in self._lanes.values()),
+            self._settings.close,
+        ]
         steps += [self.foreign.clear, lambda: self._cuda.call("cudaStreamDestroy", self._stream)]
         for step in steps:
             try:
