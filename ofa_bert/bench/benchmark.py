@@ -209,7 +209,9 @@ def settler(opened: Mapping[Key, Backend], runs: Mapping[Key, Callable[[], objec
 def size_mib(candidate: Candidate, manifest: Manifest) -> float | None:
     """The model's files on disk; of bf16, and of Paddle's fp16, the fp32 files that it is computed from."""
     if candidate.file:
-        return Path(candidate.file).stat().st_size / 2**20
+        path = Path(candidate.file)
+        files = (path, path.with_suffix(".bin")) if path.suffix == ".xml" else (path,)  # OpenVINO's come in pairs
+        return sum(each.stat().st_size for each in files) / 2**20
     if candidate.is_peer:
         return None
     held = {m.precision: m for m in _files_of(candidate.backend, manifest)}

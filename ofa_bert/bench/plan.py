@@ -111,7 +111,8 @@ def _peers(grid: BenchGrid, bundles: Bundles, scratch: Path, skipped: list[Skipp
     jobs: list[tuple[Candidate, Job]] = []
     for name in grid.peers:
         peer = PEERS[name]
-        precisions = tuple(wanted for wanted in grid.precisions or () if wanted in peer.precisions) or ("fp32",)
+        precisions = tuple(wanted for wanted in grid.precisions or () if wanted in peer.precisions)
+        precisions = precisions or peer.precisions[:1]
         for number, (short, bundle) in enumerate(bundles.items()):
             if peer.first_only and number:
                 continue

@@ -47,7 +47,7 @@ class Peer:
 
     name: str
     about: str  # for the flag's help
-    precisions: tuple[str, ...]
+    precisions: tuple[str, ...]  # the first is measured where none of them was asked for
     open: Callable[[Opening], Backend]
     write: Callable[[Sequence[Job]], list[Written]] | None = None  # peers of one function are written in one call
     first_only: bool = False  # measured for the first bundle alone

@@ -41,12 +41,17 @@ def write(jobs: Sequence[Job]) -> list[Written]:
 
     In a process of its own: PyTorch and Paddle do not go well together in one.
     """
-    missing = [package for package in NEEDED if importlib.util.find_spec(package) is None]
+    return written_by("ofa_bert.bench.peers.hugging_face", PLAIN, NEEDED, jobs)
+
+
+def written_by(module: str, peer: str, needed: Sequence[str], jobs: Sequence[Job]) -> list[Written]:
+    """What a module that is run as a process of its own writes; UserError for packages that are not here."""
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
     if missing:
-        raise UserError(f"peer hugging_face: needs {', '.join(missing)}: pip install {' '.join(missing)}")
-    answer = child_process.ask("ofa_bert.bench.peers.hugging_face", {"jobs": [asdict(job) for job in jobs]})
+        raise UserError(f"peer {peer}: needs {', '.join(missing)}: pip install {' '.join(missing)}")
+    answer = child_process.ask(module, {"jobs": [asdict(job) for job in jobs]})
     if "error" in answer:
-        raise RunError(f"peer hugging_face: its export failed: {answer['error']}")
+        raise RunError(f"peer {peer}: its export failed: {answer['error']}")
     return [Written(**written) for written in cast(_Answer, answer)["exported"]]
 
 
@@ -62,29 +67,22 @@ class _Answer(TypedDict):
 
 
 def _export_all(request: Mapping[str, Any]) -> dict[str, object]:
-    return {"exported": [_export(_job_of(job))._asdict() for job in request["jobs"]]}
+    return {"exported": [_export(job_of(job))._asdict() for job in request["jobs"]]}
 
 
-def _job_of(value: Mapping[str, Any]) -> Job:
+def job_of(value: Mapping[str, Any]) -> Job:
     shape, sub_model = ModelShape.from_json(value["shape"]), SubModelConfig(**value["sub_model"])
     return Job(value["peer"], shape, sub_model, value["prefix"], tuple(value["precisions"]), value["gpu"])
 
 
 def _export(job: Job) -> Written:
-    import torch
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
     from onnxruntime.transformers.fusion_options import FusionOptions
     from onnxruntime.transformers.optimizer import optimize_model
 
-    model = hugging_face_model(job.shape, job.sub_model)
     plain = f"{job.prefix}.plain.onnx"
-    example = (torch.ones([2, 8], dtype=torch.int64),) * 2 + (torch.zeros([2, 8], dtype=torch.int64),)
-    free = {name: {0: "batch", 1: "sequence"} for name in MASKED_INPUTS}
-    torch.onnx.export(
-        model, example, plain, input_names=list(MASKED_INPUTS), output_names=["logits"],
-        dynamic_axes={**free, "logits": {0: "batch"}}, opset_version=OPSET, dynamo=False,
-    )  # fmt: skip
+    export_plain(job, plain)
 
     def optimized() -> BertOnnxModel:
         # 0 heads: it reads them off the graph, where a narrower layer has fewer.
@@ -108,6 +106,18 @@ def _export(job: Job) -> Written:
     os.unlink(plain)
     counts = {name: int(count) for name, count in fused.get_fused_operator_statistics().items() if count}
     return Written({name: path for name, path in files.items() if name in job.precisions}, counts)
+
+
+def export_plain(job: Job, target: str) -> None:
+    """PyTorch's own export of the model, which nothing has optimised."""
+    import torch
+
+    example = (torch.ones([2, 8], dtype=torch.int64),) * 2 + (torch.zeros([2, 8], dtype=torch.int64),)
+    free = {name: {0: "batch", 1: "sequence"} for name in MASKED_INPUTS}
+    torch.onnx.export(
+        hugging_face_model(job.shape, job.sub_model), example, target, input_names=list(MASKED_INPUTS),
+        output_names=["logits"], dynamic_axes={**free, "logits": {0: "batch"}}, opset_version=OPSET, dynamo=False,
+    )  # fmt: skip
 
 
 def hugging_face_model(shape: ModelShape, sub_model: SubModelConfig) -> torch.nn.Module:
@@ -147,14 +157,14 @@ def hugging_face_model(shape: ModelShape, sub_model: SubModelConfig) -> torch.nn
 
 
 def open_plain(how: Opening) -> Backend:
-    return _opened(PLAIN, how, [])
+    return open_onnx(PLAIN, how, [])
 
 
 def open_tuned(how: Opening) -> Backend:
-    return _opened(TUNED, how, ["SkipLayerNormFusion"])
+    return open_onnx(TUNED, how, ["SkipLayerNormFusion"])
 
 
-def _opened(name: str, how: Opening, left_out: list[str]) -> Backend:
+def open_onnx(name: str, how: Opening, left_out: list[str]) -> Backend:
     """The exported peer in ONNX Runtime, without its fusions of these names."""
     import onnxruntime
 
@@ -164,7 +174,7 @@ def _opened(name: str, how: Opening, left_out: list[str]) -> Backend:
     cuda = ("CUDAExecutionProvider", {"device_id": "0", "use_tf32": "0"})
     providers: list[str | tuple[str, dict[str, str]]] = [cuda if how.device == "gpu" else "CPUExecutionProvider"]
     if how.device == "gpu" and cuda[0] not in onnxruntime.get_available_providers():
-        raise UserError("peer hugging_face: the installed ONNX Runtime has no CUDA; pip install onnxruntime-gpu")
+        raise UserError(f"peer {name}: the installed ONNX Runtime has no CUDA; pip install onnxruntime-gpu")
     session = onnxruntime.InferenceSession(str(how.file), options, providers=providers, disabled_optimizers=left_out)
 
     def run(input_ids: Ids, token_type_ids: Ids) -> Logits:

@@ -9,6 +9,7 @@ from ofa_bert.bench.peers.base import Peer
 # A line a file, whose PEERS are one or several.
 _FILES = (
     "hugging_face",
+    "quantized",
     "paddle_dynamic",
 )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def load(files: Sequence[Path], settings: Settings) -> Engine:
     """An ONNX model in OpenVINO, on the CPU."""
-    request = _compiled(files, settings).create_infer_request()
+    request = compiled_model(files, settings).create_infer_request()
 
     def run(input_ids: Ids, token_type_ids: Ids) -> Logits:
         logits: Logits = request.infer(dict(zip(INPUTS, (input_ids, token_type_ids))))[OUTPUT]
@@ -27,7 +27,7 @@ def load(files: Sequence[Path], settings: Settings) -> Engine:
     return Engine(run, OUTPUT)
 
 
-def _compiled(files: Sequence[Path], settings: Settings) -> CompiledModel:
+def compiled_model(files: Sequence[Path], settings: Settings) -> CompiledModel:
     import openvino
 
     core = openvino.Core()
@@ -44,7 +44,7 @@ def _compiled(files: Sequence[Path], settings: Settings) -> CompiledModel:
 
 
 def load_part(files: Sequence[Path], settings: Settings) -> Part:
-    compiled = _compiled(files, settings)
+    compiled = compiled_model(files, settings)
     names = [item.get_any_name() for item in compiled.inputs]
     request = compiled.create_infer_request()
 
