@@ -1,8 +1,11 @@
 """Write the bundles whose engines `python -m ofa_bert engine` compiles: a BERT of any shape at three sizes.
 
     python benchmarks/tensorrt_bundles.py --output_dir output/tensorrt --shape 12x768x12x3072
+    python benchmarks/tensorrt_bundles.py --output_dir output/int8 --shape 12x384x12x1536 --vocabulary 30522 \\
+        --length 128 --precision int8 int8-static            gte-small's shape, to `bench` beside peers on a CPU
 
-Width 1, width 2/3, and width 2/3 with half the layers, each in fp32, fp16 and both forms of int8-static. Neither size
+Width 1, width 2/3, and width 2/3 with half the layers, each in fp32, fp16 and both forms of int8-static unless
+others are asked for. Neither size
 nor speed of an engine depends on the weights' values, so they are random, LayerNorms and biases included. Needs Paddle,
 as exporting does; the engines need none.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import arguments
 from gpu_onnx_files import SUB_MODELS, shape_of, sub_model_of
 
+from ofa_bert.bundle.entries import FILE_PRECISIONS
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system import environment
 from ofa_bert.tasks.task import Task
@@ -35,7 +40,13 @@ class Words:
         pass
 
 
-def write(shape: ModelShape, sub_models: dict[str, SubModelConfig], output_dir: Path, length: int) -> None:
+def write(
+    shape: ModelShape,
+    sub_models: dict[str, SubModelConfig],
+    output_dir: Path,
+    length: int,
+    precisions: Sequence[str] = PRECISIONS,
+) -> None:
     """output_dir/<name> for each sub-model of one random model."""
     from ofa_bert.export.bundle import export_bundle
     from ofa_bert.export.checks import Data
@@ -46,7 +57,7 @@ def write(shape: ModelShape, sub_models: dict[str, SubModelConfig], output_dir: 
     for name, sub_model in sub_models.items():
         record = ModelRecord(task=TASK, model_type="bert", shape=shape, sub_model=sub_model)
         export_bundle(
-            extract(model, sub_model), Words(), record, output_dir / name, length, onnx=True, precisions=PRECISIONS,
+            extract(model, sub_model), Words(), record, output_dir / name, length, onnx=True, precisions=precisions,
             data=Data(TASK, sentences, {"dev": sentences}), max_drop=100,
         )  # fmt: skip
 
@@ -85,10 +96,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--vocabulary", type=arguments.above_zero, default=100, help="tokens")
     parser.add_argument("--length", type=arguments.above_zero, default=32, help="longest input in tokens")
+    parser.add_argument("--precision", nargs="+", choices=FILE_PRECISIONS, default=PRECISIONS)
     config = parser.parse_args(argv)
     environment.prepare()
     shape = shape_of(config.shape, config.vocabulary)
-    write(shape, {name: sub_model_of(shape, name) for name in SUB_MODELS}, Path(config.output_dir), config.length)
+    sub_models = {name: sub_model_of(shape, name) for name in SUB_MODELS}
+    write(shape, sub_models, Path(config.output_dir), config.length, config.precision)
     return 0
 
 
