@@ -56,6 +56,7 @@ TENSORRT_RTX = [
 EXTRAS = {
     "runtime": RUNTIME,
     "openvino": [*RUNTIME, *OPENVINO],
+    "nncf": [*RUNTIME, *OPENVINO, "nncf>=3"],  # its quantizer; 4 MB and what it needs of common packages
     "tensorrt-rtx": [*RUNTIME, *TENSORRT_RTX],
     "train": TRAIN,  # without Paddle itself, for those who install its build for their GPU
     "cpu": [*TRAIN, "paddlepaddle==2.6.2", "paddle2onnx<2"],

@@ -45,7 +45,7 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.progress import Progress
-from ofa_bert.runtime.backends.registry import REGISTRY, format_of
+from ofa_bert.runtime.backends.registry import REGISTRY
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import packages
@@ -221,7 +221,7 @@ def size_mib(candidate: Candidate, manifest: Manifest) -> float | None:
 
 def _files_of(backend: str, manifest: Manifest) -> list[ModelEntry]:
     """The manifest's models that a back end opens; of those fused for one provider, their portable forms."""
-    return [item for item in manifest.models if item.format == format_of(backend) and not item.fused]
+    return [item for item in manifest.models if item.format in REGISTRY[backend].formats and not item.fused]
 
 
 def report(rows: Sequence[Row], skipped: Sequence[Skipped]) -> str:

@@ -17,7 +17,7 @@ from ofa_bert.bundle.manifest import Bundle, Manifest, open_bundle
 from ofa_bert.errors import UserError
 from ofa_bert.progress import Progress
 from ofa_bert.runtime.backends.base import PRECISIONS
-from ofa_bert.runtime.backends.registry import REGISTRY, files_for, format_of
+from ofa_bert.runtime.backends.registry import REGISTRY, files_for
 from ofa_bert.system import environment
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def candidates(grid: BenchGrid, bundles: Bundles) -> Iterator[Candidate]:
 
 def offered(manifest: Manifest, backend: str) -> set[str]:
     """The precisions of the files that a back end could open, and bf16, which is no file: some compute fp32's in it."""
-    held = {model.precision for model in manifest.models if model.format == format_of(backend)} - {"bf16"}
+    held = {model.precision for model in manifest.models if model.format in REGISTRY[backend].formats} - {"bf16"}
     if REGISTRY[backend].pick is not None:
         held = {engine.precision for engine in manifest.engines}
     return held | ({"bf16"} if held & {*files_for(backend, "bf16")} else set())

@@ -13,8 +13,9 @@ from ofa_bert.reporting import shown
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
 HALF_STATIC = "int8-static-fp16"  # int8-static whose other tensors are fp16: a file for TensorRT alone
-FILE_PRECISIONS = (*PRECISIONS, HALF_STATIC)
-ONNX, PADDLE = "onnx", "paddle"  # a model's format
+NNCF = "int8-nncf"  # int8 by OpenVINO's own quantizer: a file for OpenVINO alone
+FILE_PRECISIONS = (*PRECISIONS, HALF_STATIC, NNCF)
+ONNX, PADDLE, IR = "onnx", "paddle", "ir"  # a model's format
 _SHA256 = re.compile("[0-9a-f]{64}")
 _LONGEST_WORD = 200
 
@@ -69,7 +70,8 @@ class Check:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model of the bundle. `files`: [graph, weights beside it ...] of ONNX, [program, parameters] of Paddle."""
+    """One model of the bundle. `files`: [graph, weights beside it ...] of ONNX, [program, parameters] of Paddle,
+    [graph, weights] of OpenVINO's IR."""
 
     name: str
     format: str
@@ -85,7 +87,7 @@ class ModelEntry:
         """files: all names that the manifest lists."""
         made = cls(
             word(fields, "name"),
-            fields.text("format", (ONNX, PADDLE)),
+            fields.text("format", (ONNX, PADDLE, IR)),
             fields.text("precision", FILE_PRECISIONS),
             fields.texts("files"),
             fields.switch("fused", default=False),
@@ -173,5 +175,5 @@ def check_part(fields: Fields, name: str, format: str, part: Collection[str], fi
     unknown = [item for item in part if item not in files]
     if unknown:
         raise UserError(f"{fields.where}: {name} has {shown(unknown[0])}, which is not among the files; {fields.cure}")
-    if not part or (format == PADDLE and len(part) != 2):
-        fields.wrong(name, "a program and its parameters" if format == PADDLE else "a graph")
+    if not part or (format in (PADDLE, IR) and len(part) != 2):
+        fields.wrong(name, "a graph" if format == ONNX else "a program and its parameters")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from ofa_bert.bundle.digests import check_files
 from ofa_bert.bundle.engine_entry import EngineEntry
-from ofa_bert.bundle.entries import HALF_STATIC, FileEntry, ModelEntry, TokenizerEntry, read_files
+from ofa_bert.bundle.entries import HALF_STATIC, NNCF, FileEntry, ModelEntry, TokenizerEntry, read_files
 from ofa_bert.bundle.exit_entry import ExitsEntry
 from ofa_bert.bundle.shape_fields import MOST, shape_of
 from ofa_bert.errors import UserError
@@ -64,6 +64,7 @@ KINDS = {
     "onnx-int8": Kind("onnx", "int8", "model.int8.onnx"),
     "onnx-int8-static": Kind("onnx", "int8-static", "model.int8-static.onnx"),
     "onnx-int8-static-fp16": Kind("onnx", HALF_STATIC, "model.int8-static-fp16.onnx"),
+    "ir-int8-nncf": Kind("ir", NNCF, "model.int8-nncf.xml"),  # its weights lie beside it, in .bin
 }
 
 

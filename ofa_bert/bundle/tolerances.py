@@ -11,7 +11,7 @@ from ofa_bert.numerics import Array
 ABSOLUTE = 1e-4  # of fp32: the largest difference
 # Of the others: largest share of the logits' own spread that the root mean square of the differences may be. Sound
 # models stay far below; one whose arithmetic went wrong answers at random, and is at 1 or more.
-RELATIVE = {"fp16": 0.05, "bf16": 0.25, "int8": 0.5, "int8-static": 0.5, "int8-static-fp16": 0.5}
+RELATIVE = {"fp16": 0.05, "bf16": 0.25, "int8": 0.5, "int8-static": 0.5, "int8-static-fp16": 0.5, "int8-nncf": 0.5}
 
 
 def largest(found: Sequence[Array], wanted: Sequence[Array]) -> float:

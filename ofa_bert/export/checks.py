@@ -146,6 +146,8 @@ def _cure(precision: str) -> str:
         " `calibration_sentences`, a wider sub-model, or leave int8-static out",
         "int8-static-fp16": "Try `precision` fp16, more `calibration_sentences`, a wider sub-model, or leave"
         " int8-static-fp16 out",
+        "int8-nncf": "Try `precision` int8-static, more `calibration_sentences`, a wider sub-model, or leave"
+        " int8-nncf out",
         "int8": "Try `precision` fp16 or bf16, a wider sub-model, or leave int8 out",
         "fp16": "Try `precision` bf16 or leave fp16 out",
         "bf16": "Leave bf16 out",

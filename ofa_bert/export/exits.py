@@ -11,7 +11,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.bundle.entries import HALF_STATIC
+from ofa_bert.bundle.entries import HALF_STATIC, NNCF
 from ofa_bert.bundle.exit_entry import ExitCheck
 from ofa_bert.bundle.exits import FOLDER, ExitPlan, Parts
 from ofa_bert.bundle.manifest import KINDS, OUTPUT, Kind
@@ -68,7 +68,7 @@ def _possible(model: nn.Layer, name: str) -> bool:
     kind = KINDS[name]
     if kind.format == "paddle":
         return kind.precision == "fp32"
-    if kind.precision == HALF_STATIC:  # for TensorRT alone, which does not run parts
+    if kind.precision in (HALF_STATIC, NNCF):  # for TensorRT, which does not run parts; of whole models
         return False
     reason = writer.obstacle(model)
     if reason:

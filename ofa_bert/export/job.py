@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.bundle.entries import FILE_PRECISIONS, HALF_STATIC
+from ofa_bert.bundle.entries import FILE_PRECISIONS, HALF_STATIC, NNCF
 from ofa_bert.bundle.manifest import SHORTEST_INPUT
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.engines.job import EngineOptions
@@ -40,7 +40,8 @@ class ExportJob:
         "precisions to write, several at once; fp32 always is. fp16: ONNX for GPUs. bf16: model.onnx in OpenVINO."
         " int8: ONNX for CPUs, activations quantized as they come. int8-static: activations quantized by scales from"
         " training sentences (needs data), for Paddle Inference, OpenVINO and TensorRT. int8-static-fp16: the same with"
-        " FP16 for all else, which TensorRT compiles for Turing too",
+        " FP16 for all else, which TensorRT compiles for Turing too. int8-nncf: quantized by OpenVINO's NNCF,"
+        " attention's products too, for OpenVINO (needs data and NNCF)",
         ("fp32",),
         choices=FILE_PRECISIONS,
     )
@@ -54,7 +55,9 @@ class ExportJob:
         1.0,
         least=0,
     )
-    calibration_sentences: int = option("training sentences that fix the scales of int8-static", 256, above=0)
+    calibration_sentences: int = option(
+        "training sentences that fix the scales of int8-static and int8-nncf", 256, above=0
+    )
     trim_vocab: str | None = option(
         "file with one token a line: only the embeddings of these tokens and of the special ones are kept", None
     )
@@ -87,7 +90,7 @@ class ExportJob:
         found = []
         if not self.data.given:
             found += unused(self, ("text_columns", *LABEL_OPTIONS), "describes `train_file`; give that too")
-        static = [name for name in self.precision if name.startswith("int8-static")]
+        static = [name for name in self.precision if name.startswith("int8-static") or name == NNCF]
         if not static:
             found += unused(self, ("calibration_sentences",), "is about `precision` int8-static; ask for that too")
         given = {"onnx": self.onnx, "fused": self.fused, "precision": set(self.precision) != {"fp32"}}

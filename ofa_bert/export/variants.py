@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from paddle import nn
 
-from ofa_bert.bundle.entries import HALF_STATIC, Check, ModelEntry
+from ofa_bert.bundle.entries import HALF_STATIC, IR, NNCF, Check, ModelEntry
 from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
 from ofa_bert.data.batches import Batch
 from ofa_bert.errors import RunError, UserError
-from ofa_bert.export import paddle_int8
+from ofa_bert.export import nncf_int8, paddle_int8
 from ofa_bert.export.calibration import ActivationSample, choose_scales, observe
 from ofa_bert.export.checks import ExportCheck
 from ofa_bert.export.onnx import converter, writer
@@ -51,6 +51,8 @@ def plan(precisions: Sequence[str], onnx: bool, fused: bool) -> list[str]:
         names += ["onnx-int8-static"] if reason else ["paddle-int8-static", "onnx-int8-static"]
     if HALF_STATIC in precisions:
         names.append("onnx-int8-static-fp16")
+    if NNCF in precisions:
+        names.append("ir-int8-nncf")
     return names
 
 
@@ -59,7 +61,11 @@ def check_plan(model: nn.Layer, names: Sequence[str], has_data: bool) -> None:
     if len(names) == 1:
         return
     converter.require(("onnx", "onnxruntime"))
-    static = [KINDS[name].precision for name in names if KINDS[name].precision.startswith("int8-static")]
+    if "ir-int8-nncf" in names:
+        nncf_int8.require()
+    static = [
+        kind for kind in (KINDS[name].precision for name in names) if kind.startswith("int8-static") or kind == NNCF
+    ]
     if static and not has_data:
         raise UserError(
             f"`precision` {static[0]}: is calibrated on training sentences; say where they are with `task_name` and"
@@ -144,7 +150,7 @@ class Exporter:
         kind, started = KINDS[name], time.perf_counter()
         self._write(name, kind)
         place = self.bundle / kind.place
-        files = [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
+        files = self._files(kind, place)
         # What computes in INT8 by stored scales reads either file of that kind: its types are in it.
         computed = "int8-static" if kind.precision == HALF_STATIC else kind.precision
         backend = first_for(kind.format, computed, kind.fused)
@@ -162,6 +168,11 @@ class Exporter:
         )
         return Exported(entry, size, check)
 
+    def _files(self, kind: Kind, place: Path) -> list[Path]:
+        if kind.format == IR:
+            return [place, place.with_suffix(".bin")]
+        return [place] if kind.format == "onnx" else [program_path(place), place / PARAMETERS]
+
     def _loader(self, files: list[Path], backend: str, kind: Kind, computed: str) -> Callable[[], Backend]:
         import paddle
 
@@ -173,6 +184,8 @@ class Exporter:
         if name == "paddle-int8-static":
             target.mkdir()
             paddle_int8.write(self.model, target, self.forms.scales(), self.forms.traffic(), self.judge.batches()[0])
+        elif kind.precision == NNCF:
+            nncf_int8.write(self.model, target, self.judge.batches())
         elif name == "onnx-fp32" and writer.obstacle(self.model):
             names = {parameter.name: name for name, parameter in self.model.named_parameters()}
             outputs = self.model.config.num_labels

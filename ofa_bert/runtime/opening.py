@@ -56,7 +56,7 @@ class Backend(NamedTuple):
     output: str  # what the model itself calls the logits; Paddle generates this name
     device: str  # "cpu" or "gpu:0"
     name: str
-    precision: str  # what it computes in: fp32, fp16, bf16, int8 or int8-static
+    precision: str  # what it computes in: fp32, fp16, bf16, int8, int8-static or int8-nncf
     provider: str
     # Puts one batch onto the device; what it returns runs it there and returns when it is done. For measuring.
     bind: Callable[[Ids, Ids], Callable[[], object]]
@@ -251,12 +251,13 @@ def _installed(package: str) -> bool:
 
 def _pick(bundle: Bundle, backend: str, precision: str, provider: str) -> tuple[list[Path], str]:
     """(files, their precision) of the first model in the bundle that serves `precision`."""
-    kind, wanted = REGISTRY[backend].format, files_for(backend, precision, provider)
+    kinds, wanted = REGISTRY[backend].formats, files_for(backend, precision, provider)
     for file_precision in wanted:
         for fused in _forms(backend, provider):
             for model in bundle.manifest.models:
-                if (model.format, model.precision, model.fused) == (kind, file_precision, fused):
+                if model.format in kinds and (model.precision, model.fused) == (file_precision, fused):
                     return bundle.paths(model.files), file_precision
+    kind = kinds[0]
     flags = f"`precision` {wanted[0]}" + (" `onnx`" if kind == "onnx" else "")
     raise UserError(
         f"{bundle.path}: holds no {kind} model in {' or '.join(wanted)} for backend {backend}, only {bundle.held()};"

@@ -26,7 +26,9 @@ class ServingJob:
     engines: tuple[str, ...] = option("which servers to write for", ENGINES, choices=ENGINES)
     name: str | None = option("what the server calls the model; default: the task's name", None)
     precision: str = option(
-        "which ONNX model Triton serves", "fp32", choices=tuple(name for name in PRECISIONS if name != "bf16")
+        "which ONNX model Triton serves",
+        "fp32",
+        choices=tuple(name for name in PRECISIONS if name not in ("bf16", "int8-nncf")),
     )
     device: str = option("where the server computes; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
     accelerator: Literal["none", "tensorrt", "openvino"] = option(

@@ -12,6 +12,7 @@ from ofa_bert.system import environment
 EXTRAS = {
     "cuda": "tensorrt-rtx",
     "matplotlib": "measure",
+    "nncf": "nncf",
     "onnx": "serving",
     "onnxruntime": "runtime",
     "onnxruntime_ep_nv_tensorrt_rtx": "tensorrt-rtx",
@@ -28,6 +29,7 @@ EXTRAS = {
 }
 _SHOWN = {
     "cuda": "cuda-python",
+    "nncf": "NNCF",
     "paddle": "Paddle",
     "paddlenlp": "PaddleNLP",
     "paddleslim": "PaddleSlim",

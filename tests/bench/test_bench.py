@@ -219,7 +219,10 @@ def test_nothing_to_measure_is_an_error(bundles, tmp_path, here, capsys):
         (["--provider", "cuda"], "--provider cuda: needs --device gpu"),
         (["--data_dir", "x", "--train_file", "y", "--dev_file", "z"], "--data_dir holds a GLUE task's files"),
         (["--data_dir", "x"], "task"),
-        (["--peers", "bert"], "must be one of hugging_face, hugging_face_tuned, paddle_dynamic"),
+        (
+            ["--peers", "bert"],
+            "must be one of hugging_face, hugging_face_tuned, optimum_int8, nncf_int8, paddle_dynamic",
+        ),
     ],
 )
 def test_wrong_flags(bundles, tmp_path, capsys, flags, words):

@@ -102,6 +102,8 @@ def test_without_a_back_ends_file_and_line_the_others_work(missing, bundle, tmp_
 
 # Where a word that is a back end's name means something else.
 OTHER_MEANING = {
+    "bench/peers/quantized.py",  # packages that it needs
+    "export/nncf_int8.py",
     "doctor/parts/libraries.py",  # packages that are loaded
     "doctor/parts/requirements.py",  # extras
     "doctor/probes/loads.py",

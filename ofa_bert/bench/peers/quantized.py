@@ -23,7 +23,6 @@ from ofa_bert.bench.peers.base import Job, Opening, Peer, Written
 from ofa_bert.bench.peers.hugging_face import MASKED_INPUTS, NEEDED, export_plain, job_of, open_onnx, written_by
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends.base import Ids, Logits, Settings
-from ofa_bert.runtime.backends.openvino import compiled_model
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.system import child_process
@@ -90,6 +89,8 @@ def open_optimum(how: Opening) -> Backend:
 
 def open_nncf(how: Opening) -> Backend:
     """The quantized model in OpenVINO, compiled as ours are."""
+    from ofa_bert.runtime.backends.openvino import compiled_model  # a back end that one may leave out
+
     assert how.file is not None  # as `write` has made it
     request = compiled_model([how.file], Settings("int8", "cpu", how.threads, Profile())).create_infer_request()
 

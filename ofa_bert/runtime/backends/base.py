@@ -14,7 +14,7 @@ from ofa_bert.bundle.manifest import Bundle
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exit_tensors import Part
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "int8-static", "int8-nncf")
 CPU = "cpu"  # the provider that is no GPU
 NO_BF16 = "precision bf16: this processor has no bf16 instructions (AVX512-BF16 or AMX); take fp32 or int8"
 
@@ -73,6 +73,11 @@ class Capabilities:
     load_part: Callable[[Sequence[Path], Settings], Part]
     spins: bool = False  # its threads stay awake for a while after a run
     pick: Callable[[Bundle, str, str, Profile | None], tuple[list[Path], str]] | None = None
+    own_format: str | None = None  # of files that it alone opens beside those
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        return (self.format,) if self.own_format is None else (self.format, self.own_format)
 
     @property
     def devices(self) -> tuple[str, ...]:

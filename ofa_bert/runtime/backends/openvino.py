@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def load(files: Sequence[Path], settings: Settings) -> Engine:
-    """An ONNX model in OpenVINO, on the CPU."""
+    """An ONNX model, or one in OpenVINO's own form, on the CPU."""
     request = compiled_model(files, settings).create_infer_request()
 
     def run(input_ids: Ids, token_type_ids: Ids) -> Logits:
@@ -62,12 +62,14 @@ _FILES = {
     "int8": ("int8-static", "int8"),
     "int8-static": ("int8-static",),
 }
+_NNCF = {"int8-nncf": ("int8-nncf",)}
 CAPABILITIES = Capabilities(
     name="openvino",
     package="openvino",
     cure=packages.cure("openvino"),
     format="onnx",
-    providers={"cpu": Provider(_FILES, parts=tuple(_FILES))},
+    providers={"cpu": Provider({**_FILES, **_NNCF}, parts=tuple(_FILES))},
     load=load,
     load_part=load_part,
+    own_format="ir",
 )

@@ -65,7 +65,7 @@ def first_for(format: str, precision: str = "fp32", fused: bool = False, parts: 
     """The first back end that opens such files on a CPU: what an export is checked with."""
     for name, item in REGISTRY.items():
         how = item.providers.get(CPU)
-        if item.format != format or how is None or precision not in (how.parts if parts else how.files):
+        if format not in item.formats or how is None or precision not in (how.parts if parts else how.files):
             continue
         if not fused or any(other.fused for other in item.providers.values()):
             return name
