@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -47,6 +48,7 @@ def work(argv: Sequence[str] | None) -> None:
 
         prove(rest)
     elif command == "train":
+        _need_torch()
         from twin.train import train
 
         train(rest)
@@ -55,9 +57,16 @@ def work(argv: Sequence[str] | None) -> None:
 
         record(_request(rest), Path(rest[0]))
     else:
+        told = _request(rest)
+        _need_torch()
         from twin.follow import follow
 
-        follow(_request(rest), Path(rest[0]))
+        follow(told, Path(rest[0]))
+
+
+def _need_torch() -> None:
+    if find_spec("torch") is None:
+        raise UserError(f"{sys.executable}: has no torch; install it, or start this program with a Python that has it")
 
 
 def _request(words: Sequence[str]) -> Told:
