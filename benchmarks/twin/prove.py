@@ -44,6 +44,10 @@ MOST_IMPORTANCE = 1e-4  # of the largest of its layer
 MOST_WEIGHTS = 0.01  # of what training moved them by
 MOST_SCORE = 0.005  # two answers of MRPC's 408
 MOST_TRIAL = 0.01
+_ROUNDING = (
+    "At a high --learning_rate rounding alone can do that, as AdamW makes whole steps of gradients that are all but 0;"
+    " --adam_epsilon 1e-6 tells it from a mistake"
+)
 
 
 def prove(argv: Sequence[str]) -> None:
@@ -65,7 +69,7 @@ def prove(argv: Sequence[str]) -> None:
     show(f"{shown_rows(rows)}\n\n{shown_checks(checks)}")
     wrong = verdict(rows, checks)
     if wrong:
-        raise RunError(wrong)
+        raise RunError(f"{wrong}. {_ROUNDING}")
     largest = max(row.difference for row in rows)
     show(f"\n{len(rows)} losses of {rows[-1].step} steps agree; the largest difference is {largest:.1e}")
 
