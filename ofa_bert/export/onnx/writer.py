@@ -67,8 +67,8 @@ def linear_inputs(model: nn.Layer) -> list[str]:
 
     The last layer's states are not among them: its query, key and value stay in floating point.
     """
-    names = [f"layer{i}.{part}" for i in range(len(encoder_layers(model))) for part in _ENTERING]
-    names.remove(f"layer{len(encoder_layers(model)) - 1}.{_ENTERING[0]}")
+    names = [f"layer{i}.{part}" for i in range(len(encoder_layers(model))) for part in ENTERING]
+    names.remove(f"layer{len(encoder_layers(model)) - 1}.{ENTERING[0]}")
     return names
 
 
@@ -77,7 +77,7 @@ def residual_sums(model: nn.Layer) -> list[str]:
     return [f"layer{i}.sum{place}" for i in range(len(encoder_layers(model))) for place in (1, 2)]
 
 
-_ENTERING = ("states", "context", "attended", "inner")
+ENTERING = ("states", "context", "attended", "inner")
 
 
 class Writer:
