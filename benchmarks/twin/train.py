@@ -17,6 +17,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.options import to_json
 from ofa_bert.tasks.task import Datasets
+from ofa_bert.training import early
 from ofa_bert.training.supernet.job import SupernetJob
 from twin.command_line import Told, limited, told_to_train
 from twin.directory import read_directory
@@ -36,6 +37,7 @@ def train(argv: Sequence[str]) -> None:
     told = told_to_train(argv)
     job, device, output = told.job(), _device(told.own.device), Path(told.own.output_dir)
     datasets = limited(job.data.load(), told.own.examples)
+    early.supernet(job)(datasets.task)
     torch.set_float32_matmul_precision("high")  # TF32 on a GPU that has it
     output.mkdir(parents=True, exist_ok=True)
     with lock.holding(output):

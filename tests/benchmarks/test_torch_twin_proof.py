@@ -34,13 +34,20 @@ def torch_python():
 
 
 CASES = {
-    "classes": ("mrpc", "--recipe quick --augment 0.3 --max_grad_norm 0.5 --warmup_steps 2 --weight_decay 0.01"),
-    "a number": ("sts-b", "--recipe strong --trial_steps 4"),
-    "all in every step": ("mrpc", "--depth_mult_list 1.0 0.5 --layer_choice importance --lambda_logit 0.5"),
+    "classes": (
+        "mrpc",
+        "--recipe quick --augment 0.3 --max_grad_norm 0.5 --warmup_steps 2 --weight_decay 0.01 --adam_epsilon 1e-6",
+    ),
+    "a number": ("sts-b", "--recipe strong --trial_steps 4 --adam_epsilon 1e-4"),
+    "all in every step": (
+        "mrpc",
+        "--depth_mult_list 1.0 0.5 --layer_choice importance --lambda_logit 0.5 --adam_epsilon 1e-6",
+    ),
 }
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", CASES)
 def test_product_and_twin_agree_and_planted_mistakes_are_found(case, tmp_path, capsys):
     python, (task, flags) = torch_python(), CASES[case]
@@ -50,7 +57,7 @@ def test_product_and_twin_agree_and_planted_mistakes_are_found(case, tmp_path, c
     argv += ["--data_dir", str(tmp_path / "glue" / task.upper()), "--output_dir", str(out), *flags.split()]
     # A high rate makes mistakes large. With the usual epsilon it would do so with the rounding of gradients that are
     # zero but for that: those of what only the largest sub-model has, which begins as its teacher.
-    argv += ["--learning_rate", "1e-3", "--adam_epsilon", "1e-6"]
+    argv += ["--learning_rate", "1e-3"]
     code = torch_twin.main(argv)
     told = capsys.readouterr()
     assert code == 0, told.err
@@ -72,6 +79,7 @@ def test_a_recipe_is_tried_from_an_encoder_on(tmp_path):
     encoder, out = tiny_directory(tmp_path / "encoder", 0), tmp_path / "out"
     argv = ["train", "--model_name_or_path", encoder, "--task_name", "MRPC", "--data_dir", tmp_path / "glue" / "MRPC"]
     argv += ["--recipe", "quick", "--seeds", "1", "2", "--device", "cpu", "--finetune_epochs", "1", "--max_steps", "6"]
+    argv += ["--max_seq_length", "32"]
     ended = child_process.finish([python, str(PROGRAM), *map(str, argv), "--output_dir", str(out)])
     assert ended.code == 0, ended.complaint
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
