@@ -46,7 +46,7 @@ MOST_SCORE = 0.005  # two answers of MRPC's 408
 MOST_TRIAL = 0.01
 _ROUNDING = (
     "At a high --learning_rate rounding alone can do that, as AdamW makes whole steps of gradients that are all but 0;"
-    " a larger --adam_epsilon, 1e-6 or 1e-4, tells it from a mistake"
+    " a larger --adam_epsilon, 1e-6 to 1e-3, tells it from a mistake"
 )
 
 

@@ -38,7 +38,7 @@ CASES = {
         "mrpc",
         "--recipe quick --augment 0.3 --max_grad_norm 0.5 --warmup_steps 2 --weight_decay 0.01 --adam_epsilon 1e-6",
     ),
-    "a number": ("sts-b", "--recipe strong --trial_steps 4 --adam_epsilon 1e-4"),
+    "a number": ("sts-b", "--recipe strong --trial_steps 4 --adam_epsilon 1e-3"),
     "all in every step": (
         "mrpc",
         "--depth_mult_list 1.0 0.5 --layer_choice importance --lambda_logit 0.5 --adam_epsilon 1e-6",
