@@ -97,7 +97,7 @@ def test_log_and_record_say_what_was_set_and_what_instead(caplog):
     assert found["set"]["depth_mult_list"] == [1.0, 0.5]
     assert "num_train_epochs" not in found["set"]
     assert json.loads(json.dumps(found)) == found
-    assert "recipe strong: `depth_mult_list` 1 0.5" in caplog.text
+    assert "recipe strong: `batch_size` 32, `depth_mult_list` 1 0.5" in caplog.text
     assert "given instead: `num_train_epochs` 3" in caplog.text
     assert recipe_record(None, SUPERNET, job_of(SupernetJob)) == {}
     assert to_json(job)["recipe"] == "strong"
@@ -107,7 +107,7 @@ def test_help_says_what_each_sets(capsys):
     with pytest.raises(SystemExit):
         job_of(SupernetJob, "--help")
     text = " ".join(capsys.readouterr().out.split())
-    assert "strong: --num_train_epochs 20, --depth_mult_list 1 0.5" in text
+    assert "strong: --num_train_epochs 20, --batch_size 32, --depth_mult_list 1 0.5" in text
     assert "quick: --num_train_epochs 4" in text
 
 
