@@ -99,7 +99,7 @@ def search_sub_models(job: SearchJob) -> SearchResults:
     job = _search(job, "nsga2", "search_sub_models")
     if job.worker:
         raise UserError("`worker`: only adds trials to the search of another process, and has no results")
-    check_search(job.source, job.modes, job.space, job.wanted.limits(), job.precision)
+    check_search(job.source, job.modes, job.space, job.wanted.limits(), job.precision, job.wanted.family.speedups)
     with on_device(job.device):
         from ofa_bert.search.run import search_sub_models as run
 
