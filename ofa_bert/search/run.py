@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from ofa_bert.data import token_ids
 from ofa_bert.errors import UserError
@@ -27,7 +27,7 @@ from ofa_bert.search.job import NsgaSettings, SearchJob, WinnerFinetuning
 from ofa_bert.search.nsga2 import Nsga
 from ofa_bert.search.report import FrontRows, row, write_front
 from ofa_bert.search.setup import costs_of, engines_of, fingerprint, load_supernet, ways_of
-from ofa_bert.search.speedups.family import FamilyOrder, make_family
+from ofa_bert.search.speedups.family import Family, FamilyOrder, make_family
 from ofa_bert.search.speedups.report import FamilyResults
 from ofa_bert.search.winner import WinnerResults, affordable, export_job, finish, latency_of, way_of_point
 from ofa_bert.system import environment
@@ -103,13 +103,14 @@ def search_sub_models(job: SearchJob) -> SearchResults | None:
         "config": to_json(job),
         "versions": versions(),
     }
-    results: SearchResults
+    chosen: Winner | Family
     if job.wanted.family.speedups:
         order = FamilyOrder(output, job.wanted.family.speedups, space, settings, job.device)
-        results = {**about, **make_family(order, judge, points)}
+        chosen = make_family(order, judge, points)
     else:
         loops = _loops(job.finetuning.finetune_steps, job.batch_size, job.seed, job.device)
-        results = {**about, **_one_winner(output, judge, points, job.finetuning, loops, job.precision)}
+        chosen = _one_winner(output, judge, points, job.finetuning, loops, job.precision)
+    results = cast(SearchResults, {**about, **chosen})
     write_json_atomic(output / RESULTS, results)
     return results
 
