@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from ofa_bert.latency.device import Build, Measurer, groups, write_model
 from ofa_bert.progress import Progress
-from ofa_bert.runtime.opening import Backend
 
 _REFERENCE = "reference"
 
@@ -22,19 +21,31 @@ class Alternative(NamedTuple):
     size: int
 
 
-def beside(
-    reference: Alternative, others: Mapping[str, Alternative], vocabulary: int
-) -> dict[str, tuple[float, float]]:
-    """(milliseconds, those of the reference in the same rounds) of each of the others.
+class Beside(NamedTuple):
+    """Milliseconds of a model, and of the reference in the same rounds.
 
-    The ratio of the two is what a slower or faster hour of the machine does not change. vocabulary: of all models.
+    Their ratio is what a slower or faster hour of the machine does not change.
     """
+
+    name: str
+    ms: float
+    reference_ms: float
+
+
+def beside(reference: Alternative, others: Mapping[str, Alternative], vocabulary: int) -> Iterator[Beside]:
+    """Each of the others, measured in groups that fit in memory; the reference runs in every group.
+
+    vocabulary: of all models.
+    """
+    if not others:
+        return
     every = {**others, _REFERENCE: reference}
-    found: dict[str, tuple[float, float]] = {}
-    with tempfile.TemporaryDirectory(prefix="ofa-pairs-") as folder:
-        bar = Progress(total=len(others), desc="measure beside the full model", unit="model")
+    with (
+        tempfile.TemporaryDirectory(prefix="ofa-pairs-") as folder,
+        Progress(total=len(others), desc="measure beside the full model", unit="model") as bar,
+    ):
         files: dict[str, list[Path]] = {}
-        for group in groups({name: each.size for name, each in every.items()}, _REFERENCE) if others else ():
+        for group in groups({name: each.size for name, each in every.items()}, _REFERENCE):
             runs = {}
             for name in group:
                 device, build, _ = every[name]
@@ -42,12 +53,8 @@ def beside(
                     directory = Path(folder, str(len(files)))
                     directory.mkdir()
                     files[name] = write_model(build(), directory, device)
-                opened: Backend = device.open(files[name])
-                runs[name] = opened.bind(*device.inputs(vocabulary))
+                runs[name] = device.open(files[name]).bind(*device.inputs(vocabulary))
             times = reference.device.timed(runs)
-            for name in group:
-                if name != _REFERENCE:
-                    found[name] = (times[name], times[_REFERENCE])
-                    bar.update()
-        bar.close()
-    return found
+            for name in group[1:]:
+                yield Beside(name, times[name], times[_REFERENCE])
+            bar.update(len(group) - 1)

@@ -194,7 +194,8 @@ def job(*words):
     ("words", "said"),
     [
         ("--speedups 1", "--speedups 1.0: must be above 1, the full model's own speed"),
-        ("--speedups 2 2", "--speedups 2.0: given twice"),
+        ("--speedups 2 2", "--speedups 2: given twice"),
+        ("--speedups 2 2.0000001", "--speedups 2: given twice"),
         ("--speedups 2 --max_latency_ms 3", "--speedups 2: leave --max_latency_ms out"),
         ("--speedups 2 --min_score 0.5", "leave --min_score out"),
         ("--speedups 2 --exits", "leave --exits out"),

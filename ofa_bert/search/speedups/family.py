@@ -152,7 +152,7 @@ class _Measurements:
         names = {choice: json.dumps([choice.precision, choice.sub_model.to_json()]) for choice in choices}
         missing = {name: self._alternative(choice) for choice, name in names.items() if name not in self.kept.records}
         vocabulary = self.supernet.space.shape.vocab_size
-        for name, (ms, full_ms) in beside(self._alternative(self.full), missing, vocabulary).items():
+        for name, ms, full_ms in beside(self._alternative(self.full), missing, vocabulary):
             self.kept.add(name, {"ms": ms, "full_ms": full_ms})
         return {choice: self._read(name) for choice, name in names.items()}
 

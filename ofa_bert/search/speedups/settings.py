@@ -34,8 +34,9 @@ class FamilySettings:
         """What cannot be asked for beside it. given: values by option, falsy where nobody asked."""
         if not self.speedups:
             return []
-        words = "`speedups` " + " ".join(f"{value:g}" for value in self.speedups)
-        found = repeated("speedups", self.speedups)
+        names = [f"{value:g}" for value in self.speedups]  # as their directories are called
+        words = f"`speedups` {' '.join(names)}"
+        found = repeated("speedups", names)
         found += [f"{words}: leave `{name}` out; {why}" for name, why in _EXCLUDED.items() if given.get(name)]
         if cost not in (None, LATENCY.name):
             found.append(f"{words}: is searched by {LATENCY.words}; leave `cost` {cost} out")
