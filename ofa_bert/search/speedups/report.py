@@ -96,7 +96,7 @@ def family_remarks(found: FamilyResults) -> list[str]:
     for row in family:
         if not row["within"]:
             lines.append(
-                f"{row['name']}: nothing is within {TOLERANCE:.0%}; taken is the nearest that is fast enough,"
+                f"{row['name']}: nothing is within {100 * TOLERANCE:.0f} %; taken is the nearest that is fast enough,"
                 f" {row['speedup']:.2f}×"
             )
     doubtful = [row["name"] for row in family if row["difference"]["low"] <= 0 <= row["difference"]["high"]]
