@@ -220,7 +220,7 @@ def test_half_the_depth_comes_nearer_and_the_whole_stays_near(pretrained, tiny_b
     assert record.step == results["best"]["step"]
 
 
-def test_a_stopped_run_resumes_to_the_same_weights(tiny_bert_dir, corpus_file, tmp_path, monkeypatch):
+def test_a_stopped_run_resumes_to_the_same_weights(tiny_bert_dir, corpus_file, tmp_path, monkeypatch, capsys):
     from ofa_bert.training import loop
 
     more = ["--max_steps", 8, "--save_steps", 3, "--supernet_dropout", 0.1]
@@ -240,6 +240,10 @@ def test_a_stopped_run_resumes_to_the_same_weights(tiny_bert_dir, corpus_file, t
     one, two = (read_weights(tmp_path / name / "last" / "model.safetensors") for name in ("a", "b"))
     assert one.keys() == two.keys()
     assert not [name for name in one if (one[name] != two[name]).any()]
+    other = tmp_path / "texts.txt"
+    other.write_text(corpus_file.read_text() + "\na film\n")
+    assert command(tiny_bert_dir, other, tmp_path / "b", *more, "--resume") == 2
+    assert "corpus_sha256" in capsys.readouterr().err
     start = [json.loads((tmp_path / name / "results.json").read_text())["start"] for name in ("a", "b")]
     assert start[0] == start[1]
 

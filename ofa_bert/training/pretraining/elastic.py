@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import paddle
 
-from ofa_bert.data.corpus import Corpus
+from ofa_bert.data.corpus import Corpus, count_texts
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import file_sha256
 from ofa_bert.models.directories import LoadedEncoder, load_encoder
@@ -34,6 +34,7 @@ from ofa_bert.training.pretraining.elastic_job import ElasticJob, uneven_relatio
 from ofa_bert.training.pretraining.elastic_step import ElasticObjective, distances, elastic_step
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Best, Entry, Evaluation, RunResults, check_output_dir
+from ofa_bert.training.students.cut import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +51,8 @@ def pretrain_elastic(job: ElasticJob) -> ElasticResults:
     if not job.elastic:
         raise UserError("`elastic` false: there is nothing else that this job does; leave it out")
     job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
-    output, settings, loops = Path(job.output_dir), to_json(job), job.loop
-    check_output_dir(output, settings, loops.resume, "pretrain --elastic")
+    output, loops, digest = Path(job.output_dir), job.loop, corpus_digest(job)
+    check_output_dir(output, settings(job, digest), loops.resume, "pretrain --elastic")
     paddle.seed(loops.seed)
     source = job.model
     found = load_encoder(best_of(source.model_name_or_path), source.model_type, source.tokenizer_name_or_path)
@@ -76,7 +77,7 @@ def pretrain_elastic(job: ElasticJob) -> ElasticResults:
         name="pretrain",
         model=model,
         tokenizer=found.tokenizer,
-        record=_record(job, found, space, corpus),
+        record=_record(job, found, space, corpus, digest),
         batches=corpus,
         make_step=lambda plan: elastic_step(model, teacher, objective, tuple(sub_models.values())),
         evaluate=evaluate,
@@ -88,7 +89,19 @@ def pretrain_elastic(job: ElasticJob) -> ElasticResults:
         "best": kept.best["best"],
         "last": kept.history[-1],
     }
-    return kept.write_results(settings, own)
+    return kept.write_results(to_json(job), own)
+
+
+def corpus_digest(job: ElasticJob) -> str:
+    """SHA-256 of the texts' file. UserError where there is none."""
+    count_texts(job.corpus, job.held_out)
+    return file_sha256(job.corpus)
+
+
+def settings(job: ElasticJob, digest: str) -> dict[str, object]:
+    """What a run in the same directory must share: its settings, the encoder's weights, the texts."""
+    weights = fingerprint(job.model.model_name_or_path, job.model.model_type)
+    return {**to_json(job), "encoder_weights": weights, "corpus_sha256": digest[:16]}
 
 
 def _space(job: ElasticJob, shape: ModelShape) -> SearchSpace:
@@ -121,13 +134,13 @@ def _corpus(job: ElasticJob, found: LoadedEncoder) -> Corpus:
     return corpus
 
 
-def _record(job: ElasticJob, found: LoadedEncoder, space: SearchSpace, corpus: Corpus) -> ModelRecord:
+def _record(job: ElasticJob, found: LoadedEncoder, space: SearchSpace, corpus: Corpus, digest: str) -> ModelRecord:
     """A classifier stays what it is, of its task; an encoder is a pretrained one."""
     elastic = ElasticRecord(
         by=job.layer_choice,
         num_layers=space.shape.num_layers,
         depths=dict(zip(space.depth_mults, space.kept_layers)),
-        sha256=file_sha256(job.corpus),
+        sha256=digest,
         texts=corpus.texts,
     )
     before = found.record if found.has_classifier else ModelRecord()
