@@ -15,6 +15,7 @@ Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Ints: TypeAlias = NDArray[np.int64]
 Bools: TypeAlias = NDArray[np.bool_]
+Dtype: TypeAlias = np.dtype[np.generic]
 
 # Added to the attention scores of padding, as PaddleNLP does it. Half precision holds it.
 MASKED = -1e4

@@ -36,6 +36,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "doctor/probes/engine.py": OWN,
     "doctor/probes/train.py": OWN,
     "engines/library.py": ("file of a bundle",),
+    "engines/trial.py": "what TensorRT says of an engine",
     "exits/policy_file.py": ("exit policy", "token table"),
     "exits/token_table.py": ("token table",),
     "files/atomic.py": "computes digests, and makes files",
@@ -72,8 +73,10 @@ READERS: dict[str, tuple[str, ...] | str] = {
         "optimizer.safetensors of a checkpoint",
     ),
     "training/pretraining/job.py": ("shape.json",),
+    "training/presets.py": "makes plain values of its own",
     "training/run_directory.py": ("ofa_run.json",),
     "training/stated.py": ("config.json, as stated", "ofa_config.json, as stated"),
+    "training/supernet/trial.py": ("token cache",),  # both are kept with a digest, by files/kept.py
     "training/students/teacher_logits.py": ("teacher's logits",),
     "training/tuning/tune.py": ("study, its bytes", "study, its values"),
 }  # fmt: skip

@@ -6,12 +6,12 @@ import importlib
 from collections.abc import Callable
 from contextlib import suppress
 from types import ModuleType
-from typing import Any
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ofa_bert.errors import RunError, UserError, first_line
+from ofa_bert.numerics import Array, Dtype
 from ofa_bert.reporting import one_line
 
 MODULE = "cuda.bindings.runtime"
@@ -36,7 +36,7 @@ class Cuda:
     def __init__(self, module: ModuleType):
         self._module = module
 
-    def call(self, name: str, *arguments: object) -> Any:  # its bindings have no types of their own
+    def call(self, name: str, *arguments: object) -> object:  # its bindings have no types of their own
         """What a function gives beside its error code. RunError, in CUDA's words, for any other code than 0."""
         code, *found = getattr(self._module, name)(*arguments)
         if int(code) != 0:
@@ -52,12 +52,12 @@ class Cuda:
         """Until all that was put into the stream is done."""
         self.call("cudaStreamSynchronize", stream)
 
-    def to_device(self, address: int, array: NDArray[Any], stream: object) -> None:
+    def to_device(self, address: int, array: Array, stream: object) -> None:
         """array: contiguous, and kept by the caller until the stream has done this."""
         kind = self._module.cudaMemcpyKind.cudaMemcpyHostToDevice
         self.call("cudaMemcpyAsync", address, array.ctypes.data, array.nbytes, kind, stream)
 
-    def to_host(self, array: NDArray[Any], address: int, stream: object) -> None:
+    def to_host(self, array: Array, address: int, stream: object) -> None:
         """array: as above; it holds the values once the stream has done this."""
         kind = self._module.cudaMemcpyKind.cudaMemcpyDeviceToHost
         self.call("cudaMemcpyAsync", array.ctypes.data, address, array.nbytes, kind, stream)
@@ -86,7 +86,7 @@ class Buffer:
     def __init__(self, cuda: Cuda, count: int):
         self._cuda = cuda
         self.bytes = count
-        self.address = int(cuda.call("cudaMalloc", count))
+        self.address = int(cast(int, cuda.call("cudaMalloc", count)))
 
     def free(self) -> None:
         address, self.address = self.address, 0
@@ -94,12 +94,12 @@ class Buffer:
             self._cuda.call("cudaFree", address)
 
 
-def handle_of(stream: Any) -> int:
+def handle_of(stream: object) -> int:
     """What TensorRT knows a stream by."""
-    return int(stream)
+    return int(cast(int, stream))
 
 
-def numpy_type(name: str) -> np.dtype[Any]:
+def numpy_type(name: str) -> Dtype:
     """The type of what TensorRT calls so. UserError for one that NumPy has not."""
     known = {"FLOAT": "float32", "HALF": "float16", "INT64": "int64", "INT32": "int32"}
     if name not in known:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import RunError
+from ofa_bert.numerics import Array, Dtype
 from ofa_bert.runtime.backends.base import Logits
 from ofa_bert.runtime.nvidia.cuda import Buffer, Cuda, handle_of
 from ofa_bert.runtime.nvidia.library import Foreign
@@ -31,7 +31,7 @@ class _Recording(NamedTuple):
 class Lane:
     """Nothing of it is on the GPU before `prepare`; `close` also frees what a failed one left."""
 
-    def __init__(self, cuda: Cuda, settings: RuntimeSettings, types: Mapping[str, np.dtype[Any]], stream: object):
+    def __init__(self, cuda: Cuda, settings: RuntimeSettings, types: Mapping[str, Dtype], stream: object):
         """types: of each input and output."""
         self._cuda, self._settings, self._types, self._stream = cuda, settings, types, stream
         self._buffers: dict[str, Buffer] = {}
@@ -58,7 +58,7 @@ class Lane:
         assert self._made is not None  # as `prepare` made it
         return self._made
 
-    def run(self, arrays: Mapping[str, NDArray[Any]]) -> Logits:
+    def run(self, arrays: Mapping[str, Array]) -> Logits:
         """arrays: both inputs [B, T], contiguous, in the engine's types. The logits [B, C] as float32."""
         shape = arrays[INPUTS[0]].shape
         for name, array in arrays.items():

@@ -9,15 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ofa_bert.bundle.manifest import INPUTS, OUTPUT
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.numerics import Dtype
 from ofa_bert.runtime.backends.base import Ids, Logits
 from ofa_bert.runtime.nvidia.cuda import Cuda, numpy_type
 from ofa_bert.runtime.nvidia.lane import Lane
@@ -102,7 +101,7 @@ class _Parts:
         self._stream = cuda.stream()
         self.closed = False
 
-    def lane(self, index: int, most: tuple[int, int], types: Mapping[str, np.dtype[Any]]) -> Lane:
+    def lane(self, index: int, most: tuple[int, int], types: Mapping[str, Dtype]) -> Lane:
         """The one of that profile; its memory is taken when it is first asked for."""
         if index not in self._lanes:
             lane = Lane(self._cuda, self._settings, types, self._stream)
@@ -117,7 +116,11 @@ class _Parts:
     def close(self) -> None:
         """What was made last goes first; what the GPU refuses now is lost with it, and said to nobody."""
         self.closed = True
-        steps = [self._settings.keep, *(lane.close for lane in self._lanes.values()), self._settings.close]
+        steps: list[Callable[[], object]] = [
+            self._settings.keep,
+            *(lane.close for lane in self._lanes.values()),
+            self._settings.close,
+        ]
         steps += [self.foreign.clear, lambda: self._cuda.call("cudaStreamDestroy", self._stream)]
         for step in steps:
             try:
@@ -143,7 +146,7 @@ def _opened(library: Library, content: bytes, where: str) -> tuple[Foreign, Fore
     return engine, runtime
 
 
-def _interface(engine: Foreign, where: str) -> dict[str, np.dtype[Any]]:
+def _interface(engine: Foreign, where: str) -> dict[str, Dtype]:
     """The type of each input and output. UserError unless they are those of a model of ours."""
     names = [engine.get_tensor_name(place) for place in range(engine.num_io_tensors)]
     inputs = {name for name in names if engine.get_tensor_mode(name).name == "INPUT"}
@@ -155,7 +158,7 @@ def _interface(engine: Foreign, where: str) -> dict[str, np.dtype[Any]]:
     return {name: numpy_type(engine.get_tensor_dtype(name).name) for name in names}
 
 
-def _filled(array: Ids, least: tuple[int, int], value: int) -> NDArray[np.int64]:
+def _filled(array: Ids, least: tuple[int, int], value: int) -> Ids:
     """At least so many rows and tokens; more rows repeat the last one."""
     tokens = max(0, least[1] - array.shape[1])
     longer = np.pad(array, ((0, 0), (0, tokens)), constant_values=value) if tokens else array
