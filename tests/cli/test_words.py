@@ -147,7 +147,7 @@ def test_processes_are_started_with_the_same_options(monkeypatch, tmp_path):
     how, program = command[:place], command[place + 1 :]
     assert how[1:] == [
         "-m", "paddle.distributed.launch", "--log_level", "CRITICAL", "--log_dir", str(tmp_path / "logs"),
-        "--nproc_per_node", "2",
+        "--nproc_per_node", "2", "--",
     ]  # fmt: skip
     assert program[0] == "finetune"
     assert program[-1] == "--quiet"

@@ -75,7 +75,10 @@ def flags_of_benchmark(script):
 @cache
 def every_flag():
     """The flags of all commands and of the benchmarks."""
-    jobs = [handed(name, ()).cls for name in (*registry.COMMANDS, *map(command_of, SCRIPTS), "train_exits")]
+    jobs = [
+        handed(name, ()).cls
+        for name in (*registry.COMMANDS, *map(command_of, SCRIPTS), "train_exits", "pretrain_elastic")
+    ]
     known = {f"--{item.name}" for job in jobs for item in options_of(job)} | ELSEWHERE
     return known.union(*(flags_of_benchmark(path) for path in (ROOT / "benchmarks").glob("*.py")))
 

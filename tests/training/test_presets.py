@@ -46,7 +46,7 @@ def test_a_preset_gives_nothing_that_a_flag_cannot_take_back(kind, name):
 def test_without_a_recipe_the_defaults_stay():
     job = job_of(SupernetJob)
     assert job.recipe is None
-    assert (job.loop.num_train_epochs, job.layer_choice, job.stages, job.sandwich) == (3.0, "even", "joint", -1)
+    assert (job.loop.num_train_epochs, job.layer_choice, job.stages, job.sandwich) == (3.0, "recorded", "joint", -1)
     assert (job.augmentation.augment, job.depth_mult_list, job.supernet_dropout) == (0.0, (1.0,), None)
     assert job_of(DistilJob).augmentation.augment == 0.0
 
