@@ -135,12 +135,14 @@ class Writer:
     def first_attended(self, index: int, layer: nn.TransformerEncoderLayer, x: str, mask: str) -> str:
         """The first token's state [B, H] after attention."""
         place = self.graph.integers(0)
+        first = self.graph.node("Gather", x, place, axis=1)
         if self.form.fused:
             # One kernel for all tokens takes less time than ten for one of them, at batch 1 most of all.
             context = self.fused_attention(index, layer.self_attn, x, mask)
-            return self.graph.node("Gather", self.attended(index, layer, context, x), place, axis=1)
-        first = self.graph.node("Gather", x, place, axis=1)
-        return self.attended(index, layer, self.first_token_attention(index, layer.self_attn, x, first, mask), first)
+            context = self.graph.node("Gather", context, place, axis=1)
+        else:
+            context = self.first_token_attention(index, layer.self_attn, x, first, mask)
+        return self.attended(index, layer, context, first)
 
     def feed_forward(self, index: int, layer: nn.TransformerEncoderLayer, attended: str) -> str:
         name, own = f"{self.prefix}encoder.layers.{index}.", f"layer{index}."
