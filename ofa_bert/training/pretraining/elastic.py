@@ -52,7 +52,7 @@ def pretrain_elastic(job: ElasticJob) -> ElasticResults:
         raise UserError("`elastic` false: there is nothing else that this job does; leave it out")
     job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, loops, digest = Path(job.output_dir), job.loop, corpus_digest(job)
-    check_output_dir(output, settings(job, digest), loops.resume, "pretrain --elastic")
+    check_output_dir(output, settings(job, digest), loops.resume, "elastic pre-training")
     paddle.seed(loops.seed)
     source = job.model
     found = load_encoder(best_of(source.model_name_or_path), source.model_type, source.tokenizer_name_or_path)

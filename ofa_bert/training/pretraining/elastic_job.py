@@ -1,4 +1,4 @@
-"""What python -m ofa_bert pretrain --elastic does, as a value."""
+"""What pre-training the depths of an encoder is told, as a value."""
 
 from __future__ import annotations
 
