@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +42,8 @@ def written(source: Path, sub_model: str, precision: str, folder: Path, alone: b
     from ofa_bert.models.supernet import extract
 
     class EveryToken(writer.Writer):
-        def first_token(self, index: int, attention: object, x: str, mask: str) -> tuple[str, str]:
-            return self.attention(index, attention, x, mask), x
+        def first_attended(self, index: int, layer: Any, x: str, mask: str) -> str:
+            return self.attended(index, layer, self.attention(index, layer.self_attn, x, mask), x)
 
         def head(self, first: str) -> None:
             super().head(self.graph.node("Gather", first, self.graph.integers(0), axis=1))

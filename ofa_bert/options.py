@@ -133,7 +133,7 @@ class Option(NamedTuple):
     @property
     def lacking(self) -> str:
         """What is said where it is required and not there."""
-        return f"`{self.name}` is required: {self.help.split(';')[0].split('.')[0]}"
+        return f"`{self.name}` is required: {self.help.split(';')[0].split('. ')[0].removesuffix('.')}"
 
     def problems(self, value: object) -> list[str]:
         """What is wrong with a value: not among the choices, not in the range."""

@@ -87,6 +87,9 @@ def search_sub_models(job: SearchJob) -> SearchResults:
     Nothing is trained. Written are front.json (see Front), the winner's sub-model and results.json, whose content is
     returned: "winner", "comparison" with the sub-models that training chose, "cost". The same job resumes.
 
+    A job with `speedups` gives a family instead of the winner: in "family" a row for each of these speeds, with its
+    measured speed, score, the interval of its difference from the "full" model and the directory of its bundle.
+
     Raises UserError for a job, supernet, latency table or device that cannot work, RunError when the search fails.
 
     >>> from ofa_bert import Front, SearchJob, make_job, search_sub_models
@@ -99,7 +102,7 @@ def search_sub_models(job: SearchJob) -> SearchResults:
     job = _search(job, "nsga2", "search_sub_models")
     if job.worker:
         raise UserError("`worker`: only adds trials to the search of another process, and has no results")
-    check_search(job.source, job.modes, job.space, job.wanted.limits(), job.precision)
+    check_search(job.source, job.modes, job.space, job.wanted.limits(), job.precision, job.wanted.family.speedups)
     with on_device(job.device):
         from ofa_bert.search.run import search_sub_models as run
 

@@ -92,7 +92,8 @@ def _start(launch: Launch, words: Sequence[str], options: Mapping[str, object]) 
     launcher = [sys.executable, "-m", "paddle.distributed.launch", *saying, *how]
     logger.info("several processes train together; what each says is in %s", logs)
     try:
-        code = _wait(subprocess.Popen([*launcher, str(PROGRAM), *words]))
+        # Behind --, for the launcher would take an option of ours that begins like its own, as --elastic does.
+        code = _wait(subprocess.Popen([*launcher, "--", str(PROGRAM), *words]))
     finally:
         for pattern in _OF_ENVIRONMENT:
             for path in logs.glob(pattern):

@@ -49,8 +49,10 @@ class Words:
 def mask_words(ids: Ints, words: Words, share: float, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """(ids with masks, labels) of one text [T]: `share` of its words, at least one, with all their tokens.
 
-    Labels hold the token that was there, and NOT_MASKED where nothing is to be predicted.
+    Labels hold the token that was there, and NOT_MASKED where nothing is to be predicted; with a share of 0 everywhere.
     """
+    if not share:
+        return ids, np.full(len(ids), NOT_MASKED, dtype=np.int64)
     groups: list[list[int]] = []
     for place, token in enumerate(ids.tolist()):
         if token in words.special:
@@ -86,6 +88,16 @@ def read_lines(path: Path) -> Iterator[str]:
                 yield line
 
 
+def count_texts(path: str | Path, held_out: int) -> int:
+    """How many there are. UserError without a file, for one that is no UTF-8, or has not twice `held_out` texts."""
+    if not Path(path).is_file():
+        raise UserError(f"`corpus` {path}: no such file; name a UTF-8 text file with one sentence or paragraph a line")
+    texts = sum(1 for _ in read_lines(Path(path)))
+    if texts < 2 or 2 * held_out > texts:
+        raise UserError(f"`corpus` {path}: has {texts} texts; {held_out} of them cannot be held out, at most half")
+    return texts
+
+
 class Corpus:
     """Batches of one process. Every `hold_every`-th text is held out and never trained on.
 
@@ -98,16 +110,8 @@ class Corpus:
     ) -> None:  # fmt: skip
         self.path, self.tokenizer, self.max_seq_length = Path(path), tokenizer, max_seq_length
         self.batch_size, self.seed, self.share, self.rank, self.world = batch_size, seed, share, rank, world
-        if not self.path.is_file():
-            raise UserError(
-                f"`corpus` {path}: no such file; name a UTF-8 text file with one sentence or paragraph a line"
-            )
+        self.texts = count_texts(self.path, held_out)
         self.words = Words.of(tokenizer)
-        self.texts = sum(1 for _ in read_lines(self.path))
-        if self.texts < 2 or 2 * held_out > self.texts:
-            raise UserError(
-                f"`corpus` {path}: has {self.texts} texts; {held_out} of them cannot be held out, at most half"
-            )
         self.hold_every = self.texts // held_out if held_out else 0
         held = -(-self.texts // self.hold_every) if self.hold_every else 0
         self.size = self.texts - held

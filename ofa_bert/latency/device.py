@@ -100,21 +100,21 @@ class Measurer:
         Models run in turn, in groups that fit in memory. `reference` runs in every group, and each group is scaled to
         its median over all groups: a machine that slows down while it measures slows all models alike.
         """
-        groups: list[dict[str, float]] = []
+        measured: list[dict[str, float]] = []
         with tempfile.TemporaryDirectory(prefix="ofa-latency-") as folder:
             bar = Progress(total=len(builds), desc="measure", unit="model")
             files: dict[str, list[Path]] = {}
-            for group in _groups(sizes, reference):
+            for group in groups(sizes, reference):
                 for name in group:
                     if name not in files:
                         directory = Path(folder, str(len(files)))
                         directory.mkdir()
                         files[name] = write_model(builds[name](), directory, self)
                         bar.update()
-                groups.append(self._group({name: files[name] for name in group}, vocabulary or VOCABULARY))
+                measured.append(self._group({name: files[name] for name in group}, vocabulary or VOCABULARY))
             bar.close()
-        usual = float(np.median([group[reference] for group in groups]))
-        scaled = [{name: ms * usual / group[reference] for name, ms in group.items()} for group in groups]
+        usual = float(np.median([group[reference] for group in measured]))
+        scaled = [{name: ms * usual / group[reference] for name, ms in group.items()} for group in measured]
         return {name: ms for group in scaled for name, ms in group.items()}
 
     def _group(self, files: Mapping[str, Sequence[Path]], vocabulary: int) -> dict[str, float]:
@@ -151,18 +151,19 @@ def write_model(model: nn.Layer, directory: Path, how: Measurer, form: Form | No
     return [target]
 
 
-def _groups(sizes: Mapping[str, int], reference: str) -> list[list[str]]:
-    groups: list[list[str]] = []
+def groups(sizes: Mapping[Name, int], reference: Name) -> list[list[Name]]:
+    """The names in groups that fit in memory side by side; the reference is the first of each."""
+    found: list[list[Name]] = []
     room = 0
     for name in sizes:
         if name == reference:
             continue
-        if not groups or sizes[name] > room:
-            groups.append([reference])
+        if not found or sizes[name] > room:
+            found.append([reference])
             room = GROUP_BYTES - sizes[reference]
-        groups[-1].append(name)
+        found[-1].append(name)
         room -= sizes[name]
-    return groups or [[reference]]
+    return found or [[reference]]
 
 
 def measure_sub_models(

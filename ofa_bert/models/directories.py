@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from paddle import nn
@@ -20,7 +21,7 @@ from ofa_bert.files.atomic import (
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.class_order import arrange_classes
 from ofa_bert.models.config_checks import check_head, check_sizes, no_pairs
-from ofa_bert.models.encoder import encoder_layers, resize, shape_of
+from ofa_bert.models.encoder import backbone, encoder_layers, resize, shape_of
 from ofa_bert.models.families.registry import AUTO, model_class
 from ofa_bert.models.pretrained import (
     build_config,
@@ -34,6 +35,20 @@ from ofa_bert.models.record import ModelRecord, check_shape
 from ofa_bert.tasks.task import Task
 
 WEIGHTS = "model.safetensors"
+
+
+class BareEncoder(nn.Layer):
+    """Built by `without_classifier`. `config` and `base_model_prefix` are the family's, as `save_model` wants them."""
+
+    def __init__(self, classifier: nn.Layer) -> None:
+        super().__init__()
+        self.base_model_prefix, self.config = classifier.base_model_prefix, classifier.config
+        setattr(self, self.base_model_prefix, backbone(classifier))
+
+
+def without_classifier(classifier: nn.Layer) -> BareEncoder:
+    """Its encoder; the class has the name of PaddleNLP's base class, which save_model writes into config.json."""
+    return type(type(backbone(classifier)).__name__, (BareEncoder,), {})(classifier)
 
 
 def load_model(
@@ -83,6 +98,33 @@ def load_model(
     if task is not None and len(task.text_columns) == 2 and token_types(read) > config.type_vocab_size:
         raise UserError(no_pairs(source.where, task))
     return model, read, source.record
+
+
+class LoadedEncoder(NamedTuple):
+    model: nn.Layer
+    tokenizer: Cutter
+    record: ModelRecord
+    has_classifier: bool
+
+
+def load_encoder(name_or_path: str, model_type: str, tokenizer_name_or_path: str | None) -> LoadedEncoder:
+    """An encoder as it came, in PaddleNLP's or Hugging Face's layout: no part of it starts at random values.
+
+    A classifier stays; heads of pre-training are left out. UserError for an exported sub-model.
+    """
+    source = locate(name_or_path, model_type)
+    if source.record.is_sub_model:
+        raise UserError(f"{name_or_path}: is an exported sub-model; name the encoder, or the model it was made from")
+    names = set(named_weights(source, source.model_type).arrays)
+    has_classifier = any(name.startswith("classifier.") for name in names)
+    model, tokenizer, record = load_model(
+        name_or_path, source.model_type, None if has_classifier else 2, tokenizer_name_or_path
+    )
+    if not has_classifier:
+        model = without_classifier(model)
+        if not any(".pooler." in name for name in names) and hasattr(backbone(model), "pooler"):
+            del backbone(model).pooler
+    return LoadedEncoder(model, tokenizer, record, has_classifier)
 
 
 def token_types(tokenizer: Cutter) -> int:

@@ -16,6 +16,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import EXITS, HEADS, ExitLayout
 from ofa_bert.files.fields import Fields
 from ofa_bert.reporting import shown
+from ofa_bert.submodels.elastic_record import ElasticRecord
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system.provenance import versions
@@ -75,6 +76,7 @@ class ModelRecord:
     sub_model: SubModelConfig | None = None
     exits: ExitRecord | None = None
     held_out: HeldOut | None = None  # by the run that made it
+    elastic: ElasticRecord | None = None  # the depths that its encoder was pre-trained in
     scores: Scores = field(default_factory=dict)
     score: float | None = None
     step: int | None = None
@@ -95,6 +97,7 @@ class ModelRecord:
             "sub_model": self.sub_model and self.sub_model.to_json(),
             EXITS: self.exits and self.exits.to_json(),
             "held_out": self.held_out and self.held_out.to_json(),
+            "elastic": self.elastic and self.elastic.to_json(),
             "scores": dict(self.scores) or None,
             "score": self.score,
             "step": self.step,
@@ -122,6 +125,7 @@ class ModelRecord:
             sub_model=fields.made("sub_model", SubModelConfig.from_json) if "sub_model" in fields else None,
             exits=ExitRecord.of(fields.inner(EXITS)) if EXITS in fields else None,
             held_out=HeldOut.read(fields.inner("held_out")) if "held_out" in fields else None,
+            elastic=ElasticRecord.of(fields.inner("elastic")) if "elastic" in fields else None,
             scores=fields.mapping("scores", default={}),
             score=fields.number("score", default=None),
             step=fields.whole("step", least=0, default=None),
@@ -142,6 +146,8 @@ class ModelRecord:
             self._check_exits(fields.inner(EXITS))
         if shape is not None and self.max_seq_length > shape.max_positions:
             fields.wrong("max_seq_length", f"at most the {shape.max_positions} tokens that the model has places for")
+        if self.elastic is not None and shape is not None and self.elastic.num_layers != shape.num_layers:
+            fields.wrong("elastic", f"that of an encoder with {shape.num_layers} layers, as the model has")
         if self.space is not None and shape is not None and self.space.shape != shape:
             fields.wrong("space", "one of a model of this shape")
         if self.task is not None and self.shape is not None and self.shape.num_labels != self.task.num_labels:
@@ -161,6 +167,13 @@ class ModelRecord:
     @property
     def is_sub_model(self) -> bool:
         return self.sub_model is not None
+
+    def passed_on(self, num_layers: int) -> ElasticRecord | None:
+        """What is still true of a model with so many layers that is trained from this one."""
+        found = self.elastic
+        if found is None or found.num_layers != num_layers:
+            return None
+        return found if found.steps is not None else dataclasses.replace(found, steps=self.step)
 
     def settings(self, where: str) -> Fields:
         """What the run that made the model was told."""
@@ -225,3 +238,9 @@ def numbers(scores: Mapping[str, object]) -> dict[str, float]:
     if wrong:
         raise UserError(f"the score {wrong[0]} of an evaluation is {shown(scores[wrong[0]])}, no number")
     return {name: value for name, value in scores.items() if is_number(value)}
+
+
+def numbers_of_each(scores: Mapping[str, object]) -> dict[str, dict[str, float]]:
+    """Name of a sub-model -> its scores, of an evaluation of several."""
+    fields = Fields(scores, "the scores of the sub-models")
+    return {name: numbers(fields.mapping(name)) for name in scores}

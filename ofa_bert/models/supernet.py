@@ -53,6 +53,14 @@ def forward(
 
 def encode(model: nn.Layer, embedded: paddle.Tensor, mask: paddle.Tensor, sub_model: SubModelConfig) -> Output:
     """Run one sub-model from the embedding output [B, T, H] with the additive mask [B, 1, 1, T]."""
+    hidden = run_layers(model, embedded, mask, sub_model)
+    return Output(classify(model, hidden[-1]), hidden)
+
+
+def run_layers(
+    model: nn.Layer, embedded: paddle.Tensor, mask: paddle.Tensor, sub_model: SubModelConfig
+) -> tuple[paddle.Tensor, ...]:
+    """The hidden states [B, T, H] after each kept layer; the model needs no classifier. Arguments as of `encode`."""
     layers = encoder_layers(model)
     length = mask.shape[-1]
     # Spread over heads and queries once, as adding tensors of one shape is many times faster on a CPU.
@@ -62,7 +70,7 @@ def encode(model: nn.Layer, embedded: paddle.Tensor, mask: paddle.Tensor, sub_mo
     for index, heads, neurons in zip(sub_model.layers, sub_model.heads, sub_model.ffn):
         x = _layer(layers[index], x, masks[heads], heads, neurons)  # [B, T, H]
         hidden.append(x)
-    return Output(classify(model, x), tuple(hidden))
+    return tuple(hidden)
 
 
 def _layer(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
 from ofa_bert.search.costs import registry
 from ofa_bert.search.costs.base import Given
 from ofa_bert.search.job import RunModeChoice, SpaceLimits, SupernetSource
+from ofa_bert.search.speedups.targets import TOLERANCE, Target
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.stated import stated
 
@@ -19,10 +20,12 @@ def check_search(
     limits: SpaceLimits,
     budget: Mapping[str, float],
     precision: str | None,
+    speedups: Sequence[float] | None = None,
 ) -> None:
-    """UserError for what is no supernet, a table of another model, and a budget below the smallest sub-model.
+    """UserError for what is no supernet, a table of another model, and what even the smallest sub-model does not keep.
 
-    budget: limits by the name of the cost. precision: of the exported file, where no table says one.
+    budget: limits by the name of the cost. precision: of the exported file, where no table says one. speedups: targets
+    of a family.
     """
     model = stated(source.model, source.model_type)
     if model is None:
@@ -36,6 +39,7 @@ def check_search(
     searched = limits.of(space)
     depth = searched.min_depth
     smallest = SubModelConfig(tuple(range(depth)), (min(searched.heads),) * depth, (min(searched.ffn),) * depth)
+    _check_speedups(speedups or (), tables, space.largest, smallest)
     by_table = {str(number): table for number, table in enumerate(tables)}
     given = Given(space.shape, {} if modes.exits else by_table, {}, precision)
     for name, limit in budget.items():
@@ -48,3 +52,20 @@ def check_search(
                 f"`{cost.limit}` {limit:g}: the smallest sub-model that may be searched needs {least:.4g}; ask for"
                 " more, or train a narrower or shallower supernet"
             )
+
+
+def _check_speedups(
+    speedups: Sequence[float], tables: Sequence[LatencyTable], full: SubModelConfig, smallest: SubModelConfig
+) -> None:
+    if not speedups or not tables:
+        return
+    full_ms, least = tables[0].predict(full), min(table.predict(smallest) for table in tables)
+    fastest = full_ms / least
+    beyond = [Target(speedup) for speedup in speedups if Target(speedup).off(fastest) > TOLERANCE]
+    if beyond:
+        names = " ".join(f"{target.speedup:g}" for target in beyond)
+        raise UserError(
+            f"`speedups` {names}: the smallest sub-model that may be searched takes {least:.3g} ms where the full model"
+            f" takes {full_ms:.3g}, {fastest:.3g} times as fast; ask for at most that, give `latency_table` of a faster"
+            " precision too, or train a narrower or shallower supernet"
+        )

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from ofa_bert.exits.outputs import Outputs
+from ofa_bert.progress import Progress
 from ofa_bert.search.costs.registry import Costs
-from ofa_bert.search.front import Budget, More, Point
+from ofa_bert.search.deployed import Engine
+from ofa_bert.search.front import Budget, More, Point, in_one_piece, pareto_front, precision_of
 from ofa_bert.search.nsga2 import Evaluated
 from ofa_bert.search.run_modes import RunModes
 from ofa_bert.search.scorer import Scorer
+from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
+
+_FINAL = 40  # points of the front that are evaluated on every held-out example, at most
+_EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,72 @@ def expanded(point: Point, cost: str) -> list[Point]:
     return [dataclasses.replace(point, more=more), *others]
 
 
-def precision_of(point: Point) -> str:
-    return point.more["way"]["precision"] if "way" in point.more else "fp32"
+# Points in one precision, and how many may be chosen of them -> the sub-models worth evaluating in full.
+Promising = Callable[[Sequence[Point], int], Sequence[SubModelConfig]]
 
 
-def in_one_piece(point: Point) -> bool:
-    return "way" not in point.more or point.more["way"]["policy"] is None
+@dataclass(frozen=True)
+class InFull:
+    """Sub-models on every held-out example, each in the precision that it would run in. `engines` by precision."""
+
+    supernet: Supernet
+    evaluator: Evaluator
+    engines: Mapping[str, Engine]
+
+    @cached_property
+    def scorer(self) -> Scorer:
+        own = self.evaluator.scorer
+        return own if len(own.labels) == len(self.supernet.held_out) else self.supernet.scorer()
+
+    def outputs(self, sub_model: SubModelConfig, precision: str) -> Outputs:
+        engine = self.engines.get(precision)
+        return self.scorer.outputs(sub_model) if engine is None else engine.outputs(sub_model, self.supernet.held_out)
+
+    def points(self, sub_model: SubModelConfig, precision: str) -> list[Point]:
+        """One for each way to run it; the one in one piece first."""
+        judge = dataclasses.replace(self.evaluator, scorer=self.scorer)
+        found = judge.every(sub_model, self.outputs(sub_model, precision), (precision,))
+        return [each.point(sub_model, judge.cost) for each in found]
+
+    def front(self, points: Sequence[Point], promising: Promising) -> tuple[list[Point], list[Point]]:
+        """(all points of the promising sub-models and of the trained ones, those of the trained ones in one piece)."""
+        cost = self.evaluator.cost
+        tried: dict[SubModelConfig, list[Point]] = {p.sub_model: expanded(p, cost) for p in points}
+        trained = {sub_model: name for name, sub_model in self.supernet.space.sub_models().items()}
+        found: list[Point] = []
+        grid: list[Point] = []
+        for precision in self.evaluator.ways.precisions:
+            alike = precision not in self.engines and self.scorer is self.evaluator.scorer
+            those = [p for several in tried.values() for p in several if precision_of(p) == precision]
+            chosen = dict.fromkeys([*trained, *promising(those, _EXPORTED if precision in self.engines else _FINAL)])
+            for sub_model in Progress(
+                list(chosen), desc=f"front on all held-out examples, {precision}", unit="sub-model"
+            ):
+                if alike and sub_model in tried:
+                    points_of = [p for p in tried[sub_model] if precision_of(p) == precision]
+                else:
+                    points_of = self.points(sub_model, precision)
+                if sub_model in trained:
+                    (entire,) = [p for p in points_of if in_one_piece(p)]
+                    grid.append(_named(entire, trained[sub_model], precision))
+                    points_of = [grid[-1], *(p for p in points_of if p is not entire)]
+                found += points_of
+        return found, grid
+
+
+def near_budget(budget: Budget) -> Promising:
+    """The sub-models of the front, each once: half next to the budget, where the winner is, half spread."""
+
+    def promising(points: Sequence[Point], most: int) -> list[SubModelConfig]:
+        front = pareto_front(points)
+        within = [p for p in front if budget.admits(p.costs, p.score)]
+        # The winner is the dearest that keeps a limit, or the cheapest that keeps a score.
+        near = within[: most // 2] if budget.min_score is not None else within[-(most // 2) :]
+        return list(dict.fromkeys(p.sub_model for p in [*near, *front[:: 1 + 2 * len(front) // most]]))
+
+    return promising
+
+
+def _named(point: Point, name: str, precision: str) -> Point:
+    shown = name if precision == "fp32" else f"{name} {precision}"
+    return dataclasses.replace(point, more={**point.more, "name": shown})

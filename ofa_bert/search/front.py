@@ -80,6 +80,14 @@ class Point:
     more: More = field(default_factory=More)
 
 
+def precision_of(point: Point) -> str:
+    return point.more["way"]["precision"] if "way" in point.more else "fp32"
+
+
+def in_one_piece(point: Point) -> bool:
+    return "way" not in point.more or point.more["way"]["policy"] is None
+
+
 def pareto_front(points: Sequence[Point]) -> list[Point]:
     """The points that no other beats in value without costing more; cheapest first, values ascending.
 

@@ -8,10 +8,12 @@ from typing import Literal
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.models.families.registry import model_type_option
-from ofa_bert.options import option, unused
+from ofa_bert.options import option, unused, values_of
 from ofa_bert.search.costs import registry
+from ofa_bert.search.costs.latency import COST as LATENCY
 from ofa_bert.search.costs.registry import COSTS, Budgets
 from ofa_bert.search.front import Budget
+from ofa_bert.search.speedups.settings import FamilySettings
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.uneven import UnevenSpace, uneven_space
 from ofa_bert.submodels.values import MULTIPLIER
@@ -24,7 +26,7 @@ _FPTAS = (
 )  # fmt: skip
 _NSGA2 = (
     "trials", "minutes", "population", "loss_weight", "processes", "worker", "finetune_steps", "teacher",
-    "learning_rate", "cost",
+    "learning_rate", "cost", "speedups",
 )  # fmt: skip
 _OF_SUPERNET = ("min_width", "min_depth", "min_score", "latency_table", "max_file_mib", "file_precision")
 _FROM_SCRATCH = ("hidden", "max_steps", "learning_rates", "measure_time", "seeds", "batch_size")
@@ -42,8 +44,9 @@ class SupernetSource:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted(Budgets):
-    """What the winner must keep, and what is minimised."""
+    """What the winner must keep, and what is minimised; or the speeds of a family."""
 
+    family: FamilySettings = FamilySettings()
     min_score: float | None = option("the lowest held-out score that will do; the cheapest such is wanted", None)
     cost: str | None = option(
         "what to minimise beside the score; default: what the budget limits, else latency with a table, else flops",
@@ -56,7 +59,8 @@ class Wanted(Budgets):
 
     def searched(self, has_table: bool) -> str:
         """The name of the cost that is minimised."""
-        return self.cost or next(iter(self.limits()), registry.default(has_table))
+        first = LATENCY.name if self.family.speedups else registry.default(has_table)
+        return self.cost or (first if self.family.speedups else next(iter(self.limits()), first))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,9 +231,12 @@ class SearchJob:
         if not data.task_name and not data.train_file and not data.dev_file:
             found += unused(self, _OF_DATA, "needs `task_name` or `train_file`")
         found += self._cost_problems() + self._joint_problems() + self._unused()
-        if self.algorithm == "nsga2" and not self.wanted.limits() and self.wanted.min_score is None:
+        family = self.wanted.family
+        found += family.clashes(values_of(self), self.wanted.cost, bool(self.modes.latency_table))
+        wanted = self.wanted.limits() or family.speedups
+        if self.algorithm == "nsga2" and not wanted and self.wanted.min_score is None:
             budgets = ", ".join(f"`{cost.limit}`" for cost in registry.every())
-            found.append(f"say what is wanted: a budget ({budgets}) or a `min_score` to keep")
+            found.append(f"say what is wanted: a budget ({budgets}), a `min_score` to keep, or `speedups` of a family")
         if self.nsga.processes > 1 and self.device != "cpu":
             found.append(f"`processes` {self.nsga.processes}: needs `device` cpu; on a GPU one process is enough")
         return found

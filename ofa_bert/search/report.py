@@ -36,23 +36,25 @@ class FrontRows(TypedDict):
     front: list[Mapping[str, object]]
     grid: list[Mapping[str, object]]
     comparison: list[Compared]
-    winner: Mapping[str, object]
 
 
 def write_front(
-    output: Path, front: Sequence[Point], grid: Sequence[Point], winner: Point, cost: str, supernet: Supernet
+    output: Path, front: Sequence[Point], grid: Sequence[Point], winner: Point | None, cost: str, supernet: Supernet
 ) -> FrontRows:
-    """Write front.json, front.png and winner.json, a file for export_model.py; returns the rows for results.json."""
+    """Write front.json, front.png and, with a winner, winner.json for export_model.py; the rows of results.json.
+
+    winner: None where several were chosen.
+    """
     rows: FrontRows = {
         "front": [row(point) for point in front],
         "grid": [row(point) for point in grid],
         "comparison": compare(front, grid),
-        "winner": row(winner),
     }
     place = front.index(winner) if winner in front else None
     points = tuple(operating_point(point) for point in front)
     Front(supernet.space.shape, cost, supernet.task.metrics[0], points, place).save(output / FRONT)
-    write_json_atomic(output / WINNER, winner.sub_model.to_json())
+    if winner is not None:
+        write_json_atomic(output / WINNER, winner.sub_model.to_json())
     title = f"{supernet.task.name}: {supernet.task.metrics[0]} on {len(supernet.held_out)} held-out training examples"
     plot(front, grid, winner, cost, output / "front.png", title)
     return rows

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypedDict, cast
 
 from ofa_bert.data import token_ids
 from ofa_bert.errors import UserError
@@ -18,17 +19,17 @@ from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.options import arguments, to_json
 from ofa_bert.progress import Progress
 from ofa_bert.search.costs.latency import COST as LATENCY
-from ofa_bert.search.deployed import Engine
-from ofa_bert.search.evaluator import Evaluator, expanded, in_one_piece, precision_of
+from ofa_bert.search.evaluator import Evaluator, InFull, near_budget
 from ofa_bert.search.finetune import finetune
-from ofa_bert.search.front import Budget, Point, pareto_front, ranked
+from ofa_bert.search.front import Point, pareto_front, ranked
 from ofa_bert.search.guesses import GUESSES, GuessLimits, first_guesses
 from ofa_bert.search.job import NsgaSettings, SearchJob, WinnerFinetuning
 from ofa_bert.search.nsga2 import Nsga
-from ofa_bert.search.report import FrontRows, write_front
-from ofa_bert.search.setup import Supernet, costs_of, engines_of, fingerprint, load_supernet, ways_of
+from ofa_bert.search.report import FrontRows, row, write_front
+from ofa_bert.search.setup import costs_of, engines_of, fingerprint, load_supernet, ways_of
+from ofa_bert.search.speedups.family import Family, FamilyOrder, make_family
+from ofa_bert.search.speedups.report import FamilyResults
 from ofa_bert.search.winner import WinnerResults, affordable, export_job, finish, latency_of, way_of_point
-from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system import environment
 from ofa_bert.system.accelerator import Device
 from ofa_bert.system.provenance import versions
@@ -38,11 +39,11 @@ from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 logger = logging.getLogger(__name__)
 
 STUDY = "study.db"
-_FINAL = 40  # points of the front that are evaluated on every held-out example, at most
-_EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
 
 
-class SearchResults(WinnerResults, FrontRows):
+class About(TypedDict):
+    """What results.json says of any search."""
+
     task: str
     cost: str
     trials: int
@@ -51,12 +52,22 @@ class SearchResults(WinnerResults, FrontRows):
     held_out: int
     config: Mapping[str, object]
     versions: Mapping[str, str]
-    export: list[str]
+
+
+class Winner(WinnerResults, FrontRows):
+    """What it says where one sub-model was chosen."""
+
+
+class SearchResults(About, FamilyResults, Winner):
+    """What results.json says; of one winner, or of a family."""
 
 
 @lock.writer("output_dir", unless="worker")
 def search_sub_models(job: SearchJob) -> SearchResults | None:
-    """Search, evaluate the front in full, write it and the winner; what results.json says. A worker returns None."""
+    """Search, evaluate the front in full, write it and what was chosen of it; what results.json says.
+
+    A worker returns None.
+    """
     started, output, cost = time.monotonic(), Path(job.output_dir), job.cost
     supernet = load_supernet(job.source, output / token_ids.DIRECTORY, job.modes.exits)
     if job.finetuning.finetune_steps and supernet.record.exits is not None:
@@ -81,18 +92,8 @@ def search_sub_models(job: SearchJob) -> SearchResults | None:
     if job.nsga.worker:
         return None
     seconds = round(time.monotonic() - started, 1)
-    engines = engines_of(supernet, ways, job.seed)
-    front, grid = in_full(supernet, evaluator, points, engines)
-    winner, tried = affordable(supernet, ranked(front, budget), ways, budget.limits.get(LATENCY.name))
-    rows = write_front(output, front, grid, winner, cost, supernet)
-    about = latency_of(tried)
-    if job.finetuning.finetune_steps:
-        loops, adam = _of_winner(job.finetuning, job.batch_size, job.seed, job.device)
-        about["finetune"] = finetune(supernet, winner.sub_model, loops, adam, job.finetuning.teacher)
-    on_dev = finish(output, supernet, winner, engines)
-    way = way_of_point(winner)
-    exported = export_job(output, supernet, ways.tables.get(way.precision), way, job.precision, job.device)
-    results: SearchResults = {
+    judge = InFull(supernet, evaluator, engines_of(supernet, ways, job.seed))
+    about: About = {
         "task": supernet.task.name,
         "cost": cost,
         "trials": len(points),
@@ -101,24 +102,52 @@ def search_sub_models(job: SearchJob) -> SearchResults | None:
         "held_out": len(supernet.held_out),
         "config": to_json(job),
         "versions": versions(),
-        **rows,
-        **about,
-        **on_dev,
-        "export": arguments(exported, defaults=False),
     }
+    chosen: Winner | Family
+    if job.wanted.family.speedups:
+        order = FamilyOrder(output, job.wanted.family.speedups, space, settings, job.device)
+        chosen = make_family(order, judge, points)
+    else:
+        loops = _loops(job.finetuning.finetune_steps, job.batch_size, job.seed, job.device)
+        chosen = _one_winner(output, judge, points, job.finetuning, loops, job.precision)
+    results = cast(SearchResults, {**about, **chosen})
     write_json_atomic(output / RESULTS, results)
     return results
 
 
-def _of_winner(
-    settings: WinnerFinetuning, batch_size: int, seed: int, device: Device
-) -> tuple[LoopSettings, OptimizerSettings]:
-    steps = settings.finetune_steps
-    loops = LoopSettings(
+def _one_winner(
+    output: Path, judge: InFull, points: Sequence[Point], finetuning: WinnerFinetuning, loops: LoopSettings,
+    precision: str | None,
+) -> Winner:  # fmt: skip
+    """Write the front and its winner within the budget. precision: of the exported file, where no table says one."""
+    supernet, evaluator, engines = judge.supernet, judge.evaluator, judge.engines
+    budget, ways = evaluator.budget, evaluator.ways
+    found, grid = judge.front(points, near_budget(budget))
+    front = pareto_front(found)
+    winner, tried = affordable(supernet, ranked(front, budget), ways, budget.limits.get(LATENCY.name))
+    rows = write_front(output, front, grid, winner, evaluator.cost, supernet)
+    about = latency_of(tried)
+    if finetuning.finetune_steps:
+        adam = OptimizerSettings(learning_rate=finetuning.learning_rate)
+        about["finetune"] = finetune(supernet, winner.sub_model, loops, adam, finetuning.teacher)
+    on_dev = finish(output, supernet, winner, engines, output / token_ids.DIRECTORY)
+    way = way_of_point(winner)
+    exported = export_job(output, supernet, ways.tables.get(way.precision), way, precision, loops.device)
+    return {
+        **rows,
+        "winner": row(winner),
+        **about,
+        **on_dev,
+        "export": arguments(exported, defaults=False),
+    }
+
+
+def _loops(steps: int, batch_size: int, seed: int, device: Device) -> LoopSettings:
+    """Of the winner's finetuning."""
+    return LoopSettings(
         batch_size=batch_size, max_steps=steps, logging_steps=max(1, steps // 10), save_steps=steps + 1, seed=seed,
         device=device,
     )  # fmt: skip
-    return loops, OptimizerSettings(learning_rate=settings.learning_rate)
 
 
 def _run(nsga: Nsga, settings: NsgaSettings, started: float) -> list[Point]:
@@ -154,50 +183,3 @@ def _work_together(processes: int, words: list[str], output: Path) -> None:
         raise
     if any(codes):
         logger.warning("a process ended with code %d, see worker-*.log; going on alone", max(codes, key=abs))
-
-
-def in_full(
-    supernet: Supernet, evaluator: Evaluator, points: list[Point], engines: Mapping[str, Engine]
-) -> tuple[list[Point], list[Point]]:
-    """(front, trained grid), evaluated on every held-out example and in the precision that each would run in."""
-    scorer, cost = evaluator.scorer, evaluator.cost
-    whole = scorer if len(scorer.labels) == len(supernet.held_out) else supernet.scorer()
-    judge = dataclasses.replace(evaluator, scorer=whole)
-    tried: dict[SubModelConfig, list[Point]] = {p.sub_model: expanded(p, cost) for p in points}
-    trained = {sub_model: name for name, sub_model in supernet.space.sub_models().items()}
-    found: list[Point] = []
-    grid: list[Point] = []
-    for precision in evaluator.ways.precisions:
-        engine = engines.get(precision)
-
-        def every(sub_model: SubModelConfig, precision: str = precision, engine: Engine | None = engine) -> list[Point]:
-            if engine is None and whole is scorer and sub_model in tried:
-                return [p for p in tried[sub_model] if precision_of(p) == precision]
-            outputs = whole.outputs(sub_model) if engine is None else engine.outputs(sub_model, supernet.held_out)
-            return [each.point(sub_model, cost) for each in judge.every(sub_model, outputs, (precision,))]
-
-        those = [p for several in tried.values() for p in several if precision_of(p) == precision]
-        promising = _promising(those, judge.budget, _FINAL if engine is None else _EXPORTED)
-        chosen = list(dict.fromkeys([*trained, *promising]))
-        for sub_model in Progress(chosen, desc=f"front on all held-out examples, {precision}", unit="sub-model"):
-            points_of = every(sub_model)
-            if sub_model in trained:
-                (entire,) = [p for p in points_of if in_one_piece(p)]
-                grid.append(_named(entire, trained[sub_model], precision))
-                points_of = [grid[-1], *(p for p in points_of if p is not entire)]
-            found += points_of
-    return pareto_front(found), grid
-
-
-def _promising(points: list[Point], budget: Budget, most: int) -> list[SubModelConfig]:
-    """The sub-models of the front, each once: half next to the budget, where the winner is, half spread."""
-    front = pareto_front(points)
-    within = [p for p in front if budget.admits(p.costs, p.score)]
-    # The winner is the dearest that keeps a limit, or the cheapest that keeps a score.
-    near = within[: most // 2] if budget.min_score is not None else within[-(most // 2) :]
-    return list(dict.fromkeys(p.sub_model for p in [*near, *front[:: 1 + 2 * len(front) // most]]))
-
-
-def _named(point: Point, name: str, precision: str) -> Point:
-    shown = name if precision == "fp32" else f"{name} {precision}"
-    return dataclasses.replace(point, more={**point.more, "name": shown})

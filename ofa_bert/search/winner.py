@@ -13,7 +13,6 @@ import paddle
 from paddle import nn
 
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.data import token_ids
 from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError
@@ -77,7 +76,11 @@ class OnDev(TypedDict, total=False):
 
 
 class WinnerResults(OnDev, Latency, total=False):
+    """export: the words of the command that exports it."""
+
+    winner: Mapping[str, object]
     finetune: Finetuned
+    export: list[str]
 
 
 def affordable(
@@ -143,12 +146,13 @@ def finish(
     supernet: Supernet,
     winner: Point,
     engines: Mapping[str, Engine],
+    cache: Path,
 ) -> OnDev:
-    """Write the winner, score it on dev."""
+    """Write the winner, score it on dev. cache: where token ids are kept."""
     sub_model = winner.sub_model
     way = way_of_point(winner)
     supernet.model.eval()
-    splits = supernet.dev(output / token_ids.DIRECTORY)
+    splits = supernet.dev(cache)
     outputs = {name: _outputs(supernet, sub_model, engines.get(way.precision), each) for name, each in splits.items()}
     answers = {name: way.logits(found) for name, found in outputs.items()}
     dev = score_logits(supernet.task, answers, {name: each.labels for name, each in splits.items()})

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
+from ofa_bert.submodels.values import even_layers
+
 Layers = tuple[int, ...]  # ascending, from 0
 MOST_GAP = 2  # dropped layers in a row, of a set that is said to have no gaps
 
@@ -22,6 +24,15 @@ def lower_layers(count: int, keep: int) -> Layers:
 def upper_layers(count: int, keep: int) -> Layers:
     """Evenly spaced up to the last: every second is 1, 3, 5, ..."""
     return tuple((index + 1) * count // keep - 1 for index in range(keep))
+
+
+# (layers that there are, layers to keep) -> those kept.
+RULES: Mapping[str, Callable[[int, int], Layers]] = {
+    "even": lambda count, keep: even_layers(count, keep / count),
+    "lower": lower_layers,
+    "upper": upper_layers,
+    "prefix": prefix_layers,
+}
 
 
 def longest_gap(count: int, kept: Layers) -> int:

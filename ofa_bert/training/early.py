@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from ofa_bert.data.corpus import count_texts
 from ofa_bert.errors import UserError
 from ofa_bert.submodels.shape import Shape
-from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.submodels.values import SubModelConfig, scaled
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.exits.layouts import choose_layout
+from ofa_bert.training.pretraining.elastic_job import ElasticJob, uneven_relations
 from ofa_bert.training.pretraining.job import PretrainJob, shape_from
 from ofa_bert.training.settings import FinetuneJob, LoopSettings, ModelSource
 from ofa_bert.training.stated import StatedModel, stated
@@ -115,11 +117,30 @@ def _check_pruning(has: SubModelConfig, heads: int | None, ffn: int | None) -> N
 def check_pretraining(job: PretrainJob) -> None:
     """UserError for a shape that its teacher cannot start, and for texts longer than the teacher reads."""
     shape, teacher = shape_from(job.shape), stated(job.teacher, job.model_type)
-    if teacher is None:
-        return
-    teacher.check_length(job.loop.length, "the teacher")
-    if job.initialise == "teacher":
-        _check_start(teacher, shape, job.shape)
+    if teacher is not None:
+        teacher.check_length(job.loop.length, "the teacher")
+        if job.initialise == "teacher":
+            _check_start(teacher, shape, job.shape)
+    count_texts(job.corpus, job.held_out)
+
+
+def check_elastic(job: ElasticJob) -> None:
+    """UserError for an encoder without such depths or relations, for texts longer than it reads, for a bad corpus."""
+    encoder = stated(job.model.model_name_or_path, job.model.model_type)
+    if encoder is not None:
+        _check_depths(job, encoder)
+    count_texts(job.corpus, job.held_out)
+
+
+def _check_depths(job: ElasticJob, encoder: StatedModel) -> None:
+    if encoder.record.is_sub_model:
+        raise UserError(f"{encoder.where}: is an exported sub-model; name the encoder, or the model it was made from")
+    encoder.check_length(job.loop.length, "the encoder")
+    width, layers = encoder.size("hidden_size"), encoder.size("num_hidden_layers")
+    if job.relation_heads is not None and width is not None and width % job.relation_heads:
+        raise UserError(uneven_relations(job.relation_heads, width))
+    if layers is not None and all(scaled(layers, depth) == layers for depth in job.depth_mult_list):
+        raise UserError(f"`depth_mult_list` {' '.join(map(str, job.depth_mult_list))}: keeps all {layers} layers")
 
 
 def _check_start(teacher: StatedModel, shape: Shape, text: str) -> None:

@@ -124,6 +124,7 @@ def trained_record(
         space=space,
         sub_model=sub_model,
         exits=exits,
+        elastic=None if sub_model is not None else setup.record.passed_on(shape.num_layers),
         held_out=None if setup.held_out is None else HeldOut.of(setup.held_out, told.whole("seed")),
         scores=scores or {},
         score=None if scores is None else scores["score"],

@@ -16,11 +16,11 @@ logger = logging.getLogger(__name__)
 Recipes = Mapping[str, Mapping[str, object]]  # name -> option -> value
 
 _SUPERNET = {
-    "depth_mult_list": (1.0, 0.5), "stages": "width,width_depth", "width_stage_share": 0.25, "sandwich": 1,
-    "supernet_dropout": 0.0, "lambda_logit": 1.0, "lambda_rep": 0.1,
+    "batch_size": 32, "depth_mult_list": (1.0, 0.5), "stages": "width,width_depth", "width_stage_share": 0.25,
+    "sandwich": 1, "supernet_dropout": 0.0, "lambda_logit": 1.0, "lambda_rep": 0.1,
 }  # fmt: skip
 SUPERNET: Recipes = {
-    "quick": {"num_train_epochs": 4.0, **_SUPERNET, "layer_choice": "even", "augment": 0.0, "augment_share": 0.5},
+    "quick": {"num_train_epochs": 4.0, **_SUPERNET, "layer_choice": "recorded", "augment": 0.0, "augment_share": 0.5},
     "strong": {"num_train_epochs": 20.0, **_SUPERNET, "layer_choice": "trial", "augment": 0.3, "augment_share": 0.5},
 }
 

@@ -33,6 +33,7 @@ COMMANDS = {
     "latency": "latency.job.LatencyJob",
     "predict": "runtime.jobs.PredictJob",
     "pretrain": "training.pretraining.job.PretrainJob",
+    "pretrain_elastic": "training.pretraining.elastic_job.ElasticJob",
     "prune": "training.students.jobs.PruneJob",
     "recipe": "recipes.jobs.RecipeJob",
     "search": "search.job.SearchJob",
@@ -59,7 +60,10 @@ def unread(command, planted=()):
 def test_every_command_is_listed():
     files = {path.stem for path in (ROOT / "ofa_bert" / "cli" / "commands").glob("*.py")} - {"__init__", "registry"}
     assert files == set(COMMANDS)
-    assert set(registry_of_commands.COMMANDS) == files - {"train_exits"}  # supernet --exits
+    assert set(registry_of_commands.COMMANDS) == files - {
+        "train_exits",
+        "pretrain_elastic",
+    }  # supernet --exits, pretrain --elastic
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -133,6 +137,7 @@ BASE = {
     "export": ["--model_name_or_path", "m", "--sub_model_output_dir", "o"],
     "export_serving": ["--bundles", "b", "--output_dir", "o"],
     "pretrain": ["--teacher", "t", "--shape", "4,8,1024,768", "--corpus", "c", "--output_dir", "o"],
+    "pretrain_elastic": ["--elastic", "--model_name_or_path", "m", "--corpus", "c", "--output_dir", "o"],
     "recipe": ["--teacher", "t", "--student", "s", "--task_name", "demo", "--output_dir", "o"],
     "search": [*SEARCH, "--max_params", "1e6"],
     "supernet": ["--model_name_or_path", "m", "--task_name", "demo", "--output_dir", "o"],
@@ -149,6 +154,10 @@ BASE = {
         ("export_serving", "--engines fastdeploy --precision fp16", "--precision: is of the model that Triton serves"),
         ("pretrain", "--kd_weight 0 --temperature 3", "--temperature: is about distillation"),
         ("pretrain", "--teacher_learning_rate 1", "--teacher_learning_rate: is about --teacher_steps"),
+        ("pretrain_elastic", "--relation_weight 0 --relation_heads 4", "--relation_heads: is about relations"),
+        ("pretrain_elastic", "--relation_weight 0 --state_weight 0", "leaves no loss"),
+        ("pretrain_elastic", "--depth_mult_list 0.5", "--depth_mult_list 0.5: needs 1.0 and a depth below it"),
+        ("pretrain_elastic", "--depth_mult_list 1.0", "--depth_mult_list 1: needs 1.0 and a depth below it"),
         ("recipe", "--skip prune --again_epochs 2", "--again_epochs: has no use with --skip prune"),
         ("recipe", "--pretrain_epochs 2", "--pretrain_epochs: needs --corpus"),
         ("search", "--data_dir d", "--data_dir: needs --task_name"),

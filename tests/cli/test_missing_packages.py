@@ -48,7 +48,10 @@ LINES = {
     "export_serving": "--bundles {bundle} --output_dir {tmp}/serving --engines triton",
     "latency": "--model {tmp}/model --output {tmp}/latency.json --device cpu",
     "predict": "--bundle {bundle} --input {tmp}/texts.tsv --output {tmp}/predicted.tsv",
-    "pretrain": "--teacher {tmp}/model --shape 1,1,4,4 --corpus {tmp}/texts.tsv --output_dir {tmp}/pre --device cpu",
+    "pretrain": "--teacher {tmp}/model --shape 1,1,4,4 --corpus {tmp}/texts.tsv --output_dir {tmp}/pre --device cpu "
+    "--held_out 2",
+    "pretrain elastic": "--elastic --model_name_or_path {tmp}/model --corpus {tmp}/texts.tsv --held_out 2 "
+    "--max_seq_length 8 --output_dir {tmp}/elastic --device cpu",
     "prune": "--model_name_or_path {tmp}/model --target_num_heads 1 --target_ffn_dim 1 --output_dir {tmp}/prune "
     "--device cpu " + DATA,
     "recipe": "--teacher {tmp}/model --student {tmp}/model --output_dir {tmp}/recipe --device cpu " + DATA,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ofa_bert import __main__ as commands
+from ofa_bert.bench.job import BenchJob
 from ofa_bert.cli import launch, parser
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import UserError
@@ -147,7 +148,7 @@ def test_processes_are_started_with_the_same_options(monkeypatch, tmp_path):
     how, program = command[:place], command[place + 1 :]
     assert how[1:] == [
         "-m", "paddle.distributed.launch", "--log_level", "CRITICAL", "--log_dir", str(tmp_path / "logs"),
-        "--nproc_per_node", "2",
+        "--nproc_per_node", "2", "--",
     ]  # fmt: skip
     assert program[0] == "finetune"
     assert program[-1] == "--quiet"
@@ -167,3 +168,10 @@ def test_one_process_starts_none_and_launched_ones_start_no_more(monkeypatch):
 
 def test_the_loop_of_a_library_user_keeps_the_word():
     assert LoopSettings().device == "auto"
+
+
+def test_what_is_missing_is_explained_to_the_end_of_its_first_sentence():
+    with pytest.raises(
+        UserError, match=r"--output_dir is required: where rows\.json, rows\.csv, table\.md and the plots go"
+    ):
+        parse(BenchJob, ["--bundles", "x"], "")

@@ -61,17 +61,24 @@ def command_of(script):
 
 @cache
 def flags_of_benchmark(script):
-    """The flags that a program of benchmarks/ declares, or a file beside it that it imports."""
-    text = (ROOT / script).read_text("utf-8")
-    beside = [ROOT / "benchmarks" / f"{name}.py" for name in re.findall(r"^(?:from|import) (\w+)", text, re.M)]
-    text += "".join(path.read_text("utf-8") for path in beside if path.is_file())
-    return set(re.findall(r'"(--\w+)"', text))
+    """The flags that a program of benchmarks/ declares, or a file or folder beside it that it imports."""
+    text, folder = (ROOT / script).read_text("utf-8"), ROOT / "benchmarks"
+    beside = set(re.findall(r"^(?:from|import) (\w+)", text, re.M))
+    paths = [path for name in beside for path in (folder / f"{name}.py", *(folder / name).glob("*.py"))]
+    text += "".join(path.read_text("utf-8") for path in paths if path.is_file())
+    # What parses a job takes all its flags.
+    jobs = {handed(name, ()).cls for name in map(command_of, SCRIPTS)}
+    taken = {f"--{item.name}" for job in jobs if f"parse({job.__name__}" in text for item in options_of(job)}
+    return set(re.findall(r'"(--\w+)"', text)) | taken
 
 
 @cache
 def every_flag():
     """The flags of all commands and of the benchmarks."""
-    jobs = [handed(name, ()).cls for name in (*registry.COMMANDS, *map(command_of, SCRIPTS), "train_exits")]
+    jobs = [
+        handed(name, ()).cls
+        for name in (*registry.COMMANDS, *map(command_of, SCRIPTS), "train_exits", "pretrain_elastic")
+    ]
     known = {f"--{item.name}" for job in jobs for item in options_of(job)} | ELSEWHERE
     return known.union(*(flags_of_benchmark(path) for path in (ROOT / "benchmarks").glob("*.py")))
 

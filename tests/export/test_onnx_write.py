@@ -189,14 +189,12 @@ def test_the_portable_graph_is_standard_and_lean(tmp_path):
 def test_the_last_layer_is_computed_for_the_first_token_alone(fused, tmp_path):
     write(tiny(), tmp_path / "model.onnx", Form(fused=fused))
     graph = onnx.load(str(tmp_path / "model.onnx"))
-    for layer in range(3):
-        for name in ("attended", "inner"):
-            value = onnx.helper.make_tensor_value_info(f"layer{layer}.{name}", onnx.TensorProto.FLOAT, None)
-            graph.graph.output.append(value)
+    names = [f"layer{layer}.inner" for layer in range(3)]
+    for name in names:
+        graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     onnx.save(graph, str(tmp_path / "open.onnx"))
-    names = [f"layer{layer}.{name}" for layer in range(3) for name in ("attended", "inner")]
     found = session(tmp_path / "open.onnx").run(names, dict(zip(("input_ids", "token_type_ids"), inputs(3, 17))))
-    assert [array.shape[:-1] for array in found] == [(3, 17)] * 4 + [(3,)] * 2
+    assert [array.shape[:-1] for array in found] == [(3, 17), (3, 17), (3,)]
 
 
 def test_openvino_reads_the_portable_and_the_quantized_graphs(tmp_path):

@@ -132,13 +132,13 @@ def test_table_on_disk_is_the_same_and_is_checked(tmp_path):
 
 
 def test_groups_hold_every_model_once_beside_the_reference():
-    from ofa_bert.latency.device import GROUP_BYTES, _groups
+    from ofa_bert.latency.device import GROUP_BYTES, groups
 
     sizes = {"reference": 10, **{str(i): GROUP_BYTES // 3 for i in range(7)}}
-    groups = _groups(sizes, "reference")
-    assert all(group[0] == "reference" and len(group) <= 4 for group in groups)
-    assert sorted(name for group in groups for name in group[1:]) == [str(i) for i in range(7)]
-    assert _groups({"reference": 10}, "reference") == [["reference"]]
+    found = groups(sizes, "reference")
+    assert all(group[0] == "reference" and len(group) <= 4 for group in found)
+    assert sorted(name for group in found for name in group[1:]) == [str(i) for i in range(7)]
+    assert groups({"reference": 10}, "reference") == [["reference"]]
 
 
 def test_a_group_on_a_slower_machine_is_scaled_back(monkeypatch):

@@ -20,6 +20,7 @@ from ofa_bert.recipes.evaluate_job import EvaluateJob
 from ofa_bert.recipes.jobs import RecipeJob
 from ofa_bert.search.job import SearchJob
 from ofa_bert.training.exits.jobs import ExitChoiceJob, ExitTrainingJob
+from ofa_bert.training.pretraining.elastic_job import ElasticJob
 from ofa_bert.training.pretraining.job import PretrainJob
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.students.jobs import DistilJob, PruneJob
@@ -135,8 +136,8 @@ def test_a_model_loads_as_what_it_is(tmp_path, model_type):
 @pytest.mark.parametrize(
     "job",
     [
-        DistilJob, EvaluateJob, ExitChoiceJob, ExitTrainingJob, ExportJob, FinetuneJob, LatencyJob, PretrainJob,
-        PruneJob, RecipeJob, SearchJob, SupernetJob, TuneJob,
+        DistilJob, ElasticJob, EvaluateJob, ExitChoiceJob, ExitTrainingJob, ExportJob, FinetuneJob, LatencyJob,
+        PretrainJob, PruneJob, RecipeJob, SearchJob, SupernetJob, TuneJob,
     ],
 )  # fmt: skip
 def test_no_command_asks_for_it(job):

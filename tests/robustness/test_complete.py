@@ -63,6 +63,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "search/guesses.py": ("guesses",),
     "search/nsga2.py": ("study, its bytes", "study, its values"),
     "search/run.py": OWN,
+    "search/speedups/family.py": ("evaluations",),
     "serving/served.py": ("file of a bundle",),
     "system/child_process.py": OWN,
     "system/environment.py": OF_THE_MACHINE,

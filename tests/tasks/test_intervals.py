@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from ofa_bert.tasks.intervals import interval, wilson
+from ofa_bert.tasks.intervals import difference, interval, wilson
 from ofa_bert.tasks.task import Task
 
 CLASSES = Task("t", ("0", "1"), ("accuracy",), ("text",))
@@ -52,3 +52,36 @@ def test_about_95_of_100_intervals_hold_what_is_true():
         assert 0.1 < high - low < 0.5
         held += low <= 0.5 <= high
     assert held >= 24
+
+
+def answers(labels, wrong):
+    """Logits that are right but at the places `wrong`."""
+    found = np.eye(2)[labels]
+    found[wrong] = found[wrong, ::-1]
+    return found
+
+
+def test_a_difference_is_paired():
+    """Two answerers who are wrong on nearly the same examples differ by little, and surely so."""
+    labels = np.array([0, 1] * 200)
+    hard = np.arange(100)
+    gap = difference(CLASSES, answers(labels, np.append(hard, 200)), answers(labels, hard), labels)
+    assert gap.score == pytest.approx(-1 / 400)
+    assert -0.02 < gap.low <= gap.score <= gap.high <= 0
+    elsewhere = difference(CLASSES, answers(labels, hard + 150), answers(labels, hard), labels)
+    assert elsewhere.score == 0
+    assert elsewhere.high - elsewhere.low > 5 * (gap.high - gap.low)
+    assert difference(CLASSES, answers(labels, hard), answers(labels, hard), labels) == (0.0, 0.0, 0.0)
+    again = difference(CLASSES, answers(labels, hard + 150), answers(labels, hard), labels)
+    assert again == elsewhere
+
+
+def test_about_95_of_100_differences_hold_what_is_true():
+    """0.9 right and 0.8 right; the binomial chance of fewer than 34 of 40 is about 1 %."""
+    rng, held = np.random.default_rng(1), 0
+    for seed in range(40):
+        labels = rng.integers(0, 2, 300)
+        better, worse = (answers(labels, np.flatnonzero(rng.random(300) > right)) for right in (0.9, 0.8))
+        gap = difference(CLASSES, worse, better, labels, seed)
+        held += gap.low <= -0.1 <= gap.high
+    assert held >= 34

@@ -278,3 +278,48 @@ def test_the_loader_says_the_same_of_what_a_configuration_leaves_open(tiny_bert_
         load_model(directory, num_labels=2, task=pairs)
     single = Task("t", ("0", "1"), ("accuracy",), ("a",))
     assert load_model(directory, num_labels=2, task=single)[0].config.type_vocab_size == 1
+
+
+def test_depths_that_an_encoder_cannot_be_pre_trained_in(model, tmp_path, capsys, without_paddle):
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("a film\n" * 20)
+    (tmp_path / "latin.txt").write_bytes("a film\nna\xefve\n".encode("latin-1"))
+    sub_model = {"layers": [0, 1], "heads": [4, 4], "ffn": [64, 64]}
+    shape = {
+        "num_layers": 3, "hidden_size": 32, "num_heads": 4, "head_dim": 8, "ffn_size": 64, "vocab_size": 40,
+        "max_positions": 64, "type_vocab_size": 2, "num_labels": 2,
+    }  # fmt: skip
+    small = model("small", {"kind": "sub_model", "shape": shape, "sub_model": sub_model})
+    gpt = model("gpt", model_type="gpt2")
+    encoder = model()
+    for words, wanted in (
+        (["--held_out", 11], "has 20 texts; 11 of them cannot be held out"),
+        (["--corpus", tmp_path / "none.txt"], "none.txt: no such file"),
+        (["--corpus", tmp_path / "latin.txt"], "line 2: not UTF-8"),
+        (["--max_seq_length", 65], "--max_seq_length 65: the encoder has positions for 64 tokens"),
+        (["--relation_heads", 5], "--relation_heads 5: must divide the 32 features of queries and keys; the next"),
+        (["--relation_heads", 64], "the next below is 32"),
+        (["--depth_mult_list", 1.0, 0.9999999], "keeps all 3 layers"),
+        (["--depth_mult_list", 1.0, 0], "--depth_mult_list 0.0: must be above 0"),
+        (["--model_name_or_path", small], "is an exported sub-model; name the encoder"),
+        (["--model_name_or_path", gpt], "is a gpt2 model; supported are"),
+        (["--model_name_or_path", tmp_path / "nothing"], "there is no such directory"),
+        (["--teacher", encoder], "--teacher: is about the pre-training of a shape; leave it out with --elastic"),
+    ):
+        base = [
+            "pretrain",
+            "--elastic",
+            "--model_name_or_path",
+            encoder,
+            "--corpus",
+            corpus,
+            "--held_out",
+            5,
+            "--max_seq_length",
+            32,
+        ]
+        line = refused(capsys, commands.main, *base, "--output_dir", tmp_path / "out", "--device", "cpu", *words)
+        assert wanted in line, (words, line)
+    words = ["--teacher", encoder, "--shape", "1,4,32,64", "--corpus", corpus, "--output_dir", tmp_path / "out"]
+    line = refused(capsys, commands.main, "pretrain", *words, "--relation_weight", 2)
+    assert "--relation_weight: is about --elastic; give that too" in line

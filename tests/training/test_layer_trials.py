@@ -48,7 +48,7 @@ def test_a_choice_says_why_as_json():
 
 def test_steps_of_a_trial_need_one():
     assert parse(SupernetJob, f"{LINE} --layer_choice trial --trial_steps 20".split(), "").trial_steps == 20
-    assert parse(SupernetJob, LINE.split(), "").layer_choice == "even"
+    assert parse(SupernetJob, LINE.split(), "").layer_choice == "recorded"
     with pytest.raises(UserError, match="--trial_steps: is about --layer_choice trial"):
         parse(SupernetJob, f"{LINE} --trial_steps 20".split(), "")
 

@@ -46,7 +46,7 @@ def test_a_preset_gives_nothing_that_a_flag_cannot_take_back(kind, name):
 def test_without_a_recipe_the_defaults_stay():
     job = job_of(SupernetJob)
     assert job.recipe is None
-    assert (job.loop.num_train_epochs, job.layer_choice, job.stages, job.sandwich) == (3.0, "even", "joint", -1)
+    assert (job.loop.num_train_epochs, job.layer_choice, job.stages, job.sandwich) == (3.0, "recorded", "joint", -1)
     assert (job.augmentation.augment, job.depth_mult_list, job.supernet_dropout) == (0.0, (1.0,), None)
     assert job_of(DistilJob).augmentation.augment == 0.0
 
@@ -97,7 +97,7 @@ def test_log_and_record_say_what_was_set_and_what_instead(caplog):
     assert found["set"]["depth_mult_list"] == [1.0, 0.5]
     assert "num_train_epochs" not in found["set"]
     assert json.loads(json.dumps(found)) == found
-    assert "recipe strong: `depth_mult_list` 1 0.5" in caplog.text
+    assert "recipe strong: `batch_size` 32, `depth_mult_list` 1 0.5" in caplog.text
     assert "given instead: `num_train_epochs` 3" in caplog.text
     assert recipe_record(None, SUPERNET, job_of(SupernetJob)) == {}
     assert to_json(job)["recipe"] == "strong"
@@ -107,7 +107,7 @@ def test_help_says_what_each_sets(capsys):
     with pytest.raises(SystemExit):
         job_of(SupernetJob, "--help")
     text = " ".join(capsys.readouterr().out.split())
-    assert "strong: --num_train_epochs 20, --depth_mult_list 1 0.5" in text
+    assert "strong: --num_train_epochs 20, --batch_size 32, --depth_mult_list 1 0.5" in text
     assert "quick: --num_train_epochs 4" in text
 
 

@@ -49,7 +49,10 @@ COMMANDS = {
         "find uneven sub-models of a supernet under a latency, size or FLOP budget (NSGA-II, or Bort's FPTAS)",
         _SAME_COMMAND,
     ),
-    "pretrain": Command("train a small shape from a large masked-LM on a text file, by distillation", RESUME),
+    "pretrain": Command(
+        "train a small shape from a large masked-LM on a text file, or an encoder's shallow sub-models from itself",
+        RESUME,
+    ),
     "distil": Command("train a small student from a finetuned teacher", RESUME),
     "prune": Command("keep the most important heads and FFN neurons of every layer"),
     "recipe": Command(

@@ -12,6 +12,7 @@ from ofa_bert.files.fields import Fields
 
 if TYPE_CHECKING:
     from ofa_bert.search.job import SearchJob
+    from ofa_bert.search.speedups.report import FamilyResults
 
 
 def run(argv: Sequence[str] | None) -> None:
@@ -21,7 +22,10 @@ def run(argv: Sequence[str] | None) -> None:
         "    --output_dir ./tmp/SST-2-search\n"
         "With early exits, and the fastest precision that keeps the score:\n"
         "python -m ofa_bert search --model ./tmp/SST-2-exits --exits --max_latency_ms 2 --device cpu\n"
-        "    --latency_table cpu.json cpu-int8.json --output_dir ./tmp/SST-2-search\n\n"
+        "    --latency_table cpu.json cpu-int8.json --output_dir ./tmp/SST-2-search\n"
+        "A family, one exported model for each speed, each in the precision that suits it:\n"
+        "python -m ofa_bert search --model ./tmp/SST-2-ofa --speedups 2 3 5 10 --device cpu\n"
+        "    --latency_table cpu.json cpu-int8.json --output_dir ./tmp/SST-2-family\n\n"
         "The data are those the supernet was trained on, unless data flags say otherwise. The same command resumes."
     )
     from ofa_bert.search.job import SearchJob
@@ -30,7 +34,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.search.early import check_search
 
     if job.algorithm == "nsga2":  # fptas may go below what was trained
-        check_search(job.source, job.modes, job.space, job.wanted.limits(), job.precision)
+        check_search(job.source, job.modes, job.space, job.wanted.limits(), job.precision, job.wanted.family.speedups)
     from ofa_bert.models.device import select_device
 
     select_device(job.device)
@@ -49,6 +53,9 @@ def run(argv: Sequence[str] | None) -> None:
     if results is None:
         return
     show(table(printable(results["comparison"], results["cost"])))
+    if "family" in results:
+        _show_family(results, job.output_dir)
+        return
     winner = Fields(results["winner"], "winner")
     show(f"\nwinner: {described(winner.made('sub_model', SubModelConfig.from_json))}")
     if "way" in winner:
@@ -56,6 +63,17 @@ def run(argv: Sequence[str] | None) -> None:
     show(printed(results))
     show(f"written to {job.output_dir}: front.json, front.png, winner.json, sub_model/")
     show(f"export it: python export_model.py {shlex.join(results['export'])}")
+
+
+def _show_family(results: FamilyResults, output: str) -> None:
+    from ofa_bert.reporting import table
+    from ofa_bert.search.speedups.report import family_remarks, family_table
+
+    show("\n" + table(family_table(results)))
+    for line in family_remarks(results):
+        show(line)
+    show(f"written to {output}: front.json, front.png, family.png; sub_model/ and the bundle static/ of each in")
+    show(" ".join(row["directory"] for row in results["family"]))
 
 
 def _show_fptas(job: SearchJob) -> None:

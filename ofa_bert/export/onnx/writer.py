@@ -107,10 +107,10 @@ class Writer:
         layers = list(enumerate(encoder_layers(self.model)))
         for index, layer in layers[begin:end]:
             if index < len(layers) - 1:
-                context = attend(index, layer.self_attn, x, mask)
+                attended = self.attended(index, layer, attend(index, layer.self_attn, x, mask), x)
             else:
-                context, x = self.first_token(index, layer.self_attn, x, mask)
-            x = self.after_attention(index, layer, context, x)
+                attended = self.first_attended(index, layer, x, mask)
+            x = self.feed_forward(index, layer, attended)
         return x
 
     def _lengths(self) -> str:
@@ -126,11 +126,26 @@ class Writer:
         masked = graph.node("Where", padding, graph.constant(MASKED), graph.constant(0.0))
         return graph.node("Unsqueeze", masked, graph.integers([1, 2]))
 
-    def after_attention(self, index: int, layer: nn.TransformerEncoderLayer, context: str, x: str) -> str:
+    def attended(self, index: int, layer: nn.TransformerEncoderLayer, context: str, x: str) -> str:
         name, own = f"{self.prefix}encoder.layers.{index}.", f"layer{index}."
-        attended = self.add_and_norm(
+        return self.add_and_norm(
             own + "sum1", context, x, name + "self_attn.out_proj", name + "norm1", layer.norm1, own + "attended"
         )
+
+    def first_attended(self, index: int, layer: nn.TransformerEncoderLayer, x: str, mask: str) -> str:
+        """The first token's state [B, H] after attention."""
+        place = self.graph.integers(0)
+        first = self.graph.node("Gather", x, place, axis=1)
+        if self.form.fused:
+            # One kernel for all tokens takes less time than ten for one of them, at batch 1 most of all.
+            context = self.fused_attention(index, layer.self_attn, x, mask)
+            context = self.graph.node("Gather", context, place, axis=1)
+        else:
+            context = self.first_token_attention(index, layer.self_attn, x, first, mask)
+        return self.attended(index, layer, context, first)
+
+    def feed_forward(self, index: int, layer: nn.TransformerEncoderLayer, attended: str) -> str:
+        name, own = f"{self.prefix}encoder.layers.{index}.", f"layer{index}."
         inner = self.activated(name + "linear1", attended, own + "inner")  # [B, T, n]
         following = f"layer{index + 1}.states"
         return self.add_and_norm(
@@ -166,15 +181,6 @@ class Writer:
         return self.graph.own(
             "Attention", x, matrix, vector, mask, num_heads=attention.num_heads, qkv_hidden_sizes=sizes
         )
-
-    def first_token(self, index: int, attention: nn.MultiHeadAttention, x: str, mask: str) -> tuple[str, str]:
-        """What the first token attends to [B, heads * d], and its own state [B, H]."""
-        first = self.graph.node("Gather", x, self.graph.integers(0), axis=1)
-        if not self.form.fused:
-            return self.first_token_attention(index, attention, x, first, mask), first
-        # Here one kernel for all tokens takes less time than ten for one of them.
-        context = self.fused_attention(index, attention, x, mask)
-        return self.graph.node("Gather", context, self.graph.integers(0), axis=1), first
 
     def first_token_attention(self, index: int, attention: nn.MultiHeadAttention, x: str, first: str, mask: str) -> str:
         """What the first token attends to [B, heads * d], from the states of all [B, T, H].

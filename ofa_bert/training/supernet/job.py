@@ -39,11 +39,13 @@ class SupernetJob:
     )
     lambda_logit: float = option("weight of the logit loss against the teacher", 1.0, least=0)
     lambda_rep: float = option("weight of the hidden-state loss against the teacher", 0.1, least=0)
-    layer_choice: Literal["even", "prefix", "importance", "trial"] = option(
-        "which layers a depth below 1 keeps. even: evenly spaced, the first and the last among them. prefix: the first"
-        " ones. importance: those whose loss on the held-out part hurts most. trial: several such sets are trained for"
-        " `trial_steps` each from the same start, and the one that scores best on the held-out part is taken",
-        "even",
+    layer_choice: Literal["recorded", "even", "prefix", "importance", "trial"] = option(
+        "which layers a depth below 1 keeps. recorded: those that the encoder was pre-trained with (python -m ofa_bert"
+        " pretrain `elastic`); even where it was not. even: evenly spaced, the first and the last among them. prefix:"
+        " the first ones. importance: those whose loss on the held-out part hurts most. trial: several such sets are"
+        " trained for `trial_steps` each from the same start, and the one that scores best on the held-out part is"
+        " taken",
+        "recorded",
     )
     trial_steps: int = option("steps that `layer_choice` trial trains each set of layers for", 300, above=0)
     stages: Literal["joint", "width,width_depth"] = option(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 import numpy as np
@@ -14,16 +14,15 @@ from ofa_bert.data.batches import Batch, Encoded
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
 from ofa_bert.progress import Progress
+from ofa_bert.submodels.elastic_record import ElasticRecord
 from ofa_bert.submodels.layer_sets import (
     MOST_GAP,
+    RULES,
     Layers,
     distinct,
     dropped_one_by_one,
-    lower_layers,
-    prefix_layers,
-    upper_layers,
 )
-from ofa_bert.submodels.values import even_layers, scaled, uniform
+from ofa_bert.submodels.values import scaled, uniform
 from ofa_bert.tasks.kinds.base import TaskKind
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import predict
@@ -35,15 +34,6 @@ from ofa_bert.training.supernet.trial import Trials
 logger = logging.getLogger(__name__)
 
 RANKED_ON = 256  # held-out examples that layers are ranked on where trials decide
-
-
-# (layers that there are, layers to keep) -> those kept.
-RULES: Mapping[str, Callable[[int, int], Layers]] = {
-    "even": lambda count, keep: even_layers(count, keep / count),
-    "lower": lower_layers,
-    "upper": upper_layers,
-    "prefix": prefix_layers,
-}
 
 
 def choose_layers(job: SupernetJob, setup: TrainingSetup, trials: Callable[[], Trials]) -> LayerChoice:
@@ -64,12 +54,24 @@ def choose_layers(job: SupernetJob, setup: TrainingSetup, trials: Callable[[], T
         pad_id, kind = setup.tokenizer.pad_token_id, setup.task.kind
         ranked = layers_by_importance(setup.model, setup.measured, pad_id, depths, kind)
         choice = LayerChoice(by, tuple(map(ChosenDepth, depths, ranked)))
+    elif by == "recorded":
+        choice = _recorded(setup.record.elastic, depths, count)
     else:
         choice = LayerChoice(by, tuple(map(ChosenDepth, depths, [RULES[by](count, keep) for keep in kept])))
     for depth in choice.depths:
         if len(depth.layers) < count:
             logger.info("depth %.4g keeps layers %s", depth.depth_mult, depth)
     return choice
+
+
+def _recorded(elastic: ElasticRecord | None, depths: Sequence[float], count: int) -> LayerChoice:
+    """The layers that the encoder was pre-trained with, where it was in that depth; evenly spaced ones elsewhere."""
+    kept = [scaled(count, depth) for depth in depths]
+    known = {keep: elastic.layers(keep) for keep in kept if keep < count} if elastic else {}
+    if any(known.values()):
+        logger.info("layers: those that the encoder was pre-trained with; `layer_choice` takes others")
+    each = [known.get(keep) or RULES["even"](count, keep) for keep in kept]
+    return LayerChoice("recorded" if any(known.values()) else "even", tuple(map(ChosenDepth, depths, each)))
 
 
 def _depth(depth_mult: float, trials: Sequence[LayerTrial], count: int) -> ChosenDepth:
@@ -82,7 +84,7 @@ def _tried(
     setup: TrainingSetup, make: Callable[[], Trials], kept: Sequence[int], steps: int
 ) -> dict[int, list[LayerTrial]]:
     """Layers to keep -> the trial of every set of so many."""
-    count, trials = shape_of(setup.model).num_layers, make()
+    count, trials, elastic = shape_of(setup.model).num_layers, make(), setup.record.elastic
     few = setup.measured.select(range(min(RANKED_ON, len(setup.measured))))
     cost = distance_from_full(setup.model, few, setup.tokenizer.pad_token_id, setup.task.kind)
     free = _dropped(count, min(kept), cost)
@@ -90,6 +92,8 @@ def _tried(
     found: dict[int, list[LayerTrial]] = {}
     for keep in sorted({keep for keep in kept if keep < count}, reverse=True):
         named = {name: rule(count, keep) for name, rule in RULES.items()}
+        recorded = elastic.layers(keep) if elastic else None
+        named |= {"recorded": recorded} if recorded else {}
         named |= {"importance": free[keep], "importance without gaps": close[keep]}
         found[keep] = []
         for name, layers in distinct(named).items():

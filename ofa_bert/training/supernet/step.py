@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import paddle
@@ -15,6 +15,8 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.losses.distillation import hidden_loss, match_layers, token_weights
 from ofa_bert.training.losses.task import KindLosses
 
+Loss = tuple[paddle.Tensor, dict[str, float]]  # to go back from, and its parts by name
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -24,9 +26,7 @@ class Objective:
     lambda_logit: float
     lambda_rep: float
 
-    def loss(
-        self, student: Output, teacher: Output, weights: paddle.Tensor, sub_model: SubModelConfig
-    ) -> tuple[paddle.Tensor, dict[str, float]]:
+    def loss(self, student: Output, teacher: Output, weights: paddle.Tensor, sub_model: SubModelConfig) -> Loss:
         total, parts = 0.0, {}
         if self.lambda_logit:
             logit = self.losses.logit(student.logits, teacher.logits)
@@ -57,22 +57,37 @@ def supernet_step(
             wanted = teacher_forward(teacher, batch)
             weights = token_weights((batch.input_ids != pad_id).astype(paddle.get_default_dtype()))
             mask = attention_mask(model, batch.input_ids)
-        embedded = embed(model, batch.input_ids, batch.token_type_ids)
-        # Every sub-model starts from this leaf and adds to its gradient; the embeddings see the sum, once.
-        leaf = embedded.detach()
-        leaf.stop_gradient = False
-        sums: dict[str, float] = {}
-        sub_models = choose(number)
-        for sub_model in sub_models:
+
+        def loss_of(entering: paddle.Tensor, sub_model: SubModelConfig) -> Loss:
             meant = sub_model if layers is None else replace(sub_model, layers=layers)
-            loss, parts = objective.loss(encode(model, leaf, mask, sub_model), wanted, weights, meant)
-            backward(loss / len(sub_models))
-            for name, value in parts.items():
-                sums[name] = sums.get(name, 0.0) + value / len(sub_models)
-        paddle.autograd.backward([embedded], [leaf.grad])
-        return sums
+            return objective.loss(encode(model, entering, mask, sub_model), wanted, weights, meant)
+
+        return over_sub_models(embed(model, batch.input_ids, batch.token_type_ids), choose(number), loss_of, backward)
 
     return step
+
+
+def over_sub_models(
+    embedded: paddle.Tensor,
+    sub_models: Sequence[SubModelConfig],
+    loss_of: Callable[[paddle.Tensor, SubModelConfig], Loss],
+    backward: Callable[[paddle.Tensor], None],
+) -> dict[str, float]:
+    """The gradient of the mean loss over `sub_models`, one backward each; the mean of their losses by name.
+
+    embedded [B, T, H]: what enters the first layer of them all. loss_of: from that and a sub-model.
+    """
+    # Every sub-model starts from this leaf and adds to its gradient; the embeddings see the sum, once.
+    leaf = embedded.detach()
+    leaf.stop_gradient = False
+    sums: dict[str, float] = {}
+    for sub_model in sub_models:
+        loss, parts = loss_of(leaf, sub_model)
+        backward(loss / len(sub_models))
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0.0) + value / len(sub_models)
+    paddle.autograd.backward([embedded], [leaf.grad])
+    return sums
 
 
 def teacher_forward(teacher: nn.Layer, batch: Batch) -> Output:

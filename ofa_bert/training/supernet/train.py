@@ -16,10 +16,9 @@ from paddle import nn
 from ofa_bert.data.batches import Batch
 from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.errors import UserError
-from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import set_dropout, shape_of
 from ofa_bert.models.model_type import with_model_type
-from ofa_bert.models.record import numbers
+from ofa_bert.models.record import numbers_of_each
 from ofa_bert.models.supernet import forward
 from ofa_bert.options import to_json
 from ofa_bert.reporting import millions
@@ -111,8 +110,8 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         "task": task.name,
         "teacher": teacher_scores,
         "layer_choice": chosen.to_json(),
-        "best": result_rows(space, teacher_scores, _each(kept.best["best"]["scores"])),
-        "last": result_rows(space, teacher_scores, _each(kept.history[-1]["scores"])),
+        "best": result_rows(space, teacher_scores, numbers_of_each(kept.best["best"]["scores"])),
+        "last": result_rows(space, teacher_scores, numbers_of_each(kept.history[-1]["scores"])),
         "best_step": kept.best["best"]["step"],
         "best_of_each": {name: value for name, value in kept.best.items() if name != "best"},
     }
@@ -163,12 +162,6 @@ def _sub_model_forward(model: nn.Layer, sub_model: SubModelConfig) -> Callable[[
 
 def _score(setup: TrainingSetup, run: Callable[[Batch], paddle.Tensor], label: str) -> dict[str, float]:
     return score(setup.task, run, setup.dev, setup.tokenizer.pad_token_id, label=label)
-
-
-def _each(scores: Mapping[str, object]) -> dict[str, dict[str, float]]:
-    """Name -> scores of a sub-model, as `evaluate_sub_models` found them."""
-    fields = Fields(scores, "the scores of the sub-models")
-    return {name: numbers(fields.mapping(name)) for name in scores}
 
 
 def result_rows(

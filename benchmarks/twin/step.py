@@ -1,0 +1,104 @@
+"""A supernet's step: what a sub-model is trained for, one backward for the mean over the step's sub-models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from ofa_bert.data.batches import Batch
+from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.training.supernet.job import SupernetJob
+from twin.graphs import Losses, Replayed
+from twin.net import Net, Output
+from twin.optimizer import AdamW
+from twin.schedule import Schedule
+
+BUCKET = 32  # lengths are padded to multiples of it: a CUDA graph for each
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a sub-model is trained for: lambda_logit * logit loss + lambda_rep * hidden-state loss, against the teacher.
+
+    planted: a wrong one, to see that a comparison finds it: a kept layer learns the state after itself.
+    """
+
+    regression: bool
+    lambda_logit: float
+    lambda_rep: float
+    planted: bool = False
+
+    @classmethod
+    def of(cls, job: SupernetJob, kind: str, planted: bool = False) -> Objective:
+        return cls(kind == "regression", job.lambda_logit, job.lambda_rep, planted)
+
+    def parts(
+        self, own: Output, teacher: Output, weights: torch.Tensor, layers: Sequence[int]
+    ) -> dict[str, torch.Tensor]:
+        """weights [B, T, 1]: of tokens. layers: of the teacher, that the sub-model keeps."""
+        found = {}
+        if self.lambda_logit:
+            found["logit"] = self._logit(own.logits, teacher.logits)
+        if self.lambda_rep:
+            followed = list(layers) if self.planted else [*(layer - 1 for layer in layers[1:]), len(teacher.hidden) - 1]
+            apart = [(state - teacher.hidden[place]) ** 2 for state, place in zip(own.hidden, followed)]
+            found["hidden"] = sum((each * weights).sum() / each.shape[-1] for each in apart)
+        return found
+
+    def total(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
+        weight = {"logit": self.lambda_logit, "hidden": self.lambda_rep}
+        return sum(weight[name] * loss for name, loss in parts.items())
+
+    def _logit(self, own: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+        if self.regression:
+            return F.mse_loss(own, teacher)
+        return -(teacher.softmax(-1) * own.log_softmax(-1)).sum(-1).mean()
+
+
+class SupernetSteps:
+    """Trains `net` towards `teacher`. rate: the peak learning rate."""
+
+    def __init__(self, net: Net, teacher: Net, objective: Objective, optimizer: AdamW, schedule: Schedule, rate: float):
+        self.net, self.teacher, self.objective = net, teacher, objective
+        self.optimizer, self.schedule, self.rate = optimizer, schedule, rate
+        self._run = Replayed(self._work, optimizer.state) if net.device.type == "cuda" else self._work
+
+    def __call__(self, batch: Batch, step: int, sub_models: tuple[SubModelConfig, ...]) -> Losses:
+        """Of each sub-model "logit" and "hidden", without their weights."""
+        self.optimizer.prepare(step, self.rate * self.schedule.factor(step))
+        ids, types = tensors(batch, self.net)
+        return self._run((ids, types), sub_models)
+
+    def _work(self, inputs: tuple[torch.Tensor, ...], sub_models: tuple[SubModelConfig, ...]) -> Losses:
+        ids, types = inputs
+        with torch.no_grad():
+            wanted, weights = self.teacher.forward(ids, types, self.teacher.whole), self._token_weights(ids)
+            mask = self.net.mask(ids)
+        embedded = self.net.embed(ids, types)
+        found = [
+            self.objective.parts(self.net.encode(embedded, mask, each), wanted, weights, each.layers)
+            for each in sub_models
+        ]
+        mean = sum(self.objective.total(parts) for parts in found) / len(found)
+        update(mean, self.optimizer)
+        return [{name: loss.detach() for name, loss in parts.items()} for parts in found]
+
+    def _token_weights(self, ids: torch.Tensor) -> torch.Tensor:
+        real = (ids != self.net.pad_id).float()  # [B, T]
+        return (real / real.sum(1, keepdim=True) / len(ids)).unsqueeze(-1)
+
+
+def update(loss: torch.Tensor, optimizer: AdamW) -> None:
+    """One optimizer step; a weight that the loss does not need gets a gradient of zeros."""
+    optimizer.apply(torch.autograd.grad(loss, optimizer.weights, materialize_grads=True, allow_unused=True))
+
+
+def tensors(batch: Batch, net: Net) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and types [B, T] on the net's device, T a multiple of BUCKET where the model has positions for that."""
+    length = batch.input_ids.shape[1]
+    more = min(-length % BUCKET, net.shape.max_positions - length)
+    ids, types = (torch.from_numpy(array) for array in (batch.input_ids, batch.token_type_ids))
+    return F.pad(ids, (0, more), value=net.pad_id).to(net.device), F.pad(types, (0, more)).to(net.device)

@@ -1,0 +1,96 @@
+"""Recipes tried by the twin: a supernet a seed, every sub-model beside its teacher on dev."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ofa_bert.cli.process import show
+from ofa_bert.errors import UserError
+from ofa_bert.files import lock
+from ofa_bert.options import to_json
+from ofa_bert.tasks.task import Datasets
+from ofa_bert.training import early
+from ofa_bert.training.supernet.job import SupernetJob
+from twin.command_line import Told, limited, told_to_train
+from twin.directory import read_directory
+from twin.net import Net
+from twin.scoring import Data
+from twin.supernet import train_supernet
+from twin.tables import seeds_table
+from twin.teacher import finetuned
+
+logger = logging.getLogger("ofa_bert.torch_twin")
+
+ROWS, TABLE = "rows.jsonl", "table.md"
+
+
+def train(argv: Sequence[str]) -> None:
+    """A line of rows.jsonl after every seed, table.md after the last."""
+    told = told_to_train(argv)
+    job, device, output = told.job(), _device(told.own.device), Path(told.own.output_dir)
+    datasets = limited(job.data.load(), told.own.examples)
+    early.supernet(job)(datasets.task)
+    torch.set_float32_matmul_precision("high")  # TF32 on a GPU that has it
+    output.mkdir(parents=True, exist_ok=True)
+    with lock.holding(output):
+        if (output / ROWS).exists():
+            raise UserError(f"--output_dir {output}: has {ROWS} already; name a new directory")
+        job = _with_teacher(told, job, datasets, device)
+        rows = []
+        for seed in told.own.seeds:
+            rows.append(_row(replace(job, loop=replace(job.loop, seed=seed)), datasets, device))
+            with (output / ROWS).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({**rows[-1], "command": list(argv)}) + "\n")
+        text = seeds_table(rows)
+        (output / TABLE).write_text(text + "\n", encoding="utf-8")
+    show(text)
+
+
+def _with_teacher(told: Told, job: SupernetJob, datasets: Datasets, device: str) -> SupernetJob:
+    """The job with a directory of a finetuned teacher."""
+    found = read_directory(job.model.model_name_or_path, datasets.task)
+    if found.finetuned:
+        return job
+    data = Data.of(job, datasets, found)
+    teacher = finetuned(job, data, device, told.own.finetune_epochs, Path(told.own.output_dir, "teacher"))
+    return replace(job, model=replace(job.model, model_name_or_path=teacher.where))
+
+
+def _row(job: SupernetJob, datasets: Datasets, device: str) -> dict[str, Any]:
+    """Of one seed. differences: in percent points of the main score."""
+    started = time.monotonic()
+    torch.manual_seed(job.loop.seed)
+    directory = read_directory(job.model.model_name_or_path, datasets.task)
+    data, teacher = Data.of(job, datasets, directory), Net.of(directory, device)
+    taught = data.scores(teacher, teacher.whole)
+    trained = train_supernet(job, data, teacher)
+    main = {name: scores["score"] for name, scores in trained.scores.items()}
+    differences = {name: 100 * (score - taught["score"]) for name, score in main.items()}
+    seconds = time.monotonic() - started
+    logger.info("seed %d: %d steps in %.0f s", job.loop.seed, trained.steps, seconds)
+    return {
+        "task": datasets.task.name, "seed": job.loop.seed, "teacher": taught, "scores": main,
+        "differences": differences, "all_scores": trained.scores, "layer_choice": trained.layers.to_json(),
+        "steps": trained.steps, "seconds": seconds, "device": _named(device), "torch": torch.__version__,
+        "settings": to_json(job),
+    }  # fmt: skip
+
+
+def _device(named: str) -> str:
+    """UserError for a GPU that is not there."""
+    there = torch.cuda.is_available()
+    if named == "cuda" and not there:
+        raise UserError("--device cuda: PyTorch sees no GPU on this machine; give cpu")
+    return "cuda" if there and named != "cpu" else "cpu"
+
+
+def _named(device: str) -> str:
+    return torch.cuda.get_device_name() if device == "cuda" else device

@@ -1,0 +1,172 @@
+"""What a family leaves to read: a row for each target, its table, and a picture of score over speed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from ofa_bert.reporting import pyplot
+from ofa_bert.search.costs.parameters import COST as PARAMETERS
+from ofa_bert.search.speedups.targets import TOLERANCE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
+
+
+class Interval(TypedDict):
+    """By how much a score is above the full model's, and from where to where that may really lie (95 %)."""
+
+    score: float
+    low: float
+    high: float
+
+
+class FullRow(TypedDict):
+    """The full model. predicted_ms: by the first table."""
+
+    precision: str
+    predicted_ms: float
+    score: float
+    examples: int
+
+
+class MemberRow(TypedDict):
+    """A target's sub-model. measured: whether ms and full_ms were, in turn with each other, or are the tables' alone.
+
+    within: whether its speed is the target's. difference: of its held-out score and the full model's.
+    """
+
+    name: str
+    target: float
+    speedup: float
+    within: bool
+    measured: bool
+    ms: float
+    full_ms: float
+    predicted_ms: float
+    precision: str
+    sub_model: Mapping[str, list[int]]
+    costs: Mapping[str, float]
+    file_bytes: int
+    score: float
+    difference: Interval
+    dev: Mapping[str, float]
+    directory: str
+
+
+class FamilyResults(TypedDict, total=False):
+    """teacher: its held-out score, None where it is no longer there; it may have been trained on these examples."""
+
+    full: FullRow
+    teacher: float | None
+    family: list[MemberRow]
+
+
+def family_table(found: FamilyResults) -> list[dict[str, str]]:
+    """The family for `reporting.table`; scores and their differences in points."""
+    rows = []
+    for row in found["family"]:
+        gap = row["difference"]
+        rows.append(
+            {
+                "target": row["name"],
+                "measured" if row["measured"] else "predicted": f"{row['speedup']:.2f}×",
+                "ms": f"{row['ms']:.2f}",
+                PARAMETERS.column: PARAMETERS.shown(row["costs"][PARAMETERS.name]),
+                "file MiB": f"{row['file_bytes'] / 2**20:.1f}",
+                "precision": row["precision"],
+                "held-out": f"{100 * row['score']:.2f}",
+                "beside the full model": f"{100 * gap['score']:+.2f}",
+                "95 %": f"{100 * gap['low']:+.2f} to {100 * gap['high']:+.2f}",
+                "dev": f"{100 * row['dev']['score']:.2f}",
+            }
+        )
+    return rows
+
+
+def family_remarks(found: FamilyResults) -> list[str]:
+    """What the table does not say by itself: the full model, targets that were missed, noise, what is not worth it."""
+    full, family = found["full"], found["family"]
+    lines = [
+        f"1×: the full model in {full['precision']}, {full['predicted_ms']:.2f} ms by its table, scores"
+        f" {100 * full['score']:.2f} on the {full['examples']} held-out examples"
+    ]
+    for row in family:
+        if not row["within"]:
+            lines.append(
+                f"{row['name']}: nothing is within {100 * TOLERANCE:.0f} %; taken is the nearest that is fast enough,"
+                f" {row['speedup']:.2f}×"
+            )
+    doubtful = [row["name"] for row in family if row["difference"]["low"] <= 0 <= row["difference"]["high"]]
+    if doubtful:
+        lines.append(
+            f"{', '.join(doubtful)}: so few examples cannot tell the score from the full model's; the interval of the"
+            " difference holds 0"
+        )
+    for row in family:
+        better = [other for other in family if other["speedup"] > row["speedup"] and other["score"] >= row["score"]]
+        if better:
+            best = max(better, key=lambda other: other["score"])
+            lines.append(f"{row['name']}: {best['name']} is faster and scores no less")
+    return lines
+
+
+def plot_family(found: FamilyResults, path: Path, title: str) -> None:
+    """Score over speed-up, on a logarithmic axis; bars are intervals of the difference from the full model."""
+    plt = pyplot()
+    full, family = found["full"], found["family"]
+    figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
+    draw_family(axis, found)
+    axis.set_title(
+        f"{title} on {full['examples']} held-out examples, bars: 95 %, paired with the full model", fontsize=9
+    )
+    name_points(axis, [(row["speedup"], row["score"], f"{row['name']} {row['precision']}") for row in family])
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_family(axis: Axes, found: FamilyResults) -> None:
+    full, family = found["full"], found["family"]
+    axis.axhline(full["score"], color="black", linewidth=0.8, label=f"full model, {full['precision']}")
+    teacher = found.get("teacher")
+    if teacher is not None:
+        axis.axhline(teacher, color="grey", linewidth=0.8, linestyle="--", label="teacher")
+    for number, precision in enumerate(dict.fromkeys(row["precision"] for row in family)):
+        rows = [row for row in family if row["precision"] == precision]
+        scores = [row["score"] for row in rows]
+        gaps = [row["difference"] for row in rows]
+        bars = [[gap["score"] - gap["low"] for gap in gaps], [gap["high"] - gap["score"] for gap in gaps]]
+        speeds = [row["speedup"] for row in rows]
+        axis.errorbar(speeds, scores, yerr=bars, fmt="o", capsize=4, color=f"C{number}", label=precision)
+    axis.set_xscale("log")
+    ticks = sorted({1.0, *(row["target"] for row in family)})
+    axis.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
+    axis.set_xticks([], minor=True)
+    axis.set_xlim(0.9, 1.25 * max(row["speedup"] for row in family))
+    axis.set(xlabel="times as fast as the full model", ylabel="held-out score")
+    axis.grid(alpha=0.3)
+    axis.legend(loc="lower left")
+
+
+# Where a name may stand beside its point, in points of 1/72 inch; the first free place is taken.
+_PLACES = [(6, 6), (6, -14), (-6, 6), (-6, -14), *((6, 6 + 14 * up) for up in range(1, 9))]
+
+
+def name_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> list[Annotation]:
+    """Write each name (x, y, name) beside its point, where it covers none that was written before."""
+    axis.figure.canvas.draw()  # so that sizes in pixels are known
+    made: list[Annotation] = []
+    for x, y, name in points:
+        for place in _PLACES:
+            text = axis.annotate(
+                name, (x, y), xytext=place, textcoords="offset points", fontsize=8,
+                ha="left" if place[0] > 0 else "right",
+            )  # fmt: skip
+            box = text.get_window_extent()
+            if not any(box.overlaps(other.get_window_extent()) for other in made):
+                made.append(text)
+                break
+            text.remove()
+    return made

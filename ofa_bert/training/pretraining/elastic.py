@@ -1,0 +1,155 @@
+"""Depth before any task: the shallow sub-models of an encoder learn from the encoder itself, on plain text.
+
+    L = mean over depths of  state_weight * hidden states against those of the layers they stand for
+                           + relation_weight * relations of queries, keys and values of the last layer (MiniLMv2)
+
+No labels, no masked-LM head. What comes out is finetuned as the encoder is, and a supernet of it keeps the same layers.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import paddle
+
+from ofa_bert.data.corpus import Corpus, count_texts
+from ofa_bert.errors import UserError
+from ofa_bert.files.atomic import file_sha256
+from ofa_bert.models.directories import LoadedEncoder, load_encoder
+from ofa_bert.models.encoder import longest_input, set_dropout, shape_of
+from ofa_bert.models.model_type import with_model_type
+from ofa_bert.models.record import ModelRecord, best_of
+from ofa_bert.options import to_json
+from ofa_bert.submodels.elastic_record import ElasticRecord
+from ofa_bert.submodels.grid import SearchSpace
+from ofa_bert.submodels.layer_sets import RULES, Layers
+from ofa_bert.submodels.values import ModelShape, scaled
+from ofa_bert.training import distributed
+from ofa_bert.training.pretraining.elastic_job import ElasticJob, uneven_relations
+from ofa_bert.training.pretraining.elastic_step import ElasticObjective, distances, elastic_step
+from ofa_bert.training.run import Training, train
+from ofa_bert.training.run_directory import Best, Entry, Evaluation, RunResults, check_output_dir
+from ofa_bert.training.students.cut import fingerprint
+
+logger = logging.getLogger(__name__)
+
+
+class ElasticResults(RunResults):
+    kept_layers: Mapping[str, Layers]  # name of a depth -> its layers
+    start: Mapping[str, Mapping[str, float]]  # name of a depth -> how far it is from the encoder
+    best: Best
+    last: Entry
+
+
+def pretrain_elastic(job: ElasticJob) -> ElasticResults:
+    """Train the depths; best/ is the nearest to the encoder on held-out texts. Returns what results.json says."""
+    if not job.elastic:
+        raise UserError("`elastic` false: there is nothing else that this job does; leave it out")
+    job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
+    output, loops, digest = Path(job.output_dir), job.loop, corpus_digest(job)
+    check_output_dir(output, settings(job, digest), loops.resume, "elastic pre-training")
+    paddle.seed(loops.seed)
+    source = job.model
+    found = load_encoder(best_of(source.model_name_or_path), source.model_type, source.tokenizer_name_or_path)
+    model, space = found.model, _space(job, shape_of(found.model))
+    objective = ElasticObjective(job.state_weight, job.relation_weight, _relation_heads(job, space.shape))
+    corpus = _corpus(job, found)
+    held_out, sub_models = corpus.held_out(), space.sub_models()
+    distributed.same_start(model.parameters())
+    teacher = copy.deepcopy(model)
+    teacher.eval()
+    set_dropout(model, job.supernet_dropout)
+
+    def evaluate() -> Evaluation:
+        each = distances(model, teacher, objective, sub_models, held_out, "held out")
+        score = -float(np.mean([values["loss"] for values in each.values()]))
+        return Evaluation(score=score, scores=each, lines=[line_of(name, values) for name, values in each.items()])
+
+    start = distances(model, teacher, objective, sub_models, held_out, "held out, as it came")
+    for name, values in start.items():
+        logger.info("as it came  %s", line_of(name, values))
+    training = Training(
+        name="pretrain",
+        model=model,
+        tokenizer=found.tokenizer,
+        record=_record(job, found, space, corpus, digest),
+        batches=corpus,
+        make_step=lambda plan: elastic_step(model, teacher, objective, tuple(sub_models.values())),
+        evaluate=evaluate,
+    )
+    kept = train(training, output, loops, job.optimizer)
+    own: ElasticResults = {
+        "kept_layers": {name: sub_model.layers for name, sub_model in sub_models.items()},
+        "start": start,
+        "best": kept.best["best"],
+        "last": kept.history[-1],
+    }
+    return kept.write_results(to_json(job), own)
+
+
+def corpus_digest(job: ElasticJob) -> str:
+    """SHA-256 of the texts' file. UserError where there is none."""
+    count_texts(job.corpus, job.held_out)
+    return file_sha256(job.corpus)
+
+
+def settings(job: ElasticJob, digest: str) -> dict[str, object]:
+    """What a run in the same directory must share: its settings, the encoder's weights, the texts."""
+    weights = fingerprint(job.model.model_name_or_path, job.model.model_type)
+    return {**to_json(job), "encoder_weights": weights, "corpus_sha256": digest[:16]}
+
+
+def _space(job: ElasticJob, shape: ModelShape) -> SearchSpace:
+    """Every depth at full width."""
+    depths = tuple(sorted(set(job.depth_mult_list), reverse=True))
+    kept = tuple(RULES[job.layer_choice](shape.num_layers, scaled(shape.num_layers, depth)) for depth in depths)
+    for depth, layers in zip(depths, kept):
+        if len(layers) < shape.num_layers:
+            logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
+    return SearchSpace(shape, (1.0,), depths, kept)
+
+
+def _relation_heads(job: ElasticJob, shape: ModelShape) -> int:
+    heads, width = job.relation_heads or shape.num_heads, shape.num_heads * shape.head_dim
+    if width % heads:
+        raise UserError(uneven_relations(heads, width))
+    return heads
+
+
+def _corpus(job: ElasticJob, found: LoadedEncoder) -> Corpus:
+    """Of this process, without masks."""
+    loops, longest = job.loop, longest_input(found.model)
+    if loops.length > longest:
+        raise UserError(f"`max_seq_length` {loops.length}: the encoder has positions for {longest} tokens")
+    corpus = Corpus(
+        job.corpus, found.tokenizer, loops.length, loops.batch_size, loops.seed, 0.0, job.held_out,
+        distributed.rank(), distributed.world_size(),
+    )  # fmt: skip
+    logger.info("corpus: %d texts to train on, %d held out", corpus.size, corpus.texts - corpus.size)
+    return corpus
+
+
+def _record(job: ElasticJob, found: LoadedEncoder, space: SearchSpace, corpus: Corpus, digest: str) -> ModelRecord:
+    """A classifier stays what it is, of its task; an encoder is a pretrained one."""
+    elastic = ElasticRecord(
+        by=job.layer_choice,
+        num_layers=space.shape.num_layers,
+        depths=dict(zip(space.depth_mults, space.kept_layers)),
+        sha256=digest,
+        texts=corpus.texts,
+    )
+    before = found.record if found.has_classifier else ModelRecord()
+    return ModelRecord(
+        kind=before.kind or "pretrained", task=before.task, model_type=job.model.model_type, shape=before.shape,
+        max_seq_length=before.max_seq_length, held_out=before.held_out, seed=job.loop.seed, elastic=elastic,
+        config=to_json(job),
+    )  # fmt: skip
+
+
+def line_of(name: str, values: Mapping[str, float]) -> str:
+    return f"{name:<10} held out " + "  ".join(f"{part} {value:.4f}" for part, value in values.items())
