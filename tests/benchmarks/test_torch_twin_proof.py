@@ -14,7 +14,6 @@ from helpers.paths import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-import run_glue
 import torch_twin
 from twin import prove, record
 from twin.command_line import PLANTS
@@ -22,6 +21,7 @@ from twin.elastic import compare
 from twin.elastic.command_line import ELASTIC_PLANTS
 from twin.tables import verdict
 
+import run_glue
 from ofa_bert.errors import UserError
 from ofa_bert.submodels.elastic_record import ElasticRecord
 from ofa_bert.system import child_process
