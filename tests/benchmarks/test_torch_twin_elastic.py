@@ -59,6 +59,9 @@ def test_pretraining_takes_the_products_own_options(line):
 def test_a_proof_is_of_so_many_steps(line):
     job = told_to_prove_elastic([*line, "--elastic", "--steps", "7"]).job()
     assert (job.loop.max_steps, job.loop.save_steps, job.loop.device, job.supernet_dropout) == (7, 7, "cpu", 0.0)
+    assert job.optimizer.adam_epsilon == 1e-6  # else rounding becomes steps
+    given = told_to_prove_elastic([*line, "--elastic", "--adam_epsilon", "1e-8"]).job()
+    assert given.optimizer.adam_epsilon == 1e-8
 
 
 @pytest.mark.parametrize(

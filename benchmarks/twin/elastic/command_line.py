@@ -46,6 +46,9 @@ def told_to_prove_elastic(argv: Sequence[str]) -> ElasticTold:
     refuse(rest, "--max_steps", "give --steps")
     refuse(rest, "--device", "both compute on the CPU")
     rest += ["--max_steps", str(own.steps), "--save_steps", str(own.steps), "--logging_steps", str(own.steps)]
+    if not given(rest, "--adam_epsilon"):
+        # The whole encoder begins as its teacher: its first gradients are rounding, of which AdamW would make steps.
+        rest += ["--adam_epsilon", "1e-6"]
     told = ElasticTold(own, (*rest, "--device", "cpu", "--output_dir", own.output_dir or "unnamed"))
     job = told.job()
     if job.supernet_dropout:
