@@ -14,6 +14,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.models.record import best_of
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training.recorded import as_recorded
+from ofa_bert.training.settings import LoopSettings, ModelSource
 from ofa_bert.training.supernet.job import SupernetJob
 
 PLANTS = ("weight_decay", "schedule", "clipping", "matching")
@@ -33,7 +34,7 @@ class Told:
         return as_recorded(replace(job, model=replace(job.model, model_name_or_path=where)), where)
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as every command does."""
 
     def error(self, message: str) -> NoReturn:
@@ -42,13 +43,17 @@ class _Parser(argparse.ArgumentParser):
 
 def prove_parser() -> argparse.ArgumentParser:
     made = _made("prove", "The same steps by the product and by the twin, each in a process of its own, compared.")
+    add_proof_flags(made, PLANTS)
+    return made
+
+
+def add_proof_flags(made: argparse.ArgumentParser, plants: Sequence[str]) -> None:
     made.add_argument("--steps", type=arguments.above_zero, default=20, help="optimizer steps [20]")
     made.add_argument("--torch_python", metavar="PATH", help="the Python that has PyTorch [this one]")
     made.add_argument(
-        "--plant", choices=PLANTS, help="make this mistake in the twin on purpose, to see that it is found"
+        "--plant", choices=plants, help="make this mistake in the twin on purpose, to see that it is found"
     )
     made.add_argument("--output_dir", metavar="DIR", help="keep what both wrote; default: a temporary directory")
-    return made
 
 
 def train_parser() -> argparse.ArgumentParser:
@@ -63,7 +68,7 @@ def train_parser() -> argparse.ArgumentParser:
 
 
 def _made(name: str, about: str) -> argparse.ArgumentParser:
-    made = _Parser(prog=f"torch_twin.py {name}", description=f"{about} {_MORE}", allow_abbrev=False)
+    made = Parser(prog=f"torch_twin.py {name}", description=f"{about} {_MORE}", allow_abbrev=False)
     made.add_argument(
         "--examples",
         type=arguments.not_negative,
@@ -77,26 +82,27 @@ def _made(name: str, about: str) -> argparse.ArgumentParser:
 def told_to_prove(argv: Sequence[str]) -> Told:
     """UserError for settings under which two programs cannot agree."""
     own, rest = prove_parser().parse_known_args(argv)
-    _refuse(rest, "--max_steps", "give --steps")
-    _refuse(rest, "--device", "both compute on the CPU")
+    refuse(rest, "--max_steps", "give --steps")
+    refuse(rest, "--device", "both compute on the CPU")
     rest += ["--max_steps", str(own.steps), "--save_steps", str(own.steps), "--logging_steps", str(own.steps)]
-    if not _given(rest, "--supernet_dropout"):
+    if not given(rest, "--supernet_dropout"):
         rest += ["--supernet_dropout", "0"]
     told = Told(own, (*rest, "--device", "cpu", "--output_dir", own.output_dir or "unnamed"))
     job = told.job()
     if job.supernet_dropout:
         raise UserError(f"--supernet_dropout {job.supernet_dropout:g}: both draw other numbers; only 0 can be compared")
-    _check(job)
+    check(job.loop, job.model)
     return told
 
 
 def told_to_train(argv: Sequence[str]) -> Told:
     own, rest = train_parser().parse_known_args(argv)
-    _refuse(rest, "--seed", "give --seeds")
+    refuse(rest, "--seed", "give --seeds")
     if len(set(own.seeds)) < len(own.seeds):
         raise UserError(f"--seeds {' '.join(map(str, own.seeds))}: each once")
     told = Told(own, (*rest, "--device", "cpu", "--output_dir", own.output_dir))
-    _check(told.job())
+    job = told.job()
+    check(job.loop, job.model)
     return told
 
 
@@ -108,11 +114,10 @@ def limited(datasets: Datasets, examples: int) -> Datasets:
     return replace(datasets, train=datasets.train[:examples], dev=dev)
 
 
-def _check(job: SupernetJob) -> None:
+def check(loop: LoopSettings, model: ModelSource) -> None:
     """UserError for what the twin does not have."""
-    loop, model = job.loop, job.model
     wrong = [
-        (loop.amp != "off", f"--amp {loop.amp}: the twin computes in float32"),
+        (loop.amp != "off", f"--amp {loop.amp}: the twin computes in float32; `pretrain` has --autocast"),
         (loop.gradient_accumulation_steps > 1, "--gradient_accumulation_steps: the twin takes whole batches"),
         (loop.resume, "--resume: the twin begins anew"),
         (model.tokenizer_name_or_path, "--tokenizer_name_or_path: the twin takes the model's own"),
@@ -122,10 +127,10 @@ def _check(job: SupernetJob) -> None:
         raise UserError("; ".join(found))
 
 
-def _given(words: Sequence[str], flag: str) -> bool:
+def given(words: Sequence[str], flag: str) -> bool:
     return any(word.split("=")[0] == flag for word in words)
 
 
-def _refuse(words: Sequence[str], flag: str, instead: str) -> None:
-    if _given(words, flag):
+def refuse(words: Sequence[str], flag: str, instead: str) -> None:
+    if given(words, flag):
         raise UserError(f"{flag}: is set by this program; {instead}")

@@ -61,11 +61,17 @@ class Directory:
         """As a teacher that the product reads too."""
         record = ModelRecord(
             kind="teacher", task=task, model_type=BERT.model_type, max_seq_length=length, seed=seed, shape=self.shape,
-            scores=scores, score=scores["score"],
+            elastic=self.stated.record.passed_on(self.shape.num_layers), scores=scores, score=scores["score"],
         )  # fmt: skip
+        self.write(directory, record)
+
+    def write(self, directory: Path, record: ModelRecord) -> None:
+        """As a directory that the product reads too, with this record."""
+        task, config = record.task, dict(self.stated.config)
         with atomic_directory(directory) as new:
-            config = {**self.stated.config, "num_labels": self.shape.num_labels}
-            if task.labels:
+            if self.shape.num_labels:
+                config["num_labels"] = self.shape.num_labels
+            if task is not None and task.labels:
                 config["id2label"] = dict(enumerate(task.labels))
                 config["label2id"] = {label: number for number, label in enumerate(task.labels)}
             write_json_atomic(new / "config.json", config)
@@ -84,10 +90,21 @@ def product_name(name: str) -> str:
 
 def read_directory(name_or_path: str, task: Task) -> Directory:
     """UserError for what the twin cannot compute, and for a model of another task."""
+    if task.kind_name not in KINDS:
+        raise UserError(f"{task.name}: is {task.kind_name}; the twin has {' and '.join(KINDS)}")
+    found = read_encoder(name_or_path)
+    check_task(found.where, found.stated.record, task)
+    if found.finetuned and found.stated.record.task is None:
+        raise UserError(f"{found.where}: was finetuned elsewhere; the twin reads models that `finetune` made")
+    return found
+
+
+def read_encoder(name_or_path: str) -> Directory:
+    """Whatever it was trained for; UserError for what the twin cannot compute."""
     model = stated(name_or_path, "auto")
     if model is None:
         raise UserError(f"`model_name_or_path` {name_or_path}: the twin downloads nothing; name a directory")
-    _check(model, task)
+    _check(model)
     stored = to_paddle(read_weights(find_weights(model.where)), BERT)
     arrays = {bare_name(name): np.asarray(array, np.float32) for name, array in stored.items()}
     tokenizer = read_tokenizer(Path(model.where), BERT.model_type)
@@ -95,7 +112,7 @@ def read_directory(name_or_path: str, task: Task) -> Directory:
         raise UserError(f"{model.where}: only PaddleNLP cuts texts as its tokenizer_config.json says; the twin cannot")
     told = Fields(model.config, f"{model.where}: its config.json")
     dropout = told.number("hidden_dropout_prob", 0, 1, default=0.1)
-    found = Directory(
+    return Directory(
         where=model.where,
         weights=arrays,
         shape=_shape(model, arrays),
@@ -105,12 +122,9 @@ def read_directory(name_or_path: str, task: Task) -> Directory:
         tokenizer=tokenizer,
         stated=model,
     )
-    if found.finetuned and model.record.task is None:
-        raise UserError(f"{model.where}: was finetuned elsewhere; the twin reads models that `finetune` made")
-    return found
 
 
-def _check(model: StatedModel, task: Task) -> None:
+def _check(model: StatedModel) -> None:
     if model.model_type != BERT.model_type:
         raise UserError(f"{model.where}: is {model.model_type}; the twin has bert alone")
     activation = model.config.get("hidden_act", "gelu")
@@ -118,9 +132,6 @@ def _check(model: StatedModel, task: Task) -> None:
         raise UserError(f"{model.where}: its hidden_act is {activation}; the twin has gelu alone")
     if model.record.is_sub_model:
         raise UserError(f"{model.where}: is an exported sub-model; a supernet starts from a full model")
-    if task.kind_name not in KINDS:
-        raise UserError(f"{task.name}: is {task.kind_name}; the twin has {' and '.join(KINDS)}")
-    check_task(model.where, model.record, task)
 
 
 def _shape(model: StatedModel, arrays: Mapping[str, Floats]) -> ModelShape:

@@ -45,7 +45,7 @@ def follow(told: Told, folder: Path) -> None:
     net.trainable()
     schedule = replace(supernet_schedule(job, data.batches(job).steps_per_epoch), planted=plant == "schedule")
     objective = Objective.of(job, datasets.task.kind_name, planted=plant == "matching")
-    optimizer = AdamW(net.weights, _planted(job.optimizer, plant))
+    optimizer = AdamW(net.weights, planted(job.optimizer, plant))
     train = SupernetSteps(net, teacher, objective, optimizer, schedule, job.optimizer.learning_rate)
     losses = [train(step.batch, number, step.sub_models) for number, step in enumerate(steps)]
     write_weights(folder / TWIN_END, net.arrays())
@@ -68,7 +68,7 @@ def _importance(folder: Path) -> Importance:
     return Importance(np.asarray(told["heads"]), np.asarray(told["neurons"]))
 
 
-def _planted(settings: OptimizerSettings, plant: str | None) -> OptimizerSettings:
+def planted(settings: OptimizerSettings, plant: str | None) -> OptimizerSettings:
     if plant == "weight_decay":
         return replace(settings, weight_decay=settings.weight_decay + _WRONG_DECAY)
     return replace(settings, max_grad_norm=0.0) if plant == "clipping" else settings

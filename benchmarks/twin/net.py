@@ -78,12 +78,21 @@ class Net:
 
     def encode(self, x: torch.Tensor, mask: torch.Tensor, sub_model: SubModelConfig) -> Output:
         """From the embeddings [B, T, H]."""
+        hidden = self.states(x, mask, sub_model)
+        pooled = self._drop(torch.tanh(self._linear(hidden[-1][:, 0], "pooler.dense")))  # [B, H]
+        return Output(self._linear(pooled, "classifier"), hidden)
+
+    def states(self, x: torch.Tensor, mask: torch.Tensor, sub_model: SubModelConfig) -> tuple[torch.Tensor, ...]:
+        """[B, T, H] after each kept layer, from the embeddings; needs no classifier."""
         hidden = []
         for layer, heads, neurons in zip(sub_model.layers, sub_model.heads, sub_model.ffn):
             x = self._layer(f"encoder.layers.{layer}.", x, mask, heads, neurons)
             hidden.append(x)
-        pooled = self._drop(torch.tanh(self._linear(x[:, 0], "pooler.dense")))  # [B, H]
-        return Output(self._linear(pooled, "classifier"), tuple(hidden))
+        return tuple(hidden)
+
+    def projections(self, x: torch.Tensor, layer: int) -> tuple[torch.Tensor, ...]:
+        """Queries, keys and values [B, T, A] of all heads of a layer, from what enters it."""
+        return tuple(self._linear(x, f"encoder.layers.{layer}.self_attn.{part}_proj") for part in "qkv")
 
     def _layer(self, at: str, x: torch.Tensor, mask: torch.Tensor, heads: int, neurons: int) -> torch.Tensor:
         mixed = self._attention(at + "self_attn.", x, mask, heads)

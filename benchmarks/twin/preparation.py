@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,14 +13,12 @@ from ofa_bert.data.batches import eval_batches
 from ofa_bert.numerics import Floats
 from ofa_bert.submodels.layer_sets import (
     MOST_GAP,
+    RULES,
     Layers,
     distinct,
     dropped_one_by_one,
-    lower_layers,
-    prefix_layers,
-    upper_layers,
 )
-from ofa_bert.submodels.values import even_layers, scaled, uniform
+from ofa_bert.submodels.values import scaled, uniform
 from ofa_bert.training.supernet.job import SupernetJob
 from ofa_bert.training.supernet.layer_trials import ChosenDepth, LayerChoice, LayerTrial, best_trial
 from twin.net import Net
@@ -30,12 +28,6 @@ from twin.scoring import Data, answers, scores_of
 from twin.step import Objective, SupernetSteps, tensors
 
 IMPORTANCE_BATCH, RANKED_ON = 32, 256  # as the product's
-RULES: Mapping[str, Callable[[int, int], Layers]] = {
-    "even": lambda count, keep: even_layers(count, keep / count),
-    "lower": lower_layers,
-    "upper": upper_layers,
-    "prefix": prefix_layers,
-}
 _SUMMED = ("self_attn.out_proj.weight", "linear1.weight", "linear1.bias", "linear2.weight")
 
 
@@ -105,7 +97,17 @@ def choose_layers(job: SupernetJob, net: Net, data: Data) -> LayerChoice:
     if by == "importance":
         dropped = dropped_one_by_one(count, min(kept), _distance(net, data, len(data.held_out)))
         return LayerChoice(by, tuple(map(ChosenDepth, depths, [dropped[keep] for keep in kept])))
+    if by == "recorded":
+        known = [_recorded(data, keep) if keep < count else None for keep in kept]
+        layers = [own or RULES["even"](count, keep) for own, keep in zip(known, kept)]
+        return LayerChoice("recorded" if any(known) else "even", tuple(map(ChosenDepth, depths, layers)))
     return LayerChoice(by, tuple(map(ChosenDepth, depths, [RULES[by](count, keep) for keep in kept])))
+
+
+def _recorded(data: Data, keep: int) -> Layers | None:
+    """Those that the encoder was pre-trained with, where it was in that depth."""
+    elastic = data.directory.stated.record.elastic
+    return elastic.layers(keep) if elastic else None
 
 
 def _distance(net: Net, data: Data, examples: int) -> Callable[[Layers], float]:
@@ -125,6 +127,8 @@ def _trials(job: SupernetJob, net: Net, data: Data, keep: int, least: int) -> li
     """Every set of `keep` layers, trained for a short while from the same start on the same batches."""
     count, cost = net.shape.num_layers, _distance(net, data, RANKED_ON)
     named = {name: rule(count, keep) for name, rule in RULES.items()}
+    recorded = _recorded(data, keep)
+    named |= {"recorded": recorded} if recorded else {}
     named["importance"] = dropped_one_by_one(count, least, cost)[keep]
     named["importance without gaps"] = dropped_one_by_one(count, least, cost, MOST_GAP)[keep]
     full = answers(net, net.whole, data.held_out)

@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,11 @@ from ofa_bert.files.reading import read_object
 from ofa_bert.files.weights import read_weights
 from ofa_bert.numerics import Floats
 from ofa_bert.system import child_process
-from twin.command_line import Told, told_to_prove
+from twin.command_line import Told
 from twin.directory import bare_name
+from twin.elastic.command_line import ElasticTold
 from twin.record import (
+    ELASTIC,
     IMPORTANCE,
     PRODUCT,
     REQUEST,
@@ -31,6 +33,7 @@ from twin.record import (
     TWIN_END,
     TWIN_START,
     WEIGHTS,
+    Step,
     read_steps,
     results_of,
 )
@@ -38,6 +41,7 @@ from twin.tables import Check, Row, loss_rows, shown_checks, shown_rows, verdict
 
 logger = logging.getLogger("ofa_bert.torch_twin")
 
+Compare = Callable[[Path], tuple[list[Row], list[Check]]]
 NEEDS = {"product": ("paddle", "paddlenlp"), "follow": ("torch", "numpy", "tokenizers", "scipy", "sklearn", "tqdm")}
 # How far the two may be apart where no step's loss is compared.
 MOST_IMPORTANCE = 1e-4  # of the largest of its layer
@@ -50,9 +54,8 @@ _ROUNDING = (
 )
 
 
-def prove(argv: Sequence[str]) -> None:
+def prove(told: Told | ElasticTold, compare: Compare) -> None:
     """RunError where the two differ."""
-    told = told_to_prove(argv)
     pythons = {"product": sys.executable, "follow": told.own.torch_python or sys.executable}
     for side, python in pythons.items():
         check_python(python, NEEDS[side])
@@ -65,7 +68,7 @@ def prove(argv: Sequence[str]) -> None:
         for side, python in pythons.items():
             logger.info("%s: %s", side, "the product trains" if side == "product" else "the twin follows")
             _run(side, python, folder)
-        rows, checks = compared(folder)
+        rows, checks = compare(folder)
     show(f"{shown_rows(rows)}\n\n{shown_checks(checks)}")
     wrong = verdict(rows, checks)
     if wrong:
@@ -90,8 +93,8 @@ def check_python(python: str, packages: Sequence[str]) -> None:
         raise UserError(f"{python}: has no {', '.join(lacking)}; install it, or {cure}")
 
 
-def write_request(folder: Path, told: Told) -> None:
-    own = {"examples": told.own.examples, "plant": told.own.plant}
+def write_request(folder: Path, told: Told | ElasticTold) -> None:
+    own = {"plant": told.own.plant, **({"examples": told.own.examples} if isinstance(told, Told) else {ELASTIC: True})}
     write_json_atomic(folder / REQUEST, {"argv": list(told.argv), "own": own})
 
 
@@ -106,9 +109,13 @@ def _run(side: str, python: str, folder: Path) -> None:
 def compared(folder: Path) -> tuple[list[Row], list[Check]]:
     """(a row for every loss, the other checks) of what both sides wrote."""
     steps, twin = read_steps(folder), json.loads((folder / TWIN).read_text())
+    return rows_of(steps, twin), [*_prepared(folder, twin), *checks_of_drawn(twin), *_ended(folder, twin)]
+
+
+def rows_of(steps: Sequence[Step], twin: Mapping[str, Any]) -> list[Row]:
+    """The losses of both."""
     names = {(step, place): name for step, each in enumerate(twin["names"]) for place, name in enumerate(each)}
-    rows = loss_rows(names, [step.losses for step in steps], twin["losses"])
-    return rows, [*_prepared(folder, twin), *_drawn(twin), *_ended(folder, twin)]
+    return loss_rows(names, [step.losses for step in steps], twin["losses"])
 
 
 def _prepared(folder: Path, twin: Mapping[str, Any]) -> Iterator[Check]:
@@ -123,32 +130,40 @@ def _prepared(folder: Path, twin: Mapping[str, Any]) -> Iterator[Check]:
         for name in ("score", "distance")
     ]
     if trials:
-        yield Check("score and distance of a trial of layers", _worst(trials), MOST_TRIAL)
+        yield Check("score and distance of a trial of layers", worst(trials), MOST_TRIAL)
     told = read_object(folder / PRODUCT / IMPORTANCE)
     for name in ("heads", "neurons"):
         own, twins = np.asarray(told[name]), np.asarray(twin["importance"][name])
         apart = np.abs(own - twins) / own.max(axis=1, keepdims=True)
-        yield Check(f"importance of {name}, of the largest", _worst(apart.ravel()), MOST_IMPORTANCE)
+        yield Check(f"importance of {name}, of the largest", worst(apart.ravel()), MOST_IMPORTANCE)
+    yield check_of_begin(folder)
+
+
+def check_of_begin(folder: Path) -> Check:
     begun, copied = _weights(folder / START), _weights(folder / TWIN_START)
-    yield Check("weights before the first step", _worst(np.abs(begun[n] - copied[n]).max() for n in begun), 0)
+    return Check("weights before the first step", worst(np.abs(begun[n] - copied[n]).max() for n in begun), 0)
 
 
-def _drawn(twin: Mapping[str, Any]) -> Iterator[Check]:
+def checks_of_drawn(twin: Mapping[str, Any]) -> Iterator[Check]:
     yield Check("batches that the twin draws otherwise", twin["other_batches"], 0)
     yield Check("steps with other sub-models", twin["other_sub_models"], 0)
 
 
 def _ended(folder: Path, twin: Mapping[str, Any]) -> Iterator[Check]:
-    begun, ours, theirs = (_weights(folder / name) for name in (START, Path(PRODUCT, WEIGHTS), TWIN_END))
-    apart, moved = _length(ours, theirs), _length(ours, begun)
-    yield Check(
-        "weights after the last step, of what they moved by", apart / moved if moved else math.nan, MOST_WEIGHTS
-    )
+    yield check_of_end(folder)
     product = results_of(folder)
     yield Check("teacher's score on dev", abs(product["teacher"]["score"] - twin["teacher"]["score"]), MOST_SCORE)
     last = {row["name"]: row["scores"]["score"] for row in product["last"]}
     scores = [abs(score - twin["scores"].get(name, {}).get("score", math.nan)) for name, score in last.items()]
-    yield Check("sub-models' scores on dev", _worst(scores), MOST_SCORE)
+    yield Check("sub-models' scores on dev", worst(scores), MOST_SCORE)
+
+
+def check_of_end(folder: Path) -> Check:
+    begun, ours, theirs = (_weights(folder / name) for name in (START, Path(PRODUCT, WEIGHTS), TWIN_END))
+    apart, moved = _length(ours, theirs), _length(ours, begun)
+    return Check(
+        "weights after the last step, of what they moved by", apart / moved if moved else math.nan, MOST_WEIGHTS
+    )
 
 
 def _weights(path: Path) -> dict[str, Floats]:
@@ -160,7 +175,7 @@ def _length(one: Mapping[str, Floats], other: Mapping[str, Floats]) -> float:
     return math.sqrt(sum(float(np.square(one[name].astype(np.float64) - other[name]).sum()) for name in one))
 
 
-def _worst(values: Iterable[float]) -> float:
+def worst(values: Iterable[float]) -> float:
     """The largest; NaN where there is one."""
     found = [float(value) for value in values]
     return math.nan if any(map(math.isnan, found)) else max(found, default=0.0)

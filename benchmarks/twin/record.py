@@ -18,7 +18,7 @@ from ofa_bert.submodels.values import SubModelConfig
 # Of the product: its own output directory, its steps, its weights before the first one. Of the twin: the rest.
 PRODUCT, STEPS, BATCHES, START = "product", "steps.json", "batches.npz", "start.safetensors"
 TWIN, TWIN_START, TWIN_END = "twin.json", "twin_start.safetensors", "twin_end.safetensors"
-REQUEST = "request.json"
+REQUEST, ELASTIC = "request.json", "elastic"  # the latter is in a request whose proof is of `pretrain --elastic`
 IMPORTANCE, RESULTS, WEIGHTS = "importance.json", "results.json", Path("last", "model.safetensors")
 
 

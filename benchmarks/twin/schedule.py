@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ofa_bert.data.augmentation import ChangedBatches
 from ofa_bert.data.batches import Batch, TrainBatches
+from ofa_bert.data.corpus import Corpus
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.settings import LoopSettings
@@ -69,7 +70,7 @@ def step_seed(seed: int, step: int) -> int:
     return ((mixed ^ (mixed >> 15)) * 0x846CA68B & word) >> 1
 
 
-def stream(batches: TrainBatches | ChangedBatches) -> Iterator[Batch]:
+def stream(batches: TrainBatches | ChangedBatches | Corpus) -> Iterator[Batch]:
     """Epoch after epoch, without end."""
     for epoch in itertools.count():
         yield from batches.epoch(epoch)

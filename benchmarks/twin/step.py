@@ -43,9 +43,8 @@ class Objective:
         if self.lambda_logit:
             found["logit"] = self._logit(own.logits, teacher.logits)
         if self.lambda_rep:
-            followed = list(layers) if self.planted else [*(layer - 1 for layer in layers[1:]), len(teacher.hidden) - 1]
-            apart = [(state - teacher.hidden[place]) ** 2 for state, place in zip(own.hidden, followed)]
-            found["hidden"] = sum((each * weights).sum() / each.shape[-1] for each in apart)
+            followed = list(layers) if self.planted else matched(layers, len(teacher.hidden))
+            found["hidden"] = hidden_loss(own.hidden, teacher.hidden, weights, followed)
         return found
 
     def total(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -75,7 +74,7 @@ class SupernetSteps:
     def _work(self, inputs: tuple[torch.Tensor, ...], sub_models: tuple[SubModelConfig, ...]) -> Losses:
         ids, types = inputs
         with torch.no_grad():
-            wanted, weights = self.teacher.forward(ids, types, self.teacher.whole), self._token_weights(ids)
+            wanted, weights = self.teacher.forward(ids, types, self.teacher.whole), token_weights(ids, self.net.pad_id)
             mask = self.net.mask(ids)
         embedded = self.net.embed(ids, types)
         found = [
@@ -86,9 +85,27 @@ class SupernetSteps:
         update(mean, self.optimizer)
         return [{name: loss.detach() for name, loss in parts.items()} for parts in found]
 
-    def _token_weights(self, ids: torch.Tensor) -> torch.Tensor:
-        real = (ids != self.net.pad_id).float()  # [B, T]
-        return (real / real.sum(1, keepdim=True) / len(ids)).unsqueeze(-1)
+
+def token_weights(ids: torch.Tensor, pad_id: int) -> torch.Tensor:
+    """[B, T, 1]: those of a text's tokens sum to 1/B, of padding to 0."""
+    real = (ids != pad_id).float()  # [B, T]
+    return (real / real.sum(1, keepdim=True) / len(ids)).unsqueeze(-1)
+
+
+def hidden_loss(
+    own: Sequence[torch.Tensor], teacher: Sequence[torch.Tensor], weights: torch.Tensor, followed: Sequence[int]
+) -> torch.Tensor:
+    """Mean squared differences of states [B, T, H] from those of the teacher's layers `followed`, summed over layers.
+
+    weights: as of `token_weights`.
+    """
+    apart = [(state - teacher[place]) ** 2 for state, place in zip(own, followed, strict=True)]
+    return sum((each * weights).sum() / each.shape[-1] for each in apart)
+
+
+def matched(layers: Sequence[int], count: int) -> list[int]:
+    """For each kept layer of `count` the one before the next kept layer, whose state it has to reach."""
+    return [*(layer - 1 for layer in layers[1:]), count - 1]
 
 
 def update(loss: torch.Tensor, optimizer: AdamW) -> None:

@@ -20,6 +20,7 @@ from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import early
 from ofa_bert.training.supernet.job import SupernetJob
 from twin.command_line import Told, limited, told_to_train
+from twin.device import card, device_of
 from twin.directory import read_directory
 from twin.net import Net
 from twin.scoring import Data
@@ -35,10 +36,9 @@ ROWS, TABLE = "rows.jsonl", "table.md"
 def train(argv: Sequence[str]) -> None:
     """A line of rows.jsonl after every seed, table.md after the last."""
     told = told_to_train(argv)
-    job, device, output = told.job(), _device(told.own.device), Path(told.own.output_dir)
+    job, device, output = told.job(), device_of(told.own.device), Path(told.own.output_dir)
     datasets = limited(job.data.load(), told.own.examples)
     early.supernet(job)(datasets.task)
-    torch.set_float32_matmul_precision("high")  # TF32 on a GPU that has it
     output.mkdir(parents=True, exist_ok=True)
     with lock.holding(output):
         if (output / ROWS).exists():
@@ -79,18 +79,6 @@ def _row(job: SupernetJob, datasets: Datasets, device: str) -> dict[str, Any]:
     return {
         "task": datasets.task.name, "seed": job.loop.seed, "teacher": taught, "scores": main,
         "differences": differences, "all_scores": trained.scores, "layer_choice": trained.layers.to_json(),
-        "steps": trained.steps, "seconds": seconds, "device": _named(device), "torch": torch.__version__,
+        "steps": trained.steps, "seconds": seconds, "device": card(device), "torch": torch.__version__,
         "settings": to_json(job),
     }  # fmt: skip
-
-
-def _device(named: str) -> str:
-    """UserError for a GPU that is not there."""
-    there = torch.cuda.is_available()
-    if named == "cuda" and not there:
-        raise UserError("--device cuda: PyTorch sees no GPU on this machine; give cpu")
-    return "cuda" if there and named != "cpu" else "cpu"
-
-
-def _named(device: str) -> str:
-    return torch.cuda.get_device_name() if device == "cuda" else device

@@ -64,10 +64,10 @@ def flags_of_benchmark(script):
     """The flags that a program of benchmarks/ declares, or a file or folder beside it that it imports."""
     text, folder = (ROOT / script).read_text("utf-8"), ROOT / "benchmarks"
     beside = set(re.findall(r"^(?:from|import) (\w+)", text, re.M))
-    paths = [path for name in beside for path in (folder / f"{name}.py", *(folder / name).glob("*.py"))]
+    paths = [path for name in beside for path in (folder / f"{name}.py", *(folder / name).rglob("*.py"))]
     text += "".join(path.read_text("utf-8") for path in paths if path.is_file())
     # What parses a job takes all its flags.
-    jobs = {handed(name, ()).cls for name in map(command_of, SCRIPTS)}
+    jobs = {handed(name, ()).cls for name in (*map(command_of, SCRIPTS), "pretrain_elastic")}
     taken = {f"--{item.name}" for job in jobs if f"parse({job.__name__}" in text for item in options_of(job)}
     return set(re.findall(r'"(--\w+)"', text)) | taken
 

@@ -47,7 +47,8 @@ def run(argv: Sequence[str] | None) -> None:
 
     select_device(job.loop.device)
     from ofa_bert.training import distributed
-    from ofa_bert.training.pretraining.elastic import line_of, pretrain_elastic
+    from ofa_bert.training.pretraining.elastic import pretrain_elastic
+    from ofa_bert.training.pretraining.elastic_plan import line_of
 
     distributed.start(job.loop.device)
     interrupts.renew()

@@ -23,14 +23,12 @@ from ofa_bert.files.atomic import file_sha256
 from ofa_bert.models.directories import LoadedEncoder, load_encoder
 from ofa_bert.models.encoder import longest_input, set_dropout, shape_of
 from ofa_bert.models.model_type import with_model_type
-from ofa_bert.models.record import ModelRecord, best_of
+from ofa_bert.models.record import best_of
 from ofa_bert.options import to_json
-from ofa_bert.submodels.elastic_record import ElasticRecord
-from ofa_bert.submodels.grid import SearchSpace
-from ofa_bert.submodels.layer_sets import RULES, Layers
-from ofa_bert.submodels.values import ModelShape, scaled
+from ofa_bert.submodels.layer_sets import Layers
 from ofa_bert.training import distributed
-from ofa_bert.training.pretraining.elastic_job import ElasticJob, uneven_relations
+from ofa_bert.training.pretraining.elastic_job import ElasticJob
+from ofa_bert.training.pretraining.elastic_plan import depths_of, line_of, record_of, relation_heads
 from ofa_bert.training.pretraining.elastic_step import ElasticObjective, distances, elastic_step
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Best, Entry, Evaluation, RunResults, check_output_dir
@@ -56,8 +54,8 @@ def pretrain_elastic(job: ElasticJob) -> ElasticResults:
     paddle.seed(loops.seed)
     source = job.model
     found = load_encoder(best_of(source.model_name_or_path), source.model_type, source.tokenizer_name_or_path)
-    model, space = found.model, _space(job, shape_of(found.model))
-    objective = ElasticObjective(job.state_weight, job.relation_weight, _relation_heads(job, space.shape))
+    model, space = found.model, depths_of(job, shape_of(found.model))
+    objective = ElasticObjective(job.state_weight, job.relation_weight, relation_heads(job, space.shape))
     corpus = _corpus(job, found)
     held_out, sub_models = corpus.held_out(), space.sub_models()
     distributed.same_start(model.parameters())
@@ -77,7 +75,7 @@ def pretrain_elastic(job: ElasticJob) -> ElasticResults:
         name="pretrain",
         model=model,
         tokenizer=found.tokenizer,
-        record=_record(job, found, space, corpus, digest),
+        record=record_of(job, found.record if found.has_classifier else None, space, corpus.texts, digest),
         batches=corpus,
         make_step=lambda plan: elastic_step(model, teacher, objective, tuple(sub_models.values())),
         evaluate=evaluate,
@@ -104,23 +102,6 @@ def settings(job: ElasticJob, digest: str) -> dict[str, object]:
     return {**to_json(job), "encoder_weights": weights, "corpus_sha256": digest[:16]}
 
 
-def _space(job: ElasticJob, shape: ModelShape) -> SearchSpace:
-    """Every depth at full width."""
-    depths = tuple(sorted(set(job.depth_mult_list), reverse=True))
-    kept = tuple(RULES[job.layer_choice](shape.num_layers, scaled(shape.num_layers, depth)) for depth in depths)
-    for depth, layers in zip(depths, kept):
-        if len(layers) < shape.num_layers:
-            logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
-    return SearchSpace(shape, (1.0,), depths, kept)
-
-
-def _relation_heads(job: ElasticJob, shape: ModelShape) -> int:
-    heads, width = job.relation_heads or shape.num_heads, shape.num_heads * shape.head_dim
-    if width % heads:
-        raise UserError(uneven_relations(heads, width))
-    return heads
-
-
 def _corpus(job: ElasticJob, found: LoadedEncoder) -> Corpus:
     """Of this process, without masks."""
     loops, longest = job.loop, longest_input(found.model)
@@ -132,24 +113,3 @@ def _corpus(job: ElasticJob, found: LoadedEncoder) -> Corpus:
     )  # fmt: skip
     logger.info("corpus: %d texts to train on, %d held out", corpus.size, corpus.texts - corpus.size)
     return corpus
-
-
-def _record(job: ElasticJob, found: LoadedEncoder, space: SearchSpace, corpus: Corpus, digest: str) -> ModelRecord:
-    """A classifier stays what it is, of its task; an encoder is a pretrained one."""
-    elastic = ElasticRecord(
-        by=job.layer_choice,
-        num_layers=space.shape.num_layers,
-        depths=dict(zip(space.depth_mults, space.kept_layers)),
-        sha256=digest,
-        texts=corpus.texts,
-    )
-    before = found.record if found.has_classifier else ModelRecord()
-    return ModelRecord(
-        kind=before.kind or "pretrained", task=before.task, model_type=job.model.model_type, shape=before.shape,
-        max_seq_length=before.max_seq_length, held_out=before.held_out, seed=job.loop.seed, elastic=elastic,
-        config=to_json(job),
-    )  # fmt: skip
-
-
-def line_of(name: str, values: Mapping[str, float]) -> str:
-    return f"{name:<10} held out " + "  ".join(f"{part} {value:.4f}" for part, value in values.items())
