@@ -34,5 +34,6 @@ def _relations(projected: paddle.Tensor, heads: int, mask: paddle.Tensor) -> pad
     # Of mixed precision only the projections: a difference of logarithms needs more bits.
     x = projected.astype("float32")
     x = x.reshape([0, 0, heads, x.shape[-1] // heads]).transpose([0, 2, 1, 3])  # [B, heads, T, d]
-    scores = paddle.matmul(x * x.shape[-1] ** -0.5, x, transpose_y=True)  # [B, heads, T, T]
-    return log_softmax(scores + mask.astype("float32"))
+    with paddle.amp.auto_cast(enable=False):
+        scores = paddle.matmul(x * x.shape[-1] ** -0.5, x, transpose_y=True)  # [B, heads, T, T]
+        return log_softmax(scores + mask.astype("float32"))
