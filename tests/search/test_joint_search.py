@@ -223,17 +223,17 @@ def test_a_measured_mean_weighs_each_exit_by_who_left_there(supernet_dir, monkey
 
 
 def test_the_points_that_are_exported_are_those_next_to_what_was_asked():
+    from ofa_bert.search.evaluator import near_budget
     from ofa_bert.search.front import Budget, Point
-    from ofa_bert.search.run import _promising
 
     points = [
         Point(SubModelConfig([0], [1 + n], [8]), float(n), float(n), n / 100, {"latency_ms": float(n)})
         for n in range(40)
     ]
-    heads = {sub_model.heads[0] - 1 for sub_model in _promising(points, Budget({"latency_ms": 30.0}), 8)}
+    heads = {sub_model.heads[0] - 1 for sub_model in near_budget(Budget({"latency_ms": 30.0}))(points, 8)}
     assert {27, 28, 29, 30} <= heads
     assert len(heads) <= 9
-    heads = {sub_model.heads[0] - 1 for sub_model in _promising(points, Budget(min_score=0.2), 8)}
+    heads = {sub_model.heads[0] - 1 for sub_model in near_budget(Budget(min_score=0.2))(points, 8)}
     assert {20, 21, 22, 23} <= heads
     assert len(heads) <= 9
 
