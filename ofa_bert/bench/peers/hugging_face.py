@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
 import numpy as np
 
@@ -34,6 +34,8 @@ PLAIN, TUNED = "hugging_face", "hugging_face_tuned"
 OPSET = 17
 _OPTIMIZER = "bert"  # ONNX Runtime's word for an encoder of this kind
 MASKED_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+Request: TypeAlias = Mapping[str, Any]  # what a process of its own is asked, from JSON
 
 
 def write(jobs: Sequence[Job]) -> list[Written]:
@@ -66,11 +68,11 @@ class _Answer(TypedDict):
     exported: list[_WrittenFields]
 
 
-def _export_all(request: Mapping[str, Any]) -> dict[str, object]:
+def _export_all(request: Request) -> dict[str, object]:
     return {"exported": [_export(job_of(job))._asdict() for job in request["jobs"]]}
 
 
-def job_of(value: Mapping[str, Any]) -> Job:
+def job_of(value: Request) -> Job:
     shape, sub_model = ModelShape.from_json(value["shape"]), SubModelConfig(**value["sub_model"])
     return Job(value["peer"], shape, sub_model, value["prefix"], tuple(value["precisions"]), value["gpu"])
 

@@ -13,14 +13,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from ofa_bert.bench.peers.base import Job, Opening, Peer, Written
-from ofa_bert.bench.peers.hugging_face import MASKED_INPUTS, NEEDED, export_plain, job_of, open_onnx, written_by
+from ofa_bert.bench.peers.hugging_face import (
+    MASKED_INPUTS,
+    NEEDED,
+    Request,
+    export_plain,
+    job_of,
+    open_onnx,
+    written_by,
+)
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.backends.base import Ids, Logits, Settings
 from ofa_bert.runtime.backends.tensorrt import Profile
@@ -39,7 +46,7 @@ def write(peer: str, needed: Sequence[str], jobs: Sequence[Job]) -> list[Written
     return written_by("ofa_bert.bench.peers.quantized", peer, needed, jobs)
 
 
-def _export_all(request: Mapping[str, Any]) -> dict[str, object]:
+def _export_all(request: Request) -> dict[str, object]:
     return {"exported": [_export(job_of(job))._asdict() for job in request["jobs"]]}
 
 
