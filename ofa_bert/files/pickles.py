@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.pickle_machine import Budget, Machine, MalformedError, Name, Stub, checked_items
-from ofa_bert.numerics import Array
+from ofa_bert.numerics import Array, Dtype
 from ofa_bert.reporting import shown
 
 # Half precision becomes float32 (2 times), and a matrix may have several names (tied embeddings).
@@ -54,7 +54,7 @@ class _Dtype(Stub):
         spec = spec.decode("ascii") if isinstance(spec, bytes) else spec
         if not isinstance(spec, str) or spec not in _DTYPES:
             raise MalformedError(f"array of type {shown(spec)}")
-        self.dtype: np.dtype[np.generic] = np.dtype(spec)
+        self.dtype: Dtype = np.dtype(spec)
 
     def set_state(self, state: object) -> None:
         # (version, byte order, subdtype, names, fields, itemsize, alignment, flags)
@@ -106,7 +106,7 @@ class _PaddleTensor(_Tensor):
         return bfloat16_to_float32(value) if value.dtype == np.uint16 else value
 
 
-def _dtype_of(stub: object) -> np.dtype[np.generic]:
+def _dtype_of(stub: object) -> Dtype:
     if not isinstance(stub, _Dtype):
         raise MalformedError("array without a dtype")
     return stub.dtype
@@ -130,7 +130,7 @@ class _Storage:
     _elements: Array | None = field(default=None, repr=False)
 
     @property
-    def bits(self) -> np.dtype[np.generic]:
+    def bits(self) -> Dtype:
         return np.dtype("<u2" if self.kind == _BFLOAT16 else self.kind)
 
     def elements(self) -> Array:
