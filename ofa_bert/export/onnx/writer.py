@@ -86,7 +86,6 @@ class Writer:
     def __init__(self, model: nn.Layer, form: Form, graph: Graph):
         self.model, self.form, self.graph = model, form, graph
         self.prefix = f"{model.base_model_prefix}."
-        self.hidden = model.config.hidden_size
 
     def write(self) -> None:
         graph = self.graph
