@@ -11,6 +11,7 @@ import pytest
 import run_glue
 import run_glue_ofa
 from helpers.foreign_files import tokenizer_for
+from helpers.interrupting import interrupted_after
 from helpers.models import WORDS, batch_of, build
 from ofa_bert.__main__ import main
 from ofa_bert.data.corpus import NOT_MASKED, Corpus
@@ -221,21 +222,10 @@ def test_half_the_depth_comes_nearer_and_the_whole_stays_near(pretrained, tiny_b
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(tiny_bert_dir, corpus_file, tmp_path, monkeypatch, capsys):
-    from ofa_bert.training import loop
-
     more = ["--max_steps", 8, "--save_steps", 3, "--supernet_dropout", 0.1]
     assert command(tiny_bert_dir, corpus_file, tmp_path / "a", *more) == 0
-    real, left = loop.distributed.average_gradients, [5]
-
-    def dies(parameters):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        real(parameters)
-
-    monkeypatch.setattr(loop.distributed, "average_gradients", dies)
-    assert command(tiny_bert_dir, corpus_file, tmp_path / "b", *more) == 130
-    monkeypatch.setattr(loop.distributed, "average_gradients", real)
+    with interrupted_after(5, monkeypatch):
+        assert command(tiny_bert_dir, corpus_file, tmp_path / "b", *more) == 130
     assert command(tiny_bert_dir, corpus_file, tmp_path / "b", *more, "--resume") == 0
     one, two = (read_weights(tmp_path / name / "last" / "model.safetensors") for name in ("a", "b"))
     assert one.keys() == two.keys()

@@ -9,6 +9,7 @@ import pytest
 
 import run_glue
 from helpers.foreign_files import hugging_face_weights, model_directory, with_prefix
+from helpers.interrupting import interrupted_after
 from helpers.models import VOCABULARY, WORDS, randomise
 from ofa_bert.__main__ import main
 from ofa_bert.data.corpus import NOT_MASKED, Corpus, Words, mask_words
@@ -309,19 +310,8 @@ def test_pretrained_shape_learns_resumes_and_finetunes(tiny_bert_dir, corpus_fil
     around = Surroundings(len(VOCABULARY), 64, 2)
     assert results["parameters"] == parameters(Shape(1, 2, 16, 24), around) + head
 
-    from ofa_bert.training import loop
-
-    real, left = loop.distributed.average_gradients, [25 + 17]
-
-    def dies(parameters):
-        left[0] -= 1
-        if left[0] < 0:
-            raise KeyboardInterrupt
-        real(parameters)
-
-    monkeypatch.setattr(loop.distributed, "average_gradients", dies)
-    assert command(tiny_bert_dir, corpus_file, tmp_path / "b", *run) == 130
-    monkeypatch.setattr(loop.distributed, "average_gradients", real)
+    with interrupted_after(25 + 17, monkeypatch):
+        assert command(tiny_bert_dir, corpus_file, tmp_path / "b", *run) == 130
     assert command(tiny_bert_dir, corpus_file, tmp_path / "b", *run, "--resume") == 0
     one, two = (read_weights(tmp_path / name / "last" / "model.safetensors") for name in ("a", "b"))
     assert one.keys() == two.keys()
