@@ -60,9 +60,7 @@ class Batch:
     token_type_ids: Ints  # [B, T] int64
     labels: Array  # [B] int64 or float32, [B, C] float32
     index: Ints  # [B] int64, positions in the data set
-    label_weights: Floats | None = (
-        None  # [B] float32, how much each label counts: 0 for a changed text; None: all alike
-    )
+    label_weights: Floats | None = None  # [B] float32: 0 for a changed text, whose label counts not; None: all alike
 
 
 def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool = True) -> Encoded:

@@ -12,8 +12,8 @@ from typing import Literal
 import paddle
 from paddle import nn
 
-from ofa_bert.data.augmentation import ChangedBatches, NearWords
 from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout, texts_of
+from ofa_bert.data.changed_batches import ChangedBatches, NearWords
 from ofa_bert.data.description import TokenLengths, described, much_is_cut
 from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
