@@ -27,7 +27,17 @@ def finetuning(job: FinetuneJob) -> Check:
 
 
 def supernet(job: SupernetJob) -> Check:
-    return _of_source(job.model, job.loop)
+    general = _of_source(job.model, job.loop)
+
+    def check(task: Task) -> None:
+        general(task)
+        teacher = stated(job.teacher, job.model.model_type) if job.teacher else None
+        if teacher is not None:
+            teacher.check_task(task)
+            teacher.check_length(job.loop.length, "the teacher")
+            teacher.check_pairs(task)
+
+    return check
 
 
 def exits(job: ExitTrainingJob) -> Check:

@@ -49,6 +49,12 @@ class ElasticJob:
         None,
         above=0,
     )
+    full_depth_weight: float = option(
+        "what the loss of the full depth counts, where that of every other depth counts 1: the shallower ones share its"
+        " layers, and pull it away from the encoder as it came",
+        4.0,
+        above=0,
+    )
     supernet_dropout: float = option(
         "dropout while it trains; the encoder that teaches has none", 0.0, least=0, below=1
     )
