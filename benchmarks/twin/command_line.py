@@ -66,6 +66,11 @@ def train_parser() -> argparse.ArgumentParser:
         "--finetune_epochs", type=arguments.above_zero, default=3, help="for an encoder without a classifier [3]"
     )
     made.add_argument(
+        "--keep",
+        action="store_true",
+        help="write each seed's supernet too, as a directory that the product exports from",
+    )
+    made.add_argument(
         "--try_relation", type=arguments.not_negative_number, default=0.0, metavar="WEIGHT",
         help="add a MiniLMv2 loss on the last layer's relations, which the product does not have [0]",
     )  # fmt: skip
