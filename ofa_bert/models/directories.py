@@ -24,6 +24,7 @@ from ofa_bert.models.config_checks import check_head, check_sizes, no_pairs
 from ofa_bert.models.encoder import backbone, encoder_layers, resize, shape_of
 from ofa_bert.models.families.registry import AUTO, model_class
 from ofa_bert.models.pretrained import (
+    Source,
     build_config,
     fill,
     load_tokenizer,
@@ -82,8 +83,9 @@ def load_model(
         weights = weights.without("classifier.")
     if num_labels is not None and not fresh_head:
         check_head(source.where, weights.arrays, num_labels)
-    check_sizes(source.where, config, weights.arrays, model_class(model_type).base_model_prefix, sub_model)
-    model = model_class(model_type)(config)
+    build = model_class(model_type, _per_token(source, task))
+    check_sizes(source.where, config, weights.arrays, build.base_model_prefix, sub_model)
+    model = build(config)
     if sub_model is not None:
         resize(model, sub_model.heads, sub_model.ffn)
     check_shape(source.where, source.record, shape_of(model), own_head=num_labels is None)
@@ -98,6 +100,15 @@ def load_model(
     if task is not None and len(task.text_columns) == 2 and token_types(read) > config.type_vocab_size:
         raise UserError(no_pairs(source.where, task))
     return model, read, source.record
+
+
+def _per_token(source: Source, task: Task | None) -> bool:
+    """Whether it answers for every token: as the task wants it, its record says, or else its config.json."""
+    known = task or source.record.task
+    if known is not None:
+        return known.kind.per_token
+    named = source.config.get("architectures")
+    return isinstance(named, list) and any(str(name).endswith("ForTokenClassification") for name in named)
 
 
 class LoadedEncoder(NamedTuple):

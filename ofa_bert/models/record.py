@@ -188,7 +188,7 @@ def best_of(name_or_path: str) -> str:
 
 
 # What a sub-model has less of than the model it is part of, and what a fresh head has otherwise.
-_OF_SUB_MODELS, _OF_HEADS = ("num_layers", "num_heads", "ffn_size"), ("num_labels",)
+_OF_SUB_MODELS, _OF_HEADS = ("num_layers", "num_heads", "ffn_size"), ("num_labels", "per_token")
 
 
 def check_shape(where: str, record: ModelRecord, built: ModelShape, own_head: bool) -> None:

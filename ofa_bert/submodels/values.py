@@ -40,6 +40,7 @@ class ModelShape:
     task_type_vocab_size: int = 0  # ERNIE's task embedding
     fit_size: int = 0  # TinyBERT keeps projections to its teacher's width, one per hidden state and one shared
     embedding_size: int = 0  # ELECTRA's, with a projection to the hidden size when they differ; 0: the hidden size
+    per_token: int = 0  # 1: the classifier reads every token, with no dense layer before it; 2: and has an idle pooler
 
     @classmethod
     def from_json(cls, value: object) -> ModelShape:

@@ -8,6 +8,7 @@ from ofa_bert.data.corpus import count_texts
 from ofa_bert.errors import UserError
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.submodels.values import SubModelConfig, scaled
+from ofa_bert.tasks.kinds.base import check_exits
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.exits.layouts import choose_layout
@@ -34,6 +35,7 @@ def exits(job: ExitTrainingJob) -> Check:
     general = _of_source(job.model, job.loop)
 
     def check(task: Task) -> None:
+        check_exits(task.kind)
         general(task)
         model = stated(job.model.model_name_or_path, job.model.model_type)
         if model is None or model.widest is None:

@@ -46,8 +46,17 @@ def family_named(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def model_class(model_type: str) -> ModelClass:
-    found: ModelClass = getattr(_transformers(), family_named(model_type).classifier)
+def model_class(model_type: str, per_token: bool = False) -> ModelClass:
+    """PaddleNLP's classifier of texts, or of every token; UserError where it has none."""
+    family = family_named(model_type)
+    name = family.token_classifier if per_token else family.classifier
+    if name is None:
+        able = ", ".join(each.model_type for each in FAMILIES.values() if each.token_classifier)
+        raise UserError(
+            f"`model_type` {model_type}: PaddleNLP has no model of this family that answers for every token; take one"
+            f" of {able}"
+        )
+    found: ModelClass = getattr(_transformers(), name)
     return found
 
 

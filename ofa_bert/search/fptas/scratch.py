@@ -12,6 +12,7 @@ from paddle import nn
 
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.latency.device import VOCABULARY, Measurer
+from ofa_bert.models.encoder import answers_per_token
 from ofa_bert.models.families.paddlenlp import PaddleConfig, changed
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import backward
@@ -28,7 +29,7 @@ from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surround
 from ofa_bert.system.accelerator import Device
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import predict, stock_forward, to_tensors
-from ofa_bert.training.losses.task import losses_of
+from ofa_bert.training.losses.task import losses_of, on_batch
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 
 
@@ -64,7 +65,7 @@ def scratch_problem(
 def fresh(supernet: Supernet, shape: Shape, vocab_size: int | None = None) -> nn.Layer:
     """A classifier of that shape with random weights, otherwise configured as the supernet."""
     config: PaddleConfig = supernet.model.config
-    return model_class(supernet.record.model_type)(
+    return model_class(supernet.record.model_type, answers_per_token(supernet.model))(
         changed(
             config,
             num_hidden_layers=shape.depth,
@@ -118,7 +119,7 @@ class Trainer:
         model.train()
         for batch, wanted in zip(map(to_tensors, self.drawn.batches), self.drawn.wanted):
             counter.step()
-            backward(losses.logit(stock_forward(model)(batch), paddle.to_tensor(wanted)))
+            backward(on_batch(losses, batch).logit(stock_forward(model)(batch), paddle.to_tensor(wanted)))
             optimizer.step()
             optimizer.clear_grad(set_to_zero=False)
             optimizer._learning_rate.step()
