@@ -115,6 +115,11 @@ class Manifest:
         """Whether its logits are [B, T, C], of every token."""
         return self.task is not None and self.task.kind.per_token
 
+    @property
+    def output_dims(self) -> tuple[int, ...]:
+        """The logits' dimensions behind the batch's, -1 for tokens."""
+        return (-1, self.num_labels) if self.per_token else (self.num_labels,)
+
     def to_json(self) -> dict[str, object]:
         """The content of manifest.json; with digests it has one of its own, which `from_json` checks."""
         found = {"score": self.score, "scores": self.scores and dict(self.scores)}

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from ofa_bert.data.token_labels import scored_tokens, tag_rows
+from ofa_bert.data.tagging.labels import scored_tokens, tag_rows
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.data.tokenization.words import CutWords, words_with
 from ofa_bert.errors import UserError

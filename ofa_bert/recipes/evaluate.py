@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ofa_bert.data.batches import encode
-from ofa_bert.data.token_labels import scored_words
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.numerics import Array, Floats
 from ofa_bert.options import to_json
 from ofa_bert.recipes.evaluate_job import EvaluateJob
+from ofa_bert.runtime.labelled import Answered, answered
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import packages
 from ofa_bert.system.provenance import versions
@@ -23,7 +21,6 @@ from ofa_bert.tasks.metrics import compute
 from ofa_bert.tasks.task import Example, Task
 
 Splits = Mapping[str, tuple[Example, ...]]
-Answered = tuple[Floats, Array]  # logits [M, C] and labels [M], row by row
 
 
 @dataclass(frozen=True)
@@ -91,17 +88,9 @@ def _of_bundle(job: EvaluateJob, bundle: str) -> Scored:
             raise UserError(
                 f"{bundle}: answers with {predictor.task.num_labels} numbers, the data need {task.num_labels}"
             )
-        answers = {name: _answered(predictor, examples) for name, examples in splits.items()}
+        answers = {name: answered(predictor, examples) for name, examples in splits.items()}
     what = f"{bundle}, {how.precision}" + (f", exits {how.exit_threshold}" if how.exit_threshold else "")
     return Scored(task.name, what, _scored(task, splits, answers))
-
-
-def _answered(predictor: Predictor, examples: Sequence[Example]) -> Answered:
-    """(logits, labels) as metrics take them: of every example, or of every word."""
-    if not predictor.task.kind.per_token:
-        return predictor.logits(_texts(examples), True), np.asarray([example.label for example in examples])
-    found = predictor.word_answers(_texts(examples), True)
-    return found.logits, scored_words(examples, found.words)
 
 
 def _of_model(job: EvaluateJob) -> Scored:
@@ -144,10 +133,6 @@ def _of_model(job: EvaluateJob) -> Scored:
         answers[name] = logits, encoded.scored
     shown = where if job.choice.is_whole else f"{where}, sub-model {chosen.to_json()}"
     return Scored(task.name, shown, _scored(task, splits, answers))
-
-
-def _texts(examples: Sequence[Example]) -> list[str | tuple[str, str]]:
-    return [item.text if item.text_pair is None else (item.text, item.text_pair) for item in examples]
 
 
 def _scored(task: Task, splits: Splits, answers: Mapping[str, Answered]) -> tuple[SplitScores, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
-from ofa_bert.data.token_labels import Answered
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.export.variants import Forms
 from ofa_bert.latency.device import Measurer, write_model

@@ -10,7 +10,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Encoded, eval_batches
-from ofa_bert.data.token_labels import Answered
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.models.encoder import attention_mask, embed
 from ofa_bert.models.exits.heads import Exits

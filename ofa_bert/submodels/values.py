@@ -58,7 +58,8 @@ class ModelShape:
         )
 
     def to_json(self) -> dict[str, int]:
-        return asdict(self)
+        """Models that answer texts as a whole are described as before there were others."""
+        return {name: size for name, size in asdict(self).items() if size or name != "per_token"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
-from ofa_bert.data.token_labels import Answered
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.progress import Progress
 from ofa_bert.tasks.metrics import chance, compute, main_score
 from ofa_bert.tasks.task import Task

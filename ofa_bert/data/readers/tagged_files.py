@@ -24,7 +24,8 @@ from ofa_bert.tasks.kinds.base import LabelColumns, Said
 from ofa_bert.tasks.kinds.tokens import KIND, tags_of
 from ofa_bert.tasks.task import Example, Task
 
-CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".bilou", ".bmes", ".txt")
+CONLL = (".conll", ".conllu", ".bio", ".iob", ".iob2", ".bioes", ".bilou", ".bmes")
+_TEXT = ".txt"  # CoNLL as well, if the first word has a tag
 _BETWEEN = "\x02"  # characters, and tags, in PaddleNLP's files
 _WORDS, _TAGS = ("tokens", "words"), ("tags", "ner_tags", "labels", "label")
 _TEXTS, _PARTS = ("text", "sentence"), ("entities", "spans", "labels", "label")
@@ -57,9 +58,20 @@ def holds_tags(path: str | Path, label_kind: str | None, label_columns: Sequence
         return label_kind == KIND.word
     if suffix in CONLL:
         return True
+    if suffix == _TEXT:
+        return _begins_with_tag(read_text(Path(path)))
     if suffix == ".tsv":
         return _BETWEEN in read_text(Path(path))
     return suffix == ".jsonl" and _says_parts(read_table(path), label_columns)
+
+
+def _begins_with_tag(content: str) -> bool:
+    lines = (line.split() for line in lines_of(content) if line.strip() and not line.startswith("-DOCSTART-"))
+    first = next(lines, [])
+    try:
+        return len(first) > 1 and bool(how_written(first[-1:])(first[-1]))
+    except ValueError:
+        return False
 
 
 def _says_parts(table: Table, label_columns: Sequence[str] | None) -> bool:
@@ -82,10 +94,10 @@ def read_tagged(
     suffix = path.suffix.lower()
     if suffix == ".jsonl":
         return _of_table(read_table(path), text, label)
-    if suffix != ".tsv" and suffix not in CONLL:
+    if suffix not in (".tsv", _TEXT, *CONLL):
+        known = ", ".join((*CONLL, _TEXT))
         raise UserError(
-            f"{path}: label_kind {KIND.word} is read from CoNLL files ({', '.join(CONLL)} or .tsv), .jsonl, and"
-            " PaddleNLP's .tsv"
+            f"{path}: label_kind {KIND.word} is read from CoNLL files ({known} or .tsv), .jsonl, and PaddleNLP's .tsv"
         )
     content = read_text(path)
     rows = list(_paddlenlp(path, content) if _BETWEEN in content else _conll(path, content, text, label))

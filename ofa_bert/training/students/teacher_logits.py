@@ -11,7 +11,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded
-from ofa_bert.data.token_labels import Answered
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.models.directories import arrays_of
 from ofa_bert.models.supernet import forward, whole
