@@ -9,11 +9,13 @@ import pytest
 import export_model
 import run_glue
 import run_glue_ofa
+from helpers.models import VOCABULARY
 from helpers.token_case import tagged_sentences, write_case
 from ofa_bert.__main__ import main
 from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.errors import UserError
 from ofa_bert.models.directories import load_model
+from ofa_bert.recipes import timing
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.tasks.task import Task
 
@@ -66,7 +68,7 @@ def test_the_teacher_is_a_stock_model_with_named_classes(runs):
     assert config["architectures"] == ["BertForTokenClassification"]
     assert list(config["id2label"].values()) == ["O", "B-OPINION", "I-OPINION", "B-THING", "I-THING"]
     stock = BertForTokenClassification.from_pretrained(str(runs / "teacher" / "best"))
-    own, _, _ = load_model(runs / "teacher")
+    own, _, _ = load_model(runs / "teacher" / "best")
     assert all(
         np.array_equal(each.numpy(), stock.state_dict()[name].numpy()) for name, each in own.state_dict().items()
     )
@@ -163,15 +165,26 @@ def test_distil_prune_and_distil_again(runs, tmp_path):
     assert all(results(tmp_path / name)["best"]["score"] > 0.8 for name in "abd")
 
 
-def test_search_and_a_family_of_speedups(runs, tmp_path, monkeypatch):
-    base = ["search", "--model", runs / "supernet", "--device", "cpu", "--trials", 10, "--population", 5]
-    assert command(*base, "--output_dir", tmp_path / "one", "--max_params", 30000) == 0
-    front = json.loads((tmp_path / "one" / "winner.json").read_text())
-    assert front["dev"]["f1"] > 0.8
-    fptas = ["--algorithm", "fptas", "--output_dir", tmp_path / "two", "--max_params", 30000]
-    assert command("search", "--model", runs / "supernet", "--device", "cpu", *fptas) == 0
+def test_latency_search_and_a_family_of_speedups(runs, tmp_path):
+    few = ["--models", 2, "--check", 3, "--repeats", 3, "--min_width", 0.5, "--length", 16]
+    assert command("latency", "--model", runs / "supernet", "--output", tmp_path / "t.json", *few) == 0
+    base = ["search", "--model", runs / "supernet", "--device", "cpu"]
+    few = ["--trials", 10, "--population", 5]
+    limit = [*few, "--max_params", 30000, "--finetune_steps", 3]
+    assert command(*base, "--output_dir", tmp_path / "one", *limit) == 0
+    assert results(tmp_path / "one")["dev"]["f1"] > 0.8
+    family = ["--latency_table", tmp_path / "t.json", "--speedups", 1.1]
+    assert command(*base, "--output_dir", tmp_path / "two", *few, *family) == 0
+    (member,) = results(tmp_path / "two")["family"]
+    assert member["difference"]["low"] <= member["difference"]["score"] <= member["difference"]["high"]
+    assert read_manifest(tmp_path / "two" / "x1.1" / "static").per_token
+
+
+def test_search_by_the_w_coefficient_inside_and_from_scratch(runs, tmp_path):
+    base = ["search", "--model", runs / "supernet", "--device", "cpu", "--algorithm", "fptas", "--max_params", 30000]
+    assert command(*base, "--output_dir", tmp_path / "one") == 0
     scratch = ["--from_scratch", "--max_steps", 2, "--depths", 1, 2, "--hidden", 32, "--heads", 4, "--ffn", 32]
-    assert command(*base[:5], *fptas[:2], "--output_dir", tmp_path / "three", *scratch) == 0
+    assert command(*base, "--output_dir", tmp_path / "two", *scratch) == 0
 
 
 def test_early_exits_are_refused_in_one_line(runs, tmp_path, capsys):
@@ -201,15 +214,34 @@ def test_serving_says_the_shape_of_answers(runs, tmp_path):
     assert "Logits [B, T, 5]" in (tmp_path / "s" / "README.md").read_text()
 
 
-def test_latency_and_bench(runs, tmp_path):
-    few = ["--models", 2, "--check", 3, "--repeats", 3, "--min_width", 0.5, "--length", 16]
-    assert command("latency", "--model", runs / "supernet", "--output", tmp_path / "t.json", *few) == 0
+def test_bench_measures_the_f1_of_the_bundle(runs, tmp_path):
     quick = ["--backends", "onnx_runtime", "--precisions", "fp32", "--batch", 1, "--length", 8, "--repeats", 2]
     given = ["--bundles", runs / "bundle", "--output_dir", tmp_path / "bench", *quick, *data(runs)]
-    assert command("bench", *given) == 0
-    (row,) = json.loads((tmp_path / "bench" / "rows.json").read_text())["rows"]
+    assert command("bench", *given, "--peers", "paddle_dynamic") == 0
+    row, peer = json.loads((tmp_path / "bench" / "rows.json").read_text())["rows"]
     assert row["score"] > 0.8
     assert row["score_name"] == "f1"
+    assert peer["score"] is None
+
+
+def test_the_recipe_goes_through(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "SPIN_SECONDS", 0)
+    monkeypatch.setattr(timing, "LATENCY_TEXTS", 4)
+    pair = ["--teacher", runs / "teacher", "--student", "2,2,32,32", "--output_dir", tmp_path / "r", "--max_drop", 40]
+    quick = ["--repeats", 1, "--samples", 8, "--workers", 0, "--skip", "prune"]
+    assert command("recipe", *data(runs), *pair, *quick, *STEPS) == 0
+    rows = json.loads((tmp_path / "r" / "rows.json").read_text())["rows"]
+    assert rows[0]["score"] > 0.95
+
+
+def test_a_trimmed_and_polished_export(runs, tmp_path):
+    (tmp_path / "words.txt").write_text("\n".join(VOCABULARY[5:20]) + "\n")
+    where = ["--sub_model_output_dir", tmp_path / "d", "--static_sub_model", tmp_path / "s", "--max_drop", 60]
+    more = ["--device", "cpu", "--width_mult", 0.5, "--trim_vocab", tmp_path / "words.txt", "--polish", 1]
+    given = ["--model_name_or_path", runs / "supernet", *where, *more, *data(runs)]
+    assert export_model.main(list(map(str, given))) == 0
+    with Predictor(tmp_path / "s", threads=1) as predictor:
+        assert [each.text for each in predictor.predict(["a film"])[0].entities] == ["film"]
 
 
 def test_a_task_comes_back_from_its_json(runs):

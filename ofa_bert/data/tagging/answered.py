@@ -21,12 +21,12 @@ class Answered:
         self.logits = np.zeros([int(self._ends[-1]) if len(self._ends) else 0, width], dtype=np.float32)
 
     def put(self, index: Ints, logits: Array) -> None:
-        """logits: of the examples at `index` [B], [B, C] or [B, T, C]."""
+        """logits: of the examples at `index` [B], [B, C] or [B, T, C], however far these are padded."""
         if self._labels is None:
             self.logits[index] = logits
             return
         mask = counted(self._labels[index])[:, : logits.shape[1]]  # [B, T]
-        self.logits[self.places(index)] = logits[mask]
+        self.logits[self.places(index)] = logits[:, : mask.shape[1]][mask]
 
     def places(self, index: Ints) -> Ints:
         """Where the counting tokens of the examples at `index` stand in `logits`, one after the other."""
