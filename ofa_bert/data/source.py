@@ -25,7 +25,8 @@ class DataSource:
     """
 
     task_name: str | None = option(
-        "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), or 'demo' for the built-in one;"
+        "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), or 'demo' and"
+        " 'demo-tokens' for the built-in ones;"
         " leave it out with `train_file`",
         None,
     )
