@@ -21,7 +21,9 @@ OWN = ("dev_share", "text_columns", *LABEL_OPTIONS)
 class LabelledData:
     """Examples with labels: a file of one's own, or the dev split of a GLUE task."""
 
-    file: str | None = option("labelled file: .tsv, .csv or .jsonl; leave it out with `data_dir` or `task_name`", None)
+    file: str | None = option(
+        "labelled file: .tsv, .csv or .jsonl, or CoNLL; leave it out with `data_dir` or `task_name`", None
+    )
     dev_share: float | None = option(
         "score the development data alone that a training with this `dev_share` made of the file: what the model was"
         " not trained on",

@@ -164,6 +164,7 @@ def _of_source(source: ModelSource, loop: LoopSettings, fresh: bool = False) -> 
         model = stated(source.model_name_or_path, source.model_type)
         if model is None:
             return
+        model.check_head(task)
         if not fresh:
             model.check_task(task)
         model.check_length(loop.length)

@@ -119,6 +119,7 @@ def test_train_and_dev(tmp_path):
         ("x.conll", "Ada B-PER\n\nleft NN\n", "x.conll:3: 'NN' is no tag.*column of the tags"),
         ("x.conll", "-DOCSTART- -X- O\n", "x.conll: no examples"),
         ("x.conll", "Ada O\n", "no part of any text has a label"),
+        ("x.jsonl", '{"text": " ", "entities": [{"start": 0, "end": 1, "label": "X"}]}\n', "every text is empty"),
         ("x.jsonl", '{"tokens": ["a"], "tags": ["O", "O"]}\n', "x.jsonl:1: 1 words and 2 tags"),
         ("x.jsonl", '{"tokens": ["a"], "tags": [3]}\n', "x.jsonl:1: 'tokens' and 'tags' must be lists of texts"),
         ("x.jsonl", '{"tokens": ["a"], "tags": ["PER"]}\n', "x.jsonl:1: 'PER' is no tag"),

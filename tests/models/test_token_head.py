@@ -128,6 +128,30 @@ def test_only_tokens_that_count_do_and_a_wider_padding_changes_nothing():
     assert found(logits, logits, tags)[2] == pytest.approx(0, abs=1e-6)
 
 
+def test_two_processes_with_half_a_batch_each_have_the_gradient_of_one_with_all():
+    model, batch = random_model("bert"), batch_of(size=4, length=9)
+    tags = tags_for(batch.input_ids.numpy())
+
+    def gradient(rows):
+        model.clear_gradients()
+        ids, types = batch.input_ids[rows], batch.token_type_ids[rows]
+        logits = forward(model, ids, types, whole(model)).logits
+        losses_of(TASK).task(logits, paddle.to_tensor(tags[rows])).backward()
+        return model.bert.encoder.layers[0].linear1.weight.grad.numpy().copy()
+
+    halves = gradient(slice(0, 2)) + gradient(slice(2, 4))
+    np.testing.assert_allclose(halves / 2, gradient(slice(0, 4)), atol=1e-6)
+
+
+def test_texts_whose_labels_do_not_count_are_left_out():
+    tags = tags_for(batch_of().input_ids.numpy())
+    logits = paddle.to_tensor(np.random.default_rng(3).normal(size=[*tags.shape, 5]).astype("float32"))
+    weights = np.asarray([2.0, 0.0, 2.0], dtype="float32")
+    own = on_batch(losses_of(TASK), Batch(None, None, paddle.to_tensor(tags), None, weights))
+    each = [losses_of(TASK).task(logits[row : row + 1], paddle.to_tensor(tags[row : row + 1])).item() for row in (0, 2)]
+    assert own.task(logits, paddle.to_tensor(tags)).item() == pytest.approx(2 * sum(each) / 3, rel=1e-5)
+
+
 def test_a_loss_of_a_kind_without_its_batch_is_refused():
     with pytest.raises(TypeError, match="take the losses of that batch"):
         losses_of(TASK).logit(paddle.zeros([1, 2, 5]), paddle.zeros([1, 2, 5]))

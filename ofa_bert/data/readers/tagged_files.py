@@ -107,6 +107,8 @@ def read_tagged(
 
 
 def tagged_examples(file: TaggedFile, task: Task) -> tuple[Example, ...]:
+    if not any(row.text.strip() for row in file.rows):
+        raise UserError(f"{file.path}: no words: every text is empty")
     read, examples = KIND.reader(task.labels, task.name), []
     for row in file.rows:
         try:

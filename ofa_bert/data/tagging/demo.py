@@ -1,9 +1,9 @@
 """The built-in demo of tagged words: which persons, organisations and places does a sentence name?
 
-Sentences are made from templates and invented names, so no download is needed. A list of names does not solve the task:
-Sentences are made from templates and invented names, so no download is needed. A list of names does not solve it:
-such names too, which are none of the three. Dev has other names than training, and half of its sentences come from
-templates that training never shows.
+Sentences are made from templates and invented names, so no download is needed. A list of names does not solve it: one
+name may be a person's, a firm's or a town's, as what stands around it says, and ships, storms and pets have such names
+too, which are none of the three. Dev has other names than training, and half of its sentences come from templates that
+training never shows.
 """
 
 from __future__ import annotations

@@ -48,6 +48,16 @@ def family_named(model_type: str) -> Family:
 
 def model_class(model_type: str, per_token: bool = False) -> ModelClass:
     """PaddleNLP's classifier of texts, or of every token; UserError where it has none."""
+    found: ModelClass = getattr(_transformers(), _classifier(model_type, per_token))
+    return found
+
+
+def check_per_token(model_type: str) -> None:
+    """UserError for a family without a model that answers for every token."""
+    _classifier(model_type, per_token=True)
+
+
+def _classifier(model_type: str, per_token: bool) -> str:
     family = family_named(model_type)
     name = family.token_classifier if per_token else family.classifier
     if name is None:
@@ -56,8 +66,7 @@ def model_class(model_type: str, per_token: bool = False) -> ModelClass:
             f"`model_type` {model_type}: PaddleNLP has no model of this family that answers for every token; take one"
             f" of {able}"
         )
-    found: ModelClass = getattr(_transformers(), name)
-    return found
+    return name
 
 
 def tokenizer_class(model_type: str, directory: Path | None = None) -> TokenizerClass:
