@@ -55,8 +55,8 @@ class DataSource:
         None,
     )
     label_kind: str = option(
-        "whether your own labels are classes, numbers to predict, several labels at once, or tags of words (tokens); auto"
-        " looks at them",
+        "whether your own labels are classes, numbers to predict, several labels at once, or tags of words; auto looks"
+        " at them",
         "auto",
         choices=("auto", *sorted(WORDS)),
     )
