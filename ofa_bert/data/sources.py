@@ -16,7 +16,7 @@ from ofa_bert.tasks.glue import glue_task
 from ofa_bert.tasks.task import Datasets, Example, Task
 
 # The built-in tasks, by name.
-_GENERATED = {demo_task.TASK.name: demo_task.generate, tagging_demo.TASK.name: tagging_demo.generate}
+_GENERATED = {demo.TASK.name: demo for demo in (demo_task, tagging_demo)}
 
 
 def load_datasets(
@@ -81,7 +81,7 @@ def load_datasets(
         task = demo_task.TASK if name == demo_task.TASK.name else glue_task(task_name)
         data = read_glue_files(task, Path(data_dir))
     else:
-        data = _GENERATED[name]() if name in _GENERATED else _downloaded(glue_task(task_name), download)
+        data = _GENERATED[name].generate() if name in _GENERATED else _downloaded(glue_task(task_name), download)
     return data if labels is None else _in_order(data, tuple(labels))
 
 
