@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ofa_bert.bench.job import BenchGrid, BenchJob, RoundSettings
 from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
@@ -46,6 +44,7 @@ from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.progress import Progress
 from ofa_bert.runtime.backends.registry import REGISTRY
+from ofa_bert.runtime.labelled import answered
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import packages
@@ -135,9 +134,7 @@ def score_of(model: Model, bundles: Bundles, data: Datasets | None, grid: BenchG
     ) as predictor:
         mains = []
         for examples in data.dev.values():
-            texts = [(item.text, item.text_pair) if item.text_pair is not None else item.text for item in examples]
-            labels = np.asarray([item.label for item in examples])
-            mains.append(main_score(task, compute(task, predictor.logits(texts, True), labels)))
+            mains.append(main_score(task, compute(task, *answered(predictor, examples))))
     return {"score": sum(mains) / len(mains), "score_name": task.metrics[0], "score_source": "measured"}
 
 

@@ -98,7 +98,7 @@ def search_sub_models(job: SearchJob) -> SearchResults | None:
         "cost": cost,
         "trials": len(points),
         "search_seconds": seconds,
-        "examples": len(evaluator.scorer.labels),
+        "examples": len(evaluator.scorer.encoded),
         "held_out": len(supernet.held_out),
         "config": to_json(job),
         "versions": versions(),

@@ -155,7 +155,7 @@ def finish(
     splits = supernet.dev(cache)
     outputs = {name: _outputs(supernet, sub_model, engines.get(way.precision), each) for name, each in splits.items()}
     answers = {name: way.logits(found) for name, found in outputs.items()}
-    dev = score_logits(supernet.task, answers, {name: each.labels for name, each in splits.items()})
+    dev = score_logits(supernet.task, answers, {name: each.scored for name, each in splits.items()})
     results: OnDev = {"dev": dev, "dev_layers": _mean_layers(way, outputs)}
     # The supernet's training measured its own sub-models there; nothing is chosen by these numbers.
     names = set(supernet.space.sub_models())

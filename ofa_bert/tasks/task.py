@@ -113,7 +113,7 @@ def task_for(labels: tuple[str, ...], width: int) -> Task:
 
 @dataclass(frozen=True)
 class Example:
-    """One sentence or pair; `label` is the index of the class, the number, or 1.0 for each label that it has.
+    """One sentence or pair; `label` is the index of the class, the number, 1.0 for each label that it has, or parts.
 
     >>> from ofa_bert import Example
     >>> Example("a fine film", text_pair=None, label=1).label

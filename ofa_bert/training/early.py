@@ -8,6 +8,7 @@ from ofa_bert.data.corpus import count_texts
 from ofa_bert.errors import UserError
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.submodels.values import SubModelConfig, scaled
+from ofa_bert.tasks.kinds.base import check_exits
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.exits.layouts import choose_layout
@@ -44,6 +45,7 @@ def exits(job: ExitTrainingJob) -> Check:
     general = _of_source(job.model, job.loop)
 
     def check(task: Task) -> None:
+        check_exits(task.kind)
         general(task)
         model = stated(job.model.model_name_or_path, job.model.model_type)
         if model is None or model.widest is None:
@@ -172,6 +174,7 @@ def _of_source(source: ModelSource, loop: LoopSettings, fresh: bool = False) -> 
         model = stated(source.model_name_or_path, source.model_type)
         if model is None:
             return
+        model.check_head(task)
         if not fresh:
             model.check_task(task)
         model.check_length(loop.length)

@@ -12,6 +12,7 @@ from paddle import nn
 
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.latency.device import VOCABULARY, Measurer
+from ofa_bert.models.encoder import answers_per_token
 from ofa_bert.models.families.paddlenlp import PaddleConfig, changed
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import backward
@@ -28,7 +29,7 @@ from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surround
 from ofa_bert.system.accelerator import Device
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import predict, stock_forward, to_tensors
-from ofa_bert.training.losses.task import losses_of
+from ofa_bert.training.losses.task import losses_of, on_batch
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 
 
@@ -41,7 +42,13 @@ def scratch_problem(
     )
     top = Shape(full.num_layers, full.num_heads, full.hidden_size, full.ffn_size)
     around = Surroundings(
-        full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels, embedding_size=full.embedding_size
+        full.vocab_size,
+        full.max_positions,
+        full.type_vocab_size,
+        full.num_labels,
+        pooler=full.per_token != 1,
+        embedding_size=full.embedding_size,
+        per_token=bool(full.per_token),
     )
     times = _measured(supernet, [*candidates, top], device) if scratch.measure_time else {}
     costs: dict[str, Callable[[Shape], float]] = {
@@ -64,7 +71,7 @@ def scratch_problem(
 def fresh(supernet: Supernet, shape: Shape, vocab_size: int | None = None) -> nn.Layer:
     """A classifier of that shape with random weights, otherwise configured as the supernet."""
     config: PaddleConfig = supernet.model.config
-    return model_class(supernet.record.model_type)(
+    return model_class(supernet.record.model_type, answers_per_token(supernet.model))(
         changed(
             config,
             num_hidden_layers=shape.depth,
@@ -83,7 +90,8 @@ class Drawn:
     seed: int
     batches: Sequence[Batch]
     wanted: Sequence[np.ndarray]
-    held_out_wanted: np.ndarray  # of the first held-out examples
+    examples: int  # so many of the held-out ones, the first
+    held_out_wanted: np.ndarray  # of those
 
 
 def drawn_of(supernet: Supernet, seed: int, batch_size: int, steps: int, examples: int) -> Drawn:
@@ -95,8 +103,9 @@ def drawn_of(supernet: Supernet, seed: int, batch_size: int, steps: int, example
     supernet.model.eval()
     with paddle.no_grad():
         wanted = [run(to_tensors(batch)).numpy() for batch in Progress(batches, desc="outputs of T", unit="batch")]
-    held_out = supernet.held_out.select(range(min(examples, len(supernet.held_out))))
-    return Drawn(seed, batches, wanted, predict(run, held_out, supernet.task.num_labels, pad))
+    examples = min(examples, len(supernet.held_out))
+    held_out = supernet.held_out.select(range(examples))
+    return Drawn(seed, batches, wanted, examples, predict(run, held_out, supernet.task.num_labels, pad))
 
 
 @dataclass(frozen=True)
@@ -118,12 +127,12 @@ class Trainer:
         model.train()
         for batch, wanted in zip(map(to_tensors, self.drawn.batches), self.drawn.wanted):
             counter.step()
-            backward(losses.logit(stock_forward(model)(batch), paddle.to_tensor(wanted)))
+            backward(on_batch(losses, batch).logit(stock_forward(model)(batch), paddle.to_tensor(wanted)))
             optimizer.step()
             optimizer.clear_grad(set_to_zero=False)
             optimizer._learning_rate.step()
         model.eval()
-        held_out = self.supernet.held_out.select(range(len(self.drawn.held_out_wanted)))
+        held_out = self.supernet.held_out.select(range(self.drawn.examples))
         logits = predict(stock_forward(model), held_out, self.supernet.task.num_labels, self.supernet.pad_id)
         return self.supernet.task.kind.cross_entropy(self.drawn.held_out_wanted, logits)
 

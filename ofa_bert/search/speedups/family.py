@@ -92,7 +92,7 @@ def make_family(order: FamilyOrder, judge: InFull, points: Sequence[Point]) -> F
         "full": {
             "precision": full.precision,
             "predicted_ms": full_ms,
-            "score": main_score(supernet.task, compute(supernet.task, wanted, supernet.held_out.labels)),
+            "score": main_score(supernet.task, compute(supernet.task, wanted, supernet.held_out.scored)),
             "examples": len(supernet.held_out),
         },
         "teacher": _teacher_score(supernet),
@@ -183,7 +183,7 @@ def _made(order: FamilyOrder, judge: InFull, member: Member, wanted: np.ndarray,
     on_dev = finish(home, supernet, point, judge.engines, order.output / token_ids.DIRECTORY)
     bundle = _exported(export_job(home, supernet, table, way, None, order.device), home)
     answers = judge.outputs(point.sub_model, way.precision).logits[-1]
-    gap = difference(supernet.task, answers, wanted, supernet.held_out.labels)
+    gap = difference(supernet.task, answers, wanted, supernet.held_out.scored)
     return {
         "name": member.target.name,
         "target": member.target.speedup,
@@ -233,4 +233,4 @@ def _teacher_score(supernet: Supernet) -> float | None:
         lambda batch: forward(teacher, batch.input_ids, batch.token_type_ids, whole(teacher)).logits,
         supernet.held_out, supernet.task.num_labels, supernet.pad_id, label="teacher",
     )  # fmt: skip
-    return main_score(supernet.task, compute(supernet.task, answers, supernet.held_out.labels))
+    return main_score(supernet.task, compute(supernet.task, answers, supernet.held_out.scored))

@@ -13,10 +13,25 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.reading import Json
-from ofa_bert.numerics import Array, Bools, Floats
+from ofa_bert.numerics import Array, Bools, Floats, Ints
 from ofa_bert.reporting import shown
 
-Label = int | float | tuple[float, ...]  # of one example, as arrays of labels are made of
+
+class Span(NamedTuple):
+    """A part of a text, text[start:end] in characters; `name`: its place among the names that such parts have."""
+
+    start: int
+    end: int
+    name: int
+
+
+class Spans(tuple[Span, ...]):
+    """The label of a text whose parts are found: those parts, none inside another, in the text's order."""
+
+    __slots__ = ()
+
+
+Label = int | float | tuple[float, ...] | Spans  # of one example, as arrays of labels are made of
 Metric = Callable[[Array, Array], float]  # predictions, labels -> a fraction
 Values = tuple[Json, ...]  # what stands in the label columns of a row: texts; JSON has other values too
 # What a row says, before the labels are known: the one label or number, or each label of a set.
@@ -31,15 +46,42 @@ class LabelColumns(NamedTuple):
     separator: str | None = None
 
 
+class Words(NamedTuple):
+    """The words of one text, as its tokenizer parts it, that are left when it is cut to its length."""
+
+    pieces: Ints  # [W] int64: the place of each word's first piece among the text's tokens
+    spans: Ints  # [W, 2] int64: its start and end in the text, in characters
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A part of a text that a model found: text[start:end] in characters. score: mean probability of its words' tags.
+
+    >>> from ofa_bert import Entity
+    >>> Entity("PER", "Ada Lovelace", start=0, end=12, score=0.98).to_json()
+    {'label': 'PER', 'text': 'Ada Lovelace', 'start': 0, 'end': 12, 'score': 0.98}
+    """
+
+    label: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+    def to_json(self) -> dict[str, str | int | float]:
+        return dict(vars(self))
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What a model says about one text: a class, a number or a set of labels, whichever the task asks for."""
+    """What a model says about one text: a class, a number, a set of labels or entities, as the task asks for."""
 
     label: str | None = None  # a class
     probability: float | None = None  # of that class
     value: float | None = None  # a number
     probabilities: tuple[float, ...] = ()  # of all labels, in their order; empty for a number
     labels: tuple[str, ...] | None = None  # a set, in the labels' order
+    entities: tuple[Entity, ...] | None = None  # in the text's order
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +89,8 @@ class TaskKind(ABC):
     """A kind of task. Its name stands in the JSON of a task and is that of its files; `word` is what `label_kind` says.
 
     metrics: by name; usual_metrics: those of your own data, the first chooses the best model. columns: what an answer
-    is in a table. held_out_share: how much of train `tune` needs where nothing else holds a part out.
+    is in a table. held_out_share: how much of train `tune` needs where nothing else holds a part out. per_token: the
+    model answers [B, T, C], for every token; what counts are first pieces of words, and N below is their number.
     """
 
     name: str
@@ -56,6 +99,7 @@ class TaskKind(ABC):
     usual_metrics: tuple[str, ...]
     columns: tuple[str, ...]
     held_out_share: float = 0.0
+    per_token: bool = False
 
     @abstractmethod
     def names(self, labels: Sequence[str], width: int) -> tuple[str, ...]:
@@ -128,6 +172,10 @@ class TaskKind(ABC):
     def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         """One for each row of logits [N, C]."""
 
+    def of_words(self, logits: Floats, words: Words, text: str, names: Sequence[str]) -> Answer:
+        """What the logits [W, C] of a text's words say, where the model answers for every token."""
+        raise TypeError(f"a task with {self.word} has no answers word by word")
+
     def same(self, first: Floats, second: Floats, thresholds: Sequence[float]) -> Bools:
         """Which rows [N] of two sets of logits [N, C] mean the same answer."""
         pair = [self.predictions(logits, thresholds).reshape(len(logits), -1) for logits in (first, second)]
@@ -167,6 +215,15 @@ def one_text(value: Json, column: str) -> str:
         cure = "; a row has one label, a text or a number" if isinstance(value, (list, dict)) else ""
         raise ValueError(f"no label in column {column!r}: {shown(value)}{cure}")
     return text.strip()
+
+
+def check_exits(kind: TaskKind) -> None:
+    """UserError where a text has no one answer that could be given early."""
+    if kind.per_token:
+        raise UserError(
+            f"early exits answer a text as a whole; this task has label_kind {kind.word}, an answer for every word,"
+            " which the whole model gives"
+        )
 
 
 def another_kind(label: Label, kind: TaskKind) -> TypeError:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
-from ofa_bert.tasks.kinds import classification, multilabel, regression
+from ofa_bert.tasks.kinds import classification, multilabel, regression, tokens
 from ofa_bert.tasks.kinds.base import LabelColumns, TaskKind, Values
 
 # The first that claims a label column has it.
-_EVERY: dict[str, TaskKind] = {each.KIND.name: each.KIND for each in (multilabel, regression, classification)}
+_EVERY: dict[str, TaskKind] = {each.KIND.name: each.KIND for each in (tokens, multilabel, regression, classification)}
 
 KINDS: tuple[str, ...] = tuple(_EVERY)
 WORDS: tuple[str, ...] = tuple(kind.word for kind in _EVERY.values())

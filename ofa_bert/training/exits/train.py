@@ -24,6 +24,7 @@ from ofa_bert.numerics import Floats
 from ofa_bert.options import to_json
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.kinds.base import check_exits
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score, score_logits, stock_forward, warn_below_chance
@@ -62,6 +63,7 @@ class ExitResults(RunResults):
 
 def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     """Train the heads, and the model too but for deebert; best/ is the best on the held-out part of train."""
+    check_exits(datasets.task.kind)
     job = job.resolved()
     job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, settings = Path(job.output_dir), to_json(job)

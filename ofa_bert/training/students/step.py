@@ -15,12 +15,12 @@ from ofa_bert.models.operators import linear, softmax
 from ofa_bert.models.supernet import encode, whole
 from ofa_bert.training.loop import Step
 from ofa_bert.training.losses.distillation import attention_loss, hidden_loss, spread_layers, token_weights
-from ofa_bert.training.losses.task import KindLosses, on_labelled
+from ofa_bert.training.losses.task import KindLosses, on_batch
 from ofa_bert.training.students.teacher_logits import TeacherLogits
 
 
 class States(NamedTuple):
-    """Of one batch: states [B, T, H], the embeddings' output first, then one per layer; logits [B, C]."""
+    """Of one batch: states [B, T, H], the embeddings' output first, then one per layer; logits [B, C] or [B, T, C]."""
 
     states: Sequence[paddle.Tensor]
     logits: paddle.Tensor
@@ -76,12 +76,12 @@ def student_step(
             mask = attention_mask(student, batch.input_ids)  # [B, 1, 1, T]
             wanted = States((), known.of(batch)) if known is not None else run_states(teacher, batch, mask)
         own = run_states(student, batch, mask)
+        of_kind = on_batch(objective.losses, batch)
         losses = {}
         if objective.logit:
-            losses["logit"] = objective.logit, objective.losses.logit(own.logits, wanted.logits)
+            losses["logit"] = objective.logit, of_kind.logit(own.logits, wanted.logits)
         if objective.label:
-            known_labels = on_labelled(objective.losses, batch.label_weights)
-            losses["label"] = objective.label, known_labels.task(own.logits, batch.labels)
+            losses["label"] = objective.label, of_kind.task(own.logits, batch.labels)
         if objective.state:
             losses["state"] = objective.state, state_loss(own, wanted, matched, weights, objective.projection)
         if objective.attention:
