@@ -15,7 +15,7 @@ def not_negative(text: str) -> int:
 
 
 def not_negative_number(text: str) -> float:
-    if not re.fullmatch(r"\d{0,6}\.?\d{1,9}", text):
+    if not re.fullmatch(r"\d{0,6}\.?\d{1,9}(e-?\d)?", text):
         raise argparse.ArgumentTypeError(f"{text}: must be a number, 0 or more")
     return float(text)
 

@@ -66,6 +66,9 @@ def train_parser() -> argparse.ArgumentParser:
         "--finetune_epochs", type=arguments.above_zero, default=3, help="for an encoder without a classifier [3]"
     )
     made.add_argument(
+        "--finetune_learning_rate", type=arguments.not_negative_number, metavar="RATE", help="[that of run_glue.py]"
+    )
+    made.add_argument(
         "--keep",
         action="store_true",
         help="write each seed's supernet too, as a directory that the product exports from",

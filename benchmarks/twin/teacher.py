@@ -43,26 +43,26 @@ class _FinetuneSteps:
         return [{"loss": loss.detach()}]
 
 
-def finetuned(job: SupernetJob, data: Data, device: str, epochs: int, where: Path) -> Directory:
-    """The data's own directory with weights that were finetuned by the product's defaults; the best epoch on dev.
+def finetuned(job: SupernetJob, data: Data, device: str, how: FinetuneJob, where: Path) -> Directory:
+    """The data's own directory with weights that were finetuned as `how` says; the best epoch on dev.
 
     Written to `where`, which the product reads too; taken from there where it is already.
     """
     if where.is_dir():
         logger.info("%s: the teacher is there already", where)
         return read_directory(str(where), data.task)
-    source, defaults = data.directory, _defaults(job, epochs)
+    source = data.directory
     torch.manual_seed(job.loop.seed)
     started = source.with_head(data.task.num_labels, job.loop.seed)
     net = Net.of(started, device).trainable(source.dropout, source.attention_dropout)
-    batches = TrainBatches(data.train, defaults.loop.batch_size, job.loop.seed, net.pad_id)
-    schedule = make_schedule(defaults.loop, batches.steps_per_epoch)
-    optimizer = AdamW(net.weights, defaults.optimizer)
+    batches = TrainBatches(data.train, how.loop.batch_size, job.loop.seed, net.pad_id)
+    schedule = make_schedule(how.loop, batches.steps_per_epoch)
+    optimizer = AdamW(net.weights, how.optimizer)
     steps = _FinetuneSteps(net, optimizer, data.regression)
     best, scores = started, {"score": float("-inf")}
     with Progress(total=schedule.steps, desc="finetune", unit="step") as bar:
         for number, batch in zip(range(schedule.steps), stream(batches)):
-            optimizer.prepare(number, defaults.optimizer.learning_rate * schedule.factor(number))
+            optimizer.prepare(number, how.optimizer.learning_rate * schedule.factor(number))
             steps(batch)
             bar.update()
             if (number + 1) % batches.steps_per_epoch == 0:
@@ -74,7 +74,9 @@ def finetuned(job: SupernetJob, data: Data, device: str, epochs: int, where: Pat
     return read_directory(str(where), data.task)
 
 
-def _defaults(job: SupernetJob, epochs: int) -> FinetuneJob:
-    """What `finetune` does unless told otherwise."""
+def finetuning(job: SupernetJob, epochs: int, rate: float | None) -> FinetuneJob:
+    """What `finetune` does with these two told. rate: the peak learning rate; None leaves it as it is."""
     plain = FinetuneJob(data=job.data, model=job.model, output_dir=job.output_dir)
-    return replace(plain, loop=replace(plain.loop, num_train_epochs=float(epochs)))
+    loop = replace(plain.loop, num_train_epochs=float(epochs))
+    optimizer = replace(plain.optimizer, learning_rate=rate) if rate else plain.optimizer
+    return replace(plain, loop=loop, optimizer=optimizer)

@@ -30,7 +30,7 @@ from twin.scoring import Data
 from twin.step import Tried
 from twin.supernet import Trained, train_supernet
 from twin.tables import seeds_table
-from twin.teacher import finetuned
+from twin.teacher import finetuned, finetuning
 
 logger = logging.getLogger("ofa_bert.torch_twin")
 
@@ -64,7 +64,9 @@ def _with_teacher(told: Told, job: SupernetJob, datasets: Datasets, device: str)
     if found.finetuned:
         return job
     data = Data.of(job, datasets, found)
-    teacher = finetuned(job, data, device, told.own.finetune_epochs, Path(told.own.output_dir, "teacher"))
+    own = told.own
+    how = finetuning(job, own.finetune_epochs, own.finetune_learning_rate)
+    teacher = finetuned(job, data, device, how, Path(own.output_dir, "teacher"))
     return replace(job, model=replace(job.model, model_name_or_path=teacher.where))
 
 
