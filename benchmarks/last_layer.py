@@ -56,7 +56,7 @@ def written(source: Path, sub_model: str, precision: str, folder: Path, alone: b
     graph = Graph(np.float32, {name: tensor.numpy() for name, tensor in small.state_dict().items()})
     (writer.Writer if alone else EveryToken)(small, forms[precision], graph).write()
     path = folder / f"{sub_model}-{precision}-{alone}.onnx"
-    writer.save(graph.finish(INPUTS, OUTPUT, small.config.num_labels, writer.OPSET), path, forms[precision])
+    writer.save(graph.finish(INPUTS, OUTPUT, writer.output_dims(small), writer.OPSET), path, forms[precision])
     return path
 
 
