@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from ofa_bert.bench.job import BenchGrid, BenchJob, RoundSettings
 from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
@@ -40,6 +38,7 @@ from ofa_bert.bench.rows import (
 )
 from ofa_bert.bundle.entries import ModelEntry
 from ofa_bert.bundle.manifest import Manifest
+from ofa_bert.data.batches import judged
 from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
@@ -136,8 +135,7 @@ def score_of(model: Model, bundles: Bundles, data: Datasets | None, grid: BenchG
         mains = []
         for examples in data.dev.values():
             texts = [(item.text, item.text_pair) if item.text_pair is not None else item.text for item in examples]
-            labels = np.asarray([item.label for item in examples])
-            mains.append(main_score(task, compute(task, predictor.logits(texts, True), labels)))
+            mains.append(main_score(task, compute(task, *judged(examples, predictor.logits(texts, True)))))
     return {"score": sum(mains) / len(mains), "score_name": task.metrics[0], "score_source": "measured"}
 
 

@@ -51,7 +51,11 @@ def augment(encoded: Encoded, tokenizer: Cutter, embeddings: Floats, copies: int
     texts = list(encoded.input_ids)
     for _ in range(copies):
         texts += [replaced(ids, vocabulary, near, rng) for ids in encoded.input_ids]
-    return Encoded(texts, encoded.token_type_ids * (copies + 1), np.concatenate([encoded.labels] * (copies + 1)))
+    group = encoded.group
+    if group is not None:  # copies of an example are another one
+        group = np.concatenate([group + copy * (int(group.max()) + 1) for copy in range(copies + 1)])
+    labels = np.concatenate([encoded.labels] * (copies + 1))
+    return Encoded(texts, encoded.token_type_ids * (copies + 1), labels, group=group)
 
 
 def nearest(embeddings: Floats, tokens: Ints, candidates: Ints) -> Ints:

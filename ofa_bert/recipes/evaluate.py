@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ofa_bert.data.batches import encode
+from ofa_bert.data.batches import encode, judged
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.numerics import Array, Floats
@@ -141,9 +139,9 @@ def _texts(examples: Sequence[Example]) -> list[str | tuple[str, str]]:
 def _scored(task: Task, splits: Splits, logits: Mapping[str, Floats]) -> tuple[SplitScores, ...]:
     found = []
     for name, examples in splits.items():
-        labels = np.asarray([example.label for example in examples])
-        scores = compute(task, logits[name], labels)
-        found.append(SplitScores(name, len(examples), scores, label_scores(task, logits[name], labels)))
+        answers, labels = judged(examples, logits[name])
+        scores = compute(task, answers, labels)
+        found.append(SplitScores(name, len(labels), scores, label_scores(task, answers, labels)))
     return tuple(found)
 
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ofa_bert.bundle.exits import FROM_POLICY, plan_of
 from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.batches import plan_batches
+from ofa_bert.data.choice_rows import Question
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
@@ -32,18 +33,21 @@ from ofa_bert.runtime.arguments import path, seconds, shown, whole_number, word
 from ofa_bert.runtime.backends.base import CPU, Logits
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.exits import ExitModel, open_exits
+from ofa_bert.runtime.grouped import Ranked, check_questions, check_ranks, ranked, rows_of
 from ofa_bert.runtime.opening import MOST_THREADS, Backend, open_model, resolve
 from ofa_bert.runtime.processes import check_process
 from ofa_bert.runtime.texts import Text, check_texts
 from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.runtime.workers import TIMEOUT, Answered, Batch, WorkerPool
 from ofa_bert.system import environment
+from ofa_bert.tasks.groups import regrouped
 
 CHUNK = 4096  # texts that are tokenized and sorted by length together
 # Tokens of a batch. On one core, 12 layers x 384 at width 2/3, batches of 8 x 50 tokens were the fastest: larger ones
 # leave the caches, smaller ones read the weights too often.
 CPU_TOKENS = 512  # per thread
 GPU_TOKENS = 16384
+Choices = tuple[str, Sequence[str]]  # a text and what may follow it
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Prediction:
     probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a number
     exit_layer: int | None = None  # layers that ran for it, when the Predictor has an exit_threshold
     labels: tuple[str, ...] | None = None  # a set; empty where no label is likely enough
+    choice: int | None = None  # of those that a question gives, from 0; probabilities are then of these
 
 
 class Predictor:
@@ -170,13 +175,43 @@ class Predictor:
             self._model.close()
         self._model = self._pool = None
 
-    def predict(self, texts: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> list[Prediction]:
-        """One prediction per text, or per pair of texts (a tuple of two), in their order; lengths as of `answers`."""
-        answers = self.answers(texts, progress, lengths)
+    def predict(
+        self, texts: Sequence[Text | Question | Choices], progress: bool = False, lengths: Ints | None = None
+    ) -> list[Prediction]:
+        """One prediction per text, or per pair of texts (a tuple of two), in their order; lengths as of `answers`.
+
+        A model of choices is asked questions instead, each a tuple of a text and its choices, or a Question.
+        """
+        if self.task.kind.together:
+            return self._choose(check_questions(texts), progress, lengths)
+        answers = self.answers(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
         logits = answers.logits.astype(np.float64)  # [N, C]
         layers: list[int | None] = answers.layers.tolist() if self._exits else [None] * len(logits)
         found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
         return [Prediction(**vars(answer), exit_layer=layer) for answer, layer in zip(found, layers)]
+
+    def _choose(self, questions: Sequence[Question], progress: bool, lengths: Ints | None) -> list[Prediction]:
+        rows, group = rows_of(questions)
+        whole = np.zeros(len(rows), np.int64)
+        logits = regrouped(self.answers(rows, progress, whole).logits, group)  # [E, C]
+        if lengths is not None:
+            np.maximum.at(lengths, group, whole)
+        found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
+        return [Prediction(**vars(answer)) for answer in found]
+
+    def rank(self, query: str, passages: Sequence[str], progress: bool = False) -> list[Ranked]:
+        """The passages with their scores, the best first; of a model with label_kind ranking.
+
+        >>> from ofa_bert import Predictor
+        >>> with Predictor("ranker") as predictor:
+        ...     best = predictor.rank("what is good", ["a dull plot", "the film was good"])[0]
+        >>> best.place, best.passage
+        (1, 'the film was good')
+        """
+        check_ranks(self.task.kind)
+        if isinstance(passages, str):
+            raise UserError(f"passages must be a list of texts, not the single text {shown(passages)}")
+        return ranked(passages, self.logits([(query, passage) for passage in passages], progress)[:, 0])
 
     def logits(self, texts: Sequence[Text], progress: bool = False) -> Logits:
         """[N, C] float32 in the order of the texts."""

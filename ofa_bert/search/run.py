@@ -99,7 +99,7 @@ def search_sub_models(job: SearchJob) -> SearchResults | None:
         "trials": len(points),
         "search_seconds": seconds,
         "examples": len(evaluator.scorer.labels),
-        "held_out": len(supernet.held_out),
+        "held_out": supernet.held_out.examples,
         "config": to_json(job),
         "versions": versions(),
     }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ofa_bert.data.corpus import count_texts
 from ofa_bert.errors import UserError
+from ofa_bert.exits.layout import check_one_answer
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.submodels.values import SubModelConfig, scaled
 from ofa_bert.tasks.task import Task
@@ -34,6 +35,7 @@ def exits(job: ExitTrainingJob) -> Check:
     general = _of_source(job.model, job.loop)
 
     def check(task: Task) -> None:
+        check_one_answer(task)
         general(task)
         model = stated(job.model.model_name_or_path, job.model.model_type)
         if model is None or model.widest is None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ofa_bert.data.dev_split import split_dev
 from ofa_bert.data.readers.examples import check_labels, label_cells, label_rows, read_examples
+from ofa_bert.data.readers.grouped_files import read_grouped_file, read_grouped_files, reader_named, reader_of
+from ofa_bert.data.readers.objects import Described
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
@@ -31,6 +33,10 @@ def read_own_files(
     label_separator: str | None,
 ) -> Datasets:
     """files: train and dev; without the second, `dev_share` of train is dev."""
+    described = Described(task_name, text_columns, label_columns)
+    grouped = reader_named(files[0], label_kind)
+    if grouped is not None:
+        return read_grouped_files(grouped, files, dev_share, described)
     glue = glue_task(task_name) if task_name and is_glue(task_name) else None
     if glue and labels is not None:
         check_labels(glue, labels)
@@ -40,6 +46,9 @@ def read_own_files(
     # All numbers: there is no header. The arguments decide, so a look at the first line cannot guess wrong.
     numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
     train = read_table(files[0], has_header=not numbered)
+    grouped = None if label_kind or text_columns or glue else reader_of(train)
+    if grouped is not None:
+        return read_grouped_files(grouped, files, dev_share, described)
     dev = train if files[1] is None else read_table(files[1], has_header=not numbered)
     text_columns = tuple(text_columns or _default_text(train))
     if len(text_columns) not in (1, 2):
@@ -66,9 +75,16 @@ def read_own_file(
     label_separator: str | None,
 ) -> tuple[Task, tuple[Example, ...]]:
     """One labelled file, by the task of a model that is known, or by what the arguments and the file itself say."""
+    described = Described(None, text_columns, label_columns)
+    grouped = reader_named(path, known.kind.word if known is not None else label_kind)
+    if grouped is not None:
+        return read_grouped_file(grouped, path, known, described)
     names = tuple(label_columns or _DEFAULT_LABEL)
     numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
     table = read_table(path, has_header=not numbered)
+    grouped = None if known is not None or label_kind or text_columns else reader_of(table)
+    if grouped is not None:
+        return read_grouped_file(grouped, path, known, described)
     texts = tuple(text_columns or _trained_columns(table, known))
     columns = LabelColumns(table.path, names, label_separator)
     if known is not None:

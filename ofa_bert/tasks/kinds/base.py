@@ -40,6 +40,7 @@ class Answer:
     value: float | None = None  # a number
     probabilities: tuple[float, ...] = ()  # of all labels, in their order; empty for a number
     labels: tuple[str, ...] | None = None  # a set, in the labels' order
+    choice: int | None = None  # of those that a question gives, counted from 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,8 @@ class TaskKind(ABC):
 
     metrics: by name; usual_metrics: those of your own data, the first chooses the best model. columns: what an answer
     is in a table. held_out_share: how much of train `tune` needs where nothing else holds a part out.
+    grouped: an example may have several rows of the model's input; what is judged are then arrays as of
+    `tasks.groups.regrouped`. together: they have one answer. objectives: what a model can be trained for, if not one.
     """
 
     name: str
@@ -56,6 +59,14 @@ class TaskKind(ABC):
     usual_metrics: tuple[str, ...]
     columns: tuple[str, ...]
     held_out_share: float = 0.0
+    grouped: bool = False
+    together: bool = False
+    objectives: tuple[str, ...] = ()
+
+    @property
+    def exits(self) -> bool:
+        """Whether one text has one answer, so that it may leave the model early."""
+        return not self.grouped
 
     @abstractmethod
     def names(self, labels: Sequence[str], width: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import paddle
 
 from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.token_ids import DIRECTORY
-from ofa_bert.exits.layout import EXITS, ExitLayout
+from ofa_bert.exits.layout import EXITS, ExitLayout, check_one_answer
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exits.heads import Exits
@@ -64,6 +64,7 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     """Train the heads, and the model too but for deebert; best/ is the best on the held-out part of train."""
     job = job.resolved()
     job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
+    check_one_answer(datasets.task)
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "exits")
     alone = job.heads_alone

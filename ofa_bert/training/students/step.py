@@ -15,7 +15,7 @@ from ofa_bert.models.operators import linear, softmax
 from ofa_bert.models.supernet import encode, whole
 from ofa_bert.training.loop import Step
 from ofa_bert.training.losses.distillation import attention_loss, hidden_loss, spread_layers, token_weights
-from ofa_bert.training.losses.task import KindLosses, on_labelled
+from ofa_bert.training.losses.task import KindLosses, for_batch
 from ofa_bert.training.students.teacher_logits import TeacherLogits
 
 
@@ -77,11 +77,11 @@ def student_step(
             wanted = States((), known.of(batch)) if known is not None else run_states(teacher, batch, mask)
         own = run_states(student, batch, mask)
         losses = {}
+        of_kind = for_batch(objective.losses, batch)
         if objective.logit:
-            losses["logit"] = objective.logit, objective.losses.logit(own.logits, wanted.logits)
+            losses["logit"] = objective.logit, of_kind.logit(own.logits, wanted.logits)
         if objective.label:
-            known_labels = on_labelled(objective.losses, batch.label_weights)
-            losses["label"] = objective.label, known_labels.task(own.logits, batch.labels)
+            losses["label"] = objective.label, of_kind.task(own.logits, batch.labels)
         if objective.state:
             losses["state"] = objective.state, state_loss(own, wanted, matched, weights, objective.projection)
         if objective.attention:

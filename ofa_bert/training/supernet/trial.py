@@ -82,15 +82,16 @@ class Trials:
         loop.fit(settings, model, optimizer, self.batches, plan, step, lambda done: None, label=f"try {name}")
         model.eval()
         answers = self._answers(model, every, f"{name} held out")
-        scores = score_logits(setup.task, {HELD_OUT: answers}, {HELD_OUT: setup.measured.labels})
+        labels = setup.measured.by_example(setup.measured.labels)
+        scores = score_logits(setup.task, {HELD_OUT: answers}, {HELD_OUT: labels})
         return scores["score"], float(setup.task.kind.distance(self._full, answers))
 
     def _answers(self, model: nn.Layer, sub_model: SubModelConfig, label: str) -> np.ndarray:
         def run(batch: Batch) -> paddle.Tensor:
             return forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits
 
-        setup = self.setup
-        return predict(run, setup.measured, setup.task.num_labels, setup.tokenizer.pad_token_id, label=label)
+        held, classes = self.setup.measured, self.setup.task.num_labels
+        return held.by_example(predict(run, held, classes, self.setup.tokenizer.pad_token_id, label=label))
 
     def _key(self) -> str:
         """SHA-256 over everything that decides what a trial finds."""
