@@ -50,7 +50,7 @@ def supernet(files, data, teacher):
 def bundle(files, data, supernet):
     options = ["--model_name_or_path", str(supernet), "--sub_model_output_dir", str(files / "small")]
     options += ["--static_sub_model", str(files / "bundle"), "--width_mult", "0.5", "--onnx", "--max_drop", "100"]
-    options += ["--precision", "fp32", "int8", "int8-static", "fp16", "bf16", *data, "--device", "cpu"]
+    options += ["--precision", "fp32", "int8", "int8-static", "fp16", *data, "--device", "cpu"]
     assert export_model.main(options) == 0
     return files / "bundle"
 
@@ -62,17 +62,18 @@ def results(directory):
 def test_a_teacher_and_its_sub_models_choose(teacher, supernet):
     assert results(teacher)["best"]["scores"]["accuracy"] > 0.9
     rows = {row["name"]: row["scores"]["accuracy"] for row in results(supernet)["best"]}
-    assert len(rows) == 4 and min(rows.values()) > 0.6  # guessing has 0.36
+    assert len(rows) == 4
+    assert min(rows.values()) > 0.6
     task = json.loads((teacher / "best" / "ofa_config.json").read_text())["task"]
     assert (task["kind"], task["labels"], task["metrics"]) == ("choices", [], ["accuracy"])
     held = json.loads((supernet / "best" / "ofa_config.json").read_text())["held_out"]
-    assert held["count"] == 12  # of 120 questions, whole
+    assert held["count"] == 6  # of 120 questions, each whole
 
 
 def test_a_bundle_answers_as_the_model_that_it_was_exported_from(bundle, files):
     manifest = json.loads((bundle / "manifest.json").read_text())
-    precisions = {model["precision"] for model in [*manifest["models"], *manifest["computed"]]}
-    assert precisions == {"fp32", "int8", "int8-static", "fp16", "bf16"}
+    precisions = {model["precision"] for model in manifest["models"]}
+    assert precisions == {"fp32", "int8", "int8-static", "fp16"}
     output = files / "scores.json"
     scored = []
     for what in (["--bundle", str(bundle)], ["--model_name_or_path", str(files / "small")]):
@@ -88,7 +89,8 @@ def test_a_predictor_is_asked_questions(bundle):
         asked = [("a film", ["it was bad", "it was good", "they hated it"]), Question("a film", ("good", "dull"), "it")]
         first, second = predictor.predict(asked)
         assert (first.choice, second.choice) == (1, 0)
-        assert len(first.probabilities) == 3 and sum(first.probabilities) == pytest.approx(1)
+        assert len(first.probabilities) == 3
+        assert sum(first.probabilities) == pytest.approx(1)
         assert first.probability == max(first.probabilities)
         logits = predictor.logits([("a film", "it good"), ("a film", "it dull")])[:, 0]
         odds = np.exp(logits - logits.max())
@@ -107,7 +109,17 @@ def test_predict_writes_a_choice_for_every_question(bundle, files):
 
 
 def test_exits_are_refused_in_one_line(teacher, data, tmp_path, capsys):
-    options = ["train_exits", *COMMON, *data, "--model_name_or_path", str(teacher), "--output_dir", str(tmp_path / "x")]
+    options = [
+        "supernet",
+        "--exits",
+        "deebert",
+        *COMMON,
+        *data,
+        "--model_name_or_path",
+        str(teacher),
+        "--output_dir",
+        str(tmp_path / "x"),
+    ]
     assert main(options) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert "has choices, where a text has no answer of its own" in said[-1]
