@@ -11,12 +11,11 @@ from functools import partial
 
 import numpy as np
 
-from ofa_bert.data.example_rows import ExampleRows
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.progress import Progress
-from ofa_bert.tasks.groups import regrouped
+from ofa_bert.tasks.groups import ExampleRows, regrouped
 from ofa_bert.tasks.task import Example
 
 POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled

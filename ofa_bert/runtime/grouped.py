@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ofa_bert.data.choice_rows import FEWEST, Question
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Floats, Ints
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.kinds.base import TaskKind
+from ofa_bert.tasks.questions import FEWEST, Question
 
 
 class Ranked(NamedTuple):

@@ -11,7 +11,6 @@ from typing import TypedDict
 import numpy as np
 
 from ofa_bert.bundle.manifest import Bundle, open_bundle
-from ofa_bert.data.choice_rows import Question
 from ofa_bert.data.description import TokenLengths
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.readers.asked import asked_of
@@ -24,6 +23,7 @@ from ofa_bert.runtime.backends.tensorrt import Profile, source_of, trtexec_comma
 from ofa_bert.runtime.jobs import PredictJob, TrtexecJob
 from ofa_bert.runtime.predictor import Prediction, Predictor
 from ofa_bert.runtime.texts import Text
+from ofa_bert.tasks.questions import Question
 
 LABEL, PROBABILITY, VALUE, SET = "predicted_label", "probability", "predicted_value", "predicted_labels"
 CHOICE, PROBABILITIES = "predicted_choice", "probabilities"

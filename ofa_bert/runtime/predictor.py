@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from ofa_bert.bundle.exits import FROM_POLICY, plan_of
 from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.batches import plan_batches
-from ofa_bert.data.choice_rows import Question
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers
@@ -41,6 +40,7 @@ from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.runtime.workers import TIMEOUT, Answered, Batch, WorkerPool
 from ofa_bert.system import environment
 from ofa_bert.tasks.groups import regrouped
+from ofa_bert.tasks.questions import Question
 
 CHUNK = 4096  # texts that are tokenized and sorted by length together
 # Tokens of a batch. On one core, 12 layers x 384 at width 2/3, batches of 8 x 50 tokens were the fastest: larger ones

@@ -30,11 +30,13 @@ class Task:
     text_columns: tuple[str, ...]  # one column, or two for a sentence pair
     kind_name: str = ""
     thresholds: tuple[float, ...] = ()  # what a model's answers are decided by, where the kind tunes that
-    objective: str = ""  # one of the kind's, where it has several
+    objective: str = ""  # one of the kind's, where it has several; unless given, the first
 
     def __post_init__(self) -> None:
         if not self.kind_name:
             object.__setattr__(self, "kind_name", registry.kind_of_labels(self.labels).name)
+        if not self.objective and self.kind_name in registry.KINDS and self.kind.objectives:
+            object.__setattr__(self, "objective", self.kind.objectives[0])
 
     @property
     def kind(self) -> TaskKind:
@@ -109,7 +111,7 @@ def _thresholds(value: object, labels: int) -> tuple[float, ...]:
 
 def _objective(value: object, kind: str | None) -> str:
     allowed = registry.kind_named(kind).objectives if kind else ()
-    if isinstance(value, str) and value in (allowed or ("",)):
+    if isinstance(value, str) and value in (*allowed, ""):
         return value
     raise UserError(f"not a task: objective {shown(value)}; it must be one of {', '.join(allowed) or 'none'}")
 

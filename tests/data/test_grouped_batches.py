@@ -6,8 +6,8 @@ import pytest
 from ofa_bert.data.batches import Encoded, TrainBatches, example_batches, judged
 from ofa_bert.data.changed_batches import ChangedBatches, NearWords
 from ofa_bert.data.dev_split import split_dev
-from ofa_bert.data.example_rows import MOST
 from ofa_bert.data.held_out import HeldOut
+from ofa_bert.tasks.groups import MOST
 from ofa_bert.tasks.task import Example, Task
 
 TASK = Task("q", (), ("accuracy",), ("text", "choices"), "choices")

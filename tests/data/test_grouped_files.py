@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ofa_bert.data.choice_rows import Question
 from ofa_bert.data.labelled_file import LabelledData
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
+from ofa_bert.tasks.questions import Question
 
 
 def written(path, rows):

@@ -100,5 +100,6 @@ def test_a_task_keeps_its_objective():
     assert Task.from_json(task.to_json()) == task
     with pytest.raises(UserError, match="objective 'wishes'; it must be one of binary, numbers, lists"):
         Task.from_json({**task.to_json(), "objective": "wishes"})
+    assert Task("r", (), ("mrr@10",), ("query", "passage"), "ranking").objective == "binary"
     with pytest.raises(UserError, match="objective 'lists'; it must be one of none"):
         Task.from_json({**QUESTIONS.to_json(), "objective": "lists"})

@@ -10,9 +10,9 @@ import run_glue
 import run_glue_ofa
 from helpers.grouped_data import write_choices
 from ofa_bert.__main__ import main
-from ofa_bert.data.choice_rows import Question
 from ofa_bert.data.table_files import read_table
 from ofa_bert.runtime.predictor import Predictor
+from ofa_bert.tasks.questions import Question
 
 COMMON = "--device cpu --max_seq_length 32 --logging_steps 50".split()
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from ofa_bert.data.choice_rows import Question
 from ofa_bert.data.readers import choices_files, ranking_files
 from ofa_bert.data.table_files import Table
 from ofa_bert.data.table_writers import NewCells
+from ofa_bert.tasks.questions import Question
 from ofa_bert.tasks.task import Task
 
 VALUES, ORDER = "predicted_values", "predicted_order"

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ofa_bert.data.choice_rows import FEWEST, Question
 from ofa_bert.data.readers.objects import Described, Record, at, names_of, records, text_of, texts_of
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
 from ofa_bert.files.reading import Json, read_object
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.kinds.choices import KIND
+from ofa_bert.tasks.questions import FEWEST, Question
 from ofa_bert.tasks.task import Example, Task
 
 TEXT_COLUMNS = ("text", "choices")
@@ -82,7 +82,7 @@ def _layout_of(table: Table) -> Callable[[Record, str], Question]:
 
 def _layout(table: Table) -> Callable[[Record, str], Question] | None:
     names = names_of(table)
-    if table.objects and {"text", "choices"} <= names:
+    if table.objects and set(TEXT_COLUMNS) <= names:
         return _own
     if {"sent1", "ending0", "ending1"} <= names:
         return _swag

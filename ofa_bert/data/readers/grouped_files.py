@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ofa_bert.data.dev_split import split_dev
 from ofa_bert.data.readers import choices_files, ranking_files
 from ofa_bert.data.readers.objects import Described
-from ofa_bert.data.table_files import Table
+from ofa_bert.data.table_files import SUFFIXES, Table
 from ofa_bert.tasks.kinds import choices, ranking
 from ofa_bert.tasks.kinds.base import TaskKind
 from ofa_bert.tasks.task import Datasets, Example, Task
@@ -39,7 +39,7 @@ READERS = (
 
 def reader_named(path: str | Path, word: str | None) -> GroupedReader | None:
     """For what `label_kind` names, or for a folder; None where the columns of a file decide, or it is another kind."""
-    folder = word is None and Path(path).is_dir()
+    folder = word is None and Path(path).is_dir() and Path(path).suffix.lower() not in SUFFIXES
     return next((each for each in READERS if each.kind.word == word or (folder and each.folders)), None)
 
 

@@ -76,7 +76,7 @@ class Choices(Classification):
         return found
 
     def code(self, names: Sequence[str], thresholds: Sequence[float]) -> str:
-        return "int(logits[:, 0].argmax())"
+        return "[int(logits.reshape(-1).argmax())]"
 
 
 KIND = Choices(

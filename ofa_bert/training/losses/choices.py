@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import paddle
 
-from ofa_bert.training.losses.classification import cross_entropy, divergence, is_right, soft_cross_entropy
+from ofa_bert.training.losses.formulas import cross_entropy, divergence, is_right, soft_cross_entropy
 from ofa_bert.training.losses.task import KindLosses
 
 

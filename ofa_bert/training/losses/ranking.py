@@ -6,9 +6,8 @@ import paddle
 import paddle.nn.functional as F
 
 from ofa_bert.tasks.kinds.ranking import BINARY, LISTS, NUMBERS
-from ofa_bert.training.losses import regression
-from ofa_bert.training.losses.classification import divergence, soft_cross_entropy
-from ofa_bert.training.losses.multilabel import binary_divergence, soft_binary_cross_entropy
+from ofa_bert.training.losses import formulas
+from ofa_bert.training.losses.formulas import divergence, soft_binary_cross_entropy, soft_cross_entropy
 from ofa_bert.training.losses.task import KindLosses
 
 
@@ -29,7 +28,7 @@ def is_first(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
 
 # Of LISTS: the labels are scores of a teacher, and the student's are to make the same distribution over the passages.
 LOSSES = {
-    BINARY: KindLosses(binary_cross_entropy, soft_binary_cross_entropy, binary_divergence, is_right),
-    NUMBERS: regression.LOSSES,
+    BINARY: KindLosses(binary_cross_entropy, soft_binary_cross_entropy, formulas.binary_divergence, is_right),
+    NUMBERS: KindLosses(formulas.squared_error, formulas.mean_square, formulas.squared_difference, formulas.nearness),
     LISTS: KindLosses(divergence, soft_cross_entropy, divergence, is_first, joint=True),
 }
