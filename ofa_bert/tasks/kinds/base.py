@@ -64,6 +64,11 @@ class TaskKind(ABC):
     objectives: tuple[str, ...] = ()
 
     @property
+    def row(self) -> str | None:
+        """What a row of the model's input is called where speeds are told; None where it is just a text or a pair."""
+        return "pairs" if self.grouped else None
+
+    @property
     def exits(self) -> bool:
         """Whether one text has one answer, so that it may leave the model early."""
         return not self.grouped
