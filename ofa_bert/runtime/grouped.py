@@ -16,7 +16,13 @@ from ofa_bert.tasks.questions import FEWEST, Question
 
 
 class Ranked(NamedTuple):
-    """A passage, where it stood among those that were given, and how well it answers: the model's own number."""
+    """A passage, where it stood among those that were given, and how well it answers: the model's own number.
+
+    >>> from ofa_bert import Ranked
+    >>> best = Ranked(place=1, score=2.5, passage="the film was good")
+    >>> best.place, best.passage
+    (1, 'the film was good')
+    """
 
     place: int
     score: float

@@ -200,14 +200,7 @@ class Predictor:
         return [Prediction(**vars(answer)) for answer in found]
 
     def rank(self, query: str, passages: Sequence[str], progress: bool = False) -> list[Ranked]:
-        """The passages with their scores, the best first; of a model with label_kind ranking.
-
-        >>> from ofa_bert import Predictor
-        >>> with Predictor("ranker") as predictor:
-        ...     best = predictor.rank("what is good", ["a dull plot", "the film was good"])[0]
-        >>> best.place, best.passage
-        (1, 'the film was good')
-        """
+        """The passages with their scores, the best first; of a model with label_kind ranking."""
         check_ranks(self.task.kind)
         if isinstance(passages, str):
             raise UserError(f"passages must be a list of texts, not the single text {shown(passages)}")

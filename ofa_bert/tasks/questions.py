@@ -11,7 +11,7 @@ _GAP = "_"  # where a choice goes into the question, as RACE has it
 class Question(NamedTuple):
     """A text, what is asked of it, if anything is said, and the choices.
 
-    >>> from ofa_bert.tasks.questions import Question
+    >>> from ofa_bert import Question
     >>> Question("It rained.", ("The street got wet.", "The sun shone."), "What happened?").rows()[0]
     ('It rained.', 'What happened? The street got wet.')
     """
