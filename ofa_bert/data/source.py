@@ -31,8 +31,8 @@ class DataSource:
         None,
     )
     data_dir: str | None = option(
-        "directory with the task's official files (GLUE's train.tsv and dev.tsv, SuperGLUE's train.jsonl and val.jsonl);"
-        " without it PaddleNLP downloads GLUE's",
+        "directory with the task's official files (GLUE's train.tsv and dev.tsv, SuperGLUE's train.jsonl and"
+        " val.jsonl); without it PaddleNLP downloads GLUE's",
         None,
     )
     train_file: str | None = option("your own training data: .tsv, .csv or .jsonl; or a folder of RACE's", None)

@@ -1,4 +1,4 @@
-"""The made-up tasks: dev has words that no row of train has, one answer is right, and counting words does not find it."""
+"""The made-up tasks: dev has words that no row of train has, and counting words does not find the right answer."""
 
 import json
 import sys
