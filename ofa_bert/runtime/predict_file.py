@@ -47,6 +47,10 @@ def predict_file(job: PredictJob) -> Summary:
     has_header = not (job.text_columns and all(name.isdecimal() for name in columns))
     table = read_table(job.input, has_header=has_header)
     asked = asked_of(bundle.manifest.task, table)
+    if asked is not None and job.text_columns:
+        raise UserError(
+            f"`text_columns` {' '.join(job.text_columns)}: {table.path} has columns of its own; leave it out"
+        )
     texts: Sequence[Text | Question] = _texts(table, columns) if asked is None else asked.items
     _check_writable(Path(job.output))
     with _predictor(job, bundle) as predictor:

@@ -298,8 +298,8 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "exits": "layout loop policy token_table",
         "exits.criteria": "base certainty entropy margin normalised patience registry",
         "files": "atomic fields pickle_machine pickles reading weights",
-        "runtime": "arguments exit_parts exit_tensors exits grouped opening paddlenlp_tokenizer predictor processes texts"
-        " tokenizer workers",
+        "runtime": "arguments exit_parts exit_tensors exits grouped opening paddlenlp_tokenizer predictor processes"
+        " texts tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt tensorrt_engine",
         "submodels": "values",
         "system": "accelerator environment nvidia owner packages",

@@ -108,6 +108,14 @@ def test_predict_writes_a_choice_for_every_question(bundle, files):
     assert all(len(row["probabilities"]) == len(row["choices"]) for row in rows)
 
 
+def test_columns_of_questions_are_not_named(bundle, files, capsys):
+    options = ["predict", "--bundle", str(bundle), "--input", str(files / "dev.jsonl")]
+    options += ["--output", str(files / "none.jsonl"), "--text_columns", "text"]
+    assert main(options) == 2
+    assert "--text_columns text: " in capsys.readouterr().err
+    assert not (files / "none.jsonl").exists()
+
+
 def test_exits_are_refused_in_one_line(teacher, data, tmp_path, capsys):
     options = [
         "supernet",
