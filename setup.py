@@ -17,7 +17,7 @@ RUNTIME = ["onnxruntime", "tokenizers>=0.20"]
 SEARCH = ["optuna>=4.3,<6"]
 
 # Scores other than accuracy, and pictures.
-MEASURE = ["scikit-learn", "scipy", "matplotlib"]
+MEASURE = ["scikit-learn", "scipy", "matplotlib", "seqeval"]
 
 TRAIN = [
     "paddlenlp==2.8.1",

@@ -14,6 +14,12 @@ def not_negative(text: str) -> int:
     return _whole(text, 0, "a whole number, 0 or more")
 
 
+def not_negative_number(text: str) -> float:
+    if not re.fullmatch(r"\d{0,6}\.?\d{1,9}", text):
+        raise argparse.ArgumentTypeError(f"{text}: must be a number, 0 or more")
+    return float(text)
+
+
 def _whole(text: str, least: int, wanted: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
         raise argparse.ArgumentTypeError(f"{text}: must be {wanted}")

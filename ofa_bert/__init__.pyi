@@ -31,6 +31,7 @@ from ofa_bert.submodels.counting import count_parameters as count_parameters
 from ofa_bert.submodels.grid import SearchSpace as SearchSpace
 from ofa_bert.submodels.values import ModelShape as ModelShape
 from ofa_bert.submodels.values import SubModelConfig as SubModelConfig
+from ofa_bert.tasks.kinds.base import Entity as Entity
 from ofa_bert.tasks.questions import Question as Question
 from ofa_bert.tasks.task import Datasets as Datasets
 from ofa_bert.tasks.task import Example as Example
@@ -50,6 +51,7 @@ __all__ = [
     "DataSource",
     "Datasets",
     "DistilJob",
+    "Entity",
     "EvaluateJob",
     "Example",
     "ExitChoiceJob",

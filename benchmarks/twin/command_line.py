@@ -31,7 +31,8 @@ class Told:
     def job(self) -> SupernetJob:
         job = parse(SupernetJob, self.argv, "The supernet that is trained.")
         where = best_of(job.model.model_name_or_path)
-        return as_recorded(replace(job, model=replace(job.model, model_name_or_path=where)), where)
+        teacher = best_of(job.teacher) if job.teacher else None
+        return as_recorded(replace(job, model=replace(job.model, model_name_or_path=where), teacher=teacher), where)
 
 
 class Parser(argparse.ArgumentParser):
@@ -64,6 +65,19 @@ def train_parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--finetune_epochs", type=arguments.above_zero, default=3, help="for an encoder without a classifier [3]"
     )
+    made.add_argument(
+        "--keep",
+        action="store_true",
+        help="write each seed's supernet too, as a directory that the product exports from",
+    )
+    made.add_argument(
+        "--try_relation", type=arguments.not_negative_number, default=0.0, metavar="WEIGHT",
+        help="add a MiniLMv2 loss on the last layer's relations, which the product does not have [0]",
+    )  # fmt: skip
+    made.add_argument(
+        "--try_shallow", type=arguments.not_negative_number, default=1.0, metavar="WEIGHT",
+        help="what the loss of a sub-model with fewer layers counts; the product: as much as any other [1]",
+    )  # fmt: skip
     return made
 
 
@@ -103,6 +117,8 @@ def told_to_train(argv: Sequence[str]) -> Told:
     told = Told(own, (*rest, "--device", "cpu", "--output_dir", own.output_dir))
     job = told.job()
     check(job.loop, job.model)
+    if own.try_relation and job.teacher:
+        raise UserError("--try_relation: compares head by head, and --teacher has its heads in another order; drop one")
     return told
 
 

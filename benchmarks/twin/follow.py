@@ -37,7 +37,7 @@ def follow(told: Told, folder: Path) -> None:
     if not directory.finetuned:
         raise UserError(f"{directory.where}: is an encoder without a classifier; finetune it with run_glue.py")
     data, teacher, steps = Data.of(job, datasets, directory), Net.of(directory, "cpu"), read_steps(folder)
-    layers, own = choose_layers(job, teacher, data), importance(teacher, data)
+    layers, own = choose_layers(job, teacher, teacher, data), importance(teacher, data)
     space = space_of(job, teacher, layers)
     # By the product's numbers: two neurons that are all but equal may change places in ours.
     net = reordered(teacher, _importance(folder))

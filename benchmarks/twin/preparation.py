@@ -83,13 +83,13 @@ def reordered(net: Net, found: Importance) -> Net:
     return replace(net, weights=weights)
 
 
-def choose_layers(job: SupernetJob, net: Net, data: Data) -> LayerChoice:
-    """The layers of every depth, as `layer_choice` says."""
+def choose_layers(job: SupernetJob, net: Net, teacher: Net, data: Data) -> LayerChoice:
+    """The layers of every depth, as `layer_choice` says. net: what begins to be trained."""
     count, by = net.shape.num_layers, job.layer_choice
     depths = tuple(sorted(set(job.depth_mult_list), reverse=True))
     kept = [scaled(count, depth) for depth in depths]
     if by == "trial":
-        tried = {keep: _trials(job, net, data, keep, min(kept)) for keep in kept if keep < count}
+        tried = {keep: _trials(job, net, teacher, data, keep, min(kept)) for keep in kept if keep < count}
         chosen = [best_trial(tried[keep]).layers if keep < count else tuple(range(count)) for keep in kept]
         trials = [tuple(tried.get(keep, ())) for keep in kept]
         each = tuple(map(ChosenDepth, depths, chosen, trials))
@@ -123,7 +123,7 @@ def _distance(net: Net, data: Data, examples: int) -> Callable[[Layers], float]:
     return distance
 
 
-def _trials(job: SupernetJob, net: Net, data: Data, keep: int, least: int) -> list[LayerTrial]:
+def _trials(job: SupernetJob, net: Net, teacher: Net, data: Data, keep: int, least: int) -> list[LayerTrial]:
     """Every set of `keep` layers, trained for a short while from the same start on the same batches."""
     count, cost = net.shape.num_layers, _distance(net, data, RANKED_ON)
     named = {name: rule(count, keep) for name, rule in RULES.items()}
@@ -131,21 +131,21 @@ def _trials(job: SupernetJob, net: Net, data: Data, keep: int, least: int) -> li
     named |= {"recorded": recorded} if recorded else {}
     named["importance"] = dropped_one_by_one(count, least, cost)[keep]
     named["importance without gaps"] = dropped_one_by_one(count, least, cost, MOST_GAP)[keep]
-    full = answers(net, net.whole, data.held_out)
+    full = answers(teacher, teacher.whole, data.held_out)
     found = []
     for name, layers in distinct(named).items():
-        trained = _tried(job, net, data, layers)
+        trained = _tried(job, net, teacher, data, layers)
         own = answers(trained, uniform(net.shape, 1.0, layers), data.held_out)
         score = scores_of(data.task, [own], [data.held_out.labels])["score"]
         found.append(LayerTrial(name, layers, score, float(data.task.kind.distance(full, own))))
     return found
 
 
-def _tried(job: SupernetJob, teacher: Net, data: Data, layers: Sequence[int]) -> Net:
+def _tried(job: SupernetJob, start: Net, teacher: Net, data: Data, layers: Sequence[int]) -> Net:
     settings = replace(job.loop, max_steps=job.trial_steps)
     batches = data.batches(job)
     schedule = make_schedule(settings, batches.steps_per_epoch)
-    net = teacher.copy().trainable(*data.dropout(job))
+    net = start.copy().trainable(*data.dropout(job))
     used = {name: weight for name, weight in net.weights.items() if _belongs(name, layers)}
     optimizer, objective = AdamW(used, job.optimizer), Objective.of(job, data.task.kind_name)
     steps = SupernetSteps(net, teacher, objective, optimizer, schedule, job.optimizer.learning_rate)

@@ -34,13 +34,15 @@ class Data:
     near: NearWords | None
 
     @classmethod
-    def of(cls, job: SupernetJob, datasets: Datasets, directory: Directory) -> Data:
+    def of(cls, job: SupernetJob, datasets: Datasets, directory: Directory, words: Floats | None = None) -> Data:
+        """words: the table [V, H] that near words are looked up in; the directory's own unless another one teaches."""
         tokenizer, length = directory.tokenizer, job.loop.length
         every = encode(datasets.train, tokenizer, length, progress=False)
         count = held_out_count(len(every), job.held_out_share)
         train, held_out = (every.select(part) for part in split_holdout(len(every), count, job.loop.seed))
         dev = {name: encode(split, tokenizer, length, progress=False) for name, split in datasets.dev.items()}
-        near = NearWords.of(tokenizer, directory.weights[WORDS], train) if job.augmentation.augment else None
+        table = directory.weights[WORDS] if words is None else words
+        near = NearWords.of(tokenizer, table, train) if job.augmentation.augment else None
         return cls(datasets.task, train, held_out, dev, directory, near)
 
     @property

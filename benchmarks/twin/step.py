@@ -20,6 +20,18 @@ BUCKET = 32  # lengths are padded to multiples of it: a CUDA graph for each
 
 
 @dataclass(frozen=True)
+class Tried:
+    """What the product does not do, tried for what it brings. relation: weight of a MiniLMv2 loss on the last layer's
+    queries, keys and values; shallow: what a sub-model with fewer layers counts, where the others count 1."""
+
+    relation: float = 0.0
+    shallow: float = 1.0
+
+
+NOTHING = Tried()
+
+
+@dataclass(frozen=True)
 class Objective:
     """What a sub-model is trained for: lambda_logit * logit loss + lambda_rep * hidden-state loss, against the teacher.
 
@@ -30,10 +42,11 @@ class Objective:
     lambda_logit: float
     lambda_rep: float
     planted: bool = False
+    tried: Tried = NOTHING
 
     @classmethod
-    def of(cls, job: SupernetJob, kind: str, planted: bool = False) -> Objective:
-        return cls(kind == "regression", job.lambda_logit, job.lambda_rep, planted)
+    def of(cls, job: SupernetJob, kind: str, planted: bool = False, tried: Tried = NOTHING) -> Objective:
+        return cls(kind == "regression", job.lambda_logit, job.lambda_rep, planted, tried)
 
     def parts(
         self, own: Output, teacher: Output, weights: torch.Tensor, layers: Sequence[int]
@@ -48,7 +61,7 @@ class Objective:
         return found
 
     def total(self, parts: dict[str, torch.Tensor]) -> torch.Tensor:
-        weight = {"logit": self.lambda_logit, "hidden": self.lambda_rep}
+        weight = {"logit": self.lambda_logit, "hidden": self.lambda_rep, "relation": self.tried.relation}
         return sum(weight[name] * loss for name, loss in parts.items())
 
     def _logit(self, own: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
@@ -77,13 +90,27 @@ class SupernetSteps:
             wanted, weights = self.teacher.forward(ids, types, self.teacher.whole), token_weights(ids, self.net.pad_id)
             mask = self.net.mask(ids)
         embedded = self.net.embed(ids, types)
-        found = [
-            self.objective.parts(self.net.encode(embedded, mask, each), wanted, weights, each.layers)
-            for each in sub_models
-        ]
-        mean = sum(self.objective.total(parts) for parts in found) / len(found)
-        update(mean, self.optimizer)
+        answers = [self.net.encode(embedded, mask, each) for each in sub_models]
+        found = [self.objective.parts(own, wanted, weights, each.layers) for own, each in zip(answers, sub_models)]
+        if self.objective.tried.relation:
+            for parts, own, each in zip(found, answers, sub_models):
+                parts["relation"] = self._relation(own, each, wanted, mask, weights)
+        count = [self.objective.tried.shallow if len(each.layers) < len(wanted.hidden) else 1.0 for each in sub_models]
+        totals = zip(count, map(self.objective.total, found))
+        update(sum(share * total for share, total in totals) / sum(count), self.optimizer)
         return [{name: loss.detach() for name, loss in parts.items()} for parts in found]
+
+    def _relation(
+        self, own: Output, sub_model: SubModelConfig, wanted: Output, mask: torch.Tensor, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Of the heads that the sub-model has in its last layer, from the teacher's same heads in its own last one."""
+        heads = sub_model.heads[-1]
+        width = heads * self.net.shape.head_dim
+        pairs = zip(
+            self.net.projections(own.hidden[-2], sub_model.layers[-1]),
+            self.teacher.projections(wanted.hidden[-2], len(wanted.hidden) - 1),
+        )
+        return sum(relation_loss(a[..., :width], b[..., :width], heads, mask, weights) for a, b in pairs)
 
 
 def token_weights(ids: torch.Tensor, pad_id: int) -> torch.Tensor:
@@ -101,6 +128,24 @@ def hidden_loss(
     """
     apart = [(state - teacher[place]) ** 2 for state, place in zip(own, followed, strict=True)]
     return sum((each * weights).sum() / each.shape[-1] for each in apart)
+
+
+def relation_loss(
+    own: torch.Tensor, teacher: torch.Tensor, heads: int, mask: torch.Tensor, weights: torch.Tensor, scaled: bool = True
+) -> torch.Tensor:
+    """KL(teacher || own) between each token's relations to the others, the mean over heads (MiniLMv2).
+
+    own, teacher: projections [B, T, A] that `heads` divides. mask: additive [B, 1, 1, T]. scaled: False is a mistake.
+    """
+
+    def related(projected: torch.Tensor) -> torch.Tensor:
+        """Logarithms [B, heads, T, T], in float32 whatever the layers compute in."""
+        x = projected.float().unflatten(-1, (heads, -1)).transpose(1, 2)  # [B, heads, T, d]
+        scale = x.shape[-1] ** -0.5 if scaled else 1.0
+        return ((x * scale) @ x.transpose(-1, -2) + mask).log_softmax(-1)
+
+    found, right = related(own), related(teacher)
+    return ((right.exp() * (right - found)).sum(-1).mean(1) * weights.squeeze(-1)).sum()
 
 
 def matched(layers: Sequence[int], count: int) -> list[int]:

@@ -13,7 +13,7 @@ from twin.optimizer import AdamW
 from twin.preparation import choose_layers, importance, reordered
 from twin.schedule import stream, supernet_schedule, trained
 from twin.scoring import Data
-from twin.step import Objective, SupernetSteps
+from twin.step import NOTHING, Objective, SupernetSteps, Tried
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,16 @@ def space_of(job: SupernetJob, net: Net, layers: LayerChoice) -> SearchSpace:
     return SearchSpace(net.shape, job.width_mult_list, layers.depth_mults, layers.kept_layers)
 
 
-def train_supernet(job: SupernetJob, data: Data, teacher: Net) -> Trained:
-    layers = choose_layers(job, teacher, data)
-    space, batches = space_of(job, teacher, layers), data.batches(job)
-    net = reordered(teacher, importance(teacher, data)).trainable(*data.dropout(job))
+def train_supernet(job: SupernetJob, data: Data, start: Net, teacher: Net, tried: Tried = NOTHING) -> Trained:
+    """start: the finetuned weights that it begins with; its teacher may be another model of that shape."""
+    layers = choose_layers(job, start, teacher, data)
+    space, batches = space_of(job, start, layers), data.batches(job)
+    order = importance(start, data)
+    net = reordered(start, order).trainable(*data.dropout(job))
+    if tried.relation:
+        teacher = reordered(teacher, order)  # it answers the same; head by head they can be compared
     schedule = supernet_schedule(job, batches.steps_per_epoch)
-    optimizer, objective = AdamW(net.weights, job.optimizer), Objective.of(job, data.task.kind_name)
+    optimizer, objective = AdamW(net.weights, job.optimizer), Objective.of(job, data.task.kind_name, tried=tried)
     steps = SupernetSteps(net, teacher, objective, optimizer, schedule, job.optimizer.learning_rate)
     with Progress(total=schedule.steps, desc="supernet", unit="step") as bar:
         for number, batch in zip(range(schedule.steps), stream(batches)):

@@ -38,13 +38,13 @@ from ofa_bert.bench.rows import (
 )
 from ofa_bert.bundle.entries import ModelEntry
 from ofa_bert.bundle.manifest import Manifest
-from ofa_bert.data.batches import judged
 from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.progress import Progress
 from ofa_bert.runtime.backends.registry import REGISTRY
+from ofa_bert.runtime.labelled import answered
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import packages
@@ -134,8 +134,7 @@ def score_of(model: Model, bundles: Bundles, data: Datasets | None, grid: BenchG
     ) as predictor:
         mains = []
         for examples in data.dev.values():
-            texts = [(item.text, item.text_pair) if item.text_pair is not None else item.text for item in examples]
-            mains.append(main_score(task, compute(task, *judged(examples, predictor.logits(texts, True)))))
+            mains.append(main_score(task, compute(task, *answered(predictor, examples))))
     return {"score": sum(mains) / len(mains), "score_name": task.metrics[0], "score_source": "measured"}
 
 

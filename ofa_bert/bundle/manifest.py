@@ -34,7 +34,7 @@ WITHOUT_DIGESTS = 2  # the format before: a file's size alone
 MANIFEST = "manifest.json"
 TOKENIZER = "tokenizer.json"  # for the `tokenizers` library; absent when the model's tokenizer has no such form
 INPUTS = ("input_ids", "token_type_ids")  # int64 [B, T]; the padding mask is derived inside
-OUTPUT = "logits"  # float32 [B, C]; Paddle's static models have a name of their own for it
+OUTPUT = "logits"  # float32 [B, C], [B, T, C] of every token; Paddle's static models have a name of their own for it
 SHORTEST_INPUT = 3  # tokens: room for one word and two marks
 STATIC_PREFIX = "inference"
 PARAMETERS = "inference.pdiparams"
@@ -109,6 +109,16 @@ class Manifest:
     def decided_task(self) -> Task:
         """The task; where the manifest says none, what a classifier of this width can be."""
         return self.task or task_for(self.labels, self.num_labels)
+
+    @property
+    def per_token(self) -> bool:
+        """Whether its logits are [B, T, C], of every token."""
+        return self.task is not None and self.task.kind.per_token
+
+    @property
+    def output_dims(self) -> tuple[int, ...]:
+        """The logits' dimensions behind the batch's, -1 for tokens."""
+        return (-1, self.num_labels) if self.per_token else (self.num_labels,)
 
     def to_json(self) -> dict[str, object]:
         """The content of manifest.json; with digests it has one of its own, which `from_json` checks."""

@@ -11,11 +11,14 @@ from functools import partial
 
 import numpy as np
 
+from ofa_bert.data.tagging.labels import scored_tokens, tag_rows
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
+from ofa_bert.data.tokenization.words import CutWords, words_with
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.progress import Progress
 from ofa_bert.tasks.groups import ExampleRows, regrouped
+from ofa_bert.tasks.kinds.base import Spans
 from ofa_bert.tasks.task import Example
 
 POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled
@@ -26,14 +29,21 @@ _CHUNK = 500  # examples per tokenizer call, between two moves of the progress b
 @dataclass(frozen=True)
 class Encoded:
     """A tokenized data set: two lists of [T_i] int64 arrays; labels [N], int64 classes or float32 numbers, or [N, C]
-    float32 zeros and ones. whole: how long each text was before it was cut, int64 [N]; None where nobody counted.
-    group: the example that each row belongs to, int64 [N]; None where every row is one."""
+    float32 zeros and ones; per_token: int64 [N, max T_i], of each token its class, or IGNORED where it counts for
+    nothing. whole: how long each text was before it was cut, int64 [N]; None where nobody counted. group: the example
+    that each row belongs to, int64 [N]; None where every row is one."""
 
     input_ids: list[Ints]
     token_type_ids: list[Ints]
     labels: Array
     whole: Ints | None = None
     group: Ints | None = None
+    per_token: bool = False
+
+    @property
+    def scored(self) -> Array:
+        """Labels as metrics take them, one row for each of what `by_example` makes of logits."""
+        return scored_tokens(self.labels) if self.per_token else self.by_example(self.labels)
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -44,8 +54,9 @@ class Encoded:
         return len(self) if self.group is None else len(np.unique(self.group))
 
     def by_example(self, values: Array) -> Array:
-        """What models say of the rows, [N, C], or `labels`; of a grouped data set [E, C] as `tasks.groups` has it."""
-        return values if self.group is None else regrouped(values, self.group)
+        """What models say of the rows, [N, C], as metrics take it: of a grouped data set [E, C] as `tasks.groups` has
+        it; [M, C] of the tokens that count stay what they are."""
+        return values if self.group is None or self.per_token else regrouped(values, self.group)
 
     def alone(self) -> Encoded:
         """The same rows, each an example."""
@@ -70,6 +81,7 @@ class Encoded:
             self.labels[places],
             None if self.whole is None else self.whole[places],
             None if self.group is None else self.group[places],
+            self.per_token,
         )
 
     def digest(self) -> str:
@@ -88,7 +100,7 @@ class Batch:
 
     input_ids: Ints  # [B, T] int64
     token_type_ids: Ints  # [B, T] int64
-    labels: Array  # [B] int64 or float32, [B, C] float32
+    labels: Array  # [B] int64 or float32, [B, C] float32, [B, T] int64
     index: Ints  # [B] int64, positions in the data set
     label_weights: Floats | None = None  # [B] float32: 0 for a changed text, whose label counts not; None: all alike
     group: Ints | None = None  # [B] int64, the example of each row, where an example has several
@@ -96,6 +108,8 @@ class Batch:
 
 def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool = True) -> Encoded:
     """Tokenize, by PaddleNLP where it has to be its tokenizer; of a pair, the longer text is cut first."""
+    if examples and isinstance(examples[0].label, Spans):
+        return _encode_tokens(examples, tokenizer, max_seq_length, progress)
     input_ids: list[Ints] = []
     token_type_ids: list[Ints] = []
     whole: list[Ints] = []
@@ -130,6 +144,19 @@ def judged(examples: Sequence[Example], logits: Array) -> tuple[Array, Array]:
     """(logits, labels) as metrics take them, of what a model says of these rows [N, C]."""
     labels, group = np.asarray([example.label for example in examples]), groups_of(examples)
     return (logits, labels) if group is None else (regrouped(logits, group), regrouped(labels, group))
+
+
+def _encode_tokens(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool) -> Encoded:
+    found: list[CutWords] = []
+    with Progress(total=len(examples), desc="tokenize", unit="ex", disable=not progress) as bar:
+        for start in range(0, len(examples), _CHUNK):
+            texts = [example.text for example in examples[start : start + _CHUNK]]
+            found.append(words_with(tokenizer, texts, max_seq_length))
+            bar.update(len(texts))
+    rows = [row for part in found for row in part.ids.input_ids]
+    types = [row for part in found for row in part.ids.token_type_ids]
+    labels = tag_rows(examples, [words for part in found for words in part.words], rows)
+    return Encoded(rows, types, labels, np.concatenate([part.ids.whole for part in found]), per_token=True)
 
 
 def texts_of(examples: Iterable[Example]) -> list[Text]:
@@ -287,5 +314,7 @@ def _pad(encoded: Encoded, indices: Ints, pad_id: int, pad_type_id: int, group: 
         length = len(encoded.input_ids[i])
         input_ids[row, :length] = encoded.input_ids[i]
         token_type_ids[row, :length] = encoded.token_type_ids[i]
-    places = np.asarray(indices, dtype=np.int64)
-    return Batch(input_ids, token_type_ids, encoded.labels[indices], places, group=group)
+    labels = encoded.labels[indices]
+    if encoded.per_token:
+        labels = labels[:, :longest]
+    return Batch(input_ids, token_type_ids, labels, np.asarray(indices, dtype=np.int64), group=group)

@@ -21,7 +21,9 @@ OWN = ("dev_share", "text_columns", *LABEL_OPTIONS)
 class LabelledData:
     """Examples with labels: a file of one's own, or the dev split of a GLUE task."""
 
-    file: str | None = option("labelled file: .tsv, .csv or .jsonl; leave it out with `data_dir` or `task_name`", None)
+    file: str | None = option(
+        "labelled file: .tsv, .csv or .jsonl, or CoNLL; leave it out with `data_dir` or `task_name`", None
+    )
     dev_share: float | None = option(
         "score the development data alone that a training with this `dev_share` made of the file: what the model was"
         " not trained on",
@@ -29,7 +31,7 @@ class LabelledData:
         above=0,
         most=MOST_SHARE,
     )
-    task_name: str | None = option("GLUE task, or 'demo'; default: the model's own", None)
+    task_name: str | None = option("GLUE task, or 'demo' or 'demo-tokens'; default: the model's own", None)
     data_dir: str | None = option("directory with the task's official GLUE files: dev is scored", None)
     text_columns: tuple[str, ...] | None = option(
         "names of the one or two text columns of the file; default: those that the model was trained on", None

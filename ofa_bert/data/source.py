@@ -26,7 +26,7 @@ class DataSource:
 
     task_name: str | None = option(
         "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), with `data_dir` one of SuperGLUE"
-        " (BoolQ, CB, COPA, MultiRC, RTE, WiC, WSC), or 'demo' for the built-in one;"
+        " (BoolQ, CB, COPA, MultiRC, RTE, WiC, WSC), or 'demo' and 'demo-tokens' for the built-in ones;"
         " leave it out with `train_file`",
         None,
     )
@@ -35,7 +35,11 @@ class DataSource:
         " val.jsonl); without it PaddleNLP downloads GLUE's",
         None,
     )
-    train_file: str | None = option("your own training data: .tsv, .csv or .jsonl; or a folder of RACE's", None)
+    train_file: str | None = option(
+        "your own training data: .tsv, .csv or .jsonl; words with tags also as CoNLL (.conll, .bio, .iob, .txt); or a"
+        " folder of RACE's",
+        None,
+    )
     dev_file: str | None = option("your own development data, same format", None)
     dev_share: float | None = option(
         "in place of `dev_file`: share of `train_file` that is development data and not trained on, of every class"
@@ -45,16 +49,18 @@ class DataSource:
         most=MOST_SHARE,
     )
     text_columns: tuple[str, ...] | None = option(
-        "names of the one or two text columns of your own data; default: sentence1 sentence2, sentence, or text", None
+        "names of the one or two text columns of your own data; default: sentence1 sentence2, sentence, or text; of"
+        " CoNLL files the number of the words' column, from 0; default: the first",
+        None,
     )
     label_column: tuple[str, ...] | None = option(
         "name of the label column of your own data; several: a column of 0 and 1 for each label of multilabel;"
-        " default: label",
+        " default: label; of CoNLL files the number of the tags' column, else the last",
         None,
     )
     label_kind: str = option(
-        "whether your own labels are classes, numbers to predict, several labels at once, the right one of some"
-        " choices, or how well passages answer queries; auto looks at them",
+        "whether your own labels are classes, numbers to predict, several labels at once, tags of words, the right one"
+        " of some choices, or how well passages answer queries; auto looks at them",
         "auto",
         choices=("auto", *sorted(WORDS)),
     )

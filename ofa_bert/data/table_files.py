@@ -132,7 +132,7 @@ def _whole_rows(
     return tuple(row for row in rows if len(row[1]) == width)
 
 
-def _lines(text: str) -> list[str]:
+def lines_of(text: str) -> list[str]:
     # Not str.splitlines, which also breaks at U+2028 and others.
     if ends_in_carriage_returns(text):
         lines = text.split("\r")
@@ -143,7 +143,7 @@ def _lines(text: str) -> list[str]:
 
 def _read_tsv(text: str) -> list[TextRow]:
     # A quote is an ordinary character here.
-    return [(number, tuple(line.split("\t")) if line else _BLANK) for number, line in enumerate(_lines(text), 1)]
+    return [(number, tuple(line.split("\t")) if line else _BLANK) for number, line in enumerate(lines_of(text), 1)]
 
 
 def _separator_of_csv(path: Path, text: str) -> str:
@@ -192,7 +192,7 @@ def _read_jsonl(path: Path, text: str) -> Table:
     rows: list[tuple[int, Cells]] = []
     objects: list[str] = []
     halves: list[int] = []
-    for number, line in enumerate(_lines(text), 1):
+    for number, line in enumerate(lines_of(text), 1):
         line = line.strip()
         if not line:
             continue

@@ -63,7 +63,7 @@ def _read(path: Path, count: int) -> Encoded | None:
             return None
         ends = np.cumsum(arrays["lengths"])[:-1]
         ids, types = np.split(arrays["input_ids"], ends), np.split(arrays["token_type_ids"], ends)
-        found = Encoded(ids, types, arrays["labels"], arrays["whole"])
+        found = Encoded(ids, types, arrays["labels"], arrays["whole"], per_token="per_token" in arrays)
     if not len(found.input_ids) == len(found.labels) == count:
         logger.warning("%s: holds other sentences; tokenizing again", path)
         return None
@@ -80,5 +80,6 @@ def _write(path: Path, encoded: Encoded) -> None:
         lengths=np.asarray([len(row) for row in encoded.input_ids]),
         labels=encoded.labels,
         whole=encoded.whole,
+        **({"per_token": np.ones(1)} if encoded.per_token else {}),
     )
     keep_content(path, content.getvalue())

@@ -96,7 +96,7 @@ def check(network: Network, manifest: Manifest, precision: str, source: str) -> 
 def _interface(network: Network, manifest: Manifest) -> list[str]:
     wanted = {
         "inputs": (network.inputs, {name: (IDS, (FREE, FREE)) for name in INPUTS}),
-        "outputs": (network.outputs, {OUTPUT: (WIDE, (FREE, manifest.num_labels))}),
+        "outputs": (network.outputs, {OUTPUT: (WIDE, (FREE, *([FREE] * manifest.per_token), manifest.num_labels))}),
     }
     return [f"{name} are {found}, must be {right}" for name, (found, right) in wanted.items() if found != right]
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ofa_bert.bundle.engine_entry import EngineCheck
 from ofa_bert.bundle.manifest import Manifest
-from ofa_bert.bundle.tolerances import ABSOLUTE, RELATIVE, largest, relative
+from ofa_bert.bundle.tolerances import ABSOLUTE, RELATIVE, counting, largest, relative
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.reporting import shown
 from ofa_bert.runtime.backends.base import Ids
@@ -61,6 +61,10 @@ def tried(
     finally:
         session.close()
     wanted = [reference.run(*batch) for batch in batches]
+    found, wanted = (
+        [counting(each, ids, manifest.pad_token_id) for each, (ids, _) in zip(side, batches)]
+        for side in (found, wanted)
+    )
     made = EngineCheck(
         largest(found, wanted), relative(found, wanted), ABSOLUTE if precision == "fp32" else None,
         RELATIVE.get(precision), backend, types,

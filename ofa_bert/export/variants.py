@@ -188,7 +188,7 @@ class Exporter:
             nncf_int8.write(self.model, target, self.judge.batches())
         elif name == "onnx-fp32" and writer.obstacle(self.model):
             names = {parameter.name: name for name, parameter in self.model.named_parameters()}
-            outputs = self.model.config.num_labels
-            converter.write_onnx(program_path(self.bundle), self.bundle / PARAMETERS, target, names, outputs)
+            dims = writer.output_dims(self.model)
+            converter.write_onnx(program_path(self.bundle), self.bundle / PARAMETERS, target, names, dims)
         elif kind.format == "onnx" and kind.precision != "bf16":
             writer.write(self.model, target, self.forms.form(name))

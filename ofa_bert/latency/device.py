@@ -173,7 +173,7 @@ def measure_sub_models(
     small = ModelShape(**{**shape.to_json(), "vocab_size": VOCABULARY})
 
     def build(sub_model: SubModelConfig) -> Build:
-        return lambda: _fresh(model_type, config, sub_model)
+        return lambda: _fresh(model_type, config, sub_model, bool(shape.per_token))
 
     names = {f"{i}": model for i, model in enumerate(models)}
     half = uniform(shape, 1.0, range(max(1, shape.num_layers // 2)))
@@ -185,8 +185,10 @@ def measure_sub_models(
     return [found[name] for name in names]
 
 
-def _fresh(model_type: str, config: PaddleConfig, sub_model: SubModelConfig) -> nn.Layer:
-    model = model_class(model_type)(changed(config, vocab_size=VOCABULARY, num_hidden_layers=sub_model.depth))
+def _fresh(model_type: str, config: PaddleConfig, sub_model: SubModelConfig, per_token: bool) -> nn.Layer:
+    model = model_class(model_type, per_token)(
+        changed(config, vocab_size=VOCABULARY, num_hidden_layers=sub_model.depth)
+    )
     resize(model, sub_model.heads, sub_model.ffn)
     model.eval()
     return model

@@ -20,10 +20,11 @@ from ofa_bert.files.atomic import (
 )
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.class_order import arrange_classes
-from ofa_bert.models.config_checks import check_head, check_sizes, no_pairs
+from ofa_bert.models.config_checks import OTHER_CLASSES, check_head, check_sizes, no_pairs
 from ofa_bert.models.encoder import backbone, encoder_layers, resize, shape_of
 from ofa_bert.models.families.registry import AUTO, model_class
 from ofa_bert.models.pretrained import (
+    Source,
     build_config,
     fill,
     load_tokenizer,
@@ -82,8 +83,9 @@ def load_model(
         weights = weights.without("classifier.")
     if num_labels is not None and not fresh_head:
         check_head(source.where, weights.arrays, num_labels)
-    check_sizes(source.where, config, weights.arrays, model_class(model_type).base_model_prefix, sub_model)
-    model = model_class(model_type)(config)
+    build = model_class(model_type, _per_token(source, task, fresh_head))
+    check_sizes(source.where, config, weights.arrays, build.base_model_prefix, sub_model)
+    model = build(config)
     if sub_model is not None:
         resize(model, sub_model.heads, sub_model.ffn)
     check_shape(source.where, source.record, shape_of(model), own_head=num_labels is None)
@@ -98,6 +100,26 @@ def load_model(
     if task is not None and len(task.text_columns) == 2 and token_types(read) > config.type_vocab_size:
         raise UserError(no_pairs(source.where, task))
     return model, read, source.record
+
+
+_OF_TOKENS, _OF_TEXTS = "ForTokenClassification", "ForSequenceClassification"
+
+
+def _per_token(source: Source, task: Task | None, fresh_head: bool) -> bool:
+    """Whether it answers for every token: as the task wants it, its record says, or else its config.json.
+
+    UserError for a classifier of the other sort, which has weights of the same shape.
+    """
+    architectures = source.config.get("architectures")
+    named = [str(name) for name in architectures] if isinstance(architectures, list) else []
+    known = task or source.record.task
+    if known is None:
+        return any(name.endswith(_OF_TOKENS) for name in named)
+    per_token = known.kind.per_token
+    if not fresh_head and any(name.endswith(_OF_TEXTS if per_token else _OF_TOKENS) for name in named):
+        answers, wanted = ("texts as a whole", "every token") if per_token else ("for every token", "whole texts")
+        raise UserError(f"{source.where}: answers {answers}, and {known.name} is about {wanted}; {OTHER_CLASSES}")
+    return per_token
 
 
 class LoadedEncoder(NamedTuple):

@@ -10,7 +10,7 @@ import paddle.nn.functional as F
 from paddle import nn
 
 from ofa_bert.errors import UserError
-from ofa_bert.models.families.base import ClassifierHead, Family
+from ofa_bert.models.families.base import OF_TOKENS, ClassifierHead, Family
 from ofa_bert.models.families.registry import family_named
 from ofa_bert.numerics import MASKED, Floats
 from ofa_bert.submodels.values import ModelShape
@@ -48,6 +48,7 @@ def shape_of(model: nn.Layer) -> ModelShape:
         type_vocab_size=config.type_vocab_size,
         num_labels=config.num_labels,
         **family_of(model).more_shape(config),
+        **({"per_token": 2 if family_of(model).token_pooler else 1} if answers_per_token(model) else {}),
     )
 
 
@@ -84,8 +85,13 @@ def word_embeddings(model: nn.Layer) -> Floats:
     return found
 
 
+def answers_per_token(model: nn.Layer) -> bool:
+    """Whether its logits are [B, T, C], of every token."""
+    return type(getattr(model, "_layers", model)).__name__ == family_of(model).token_classifier
+
+
 def classifier_head(model: nn.Layer) -> ClassifierHead:
-    return family_of(model).head(model.config)
+    return OF_TOKENS if answers_per_token(model) else family_of(model).head(model.config)
 
 
 def module_at(model: nn.Layer, path: str) -> nn.Layer:
@@ -94,12 +100,13 @@ def module_at(model: nn.Layer, path: str) -> nn.Layer:
 
 
 def classify(model: nn.Layer, hidden: paddle.Tensor) -> paddle.Tensor:
-    """Logits [B, C] from the last hidden states [B, T, H], by the model's own head."""
+    """Logits [B, C] or [B, T, C] from the last hidden states [B, T, H], by the model's own head."""
     head = classifier_head(model)
-    x = hidden[:, 0]  # [B, H]
+    x = hidden if head.per_token else hidden[:, 0]  # [B, H]
     if head.dropout_first and head.dropout is not None:
         x = module_at(model, head.dropout)(x)
-    x = module_at(model, head.dense)(x)
+    if head.dense is not None:
+        x = module_at(model, head.dense)(x)
     for name in head.activations:
         x = getattr(F, name)(x)
     if head.dropout is not None:

@@ -21,7 +21,7 @@ from ofa_bert.files.atomic import MODEL_META, finish_replacement
 from ofa_bert.files.reading import read_object, refuse_pointer
 from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.config_checks import CONFIG_FILES, OTHER_CLASSES, check_config, check_labels, check_model_type
-from ofa_bert.models.encoder import family_of
+from ofa_bert.models.encoder import answers_per_token, family_of
 from ofa_bert.models.families.base import Config
 from ofa_bert.models.families.registry import AUTO, family_named, model_class
 from ofa_bert.models.model_type import model_type_of_source, stated_model_type
@@ -155,7 +155,8 @@ def fill(model: nn.Layer, source: Source, named: NamedWeights, fresh_heads: bool
     if not any(".pooler." in name for name in expected):  # a classifier that reads the first token itself
         weights = {name: array for name, array in weights.items() if ".pooler." not in name}
     missing = set(expected) - set(weights)
-    fresh = {name for name in missing if name.startswith(tuple(f"{family.model_type}.{own}" for own in family.unread))}
+    unread = (*family.unread, "pooler.") if answers_per_token(model) else family.unread
+    fresh = {name for name in missing if name.startswith(tuple(f"{family.model_type}.{own}" for own in unread))}
     if fresh_heads:
         for head in ("classifier.", f"{model.base_model_prefix}.pooler."):
             members = {name for name in expected if name.startswith(head)}

@@ -188,7 +188,7 @@ def best_of(name_or_path: str) -> str:
 
 
 # What a sub-model has less of than the model it is part of, and what a fresh head has otherwise.
-_OF_SUB_MODELS, _OF_HEADS = ("num_layers", "num_heads", "ffn_size"), ("num_labels",)
+_OF_SUB_MODELS, _OF_HEADS = ("num_layers", "num_heads", "ffn_size"), ("num_labels", "per_token")
 
 
 def check_shape(where: str, record: ModelRecord, built: ModelShape, own_head: bool) -> None:
@@ -201,7 +201,7 @@ def check_shape(where: str, record: ModelRecord, built: ModelShape, own_head: bo
     if record.shape is None:
         return
     left_out = (*_OF_HEADS, *(_OF_SUB_MODELS if record.is_sub_model else ()))
-    said, real = record.shape.to_json(), built.to_json()
+    said, real = dataclasses.asdict(record.shape), dataclasses.asdict(built)
     other = [
         f"{name} {said[name]}, not {real[name]}" for name in said if name not in left_out and said[name] != real[name]
     ]

@@ -13,6 +13,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.models.encoder import (
+    answers_per_token,
     attention_mask,
     backbone,
     classify,
@@ -28,7 +29,7 @@ from ofa_bert.submodels.values import SubModelConfig
 
 
 class Output(NamedTuple):
-    """Logits [B, C] and the hidden states [B, T, H] after each kept layer."""
+    """Logits [B, C], or [B, T, C] of every token, and the hidden states [B, T, H] after each kept layer."""
 
     logits: paddle.Tensor
     hidden: tuple[paddle.Tensor, ...]
@@ -123,7 +124,7 @@ def extract(model: nn.Layer, sub_model: SubModelConfig) -> nn.Layer:
     """
     config = copy.deepcopy(model.config)
     config.num_hidden_layers = sub_model.depth
-    small = model_class(model_type_of(model))(config)
+    small = model_class(model_type_of(model), answers_per_token(model))(config)
     resize(small, sub_model.heads, sub_model.ffn)
     small.set_state_dict(extracted_state(model, sub_model))
     for own, index in zip(encoder_layers(small), sub_model.layers):

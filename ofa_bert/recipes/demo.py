@@ -19,7 +19,7 @@ from ofa_bert.export.sub_model import deploy
 from ofa_bert.files import lock
 from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.options import arguments
-from ofa_bert.recipes.jobs import DemoJob
+from ofa_bert.recipes.jobs import DEMOS, DemoJob
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_model
@@ -54,7 +54,7 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
     """finetune -> supernet -> export -> comparison; one row per sub-model. A second call continues the first."""
     output = Path(job.output_dir)
     teacher, supernet = str(output / "teacher"), str(output / "supernet")
-    data = TrainingData(task_name="demo")
+    data = TrainingData(task_name=DEMOS[job.task])
     loops = LoopSettings(
         max_seq_length=64, batch_size=32, num_train_epochs=1.0, logging_steps=25, save_steps=100, device=job.device,
         max_steps=job.max_steps, resume=True,
@@ -67,6 +67,7 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
         optimizer=OptimizerSettings(learning_rate=1e-4, adam_epsilon=1e-6),
     )
     datasets = data.load()
+    metric = datasets.task.metrics[0]
     _announce("run_glue.py", tuning)
     finetune(tuning, datasets)
     elastic = SupernetJob(
@@ -95,7 +96,7 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
         {
             "sub-model": row["name"],
             "parameters": millions(row["parameters"]),
-            "accuracy": f"{row['scores']['accuracy']:.4f}",
+            metric: f"{row['scores'][metric]:.4f}",
             "to teacher": f"{row['difference']:+.4f}",
             **{f"ms, batch {batch}": f"{milliseconds[batch][row['name']]:.1f}" for batch in BATCHES},
             "speed-up": f"{milliseconds[16][results['best'][0]['name']] / milliseconds[16][row['name']]:.2f}x",

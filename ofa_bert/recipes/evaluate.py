@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ofa_bert.data.batches import encode, judged
+from ofa_bert.data.batches import encode, rows_of
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.numerics import Array, Floats
 from ofa_bert.options import to_json
 from ofa_bert.recipes.evaluate_job import EvaluateJob
+from ofa_bert.runtime.labelled import Answered, answered
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import packages
 from ofa_bert.system.provenance import versions
+from ofa_bert.tasks.kinds.tokens import scores_of_names
 from ofa_bert.tasks.metrics import compute
 from ofa_bert.tasks.task import Example, Task
 
@@ -86,9 +88,9 @@ def _of_bundle(job: EvaluateJob, bundle: str) -> Scored:
             raise UserError(
                 f"{bundle}: answers with {predictor.task.num_labels} numbers, the data need {task.num_labels}"
             )
-        logits = {name: predictor.logits(_texts(examples), True) for name, examples in splits.items()}
+        answers = {name: answered(predictor, examples) for name, examples in splits.items()}
     what = f"{bundle}, {how.precision}" + (f", exits {how.exit_threshold}" if how.exit_threshold else "")
-    return Scored(task.name, what, _scored(task, splits, logits))
+    return Scored(task.name, what, _scored(task, splits, answers))
 
 
 def _of_model(job: EvaluateJob) -> Scored:
@@ -117,10 +119,10 @@ def _of_model(job: EvaluateJob) -> Scored:
     if length > longest_input(model):
         raise UserError(f"`max_seq_length` {length}: the model has positions for {longest_input(model)} tokens")
     model.eval()
-    logits = {}
+    answers: dict[str, Answered] = {}
     for name, examples in splits.items():
         encoded = encode(examples, tokenizer, length)
-        logits[name] = predict(
+        logits = predict(
             lambda batch: forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits,
             encoded,
             task.num_labels,
@@ -128,20 +130,17 @@ def _of_model(job: EvaluateJob) -> Scored:
             job.batch_size,
             name,
         )
+        answers[name] = encoded.by_example(logits), encoded.scored
     shown = where if job.choice.is_whole else f"{where}, sub-model {chosen.to_json()}"
-    return Scored(task.name, shown, _scored(task, splits, logits))
+    return Scored(task.name, shown, _scored(task, splits, answers))
 
 
-def _texts(examples: Sequence[Example]) -> list[str | tuple[str, str]]:
-    return [item.text if item.text_pair is None else (item.text, item.text_pair) for item in examples]
-
-
-def _scored(task: Task, splits: Splits, logits: Mapping[str, Floats]) -> tuple[SplitScores, ...]:
+def _scored(task: Task, splits: Splits, answers: Mapping[str, Answered]) -> tuple[SplitScores, ...]:
     found = []
     for name, examples in splits.items():
-        answers, labels = judged(examples, logits[name])
-        scores = compute(task, answers, labels)
-        found.append(SplitScores(name, len(labels), scores, label_scores(task, answers, labels)))
+        logits, labels = answers[name]
+        scores = compute(task, logits, labels)
+        found.append(SplitScores(name, len(rows_of(examples)), scores, label_scores(task, logits, labels)))
     return tuple(found)
 
 
@@ -149,6 +148,8 @@ def label_scores(task: Task, logits: Floats, labels: Array) -> tuple[LabelScores
     """Precision, recall and F1 of every label, by logits [N, C]; () for a task without labels."""
     if not task.labels:
         return ()
+    if task.kind.per_token:
+        return tuple(LabelScores(*each) for each in scores_of_names(logits.argmax(-1), labels, task.labels))
     from sklearn.metrics import precision_recall_fscore_support  # takes a second, and some commands score nothing
 
     predictions = task.kind.predictions(logits, task.thresholds)

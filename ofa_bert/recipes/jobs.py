@@ -6,19 +6,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ofa_bert.bundle.entries import PRECISIONS
+from ofa_bert.data import demo_task
 from ofa_bert.data.source import TrainingData
+from ofa_bert.data.tagging import demo as tagging_demo
 from ofa_bert.options import option, unused
 from ofa_bert.runtime.backends.registry import OF_MODELS
 from ofa_bert.system.accelerator import WHERE, Device, means
+from ofa_bert.tasks.kinds.tokens import KIND
 from ofa_bert.training.settings import Augmentation, LoopSettings, OptimizerSettings, unused_share
 from ofa_bert.training.students.jobs import DistilWeights, PairSource
+
+DEMOS = {"sentiment": demo_task.TASK.name, KIND.word: tagging_demo.TASK.name}  # what `task` says -> `task_name`
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoJob:
     """What python -m ofa_bert demo does."""
 
-    output_dir: str = option("where models and bundles go; a second run continues there", "output/demo")
+    task: str = option(
+        "what is learned: whether a sentence praises, or which words of it name persons, organisations and places",
+        next(iter(DEMOS)),
+        choices=tuple(DEMOS),
+    )
+    output_dir: str = option(
+        "where models and bundles go; a second run of the same task continues there", "output/demo"
+    )
     device: Device = option(WHERE, "cpu", means=means)
     max_steps: int = option(
         "train so few steps, to see that everything works here; the scores say nothing then. Default: to the end", -1

@@ -20,6 +20,7 @@ import paddle
 
 from ofa_bert.bundle.manifest import Manifest, read_manifest
 from ofa_bert.data.batches import Encoded, encode, eval_batches
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.models.directories import WEIGHTS, load_model
 from ofa_bert.models.record import ModelRecord, check_task
 from ofa_bert.progress import Progress
@@ -186,9 +187,10 @@ def _score(
     logits = {}
     for name, encoded in texts.dev.items():
         inputs, places = batches_of(encoded, size, texts.pad_id, _length(plan, contender))
-        logits[name] = np.zeros([len(encoded), datasets.task.num_labels], np.float32)
+        answered = Answered(encoded, datasets.task.num_labels)
         for place, found in zip(places, model.answer(inputs)):
-            logits[name][place] = found
+            answered.put(place, found)
+        logits[name] = answered.logits
     task = check_task(contender.path, ModelRecord(task=model.task), datasets.task)
     return score_splits(task, logits, texts.dev)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from ofa_bert.tasks.questions import Question
 
 LABEL, PROBABILITY, VALUE, SET = "predicted_label", "probability", "predicted_value", "predicted_labels"
 CHOICE, PROBABILITIES = "predicted_choice", "probabilities"
+ENTITIES = "entities"
 EXIT_LAYER = "exit_layer"
 _DIGITS = 6
 _LONGEST_NAME = 200  # of 255 bytes: the file has a longer name until it is complete
@@ -46,24 +48,38 @@ def predict_file(job: PredictJob) -> Summary:
     columns = job.text_columns or _trained_columns(bundle)
     has_header = not (job.text_columns and all(name.isdecimal() for name in columns))
     table = read_table(job.input, has_header=has_header)
+    per_token = bundle.manifest.per_token
+    if per_token and job.all_probabilities:
+        raise UserError(
+            "`all_probabilities`: this bundle finds parts of texts, which have one score each; leave it out"
+        )
     asked = asked_of(bundle.manifest.task, table)
     if asked is not None and job.text_columns:
         raise UserError(
             f"`text_columns` {' '.join(job.text_columns)}: {table.path} has columns of its own; leave it out"
         )
-    texts: Sequence[Text | Question] = _texts(table, columns) if asked is None else asked.items
+    texts: Sequence[Text | Question] = _texts(table, columns, as_is=per_token) if asked is None else asked.items
     _check_writable(Path(job.output))
     with _predictor(job, bundle) as predictor:
         new = asked.columns if asked else predictor.task.kind.columns
         _check_new_columns(table, predictor, job, new)
         lengths = np.zeros(len(texts), dtype=np.int64)
         predictions = predictor.predict(texts, progress=True, lengths=lengths)
-        rows = [_described(prediction, predictor.labels, job.all_probabilities) for prediction in predictions]
+        rows = [
+            _described(prediction, predictor.labels, job.all_probabilities, bool(table.objects))
+            for prediction in predictions
+        ]
         rows = asked.cells(rows) if asked else rows
     write_text_atomic(job.output, table_text(table, rows))
-    said = [label for answer in predictions for label in answer.labels or [answer.label] if label is not None]
+    said = [label for answer in predictions for label in _said(answer)]
     counts = dict(Counter(map(whole_characters, said)).most_common())
     return {"rows": len(rows), "labels": counts, "lengths": TokenLengths.of(lengths, bundle.manifest.max_seq_length)}
+
+
+def _said(answer: Prediction) -> list[str]:
+    if answer.entities is not None:
+        return [entity.label for entity in answer.entities]
+    return [label for label in answer.labels or [answer.label] if label is not None]
 
 
 def _predictor(job: PredictJob, bundle: Bundle) -> Predictor:
@@ -90,7 +106,8 @@ def _trained_columns(bundle: Bundle) -> tuple[str, ...]:
     return task.text_columns
 
 
-def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
+def _texts(table: Table, columns: Sequence[str], as_is: bool) -> list[Text]:
+    """as_is: with the blanks around them, as places in the text count them."""
     positions = [(name, table.column(name)) for name in columns]
     texts: list[Text] = []
     for line, row in table.rows:
@@ -99,7 +116,7 @@ def _texts(table: Table, columns: Sequence[str]) -> list[Text]:
             text = row[position]
             if not isinstance(text, str):
                 raise UserError(f"{table.path}:{line}: column {name!r} holds no text: {shown(text)}")
-            parts.append(text.strip())  # as the texts were that the model was trained on
+            parts.append(text if as_is else text.strip())  # as the texts were that the model was trained on
         texts.append((parts[0], parts[1]) if len(parts) == 2 else parts[0])
     return texts
 
@@ -150,8 +167,8 @@ def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob, colu
         )
 
 
-def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> NewCells:
-    """The new columns of one row."""
+def _described(prediction: Prediction, labels: Sequence[str], every: bool, lists: bool) -> NewCells:
+    """The new columns of one row; lists: a cell can hold one, else it holds the JSON text of parts of a text."""
     row: dict[str, object] = {}
     if prediction.label is not None and prediction.probability is not None:
         row = {LABEL: whole_characters(prediction.label), PROBABILITY: round(prediction.probability, _DIGITS)}
@@ -161,6 +178,9 @@ def _described(prediction: Prediction, labels: Sequence[str], every: bool) -> Ne
         row = {CHOICE: prediction.choice, PROBABILITY: round(prediction.probability, _DIGITS)}
     if prediction.labels is not None:
         row[SET] = list(map(whole_characters, prediction.labels))
+    if prediction.entities is not None:
+        parts = [{**entity.to_json(), "score": round(entity.score, _DIGITS)} for entity in prediction.entities]
+        row[ENTITIES] = parts if lists else json.dumps(parts, ensure_ascii=False)
     if every and prediction.choice is not None:
         row[PROBABILITIES] = [round(value, _DIGITS) for value in prediction.probabilities]
     elif every:

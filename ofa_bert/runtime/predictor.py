@@ -31,6 +31,7 @@ from ofa_bert.progress import Progress
 from ofa_bert.runtime.arguments import path, seconds, shown, whole_number, word
 from ofa_bert.runtime.backends.base import CPU, Logits
 from ofa_bert.runtime.backends.tensorrt import Profile
+from ofa_bert.runtime.collecting import Collector, Rows, WordAnswers, WordRows
 from ofa_bert.runtime.exits import ExitModel, open_exits
 from ofa_bert.runtime.grouped import Ranked, check_questions, check_ranks, ranked, rows_of
 from ofa_bert.runtime.opening import MOST_THREADS, Backend, open_model, resolve
@@ -40,6 +41,7 @@ from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.runtime.workers import TIMEOUT, Answered, Batch, WorkerPool
 from ofa_bert.system import environment
 from ofa_bert.tasks.groups import regrouped
+from ofa_bert.tasks.kinds.base import Entity
 from ofa_bert.tasks.questions import Question
 
 CHUNK = 4096  # texts that are tokenized and sorted by length together
@@ -52,7 +54,7 @@ Choices = tuple[str, Sequence[str]]  # a text and what may follow it
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says about one text: a class with its probability, a number, or a set of labels.
+    """What the model says about one text: a class with its probability, a number, a set of labels, or entities.
 
     >>> from ofa_bert import Predictor
     >>> with Predictor("bundle") as predictor:
@@ -68,6 +70,7 @@ class Prediction:
     exit_layer: int | None = None  # layers that ran for it, when the Predictor has an exit_threshold
     labels: tuple[str, ...] | None = None  # a set; empty where no label is likely enough
     choice: int | None = None  # of those that a question gives, from 0; probabilities are then of these
+    entities: tuple[Entity, ...] | None = None  # parts of the text, in its order
 
 
 class Predictor:
@@ -184,6 +187,8 @@ class Predictor:
         """
         if self.task.kind.together:
             return self._choose(check_questions(texts), progress, lengths)
+        if self.task.kind.per_token:
+            return self._of_words(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
         answers = self.answers(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
         logits = answers.logits.astype(np.float64)  # [N, C]
         layers: list[int | None] = answers.layers.tolist() if self._exits else [None] * len(logits)
@@ -206,9 +211,17 @@ class Predictor:
             raise UserError(f"passages must be a list of texts, not the single text {shown(passages)}")
         return ranked(passages, self.logits([(query, passage) for passage in passages], progress)[:, 0])
 
+    def _of_words(self, texts: Sequence[Text], progress: bool, lengths: Ints | None) -> list[Prediction]:
+        checked = check_texts(texts, self.manifest.task)
+        single = [text if isinstance(text, str) else text[0] for text in checked]
+        answer, each = self.task.kind.of_words, self.word_answers(checked, progress, lengths).each()
+        return [
+            Prediction(**vars(answer(logits, words, text, self.labels))) for text, (words, logits) in zip(single, each)
+        ]
+
     def logits(self, texts: Sequence[Text], progress: bool = False) -> Logits:
-        """[N, C] float32 in the order of the texts."""
-        logits: Logits = self.answers(texts, progress).logits
+        """[N, C] float32 in the order of the texts; of words, text by text, where each of them has an answer."""
+        logits: Logits = (self.word_answers if self.task.kind.per_token else self.answers)(texts, progress).logits
         return logits
 
     def answers(self, texts: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> Answers:
@@ -216,21 +229,32 @@ class Predictor:
 
         lengths: int64 [N], which are set to the tokens of each text before it was cut.
         """
+        if self.task.kind.per_token:
+            raise UserError("this bundle answers word by word: ask for word_answers, logits or predict")
+        rows = Rows(len(texts), self.manifest.num_labels)
+        self._collect(rows, texts, progress, lengths)
+        return rows.answers
+
+    def word_answers(self, texts: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> WordAnswers:
+        """The words of each text and what is said of each, where a model answers for every token; as `answers`."""
+        if not self.task.kind.per_token:
+            raise UserError("this bundle answers texts as a whole: ask for answers, logits or predict")
+        rows = WordRows(self.manifest.num_labels)
+        self._collect(rows, texts, progress, lengths)
+        return rows.answers()
+
+    def _collect(self, into: Collector, texts: Sequence[Text], progress: bool, lengths: Ints | None) -> None:
         check_process(self._owner)  # before the lock, which a fork may have copied while a thread held it
         if self._model is None and self._pool is None:
             raise UserError("this Predictor is closed; make another one")
         texts = check_texts(texts, self.manifest.task)
-        answers = Answers.empty(len(texts), self.manifest.num_labels)
         with self._lock, Progress(total=len(texts), desc="predict", unit="text", disable=not progress) as bar:
             members: dict[int, NDArray[np.int64]] = {}
-            for key, found in self._run(self._batches(texts, members, lengths)):
-                logits, layers = found if isinstance(found, Answers) else (found, 0)
-                if not np.isfinite(logits).all():
-                    raise RunError(f"the model answers with numbers that are not finite in {self._precision}; try fp32")
+            for key, found in self._run(self._batches(into, texts, members, lengths)):
                 rows = members.pop(key)
-                answers.logits[rows], answers.layers[rows] = logits, layers
+                if not into.put(rows, found):
+                    raise RunError(f"the model answers with numbers that are not finite in {self._precision}; try fp32")
                 bar.update(len(rows))
-        return answers
 
     def _run(self, batches: Iterable[Batch]) -> Iterator[Answered]:
         if self._pool is not None:
@@ -240,12 +264,12 @@ class Predictor:
         return ((batch.key, run(batch.input_ids, batch.token_type_ids)) for batch in batches)
 
     def _batches(
-        self, texts: Sequence[Text], members: dict[int, NDArray[np.int64]], whole: Ints | None
+        self, into: Collector, texts: Sequence[Text], members: dict[int, NDArray[np.int64]], whole: Ints | None
     ) -> Iterator[Batch]:
         """Padded batches of texts of about one length; `members` remembers which texts are in the batch of a key."""
         rows, tokens = self._limits
         for start in range(0, len(texts), CHUNK):
-            input_ids, token_type_ids, before = self._encode.cut(texts[start : start + CHUNK])
+            input_ids, token_type_ids, before = into.cut(self._encode, texts[start : start + CHUNK])
             if whole is not None:
                 whole[start : start + CHUNK] = before
             lengths = np.asarray([len(ids) for ids in input_ids])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.tokenization.text_tokenizer import CutTexts
+from ofa_bert.data.tokenization.words import CutWords
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.task import Task
@@ -22,10 +23,12 @@ TokenIds = NDArray[np.int64]  # [T_i]
 class TextEncoder:
     """Texts, all of one kind, to two lists of [T_i] int64 arrays: input_ids and token_type_ids.
 
-    cut: does so, and says how long the texts were.
+    cut: does so, and says how long the texts were. cut_words: and where the words of single texts stand; None where
+    the tokenizer does not know.
     """
 
     cut: Callable[[Sequence[Text]], CutTexts]
+    cut_words: Callable[[Sequence[str]], CutWords] | None = None
 
     def __call__(self, texts: Sequence[Text]) -> tuple[list[TokenIds], list[TokenIds]]:
         found = self.cut(texts)

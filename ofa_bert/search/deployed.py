@@ -10,6 +10,7 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.export.variants import Forms
 from ofa_bert.latency.device import Measurer, write_model
@@ -36,7 +37,7 @@ class Engine:
         exits = exits_of_sub_model(self.exits, small, sub_model)
         layers = (sub_model.depth,) if exits is None else depths(small, exits)
         classes = small.config.num_labels
-        flat = np.zeros([len(encoded), len(layers) * (classes + 1) - 1], dtype=np.float32)
+        answered = Answered(encoded, len(layers) * (classes + 1) - 1)
         with tempfile.TemporaryDirectory(prefix="ofa-engine-") as folder:
             form = Forms(small, lambda: list(self.calibration), Path(folder)).form(self._name())
             graphs = Path(folder, "graphs")
@@ -55,8 +56,8 @@ class Engine:
                     return [*(found[place][0] for place in range(len(layers))), *certain]
 
             for batch in eval_batches(encoded, self.device.batch, self.pad_id):
-                flat[batch.index] = np.concatenate(run(batch), axis=1)
-        return unpack(flat, classes, layers)
+                answered.put(batch.index, np.concatenate(run(batch), axis=-1))
+        return unpack(answered.logits, classes, layers)
 
     def _name(self) -> str:
         """manifest.KINDS' name of the graph."""

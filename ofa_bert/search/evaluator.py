@@ -91,7 +91,7 @@ class InFull:
     @cached_property
     def scorer(self) -> Scorer:
         own = self.evaluator.scorer
-        return own if len(own.labels) == len(self.supernet.held_out) else self.supernet.scorer()
+        return own if len(own.encoded) == len(self.supernet.held_out) else self.supernet.scorer()
 
     def outputs(self, sub_model: SubModelConfig, precision: str) -> Outputs:
         engine = self.engines.get(precision)

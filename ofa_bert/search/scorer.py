@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Encoded, eval_batches
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.models.encoder import attention_mask, embed
 from ofa_bert.models.exits.heads import Exits
@@ -42,8 +43,8 @@ class Scorer:
         self, model: nn.Layer, encoded: Encoded, task: Task, pad_id: int, reference: SubModelConfig,
         exits: Exits | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.task, self.labels, self.exits = model, task, encoded.labels, exits
-        self._by_example = encoded.by_example
+        self.model, self.task, self.labels, self.exits = model, task, encoded.scored, exits
+        self.encoded, self._by_example = encoded, encoded.by_example
         self.batches = []
         model.eval()
         with paddle.no_grad():
@@ -54,7 +55,7 @@ class Scorer:
         self.wanted = self.logits(reference)
 
     def logits(self, sub_model: SubModelConfig) -> np.ndarray:
-        """[N, C] float32, in the order of the examples."""
+        """[N, C] float32, in the order of the examples; of every token that counts, where each has an answer."""
         return self._collect(lambda batch, mask: encode(self.model, batch, mask, sub_model).logits, self._embedded())
 
     def outputs(self, sub_model: SubModelConfig) -> Outputs:
@@ -75,11 +76,11 @@ class Scorer:
     def _collect(
         self, run: Callable[..., paddle.Tensor], inputs: Sequence[paddle.Tensor], width: int = 0
     ) -> np.ndarray:
-        found = np.zeros([len(self.labels), width or self.task.num_labels], dtype=np.float32)
+        answered = Answered(self.encoded, width or self.task.num_labels)
         with paddle.no_grad():
             for (_, mask, index), x in zip(self.batches, inputs):
-                found[index] = run(x, mask).astype("float32").numpy()
-        return found
+                answered.put(index, run(x, mask).astype("float32").numpy())
+        return answered.logits
 
     def score(self, sub_model: SubModelConfig) -> Judged:
         """As `judge`, of the sub-model's own answers."""
@@ -87,7 +88,7 @@ class Scorer:
 
     def judge(self, logits: np.ndarray) -> Judged:
         """Of answers [N, C]."""
-        scores = compute(self.task, self._by_example(logits), self._by_example(self.labels))
+        scores = compute(self.task, self._by_example(logits), self.labels)
         return {"score": main_score(self.task, scores), "loss": self.loss(logits), "scores": scores}
 
     def loss(self, logits: np.ndarray) -> float:

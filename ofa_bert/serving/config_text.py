@@ -56,8 +56,13 @@ class Serving(NamedTuple):
     max_queue_delay_us: int
 
 
-def triton(name: str, inputs: dict[str, int], num_labels: int, has_labels: bool, length: int, how: Serving) -> str:
-    """config.pbtxt for the ONNX Runtime backend. inputs: name -> free dimensions after the batch."""
+def triton(
+    name: str, inputs: dict[str, int], outputs: Sequence[int], has_labels: bool, length: int, how: Serving
+) -> str:
+    """config.pbtxt for the ONNX Runtime backend. inputs: name -> free dimensions after the batch; outputs: the logits'.
+
+    has_labels: the server may call what it answers by the names in labels.txt.
+    """
     message: list[Field] = [
         ("name", name),
         ("backend", "onnxruntime"),
@@ -67,7 +72,7 @@ def triton(name: str, inputs: dict[str, int], num_labels: int, has_labels: bool,
     for item, dims in inputs.items():
         tensor = [("name", item), ("data_type", Word("TYPE_INT64")), *[("dims", -1)] * dims]
         message.append(("input", tensor))
-    output = [("name", OUTPUT), ("data_type", Word("TYPE_FP32")), ("dims", num_labels)]
+    output = [("name", OUTPUT), ("data_type", Word("TYPE_FP32")), *(("dims", size) for size in outputs)]
     message.append(("output", output + ([("label_filename", "labels.txt")] if has_labels else [])))
     message += [
         ("version_policy", [("all", [])]),
@@ -113,13 +118,13 @@ def _warmup(length: int, how: Serving) -> Message:
     return [("model_warmup", [("name", name), ("batch_size", size), *inputs]) for size, name in sizes.items()]
 
 
-def fastdeploy(output: str, num_labels: int, how: Serving) -> str:
+def fastdeploy(output: str, dims: Sequence[int], how: Serving) -> str:
     """config.pbtxt for FastDeploy's backend, whose engine on a CPU and on a GPU is Paddle Inference."""
     message: list[Field] = [("backend", "fastdeploy"), ("max_batch_size", how.max_batch_size)]
     for name in INPUTS:
         message.append(("input", [("name", name), ("data_type", Word("TYPE_INT64")), ("dims", -1)]))
     message += [
-        ("output", [("name", output), ("data_type", Word("TYPE_FP32")), ("dims", num_labels)]),
+        ("output", [("name", output), ("data_type", Word("TYPE_FP32")), *(("dims", size) for size in dims)]),
         ("instance_group", [("count", how.instances), ("kind", Word(f"KIND_{how.device.upper()}"))]),
         ("dynamic_batching", [("max_queue_delay_microseconds", how.max_queue_delay_us)]),
     ]

@@ -47,7 +47,7 @@ def inputs(texts, multiple=16):  # texts, or pairs of them
 
 
 def ask(client, texts):
-    """Logits [B, {outputs}]."""
+    """Logits [{outputs}]."""
     sent = []
     for name, array in inputs(texts).items():
         sent.append(triton.InferInput(name, array.shape, "INT64"))
@@ -92,7 +92,8 @@ def readme(models: Sequence[Served], engines: Sequence[str], precision: str, how
         parts.append(table([_row(version) for version in model.versions]) + "\n")
     parts.append(
         "Inputs of every model: `input_ids` and `token_type_ids`, int64 [batch, length], both free; output: logits,"
-        " float32 [batch, labels]. `tokenizer/` beside each model makes the first two from text.\n"
+        " float32 [batch, labels], or [batch, length, labels] where every token has an answer, of which that of a"
+        " word's first piece counts. `tokenizer/` beside each model makes the first two from text.\n"
     )
     first = models[0]
     names = {"name": first.name, "version": first.versions[-1].number}
@@ -132,7 +133,7 @@ def client(model: Served) -> str:
         version=model.versions[-1].number,
         length=model.max_seq_length,
         pad=model.first.pad_token_id,
-        outputs=task.num_labels,
+        outputs=", ".join(["B", *("T" if size < 0 else str(size) for size in model.first.output_dims)]),
         texts=_asked(pairs, task.kind.together),
         answer=task.kind.code(task.labels, task.thresholds),
     )

@@ -106,8 +106,8 @@ def onnx_problems(bundle: Bundle, precision: str, accelerator: str) -> list[str]
     except UserError as error:
         return [str(error)]
     inputs, outputs, domains = interface(files[0])
-    labels = bundle.manifest.num_labels
-    expected = ({name: ("int64", [None, None]) for name in INPUTS}, {OUTPUT: ("float32", [None, labels])})
+    sizes = [None, *(None if size < 0 else size for size in bundle.manifest.output_dims)]
+    expected = ({name: ("int64", [None, None]) for name in INPUTS}, {OUTPUT: ("float32", sizes)})
     if (inputs, outputs) != expected:
         return [f"{files[0]}: has inputs {inputs} and outputs {outputs}, expected are {expected[0]} and {expected[1]}"]
     foreign = sorted(set(domains) - set(STANDARD_DOMAINS))
@@ -154,9 +154,10 @@ def write_triton(directory: Path, model: Served, precision: str, how: configs.Se
         for other in files[1:]:  # weights beside the graph keep the name that the graph knows them by
             _copy(version.bundle, other, place / other.name)
     inputs, _, _ = interface(directory / str(model.versions[0].number) / "model.onnx")
-    num_labels = model.first.num_labels  # as `onnx_problems` has seen
+    about = model.first  # as `onnx_problems` has seen
     dims = {name: len(sizes) - 1 for name, (_, sizes) in inputs.items()}
-    text = configs.triton(model.name, dims, num_labels, bool(model.labels), model.max_seq_length, how)
+    named = bool(model.labels) and not about.per_token  # a server names answers to whole texts alone
+    text = configs.triton(model.name, dims, about.output_dims, named, model.max_seq_length, how)
     write_text_atomic(directory / "config.pbtxt", text)
     _write_labels(directory, model)
     _copy_tokenizer(directory, model)
@@ -219,7 +220,7 @@ def write_fastdeploy(directory: Path, model: Served, how: configs.Serving) -> No
         program, parameters = version.bundle.model_files("paddle", "fp32")
         place = directory / f"{model.name}_v{version.number}"
         (place / "1").mkdir(parents=True)
-        text = configs.fastdeploy(_paddle_output([program, parameters]), version.manifest.num_labels, how)
+        text = configs.fastdeploy(_paddle_output([program, parameters]), version.manifest.output_dims, how)
         write_text_atomic(place / "config.pbtxt", text)
         _copy(version.bundle, program, place / "1" / "model.pdmodel")
         _copy(version.bundle, parameters, place / "1" / "model.pdiparams")

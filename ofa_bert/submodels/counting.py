@@ -24,7 +24,7 @@ def count_parameters(shape: ModelShape, sub_model: SubModelConfig) -> int:
         attention = 3 * (hidden * inner + inner) + inner * hidden + hidden
         feed_forward = hidden * ffn + ffn + ffn * hidden + hidden
         encoder += attention + feed_forward + 4 * hidden
-    pooler = hidden * hidden + hidden
+    pooler = 0 if shape.per_token == 1 else hidden * hidden + hidden
     classifier = hidden * shape.num_labels + shape.num_labels
     fit = (sub_model.depth + 2) * (hidden + 1) * shape.fit_size
     return embeddings + encoder + pooler + classifier + fit
@@ -54,5 +54,6 @@ def count_flops(shape: ModelShape, sub_model: SubModelConfig, length: int = 128)
     width = shape.embedding_size or hidden
     if width != hidden:
         total += length * width * hidden
-    total += hidden * hidden + hidden * shape.num_labels
+    outputs = hidden * shape.num_labels
+    total += length * outputs if shape.per_token else hidden * hidden + outputs
     return 2 * total

@@ -68,6 +68,7 @@ class Surroundings:
     outputs: int = 0  # of the classifier; 0: there is none
     pooler: bool = True
     embedding_size: int = 0  # of ELECTRA's tables; 0: the hidden size
+    per_token: bool = False  # the classifier reads every token, and no pooler
 
 
 def parameters(shape: Shape, around: Surroundings) -> int:
@@ -100,6 +101,6 @@ def operations(shape: Shape, around: Surroundings, length: int = 128) -> int:
     embeddings = (tables + 7) * length * width
     if width != hidden:
         embeddings += 2 * length * width * hidden
-    pooler = (2 * hidden * hidden + hidden) if around.pooler else 0
-    classifier = 2 * hidden * around.outputs
+    pooler = (2 * hidden * hidden + hidden) if around.pooler and not around.per_token else 0
+    classifier = 2 * hidden * around.outputs * (length if around.per_token else 1)
     return embeddings + shape.depth * (projections + attention + feed_forward + rest) + pooler + classifier

@@ -40,6 +40,7 @@ class ModelShape:
     task_type_vocab_size: int = 0  # ERNIE's task embedding
     fit_size: int = 0  # TinyBERT keeps projections to its teacher's width, one per hidden state and one shared
     embedding_size: int = 0  # ELECTRA's, with a projection to the hidden size when they differ; 0: the hidden size
+    per_token: int = 0  # 1: the classifier reads every token, with no dense layer before it; 2: and has an idle pooler
 
     @classmethod
     def from_json(cls, value: object) -> ModelShape:
@@ -57,7 +58,8 @@ class ModelShape:
         )
 
     def to_json(self) -> dict[str, int]:
-        return asdict(self)
+        """Models that answer texts as a whole are described as before there were others."""
+        return {name: size for name, size in asdict(self).items() if size or name != "per_token"}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ EXTRAS = {
     "paddleslim": "train",
     "safetensors": "train",
     "scipy": "measure",
+    "seqeval": "measure",
     "sklearn": "measure",
     "tensorrt_rtx_bindings": "tensorrt-rtx",
     "tokenizers": "runtime",

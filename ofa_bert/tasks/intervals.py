@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from ofa_bert.numerics import Array, Floats
+from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 
@@ -37,11 +39,10 @@ def difference(task: Task, logits: Floats, others: Floats, labels: Array, seed: 
         first, second = (main_score(task, compute(task, each[drawn], labels[drawn])) for each in (logits, others))
         return first - second
 
-    rng, count = np.random.default_rng(seed), len(labels)
-    whole = found(np.arange(count))
-    low, high = np.quantile(
-        [found(rng.integers(0, count, count)) for _ in range(_PAIRED)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    )
+    rng, draw = np.random.default_rng(seed), _drawing(task, labels)
+    task = replace(task, metrics=task.metrics[:1])
+    whole = found(np.arange(len(labels)))
+    low, high = np.quantile([found(draw(rng)) for _ in range(_PAIRED)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Difference(whole, min(float(low), whole), max(float(high), whole))
 
 
@@ -55,12 +56,21 @@ def interval(task: Task, logits: Floats, labels: Array, seed: int = 0) -> tuple[
     found = main_score(task, compute(task, logits, labels))
     if task.metrics[0] == "accuracy":
         return wilson(found, len(labels))
-    rng, scores = np.random.default_rng(seed), []
+    rng, draw, scores = np.random.default_rng(seed), _drawing(task, labels), []
+    task = replace(task, metrics=task.metrics[:1])
     for _ in range(_RESAMPLES):
-        drawn = rng.integers(0, len(labels), len(labels))
+        drawn = draw(rng)
         scores.append(main_score(task, compute(task, logits[drawn], labels[drawn])))
     low, high = np.quantile(scores, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return min(float(low), found), max(float(high), found)
+
+
+def _drawing(task: Task, labels: Array) -> Callable[[np.random.Generator], Ints]:
+    """Draws rows as often as there are examples: each row is one, or each text with all of its words."""
+    if not task.kind.per_token:
+        return lambda rng: rng.integers(0, len(labels), len(labels))
+    texts = np.split(np.arange(len(labels)), np.flatnonzero(np.diff(labels[:, 1])) + 1)
+    return lambda rng: np.concatenate([texts[text] for text in rng.integers(0, len(texts), len(texts))])
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:

@@ -124,7 +124,7 @@ def task_for(labels: tuple[str, ...], width: int) -> Task:
 
 @dataclass(frozen=True)
 class Example:
-    """One sentence or pair; `label` is the index of the class, the number, or 1.0 for each label that it has.
+    """One sentence or pair; `label` is the index of the class, the number, 1.0 for each label that it has, or parts.
 
     group: what it belongs to, the same number for the choices of a question or the passages of a query; None: it is
     alone.

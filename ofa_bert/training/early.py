@@ -28,7 +28,17 @@ def finetuning(job: FinetuneJob) -> Check:
 
 
 def supernet(job: SupernetJob) -> Check:
-    return _of_source(job.model, job.loop)
+    general = _of_source(job.model, job.loop)
+
+    def check(task: Task) -> None:
+        general(task)
+        teacher = stated(job.teacher, job.model.model_type) if job.teacher else None
+        if teacher is not None:
+            teacher.check_task(task)
+            teacher.check_length(job.loop.length, "the teacher")
+            teacher.check_pairs(task)
+
+    return check
 
 
 def exits(job: ExitTrainingJob) -> Check:
@@ -164,6 +174,7 @@ def _of_source(source: ModelSource, loop: LoopSettings, fresh: bool = False) -> 
         model = stated(source.model_name_or_path, source.model_type)
         if model is None:
             return
+        model.check_head(task)
         if not fresh:
             model.check_task(task)
         model.check_length(loop.length)

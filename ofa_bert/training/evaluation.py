@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.progress import Progress
 from ofa_bert.tasks.metrics import chance, compute, main_score
 from ofa_bert.tasks.task import Task
@@ -17,7 +18,7 @@ from ofa_bert.training import distributed
 
 logger = logging.getLogger(__name__)
 
-# Batch -> logits [B, C].
+# Batch -> logits [B, C], or [B, T, C] of every token.
 Forward = Callable[[Batch], paddle.Tensor]
 
 
@@ -36,15 +37,18 @@ def to_tensors(batch: Batch) -> Batch:
 def predict(
     forward: Forward, encoded: Encoded, num_labels: int, pad_id: int, batch_size: int = 64, label: str = ""
 ) -> np.ndarray:
-    """Logits [N, C] float32 in the data set's order, computed by all processes together."""
-    logits = np.zeros([len(encoded), num_labels], dtype=np.float32)
+    """Logits [N, C] float32 in the data set's order, computed by all processes together.
+
+    Where every token has an answer, of those that count: [M, C], row by row as `Encoded.scored`.
+    """
+    answered = Answered(encoded, num_labels)
     batches = list(eval_batches(encoded, batch_size, pad_id))[distributed.rank() :: distributed.world_size()]
     with paddle.no_grad():
         for batch in Progress(
             batches, desc=label, unit="batch", leave=False, disable=not (label and distributed.is_main())
         ):
-            logits[batch.index] = forward(to_tensors(batch)).astype("float32").numpy()
-    return distributed.sum_array(logits)
+            answered.put(batch.index, forward(to_tensors(batch)).astype("float32").numpy())
+    return distributed.sum_array(answered.logits)
 
 
 def score(
@@ -59,9 +63,9 @@ def score(
 
 
 def score_splits(task: Task, logits: Mapping[str, np.ndarray], splits: Mapping[str, Encoded]) -> dict[str, float]:
-    """What `score` returns, from the logits [N, C] of every row of every split."""
+    """What `score` returns, from what `predict` says of every split."""
     answers = {name: splits[name].by_example(values) for name, values in logits.items()}
-    return score_logits(task, answers, {name: each.by_example(each.labels) for name, each in splits.items()})
+    return score_logits(task, answers, {name: each.scored for name, each in splits.items()})
 
 
 def score_logits(task: Task, logits: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -92,7 +96,7 @@ def tuned(task: Task, model: nn.Layer, forwards: Sequence[Forward], held_out: En
             model.train()
         return found
 
-    return task.tuned(held_out.labels, answers)
+    return task.tuned(held_out.scored, answers)
 
 
 def stock_forward(model: paddle.nn.Layer) -> Callable[[Batch], paddle.Tensor]:

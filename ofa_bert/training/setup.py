@@ -20,7 +20,7 @@ from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.models.config_checks import OTHER_CLASSES
 from ofa_bert.models.directories import load_model
-from ofa_bert.models.encoder import longest_input, word_embeddings
+from ofa_bert.models.encoder import longest_input, shape_of, word_embeddings
 from ofa_bert.models.paddlenlp_tokenizer import compare_with_paddlenlp
 from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.tasks.task import Datasets, Task
@@ -101,7 +101,10 @@ def prepare(
         where, source.model_type, labels, source.tokenizer_name_or_path, task=task, fresh_head=head == "fresh"
     )
     if head == "fresh":
-        shape = record.shape and dataclasses.replace(record.shape, num_labels=task.num_labels)
+        built = shape_of(model)
+        shape = record.shape and dataclasses.replace(
+            record.shape, num_labels=task.num_labels, per_token=built.per_token
+        )
         record = dataclasses.replace(record, task=None, shape=shape)
     task = check_task(where, record, task)
     if model.config.num_labels != task.num_labels:

@@ -15,7 +15,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META
 from ofa_bert.files.reading import Json, read_object
 from ofa_bert.models.config_checks import CONFIG_FILES, check_activation, check_model_type, no_pairs
-from ofa_bert.models.families.registry import AUTO, family_named
+from ofa_bert.models.families.registry import AUTO, check_per_token, family_named
 from ofa_bert.models.model_type import stated_model_type
 from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.submodels.values import SubModelConfig
@@ -71,6 +71,11 @@ class StatedModel:
     def check_task(self, task: Task) -> None:
         """UserError for a model that this project finetuned for another task."""
         check_task(self.where, self.record, task)
+
+    def check_head(self, task: Task) -> None:
+        """UserError for a family that has no model with the head that the task needs."""
+        if task.kind.per_token:
+            check_per_token(self.model_type)
 
 
 def stated(name_or_path: str, model_type: str) -> StatedModel | None:

@@ -173,11 +173,11 @@ def test_a_runtime_install_runs_what_needs_no_paddle_and_says_what_else_is_wante
     wanted = {command: check(command, *result, blocked) for command, result in found.items()}
     assert {name: wanted[name] for name in NEED_NO_PADDLE} == {
         "add_digests": set(),
-        "bench": {"matplotlib", "scipy", "sklearn"},  # the extra has all three
+        "bench": {"matplotlib", "scipy", "seqeval", "sklearn"},  # the extra has all four
         "engine": {"cuda", "tensorrt_rtx_bindings", "onnxruntime_ep_nv_tensorrt_rtx"},  # the extra has all three
-        "evaluate": {"matplotlib", "scipy", "sklearn"},
-        "evaluate f1": {"matplotlib", "scipy", "sklearn"},
-        "evaluate numbers": {"matplotlib", "scipy", "sklearn"},
+        "evaluate": {"matplotlib", "scipy", "seqeval", "sklearn"},
+        "evaluate f1": {"matplotlib", "scipy", "seqeval", "sklearn"},
+        "evaluate numbers": {"matplotlib", "scipy", "seqeval", "sklearn"},
         "export_serving": {"onnx", "tritonclient"},
         "predict": set(),
         "trtexec": set(),

@@ -15,6 +15,7 @@ from helpers.grouped_data import write_choices, write_lists, write_pairs
 from helpers.models import VOCABULARY
 from helpers.mutations import Mutation
 from helpers.superglue_rows import write_superglue
+from helpers.token_case import conll, tagged_sentences
 from helpers.tokenizer_files import add_tokens, write_byte_pairs, write_vocabulary
 from ofa_bert.tasks.task import Example
 from robustness.kind import FileKind
@@ -51,6 +52,25 @@ def read_labelled(path: Path) -> None:
     written.write_text(table_text(table, [{"new": "x"} for _ in table.rows]), encoding="utf-8", newline="")
     again = read_table(written)
     assert [row[: len(table.header)] for _, row in again.rows] == [row for _, row in table.rows]
+
+
+def tagged(directory: Path, suffix: str) -> Path:
+    path = directory / f"train{suffix}"
+    if suffix == ".jsonl":
+        part = {"start": 2, "end": 6, "label": "THING"}
+        rows = [{"text": f"a film {place}", "entities": [part]} for place in range(ROWS)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    else:
+        path.write_text(conll(tagged_sentences(ROWS)), encoding="utf-8")
+    return path
+
+
+def read_tagged(path: Path) -> None:
+    from ofa_bert.data.readers.own_files import read_own_file
+    from ofa_bert.data.sources import load_datasets
+
+    load_datasets(train_file=path, dev_file=path)
+    read_own_file(path, None, None, None, None, None, None)
 
 
 def glue(directory: Path) -> Path:
@@ -204,6 +224,8 @@ KINDS = (
             (".tsv", mutations.of_lines), (".csv", mutations.of_lines), (".jsonl", mutations.of_json_lines),
         )
     ),
+    FileKind("labelled .conll", partial(tagged, suffix=".conll"), read_tagged, mutations.of_lines),
+    FileKind("tagged .jsonl", partial(tagged, suffix=".jsonl"), read_tagged, mutations.of_json_lines),
     FileKind("GLUE's train.tsv", glue, read_glue, mutations.of_lines),
     *(
         FileKind(f"choices {suffix}", partial(choices, suffix=suffix), partial(read_grouped, word="choices"), mutate)

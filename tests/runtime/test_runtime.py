@@ -293,18 +293,19 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
     assert len(labels.split()) == 2
     allowed = {
         "bundle": "digest_cache digests engine_entry entries exit_entry exits manifest shape_fields",
-        "data": "batches file_text",
-        "data.tokenization": "families text_tokenizer tokenizer_json",
+        "data": "batches file_text tagging",
+        "data.tagging": "labels",
+        "data.tokenization": "families text_tokenizer tokenizer_json words",
         "exits": "layout loop policy token_table",
         "exits.criteria": "base certainty entropy margin normalised patience registry",
         "files": "atomic fields pickle_machine pickles reading weights",
-        "runtime": "arguments exit_parts exit_tensors exits grouped opening paddlenlp_tokenizer predictor processes"
-        " texts tokenizer workers",
+        "runtime": "arguments collecting exit_parts exit_tensors exits grouped opening paddlenlp_tokenizer predictor"
+        " processes texts tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt tensorrt_engine",
         "submodels": "values",
         "system": "accelerator environment nvidia owner packages",
         "tasks": "groups kinds label_text questions ranking_metrics task",
-        "tasks.kinds": "base choices classification multilabel ranking regression registry",
+        "tasks.kinds": "base choices classification multilabel ranking regression registry tokens",
     }
     names = {"errors", "numerics", "progress", "reporting", *allowed}
     names |= {f"{package}.{name}" for package, several in allowed.items() for name in several.split()}

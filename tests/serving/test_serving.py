@@ -459,5 +459,5 @@ def test_text_format_escapes_what_would_end_a_string():
     schema = pytest.importorskip("tritonclient.grpc.model_config_pb2")
     name = 'say "so" \\ and\nno more'
     how = config_text.Serving("cpu", "none", 1, 0, 4, 0)
-    text = config_text.triton(name, {"input_ids": 1, "token_type_ids": 1}, 2, True, 8, how)
+    text = config_text.triton(name, {"input_ids": 1, "token_type_ids": 1}, (2,), True, 8, how)
     assert text_format.Parse(text, schema.ModelConfig()).name == name

@@ -10,6 +10,8 @@ from helpers.paths import ROOT
 from helpers.source import asked
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.kinds import registry
+from ofa_bert.tasks.kinds.base import Span, Spans
+from ofa_bert.tasks.kinds.tokens import IGNORED, tags_of
 from ofa_bert.tasks.metrics import compute
 from ofa_bert.tasks.task import Task, task_for
 
@@ -18,6 +20,8 @@ KINDS = [registry.kind_named(name) for name in registry.KINDS]
 
 
 def labels_of(kind, count=3):
+    if kind.per_token:
+        return tags_of("ab"[: count - 1])
     return tuple("abcdefgh"[:count]) if kind.fits(("a",)) else ()
 
 
@@ -28,15 +32,21 @@ def questions(source):
     return found + [(node.lineno, node.attr) for node in attributes]
 
 
+# "tokens" as a key of what another program reads or says.
+_OTHER_MEANING = {"ofa_bert/data/tokenization/text_tokenizer.py", "ofa_bert/doctor/probes/engine.py"}
+
+
 def test_no_file_asks_for_a_kind_by_its_name():
     own = {PACKAGE / "training" / "losses" / f"{name}.py" for name in registry.KINDS}
     own.add(PACKAGE / "options.py")  # "choices" are there what an option may be
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.parent != PACKAGE / "tasks" / "kinds" and path not in own:
-            lines = questions(path.read_text("utf-8"))
+            lines, name = questions(path.read_text("utf-8")), str(path.relative_to(ROOT))
+            if name in _OTHER_MEANING:
+                lines = [line for line in lines if line[1] != "tokens"]
             if lines:
-                found[str(path.relative_to(ROOT))] = lines
+                found[name] = lines
     assert found == {}
 
 
@@ -82,7 +92,9 @@ def test_what_a_kind_declares_holds(kind):
     assert kind.distance(logits, logits) == pytest.approx(0, abs=1e-12)
     assert kind.distance(logits, other) > 0
     assert kind.cross_entropy(logits, other) > kind.cross_entropy(logits, logits)
-    described = eval(kind.code(labels, ()), {"np": np, "logits": logits})  # what a README gives away
+    shown = logits[None] if kind.per_token else logits  # [B, T, C]
+    described = eval(kind.code(labels, ()), {"np": np, "logits": shown})  # what a README gives away
+    described = described[0] if kind.per_token else described
     said = [each.label if each.labels is None else list(each.labels) for each in answers]
     numbers = [each.value if each.choice is None else each.choice for each in answers]
     assert list(described) == (said if labels else pytest.approx(numbers))
@@ -93,6 +105,7 @@ def test_what_a_kind_declares_holds(kind):
 
 LABELS = {
     "multilabel": (0.0, 1.0, 1.0), "regression": -2.5e-7, "classification": 2, "choices": 1.0, "ranking": 0.25,
+    "tokens": Spans([Span(0, 3, 1), Span(4, 9, 0)]),
 }  # fmt: skip
 
 
@@ -101,9 +114,9 @@ def test_what_a_label_says_is_read_as_the_same_label(kind):
     labels, label = labels_of(kind), LABELS[kind.name]
     said = kind.said(label, labels)
     assert kind.reader(labels, "t")(said) == label
-    assert kind.reader(labels[::-1], "t")(said) == {"multilabel": (1.0, 1.0, 0.0), "classification": 0}.get(
-        kind.name, label
-    )
+    turned = tags_of("ba") if kind.per_token else labels[::-1]
+    moved = {"multilabel": (1.0, 1.0, 0.0), "classification": 0, "tokens": Spans([Span(0, 3, 0), Span(4, 9, 1)])}
+    assert kind.reader(turned, "t")(said) == moved.get(kind.name, label)
     for other in set(LABELS.values()) - {label}:
         if not labels and not isinstance(other, tuple):
             continue  # any number may be one
@@ -113,13 +126,15 @@ def test_what_a_label_says_is_read_as_the_same_label(kind):
 
 @pytest.mark.parametrize("kind", KINDS, ids=registry.KINDS)
 def test_every_kind_sums_its_labels_up_in_one_line(kind):
-    said = kind.summary(np.asarray([LABELS[kind.name]] * 3), labels_of(kind))
+    labels = [[IGNORED, 3, 4, 0, 1, IGNORED]] if kind.per_token else [LABELS[kind.name]]
+    said = kind.summary(np.asarray(labels * 3), labels_of(kind))
     wanted = {
         "multilabel": "a 0, b 3, c 3",
         "regression": "numbers from -2.5e-07 to -2.5e-07, mean -2.5e-07",
         "classification": "a 0, b 0, c 3",
         "choices": "3 questions with 1 choices each",
         "ranking": "pairs, numbers from 0.25 to 0.25, mean 0.25",
+        "tokens": "a 3, b 3",
     }
     assert said == wanted[kind.name]
 
@@ -136,7 +151,10 @@ def test_a_task_without_a_kind_is_what_its_labels_say():
 @pytest.mark.parametrize(
     ("change", "pattern"),
     [
-        ({"kind": "tagging"}, "kind 'tagging'; it must be one of multilabel, regression, classification, choices"),
+        (
+            {"kind": "tagging"},
+            "kind 'tagging'; it must be one of tokens, multilabel, regression, classification, choices",
+        ),
         ({"kind": ["multilabel"]}, "kind .*must be one of"),
         ({"metrics": ["accuracy"]}, "metrics come from micro_f1, macro_f1, exact_match"),
         ({"thresholds": [0.5]}, "thresholds .*one for each of 2"),
@@ -153,7 +171,7 @@ def test_json_that_is_no_task_of_its_kind(change, pattern):
 
 
 def test_an_unknown_kind_lists_the_known():
-    with pytest.raises(ValueError, match="multilabel, regression, classification"):
+    with pytest.raises(ValueError, match="tokens, multilabel, regression, classification"):
         _ = Task("t", (), ("pearson",), ("text",), "tagging").kind
 
 

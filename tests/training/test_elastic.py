@@ -24,9 +24,10 @@ from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import forward, whole
 from ofa_bert.numerics import MASKED
 from ofa_bert.submodels.elastic_record import ElasticRecord
-from ofa_bert.submodels.values import uniform
+from ofa_bert.submodels.values import SubModelConfig, uniform
 from ofa_bert.training.losses.distillation import token_weights
 from ofa_bert.training.losses.relations import relation_loss
+from ofa_bert.training.pretraining.elastic_plan import shares
 from ofa_bert.training.pretraining.elastic_step import ElasticObjective, distances, elastic_step
 
 OBJECTIVE = ElasticObjective(state=1.0, relation=1.0, heads=4)
@@ -209,8 +210,8 @@ def test_half_the_depth_comes_nearer_and_the_whole_stays_near(pretrained, tiny_b
     assert results["kept_layers"] == {"w1_d1": [0, 1, 2, 3], "w1_d0.5": [0, 1]}
     assert start["w1_d1"]["loss"] == pytest.approx(0.0, abs=1e-6)
     for part in ("loss", "state", "relation", "last_state"):
-        assert best["w1_d0.5"][part] < 0.6 * start["w1_d0.5"][part], part
-    assert best["w1_d1"]["last_state"] < 0.2 * best["w1_d0.5"]["last_state"]
+        assert best["w1_d0.5"][part] < 0.8 * start["w1_d0.5"][part], part
+    assert best["w1_d1"]["last_state"] < 0.05 * best["w1_d0.5"]["last_state"]
     # The same names come out as came in.
     teacher, own = (load_encoder(str(path), "auto", None).model for path in (tiny_bert_dir, pretrained / "best"))
     assert set(own.state_dict()) == set(teacher.state_dict())
@@ -219,6 +220,12 @@ def test_half_the_depth_comes_nearer_and_the_whole_stays_near(pretrained, tiny_b
     assert record.elastic.layers(2) == (0, 1)
     assert len(record.elastic.sha256) == 64
     assert record.step == results["best"]["step"]
+
+
+def test_the_full_depth_counts_more():
+    full, half, quarter = (SubModelConfig(tuple(range(depth)), (4,) * depth, (8,) * depth) for depth in (4, 2, 1))
+    assert shares((full, half, quarter), 4.0) == pytest.approx([2.0, 0.5, 0.5])
+    assert shares((full, half), 1.0) == [1.0, 1.0]
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(tiny_bert_dir, corpus_file, tmp_path, monkeypatch, capsys):

@@ -40,6 +40,10 @@ class _Heard:
     inner: ElasticObjective
     recorder: Recorder
 
+    @property
+    def full(self) -> float:
+        return self.inner.full
+
     def loss(self, own: Seen, wanted: Seen, text: Text, sub_model: SubModelConfig) -> Loss:
         total, parts = self.inner.loss(own, wanted, text, sub_model)
         self.recorder.heard(sub_model, parts)

@@ -11,11 +11,11 @@ import torch
 from ofa_bert.data.batches import Batch
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.pretraining.elastic_job import ElasticJob
-from ofa_bert.training.pretraining.elastic_plan import relation_heads
+from ofa_bert.training.pretraining.elastic_plan import relation_heads, shares
 from twin.graphs import Losses, Replayed
 from twin.net import Net
 from twin.optimizer import AdamW
-from twin.step import hidden_loss, matched, tensors, token_weights, update
+from twin.step import hidden_loss, matched, relation_loss, tensors, token_weights, update
 
 
 class Seen(NamedTuple):
@@ -27,7 +27,9 @@ class Seen(NamedTuple):
 
 @dataclass(frozen=True)
 class ElasticObjective:
-    """state * hidden-state loss + relation * relation loss, against the encoder as it came. heads: of the relations.
+    """state * hidden-state loss + relation * relation loss, against the encoder as it came.
+
+    heads: of the relations. full: as of `shares`.
 
     matching, relations: wrong ones, to see that a comparison finds it: a kept layer learns the state after itself,
     relations lack the root of their width.
@@ -36,13 +38,15 @@ class ElasticObjective:
     state: float
     relation: float
     heads: int
+    full: float = 1.0
     matching: bool = False
     relations: bool = False
 
     @classmethod
     def of(cls, job: ElasticJob, net: Net, plant: str | None = None) -> ElasticObjective:
         heads = relation_heads(job, net.shape)
-        return cls(job.state_weight, job.relation_weight, heads, plant == "matching", plant == "relations")
+        full = job.full_depth_weight
+        return cls(job.state_weight, job.relation_weight, heads, full, plant == "matching", plant == "relations")
 
     def parts(
         self, own: Seen, teacher: Seen, mask: torch.Tensor, weights: torch.Tensor, layers: Sequence[int]
@@ -54,25 +58,14 @@ class ElasticObjective:
             found["state"] = hidden_loss(own.hidden, teacher.hidden, weights, followed)
         if self.relation:
             pairs = zip(own.projections, teacher.projections, strict=True)
-            found["relation"] = sum(self._apart(one, other, mask, weights) for one, other in pairs)
+            found["relation"] = sum(
+                relation_loss(one, other, self.heads, mask, weights, not self.relations) for one, other in pairs
+            )
         return found
 
     def total(self, parts: Mapping[str, torch.Tensor]) -> torch.Tensor:
         weight = {"state": self.state, "relation": self.relation}
         return sum(weight[name] * loss for name, loss in parts.items())
-
-    def _apart(
-        self, own: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor, weights: torch.Tensor
-    ) -> torch.Tensor:
-        """KL(teacher || own) between each token's relations to the others, the mean over heads (MiniLMv2)."""
-        found, right = self._related(own, mask), self._related(teacher, mask)
-        return ((right.exp() * (right - found)).sum(-1).mean(1) * weights.squeeze(-1)).sum()
-
-    def _related(self, projected: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Logarithms [B, heads, T, T], in float32 whatever the layers compute in."""
-        x = projected.float().unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, T, d]
-        scale = 1.0 if self.relations else x.shape[-1] ** -0.5
-        return ((x * scale) @ x.transpose(-1, -2) + mask).log_softmax(-1)
 
 
 def seen(net: Net, embedded: torch.Tensor, mask: torch.Tensor, sub_model: SubModelConfig) -> Seen:
@@ -119,7 +112,8 @@ class ElasticSteps:
             self.objective.parts(own, wanted, mask, weights, sub_model.layers)
             for own, sub_model in zip(each, sub_models)
         ]
-        update(sum(self.objective.total(parts) for parts in found) / len(found), self.optimizer)
+        totals = zip(shares(sub_models, self.objective.full), map(self.objective.total, found))
+        update(sum(share * total for share, total in totals) / len(found), self.optimizer)
         return [{name: loss.detach() for name, loss in parts.items()} for parts in found]
 
 

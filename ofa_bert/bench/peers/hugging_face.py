@@ -116,16 +116,17 @@ def export_plain(job: Job, target: str) -> None:
 
     example = (torch.ones([2, 8], dtype=torch.int64),) * 2 + (torch.zeros([2, 8], dtype=torch.int64),)
     free = {name: {0: "batch", 1: "sequence"} for name in MASKED_INPUTS}
+    free["logits"] = free[MASKED_INPUTS[0]] if job.shape.per_token else {0: "batch"}
     torch.onnx.export(
         hugging_face_model(job.shape, job.sub_model), example, target, input_names=list(MASKED_INPUTS),
-        output_names=["logits"], dynamic_axes={**free, "logits": {0: "batch"}}, opset_version=OPSET, dynamo=False,
+        output_names=["logits"], dynamic_axes=free, opset_version=OPSET, dynamo=False,
     )  # fmt: skip
 
 
 def hugging_face_model(shape: ModelShape, sub_model: SubModelConfig) -> torch.nn.Module:
-    """A torch module of that shape, (input_ids, attention_mask, token_type_ids) [B, T] -> logits [B, C]."""
+    """A torch module so shaped, (input_ids, attention_mask, token_type_ids) [B, T] -> logits [B, C] or [B, T, C]."""
     import torch
-    from transformers import BertConfig, BertForSequenceClassification
+    from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification
 
     hidden, head_dim = shape.hidden_size, shape.head_dim
     config = BertConfig(
@@ -135,7 +136,7 @@ def hugging_face_model(shape: ModelShape, sub_model: SubModelConfig) -> torch.nn
         attn_implementation="eager",  # the pattern that ONNX Runtime's optimiser knows
     )  # fmt: skip
     torch.manual_seed(0)
-    model = BertForSequenceClassification(config).eval()
+    model = (BertForTokenClassification if shape.per_token else BertForSequenceClassification)(config).eval()
     for layer, heads, ffn in zip(model.bert.encoder.layer, sub_model.heads, sub_model.ffn):
         attention, inner = layer.attention.self, heads * head_dim
         attention.num_attention_heads, attention.all_head_size = heads, inner

@@ -20,7 +20,7 @@ def open_dynamic(how: Opening) -> Backend:
     from ofa_bert.models.families.registry import model_class
 
     assert how.manifest.model_type is not None  # as `described` has seen
-    kind = model_class(how.manifest.model_type)
+    kind = model_class(how.manifest.model_type, bool(shape.per_token))
     config = kind.config_class(
         vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, num_hidden_layers=sub_model.depth,
         num_attention_heads=shape.num_heads, intermediate_size=shape.ffn_size, num_labels=shape.num_labels,

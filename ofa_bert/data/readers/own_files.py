@@ -10,12 +10,14 @@ from ofa_bert.data.dev_split import split_dev
 from ofa_bert.data.readers.examples import check_labels, label_cells, label_rows, read_examples
 from ofa_bert.data.readers.grouped_files import read_grouped_file, read_grouped_files, reader_named, reader_of
 from ofa_bert.data.readers.objects import Described
+from ofa_bert.data.readers.tagged_files import holds_tags, read_tagged, tagged_examples, tagged_task
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.glue import glue_task, is_glue
 from ofa_bert.tasks.kinds.base import LabelColumns, TaskKind
 from ofa_bert.tasks.kinds.registry import kind_for
+from ofa_bert.tasks.kinds.tokens import KIND
 from ofa_bert.tasks.task import Datasets, Example, Task
 
 _DEFAULT_TEXT = (("sentence1", "sentence2"), ("sentence",), ("text",))
@@ -37,6 +39,8 @@ def read_own_files(
     grouped = reader_named(files[0], label_kind)
     if grouped is not None:
         return read_grouped_files(grouped, files, dev_share, described)
+    if holds_tags(files[0], label_kind, label_columns):
+        return _tagged_files(task_name, files, dev_share, text_columns, label_columns, labels, label_separator)
     glue = glue_task(task_name) if task_name and is_glue(task_name) else None
     if glue and labels is not None:
         check_labels(glue, labels)
@@ -79,6 +83,11 @@ def read_own_file(
     grouped = reader_named(path, known.kind.word if known is not None else label_kind)
     if grouped is not None:
         return read_grouped_file(grouped, path, known, described)
+    if holds_tags(path, known.kind.word if known else label_kind, label_columns):
+        file = read_tagged(path, text_columns, label_columns)
+        KIND.check_columns(LabelColumns(file.path, file.columns.names, label_separator), labels)
+        task = known or tagged_task(file, labels, "custom")
+        return task, tagged_examples(file, task)
     names = tuple(label_columns or _DEFAULT_LABEL)
     numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
     table = read_table(path, has_header=not numbered)
@@ -94,6 +103,28 @@ def read_own_file(
         kind, found = _kind_and_labels(table, columns, labels, label_kind, None)
         task = Task("custom", found, kind.usual_metrics, texts, kind.name)
     return task, read_examples(table, texts, names, task, label_separator)
+
+
+def _tagged_files(
+    task_name: str | None,
+    files: tuple[str | Path, str | Path | None],
+    dev_share: float | None,
+    text_columns: Sequence[str] | None,
+    label_columns: Sequence[str] | None,
+    labels: Sequence[str] | None,
+    label_separator: str | None,
+) -> Datasets:
+    """As `read_own_files`, of files whose words have tags."""
+    train = read_tagged(files[0], text_columns, label_columns)
+    KIND.check_columns(LabelColumns(train.path, train.columns.names, label_separator), labels)
+    task = tagged_task(train, labels, task_name or "custom")
+    examples = tagged_examples(train, task)
+    if files[1] is not None:
+        return Datasets(
+            task, examples, {"dev": tagged_examples(read_tagged(files[1], text_columns, label_columns), task)}
+        )
+    rest, held = split_dev(examples, dev_share or 0.0, task, train.path)
+    return Datasets(task, rest, {"dev": held})
 
 
 def _trained_columns(table: Table, known: Task | None) -> tuple[str, ...]:

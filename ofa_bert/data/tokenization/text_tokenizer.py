@@ -231,21 +231,26 @@ def cut_texts(fast: Tokenizer, texts: Sequence[Text], limit: int | None) -> CutT
 
     UserError for a text that is no Unicode (half of a surrogate pair).
     """
-    input_ids: list[Ints] = []
-    token_type_ids: list[Ints] = []
-    whole = np.zeros(len(texts), dtype=np.int64)
-    for place, (encoding, text) in enumerate(zip(_run(fast, texts), texts)):
-        whole[place] = len(encoding)
-        if limit is not None and len(encoding) > limit:
-            encoding = _cut(fast, text, limit)
-        input_ids.append(np.asarray(encoding.ids, dtype=np.int64))
-        token_type_ids.append(np.asarray(encoding.type_ids, dtype=np.int64))
-    return CutTexts(input_ids, token_type_ids, whole)
+    return cut_encodings(fast, texts, limit)[0]
 
 
-def _run(fast: Tokenizer, texts: Sequence[Text], **options: bool) -> list[Encoding]:
+def cut_encodings(
+    fast: Tokenizer, texts: Sequence[Text], limit: int | None, with_offsets: bool = False
+) -> tuple[CutTexts, list[Encoding]]:
+    """As `cut_texts`, and the library's own objects; with_offsets: they know the characters of each token."""
+    encodings = _run(fast, texts, with_offsets)
+    whole = np.asarray([len(encoding) for encoding in encodings], dtype=np.int64)
+    if limit is not None:
+        for place in np.flatnonzero(whole > limit):
+            encodings[place] = _cut(fast, texts[place], limit, with_offsets)
+    input_ids = [np.asarray(encoding.ids, dtype=np.int64) for encoding in encodings]
+    token_type_ids = [np.asarray(encoding.type_ids, dtype=np.int64) for encoding in encodings]
+    return CutTexts(input_ids, token_type_ids, whole), encodings
+
+
+def _run(fast: Tokenizer, texts: Sequence[Text], with_offsets: bool, **options: bool) -> list[Encoding]:
     try:
-        return fast.encode_batch_fast(list(texts), **options)
+        return (fast.encode_batch if with_offsets else fast.encode_batch_fast)(list(texts), **options)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic inside the library is no Exception
@@ -262,10 +267,10 @@ def _check_unicode(text: str) -> None:
         raise UserError(f"the text {shown(text)} holds half of a surrogate pair, no character") from error
 
 
-def _cut(fast: Tokenizer, text: Text, limit: int) -> Encoding:
+def _cut(fast: Tokenizer, text: Text, limit: int, with_offsets: bool) -> Encoding:
     """The encoding of a text that is too long."""
     pair = isinstance(text, tuple)
-    parts = _run(fast, list(text) if pair else [text], add_special_tokens=False)
+    parts = _run(fast, list(text) if pair else [text], with_offsets, add_special_tokens=False)
     room = max(0, limit - fast.num_special_tokens_to_add(pair))
     kept = longest_first(len(parts[0]), len(parts[1]), room) if pair else (room,)
     for part, length in zip(parts, kept):

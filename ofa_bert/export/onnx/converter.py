@@ -80,10 +80,11 @@ def write_onnx(
     parameters: Path,
     target: Path,
     parameter_names: Mapping[str, str],
-    num_labels: int,
+    dims: Sequence[str | int],
 ) -> None:
     """Convert a static model, inputs [batch, sequence], to the ONNX file `target`; weights are initializers.
 
+    dims: of the output, [B, C] or [B, T, C].
     `parameter_names` maps Paddle's running names (linear_20.w_0) to those that the initializers shall have.
     Raises RunError when the conversion fails or its result is not valid ONNX.
     """
@@ -94,7 +95,7 @@ def write_onnx(
     drop_identities(model.graph)
     drop_unused(model.graph)
     _rename(model.graph, dict(parameter_names))
-    _name_outside(model.graph, num_labels)
+    _name_outside(model.graph, dims)
     try:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker and shape inference raise three unrelated types
@@ -177,12 +178,12 @@ def _map_names(field: RepeatedScalarFieldContainer[str], names: Mapping[str, str
         field[index] = names.get(name, name)
 
 
-def _name_outside(graph: GraphProto, num_labels: int) -> None:
+def _name_outside(graph: GraphProto, dims: Sequence[str | int]) -> None:
     """Give the output its name, and the free dimensions theirs."""
     _rename(graph, {graph.output[0].name: OUTPUT})
     for value in graph.input:
         _set_dims(value, ("batch", "sequence"))
-    _set_dims(graph.output[0], ("batch", num_labels))
+    _set_dims(graph.output[0], dims)
     # Shapes inside the graph refer to the converter's names for the free dimensions.
     del graph.value_info[:]
 

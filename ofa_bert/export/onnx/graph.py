@@ -129,10 +129,10 @@ class Graph:
         narrow = self.node("LayerNormalization", x, *ends, axis=-1, epsilon=epsilon)
         return self.node("Cast", narrow, out=out, to=self.type_of(self.dtype))
 
-    def finish(self, inputs: Sequence[str], output: str, num_labels: int, opset: int) -> ModelProto:
-        """The whole as a ModelProto: int64 [batch, sequence] inputs, one float32 [batch, num_labels] output."""
+    def finish(self, inputs: Sequence[str], output: str, dims: Sequence[str | int], opset: int) -> ModelProto:
+        """The whole as a ModelProto: int64 [batch, sequence] inputs, one float32 output of these dimensions."""
         ids = {name: (np.int64, ["batch", "sequence"]) for name in inputs}
-        return self.model(ids, {output: (np.float32, ["batch", num_labels])}, opset)
+        return self.model(ids, {output: (np.float32, list(dims))}, opset)
 
     def model(self, inputs: Mapping[str, Place], outputs: Mapping[str, Place], opset: int) -> ModelProto:
         """The whole as a ModelProto, whose inputs and outputs have these types and shapes."""

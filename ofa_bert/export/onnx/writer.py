@@ -5,7 +5,7 @@ by themselves: one matrix product for query, key and value, LayerNormalization, 
 Runtime's own EmbedLayerNormalization, Attention, SkipLayerNormalization and BiasGelu, which its CUDA provider runs
 fastest. Heads and FFN sizes may differ from layer to layer.
 
-The classifier reads the first token alone, so the last layer computes nothing else: see `first_token_attention`.
+Where the classifier reads the first token alone, the last layer computes nothing else: see `first_token_attention`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ofa_bert.errors import RunError, first_line
 from ofa_bert.export.onnx.embeddings import Embeddings
 from ofa_bert.export.onnx.form import FACTOR_LIMIT, Form, held, quantize
 from ofa_bert.export.onnx.graph import Graph
-from ofa_bert.models.encoder import backbone, classifier_head, encoder_layers
+from ofa_bert.models.encoder import answers_per_token, backbone, classifier_head, encoder_layers
 from ofa_bert.numerics import MASKED, Array
 
 if TYPE_CHECKING:
@@ -48,7 +48,12 @@ def write(model: nn.Layer, target: Path, form: Form | None = None) -> None:
     graph = Graph(np.float16 if form.half else np.float32, {name: p.numpy() for name, p in model.state_dict().items()})
     Writer(model, form, graph).write()
     opset = HALF_STATIC_OPSET if form.half and form.weights == "static" else OPSET
-    save(graph.finish(INPUTS, OUTPUT, model.config.num_labels, opset), target, form)
+    save(graph.finish(INPUTS, OUTPUT, output_dims(model), opset), target, form)
+
+
+def output_dims(model: nn.Layer) -> tuple[str | int, ...]:
+    """Of the logits: [B, C], or [B, T, C] of every token."""
+    return ("batch", *(("sequence",) if answers_per_token(model) else ()), model.config.num_labels)
 
 
 def save(built: ModelProto, target: Path, form: Form) -> None:
@@ -65,10 +70,12 @@ def save(built: ModelProto, target: Path, form: Form) -> None:
 def linear_inputs(model: nn.Layer) -> list[str]:
     """The tensors of the portable graph that enter the linear layers of the encoder.
 
-    The last layer's states are not among them: its query, key and value stay in floating point.
+    Of a model that answers by its first token the last layer's states are not among them: its query, key and value
+    stay in floating point.
     """
     names = [f"layer{i}.{part}" for i in range(len(encoder_layers(model))) for part in ENTERING]
-    names.remove(f"layer{len(encoder_layers(model)) - 1}.{ENTERING[0]}")
+    if not answers_per_token(model):
+        names.remove(f"layer{len(encoder_layers(model)) - 1}.{ENTERING[0]}")
     return names
 
 
@@ -95,7 +102,7 @@ class Writer:
     def encoder(self, begin: int, end: int, x: str | None = None) -> str:
         """States [B, T, H] after layers `begin` to `end - 1`, of `x` or of the embeddings.
 
-        After the model's last layer those of the first token alone, [B, H].
+        After the model's last layer those of the first token alone, [B, H], where it answers by that.
         """
         lengths = None
         if x is None:
@@ -105,7 +112,7 @@ class Writer:
         mask = (lengths or self._lengths()) if self.form.fused else self._masked()
         layers = list(enumerate(encoder_layers(self.model)))
         for index, layer in layers[begin:end]:
-            if index < len(layers) - 1:
+            if index < len(layers) - 1 or answers_per_token(self.model):
                 attended = self.attended(index, layer, attend(index, layer.self_attn, x, mask), x)
             else:
                 attended = self.first_attended(index, layer, x, mask)
@@ -252,8 +259,12 @@ class Writer:
         return graph.activation(act, self.linear(x, *self.stored(linear)), out=out)
 
     def head(self, first: str) -> None:
-        """Logits from the first token's state [B, H]. Its layers stay in floating point: they are small."""
+        """Logits from the first token's state [B, H], or of all [B, T, H]. Its layers stay in floating point."""
         graph, head = self.graph, classifier_head(self.model)
+        if head.dense is None:
+            product = graph.node("MatMul", first, graph.parameter(f"{head.output}.weight"))
+            graph.to_float32(graph.node("Add", product, graph.parameter(f"{head.output}.bias")))
+            return
         x = self._gemm(first, head.dense)
         for name in head.activations:
             x = graph.activation(name, x)

@@ -38,6 +38,8 @@ class Ramp(nn.Layer):
 
     def start_from(self, model: nn.Layer, with_classifier: bool = False) -> None:
         head = classifier_head(model)
+        if head.dense is None:
+            raise ValueError("an exit answers a text as a whole, and this model every token")
         pairs = [(self.dense, head.dense), (self.classifier, head.output)]
         for own, path in pairs if with_classifier else pairs[:1]:
             source = module_at(model, path)

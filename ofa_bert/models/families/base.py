@@ -16,14 +16,19 @@ class ClassifierHead:
     """From the first token's state to the logits: a dense layer, activations, dropout, a linear layer.
 
     The layers are paths of modules in PaddleNLP's classification model, the activations functions of
-    paddle.nn.functional. `dropout_first`: the same dropout stands before the dense layer too.
+    paddle.nn.functional. `dropout_first`: the same dropout stands before the dense layer too. Without a dense layer,
+    it reads the states of all tokens, by dropout and a linear layer alone.
     """
 
-    dense: str
+    dense: str | None
     activations: tuple[str, ...]
     output: str
     dropout: str | None
     dropout_first: bool = False
+
+    @property
+    def per_token(self) -> bool:
+        return self.dense is None
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class Family:
     """One family whose encoder is a paddle.nn.TransformerEncoder.
 
     model_type: as config.json has it; also the name of the encoder inside PaddleNLP's models.
-    classifier, tokenizer, masked_lm: PaddleNLP's classes.
+    classifier, tokenizer, masked_lm: PaddleNLP's classes. token_classifier: the one that answers for every token; None
+    in a family of which PaddleNLP has none.
     head: the classifier's head, of a configuration.
     tokenizer_in: PaddleNLP's tokenizer for the files of a directory, where a family has several.
     more_shape: fields of ModelShape beyond those of every family, of a configuration.
@@ -42,6 +48,8 @@ class Family:
     tokenizer: str
     masked_lm: str
     head: Callable[[Config], ClassifierHead]
+    token_classifier: str | None = None
+    token_pooler: bool = False  # whether that has a pooler, which its answers do not come from
     tokenizer_in: Callable[[Path], str] | None = None
     more_shape: Callable[[Config], Mapping[str, int]] = lambda config: {}
 
@@ -78,6 +86,10 @@ class Family:
 
     # Whether bench/peers.py builds the peers of a benchmark in this family's shape.
     has_peers: bool = False
+
+
+# Of every family's token_classifier.
+OF_TOKENS = ClassifierHead(None, (), "classifier", "dropout")
 
 
 def pooled(encoder: str, activations: tuple[str, ...] = ("tanh",), dropout: str | None = "dropout") -> ClassifierHead:

@@ -12,6 +12,8 @@ def head(config: Config) -> ClassifierHead:
 BERT = Family(
     model_type="bert",
     classifier="BertForSequenceClassification",
+    token_classifier="BertForTokenClassification",
+    token_pooler=True,
     tokenizer="BertTokenizer",
     masked_lm="BertForMaskedLM",
     head=head,

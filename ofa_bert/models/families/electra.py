@@ -16,6 +16,7 @@ def more_shape(config: Config) -> Mapping[str, int]:
 ELECTRA = Family(
     model_type="electra",
     classifier="ElectraForSequenceClassification",
+    token_classifier="ElectraForTokenClassification",
     tokenizer="ElectraTokenizer",
     masked_lm="ElectraForMaskedLM",
     head=lambda config: two_layers(config.hidden_act),

@@ -20,6 +20,8 @@ def shared_row(config: Config) -> tuple[str, int] | None:
 ERNIE = Family(
     model_type="ernie",
     classifier="ErnieForSequenceClassification",
+    token_classifier="ErnieForTokenClassification",
+    token_pooler=True,
     tokenizer="ErnieTokenizer",
     masked_lm="ErnieForMaskedLM",
     head=lambda config: pooled("ernie"),

@@ -46,9 +46,27 @@ def family_named(model_type: str) -> Family:
     return FAMILIES[model_type]
 
 
-def model_class(model_type: str) -> ModelClass:
-    found: ModelClass = getattr(_transformers(), family_named(model_type).classifier)
+def model_class(model_type: str, per_token: bool = False) -> ModelClass:
+    """PaddleNLP's classifier of texts, or of every token; UserError where it has none."""
+    found: ModelClass = getattr(_transformers(), _classifier(model_type, per_token))
     return found
+
+
+def check_per_token(model_type: str) -> None:
+    """UserError for a family without a model that answers for every token."""
+    _classifier(model_type, per_token=True)
+
+
+def _classifier(model_type: str, per_token: bool) -> str:
+    family = family_named(model_type)
+    name = family.token_classifier if per_token else family.classifier
+    if name is None:
+        able = ", ".join(each.model_type for each in FAMILIES.values() if each.token_classifier)
+        raise UserError(
+            f"`model_type` {model_type}: PaddleNLP has no model of this family that answers for every token; take one"
+            f" of {able}"
+        )
+    return name
 
 
 def tokenizer_class(model_type: str, directory: Path | None = None) -> TokenizerClass:

@@ -15,6 +15,7 @@ def tokenizer_in(directory: Path) -> str:
 ROBERTA = Family(
     model_type="roberta",
     classifier="RobertaForSequenceClassification",
+    token_classifier="RobertaForTokenClassification",
     tokenizer="RobertaTokenizer",
     masked_lm="RobertaForMaskedLM",
     head=lambda config: two_layers("tanh"),

@@ -180,7 +180,7 @@ def _sub_models(
     """by_table: whether i is a latency that a table predicts."""
     shape = supernet.space.shape
     depths = sorted(set(settings.depths or range(space.min_depth, shape.num_layers + 1)))
-    kept = _kept_layers(supernet, depths, len(scorer.labels))
+    kept = _kept_layers(supernet, depths, len(scorer.encoded))
     candidates = []
     for layers, heads, ffn in itertools.product(kept, settings.heads or space.heads, settings.ffn or space.ffn):
         candidates.append(SubModelConfig(layers, (heads,) * len(layers), (ffn,) * len(layers)))

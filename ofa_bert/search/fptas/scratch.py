@@ -12,6 +12,7 @@ from paddle import nn
 
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.latency.device import VOCABULARY, Measurer
+from ofa_bert.models.encoder import answers_per_token
 from ofa_bert.models.families.paddlenlp import PaddleConfig, changed
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import backward
@@ -42,7 +43,13 @@ def scratch_problem(
     )
     top = Shape(full.num_layers, full.num_heads, full.hidden_size, full.ffn_size)
     around = Surroundings(
-        full.vocab_size, full.max_positions, full.type_vocab_size, full.num_labels, embedding_size=full.embedding_size
+        full.vocab_size,
+        full.max_positions,
+        full.type_vocab_size,
+        full.num_labels,
+        pooler=full.per_token != 1,
+        embedding_size=full.embedding_size,
+        per_token=bool(full.per_token),
     )
     times = _measured(supernet, [*candidates, top], device) if scratch.measure_time else {}
     costs: dict[str, Callable[[Shape], float]] = {
@@ -65,7 +72,7 @@ def scratch_problem(
 def fresh(supernet: Supernet, shape: Shape, vocab_size: int | None = None) -> nn.Layer:
     """A classifier of that shape with random weights, otherwise configured as the supernet."""
     config: PaddleConfig = supernet.model.config
-    return model_class(supernet.record.model_type)(
+    return model_class(supernet.record.model_type, answers_per_token(supernet.model))(
         changed(
             config,
             num_hidden_layers=shape.depth,
@@ -84,7 +91,8 @@ class Drawn:
     seed: int
     batches: Sequence[Batch]
     wanted: Sequence[np.ndarray]
-    held_out_wanted: np.ndarray  # of the first held-out examples
+    examples: int  # so many of the held-out ones, the first
+    held_out_wanted: np.ndarray  # of those
 
 
 def drawn_of(supernet: Supernet, seed: int, batch_size: int, steps: int, examples: int) -> Drawn:
@@ -96,9 +104,10 @@ def drawn_of(supernet: Supernet, seed: int, batch_size: int, steps: int, example
     supernet.model.eval()
     with paddle.no_grad():
         wanted = [run(to_tensors(batch)).numpy() for batch in Progress(batches, desc="outputs of T", unit="batch")]
-    held_out = supernet.held_out.take(range(min(examples, supernet.held_out.examples)))
+    examples = min(examples, supernet.held_out.examples)
+    held_out = supernet.held_out.take(range(examples))
     answers = held_out.by_example(predict(run, held_out, supernet.task.num_labels, pad))
-    return Drawn(seed, batches, wanted, answers)
+    return Drawn(seed, batches, wanted, examples, answers)
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,7 @@ class Trainer:
             optimizer.clear_grad(set_to_zero=False)
             optimizer._learning_rate.step()
         model.eval()
-        held_out = self.supernet.held_out.take(range(len(self.drawn.held_out_wanted)))
+        held_out = self.supernet.held_out.take(range(self.drawn.examples))
         rows = predict(stock_forward(model), held_out, self.supernet.task.num_labels, self.supernet.pad_id)
         logits = held_out.by_example(rows)
         return self.supernet.task.kind.cross_entropy(self.drawn.held_out_wanted, logits)

@@ -184,7 +184,7 @@ def _made(order: FamilyOrder, judge: InFull, member: Member, wanted: np.ndarray,
     bundle = _exported(export_job(home, supernet, table, way, None, order.device), home)
     answers = judge.outputs(point.sub_model, way.precision).logits[-1]
     held = supernet.held_out
-    gap = difference(supernet.task, held.by_example(answers), held.by_example(wanted), held.by_example(held.labels))
+    gap = difference(supernet.task, held.by_example(answers), held.by_example(wanted), held.scored)
     return {
         "name": member.target.name,
         "target": member.target.speedup,

@@ -13,10 +13,25 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.reading import Json
-from ofa_bert.numerics import Array, Bools, Floats
+from ofa_bert.numerics import Array, Bools, Floats, Ints
 from ofa_bert.reporting import shown
 
-Label = int | float | tuple[float, ...]  # of one example, as arrays of labels are made of
+
+class Span(NamedTuple):
+    """A part of a text, text[start:end] in characters; `name`: its place among the names that such parts have."""
+
+    start: int
+    end: int
+    name: int
+
+
+class Spans(tuple[Span, ...]):
+    """The label of a text whose parts are found: those parts, none inside another, in the text's order."""
+
+    __slots__ = ()
+
+
+Label = int | float | tuple[float, ...] | Spans  # of one example, as arrays of labels are made of
 Metric = Callable[[Array, Array], float]  # predictions, labels -> a fraction
 Values = tuple[Json, ...]  # what stands in the label columns of a row: texts; JSON has other values too
 # What a row says, before the labels are known: the one label or number, or each label of a set.
@@ -31,9 +46,35 @@ class LabelColumns(NamedTuple):
     separator: str | None = None
 
 
+class Words(NamedTuple):
+    """The words of one text, as its tokenizer parts it, that are left when it is cut to its length."""
+
+    pieces: Ints  # [W] int64: the place of each word's first piece among the text's tokens
+    spans: Ints  # [W, 2] int64: its start and end in the text, in characters
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A part of a text that a model found: text[start:end] in characters. score: mean probability of its words' tags.
+
+    >>> from ofa_bert import Entity
+    >>> Entity("PER", "Ada Lovelace", start=0, end=12, score=0.98).to_json()
+    {'label': 'PER', 'text': 'Ada Lovelace', 'start': 0, 'end': 12, 'score': 0.98}
+    """
+
+    label: str
+    text: str
+    start: int
+    end: int
+    score: float
+
+    def to_json(self) -> dict[str, str | int | float]:
+        return dict(vars(self))
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What a model says about one text: a class, a number or a set of labels, whichever the task asks for."""
+    """What a model says about one text: a class, a number, a set of labels or entities, as the task asks for."""
 
     label: str | None = None  # a class
     probability: float | None = None  # of that class
@@ -41,6 +82,7 @@ class Answer:
     probabilities: tuple[float, ...] = ()  # of all labels, in their order; empty for a number
     labels: tuple[str, ...] | None = None  # a set, in the labels' order
     choice: int | None = None  # of those that a question gives, counted from 0
+    entities: tuple[Entity, ...] | None = None  # in the text's order
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +93,8 @@ class TaskKind(ABC):
     is in a table. held_out_share: how much of train `tune` needs where nothing else holds a part out.
     grouped: an example may have several rows of the model's input; what is judged are then arrays as of
     `tasks.groups.regrouped`. together: they have one answer. objectives: what a model can be trained for, if not one.
+    per_token: the model answers [B, T, C], for every token; what counts are first pieces of words, and N below is their
+    number.
     """
 
     name: str
@@ -62,6 +106,7 @@ class TaskKind(ABC):
     grouped: bool = False
     together: bool = False
     objectives: tuple[str, ...] = ()
+    per_token: bool = False
 
     @property
     def row(self) -> str | None:
@@ -71,7 +116,7 @@ class TaskKind(ABC):
     @property
     def exits(self) -> bool:
         """Whether one text has one answer, so that it may leave the model early."""
-        return not self.grouped
+        return not self.grouped and not self.per_token
 
     @abstractmethod
     def names(self, labels: Sequence[str], width: int) -> tuple[str, ...]:
@@ -143,6 +188,10 @@ class TaskKind(ABC):
     @abstractmethod
     def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         """One for each row of logits [N, C]."""
+
+    def of_words(self, logits: Floats, words: Words, text: str, names: Sequence[str]) -> Answer:
+        """What the logits [W, C] of a text's words say, where the model answers for every token."""
+        raise TypeError(f"a task with {self.word} has no answers word by word")
 
     def same(self, first: Floats, second: Floats, thresholds: Sequence[float]) -> Bools:
         """Which rows [N] of two sets of logits [N, C] mean the same answer."""

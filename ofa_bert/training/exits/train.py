@@ -62,9 +62,9 @@ class ExitResults(RunResults):
 
 def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     """Train the heads, and the model too but for deebert; best/ is the best on the held-out part of train."""
+    check_one_answer(datasets.task)
     job = job.resolved()
     job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
-    check_one_answer(datasets.task)
     output, settings = Path(job.output_dir), to_json(job)
     check_output_dir(output, settings, job.loop.resume, "exits")
     alone = job.heads_alone

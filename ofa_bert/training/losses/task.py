@@ -22,6 +22,7 @@ class KindLosses(NamedTuple):
 
     task: against the labels. logit: a student's logits against its teacher's. distance: an exit's logits against the
     last exit's, 0 for the same. right: of logits and labels, how right each answer is [B], from 0 to 1.
+    of_batch: the losses of a batch with these labels, where they say what of the logits counts.
     joint: the rows of an example are compared with each other: logits and labels are [E, C], as `for_batch` makes them.
     """
 
@@ -29,6 +30,7 @@ class KindLosses(NamedTuple):
     logit: Loss
     distance: Loss
     right: Loss
+    of_batch: Callable[[paddle.Tensor], KindLosses] | None = None
     joint: bool = False
 
 
@@ -39,8 +41,9 @@ def losses_of(task: Task) -> KindLosses:
 
 
 def for_batch(losses: KindLosses, batch: Batch) -> KindLosses:
-    """The same losses of the rows of a batch: logits [B, C], labels [B]."""
-    return on_labelled(losses, batch.label_weights, batch.group)
+    """The same losses of the rows of a batch, of what counts in it: logits [B, C] or [B, T, C]."""
+    own = losses if losses.of_batch is None else losses.of_batch(batch.labels)
+    return on_labelled(own, batch.label_weights, batch.group)
 
 
 def on_labelled(losses: KindLosses, weights: Floats | None, group: Ints | None = None) -> KindLosses:

@@ -55,7 +55,9 @@ def pretrain_elastic(job: ElasticJob) -> ElasticResults:
     source = job.model
     found = load_encoder(best_of(source.model_name_or_path), source.model_type, source.tokenizer_name_or_path)
     model, space = found.model, depths_of(job, shape_of(found.model))
-    objective = ElasticObjective(job.state_weight, job.relation_weight, relation_heads(job, space.shape))
+    objective = ElasticObjective(
+        job.state_weight, job.relation_weight, relation_heads(job, space.shape), job.full_depth_weight
+    )
     corpus = _corpus(job, found)
     held_out, sub_models = corpus.held_out(), space.sub_models()
     distributed.same_start(model.parameters())

@@ -27,10 +27,10 @@ class ElasticJob:
     depth_mult_list: tuple[float, ...] = option(
         "depths: share of layers kept, 1.0 among them", (1.0, 0.5), above=0, most=1, example=MULTIPLIER
     )
-    layer_choice: Literal["even", "prefix"] = option(
-        "which layers a depth below 1 keeps. even: evenly spaced, the first and the last among them. prefix: the first"
-        " ones. A supernet of the encoder keeps the same",
-        "even",
+    layer_choice: Literal["prefix", "even"] = option(
+        "which layers a depth below 1 keeps. prefix: the first ones. even: evenly spaced, the first and the last among"
+        " them. A supernet of the encoder keeps the same",
+        "prefix",
     )
     state_weight: float = option(
         "weight of the mean squared difference of hidden states, each kept layer's from the layer it stands for",
@@ -47,6 +47,12 @@ class ElasticJob:
         "into so many parts queries, keys and values are split for their relations, for example 48; default: the"
         " model's attention heads",
         None,
+        above=0,
+    )
+    full_depth_weight: float = option(
+        "what the loss of the full depth counts, where that of every other depth counts 1: the shallower ones share its"
+        " layers, and pull it away from the encoder as it came",
+        4.0,
         above=0,
     )
     supernet_dropout: float = option(

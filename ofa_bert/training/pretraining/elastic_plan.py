@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ofa_bert.errors import UserError
 from ofa_bert.models.record import ModelRecord
@@ -11,7 +11,7 @@ from ofa_bert.options import to_json
 from ofa_bert.submodels.elastic_record import ElasticRecord
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.layer_sets import RULES
-from ofa_bert.submodels.values import ModelShape, scaled
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, scaled
 from ofa_bert.training.pretraining.elastic_job import ElasticJob, uneven_relations
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,13 @@ def depths_of(job: ElasticJob, shape: ModelShape) -> SearchSpace:
         if len(layers) < shape.num_layers:
             logger.info("depth %.4g keeps layers %s", depth, " ".join(map(str, layers)))
     return SearchSpace(shape, (1.0,), depths, kept)
+
+
+def shares(sub_models: Sequence[SubModelConfig], full_depth_weight: float) -> list[float]:
+    """What the loss of each counts in a mean over them all: the deepest ones so much more than the others."""
+    deepest = max(each.depth for each in sub_models)
+    weights = [full_depth_weight if each.depth == deepest else 1.0 for each in sub_models]
+    return [weight * len(weights) / sum(weights) for weight in weights]
 
 
 def relation_heads(job: ElasticJob, shape: ModelShape) -> int:

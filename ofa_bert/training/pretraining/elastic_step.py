@@ -20,6 +20,7 @@ from ofa_bert.training.evaluation import to_tensors
 from ofa_bert.training.loop import Step
 from ofa_bert.training.losses.distillation import hidden_loss, match_layers, token_weights
 from ofa_bert.training.losses.relations import relation_loss
+from ofa_bert.training.pretraining.elastic_plan import shares
 from ofa_bert.training.supernet.step import Loss, over_sub_models
 
 
@@ -39,11 +40,12 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class ElasticObjective:
-    """state * hidden-state loss + relation * relation loss; heads: of the relations."""
+    """state * hidden-state loss + relation * relation loss; heads: of the relations. full: as of `shares`."""
 
     state: float
     relation: float
     heads: int
+    full: float = 1.0
 
     def loss(self, own: Seen, wanted: Seen, text: Text, sub_model: SubModelConfig) -> Loss:
         total, parts = 0.0, {}
@@ -61,6 +63,7 @@ def elastic_step(
     model: nn.Layer, teacher: nn.Layer, objective: ElasticObjective, sub_models: Sequence[SubModelConfig]
 ) -> Step:
     """A training step for `loop.fit`: the teacher, in eval mode, answers once, then every sub-model learns from it."""
+    counted = dict(zip(sub_models, shares(sub_models, objective.full)))
 
     def step(batch: Batch, number: int, backward: Callable[[paddle.Tensor], None]) -> dict[str, float]:
         with paddle.no_grad():
@@ -68,7 +71,8 @@ def elastic_step(
             wanted = _seen(teacher, _embedded(teacher, batch), text, whole(teacher))
 
         def loss_of(entering: paddle.Tensor, sub_model: SubModelConfig) -> Loss:
-            return objective.loss(_seen(model, entering, text, sub_model), wanted, text, sub_model)
+            loss, parts = objective.loss(_seen(model, entering, text, sub_model), wanted, text, sub_model)
+            return counted[sub_model] * loss, parts
 
         return over_sub_models(_embedded(model, batch), sub_models, loss_of, backward)
 

@@ -20,7 +20,7 @@ from ofa_bert.training.students.teacher_logits import TeacherLogits
 
 
 class States(NamedTuple):
-    """Of one batch: states [B, T, H], the embeddings' output first, then one per layer; logits [B, C]."""
+    """Of one batch: states [B, T, H], the embeddings' output first, then one per layer; logits [B, C] or [B, T, C]."""
 
     states: Sequence[paddle.Tensor]
     logits: paddle.Tensor
@@ -76,8 +76,8 @@ def student_step(
             mask = attention_mask(student, batch.input_ids)  # [B, 1, 1, T]
             wanted = States((), known.of(batch)) if known is not None else run_states(teacher, batch, mask)
         own = run_states(student, batch, mask)
-        losses = {}
         of_kind = for_batch(objective.losses, batch)
+        losses = {}
         if objective.logit:
             losses["logit"] = objective.logit, of_kind.logit(own.logits, wanted.logits)
         if objective.label:

@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.data.batches import Batch, Encoded
+from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.models.directories import arrays_of
 from ofa_bert.models.supernet import forward, whole
@@ -29,10 +30,11 @@ class TeacherLogits:
     def __init__(self, teacher: nn.Layer, encoded: Encoded, num_labels: int, pad_id: int, directory: Path):
         self.teacher, self.encoded, self.num_labels, self.pad_id = teacher, encoded, num_labels, pad_id
         self.directory = directory
+        self._answered = Answered(encoded, num_labels)
         self._logits: np.ndarray | None = None
 
     def of(self, batch: Batch) -> paddle.Tensor:
-        """[B, C] for a batch of the training set."""
+        """[B, C] for a batch of the training set; [B, T, C] of the tokens that count, where every one has an answer."""
         if self._logits is None:
             path = self.directory / f"teacher-{self._key()}.logits"
             self._logits = self._read(path)
@@ -41,7 +43,8 @@ class TeacherLogits:
                 distributed.barrier()  # nobody looks for the file any more
                 if distributed.is_main():
                     self._keep(path)
-        return paddle.to_tensor(self._logits[batch.index])
+        self._answered.logits = self._logits
+        return paddle.to_tensor(self._answered.of(batch.index, batch.input_ids.shape[1]))
 
     def _compute(self) -> np.ndarray:
         everything = whole(self.teacher)
@@ -56,7 +59,7 @@ class TeacherLogits:
 
     def _read(self, path: Path) -> np.ndarray | None:
         content = kept_content(path)
-        if content is None or len(content) != 4 * len(self.encoded) * self.num_labels:
+        if content is None or len(content) != 4 * self._answered.logits.size:
             return None
         found: np.ndarray = np.frombuffer(content, np.float32).reshape(-1, self.num_labels)
         logger.info("what the teacher answers to train is known: %s", path)
@@ -71,6 +74,7 @@ class TeacherLogits:
             lengths,
             *self.encoded.input_ids,
             *self.encoded.token_type_ids,
+            *((self.encoded.labels,) if self.encoded.per_token else ()),  # which tokens count
         ):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:32]

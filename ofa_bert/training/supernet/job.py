@@ -27,6 +27,11 @@ class SupernetJob:
 
     data: DataSource = DataSource()
     model: ModelSource
+    teacher: str | None = option(
+        "the finetuned model that teaches: output directory of run_glue.py or its best/; default: the model itself, as"
+        " it is before the first step",
+        None,
+    )
     output_dir: str = option("where best/, last/ and checkpoints go")
     recipe: Literal["quick", "strong"] | None = option(described(SUPERNET), None, presets=SUPERNET)
     loop: LoopSettings = LoopSettings(batch_size=8, warmup_proportion=0.0, logging_steps=500)

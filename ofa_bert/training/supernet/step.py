@@ -57,7 +57,8 @@ def supernet_step(
             wanted = teacher_forward(teacher, batch)
             weights = token_weights((batch.input_ids != pad_id).astype(paddle.get_default_dtype()))
             mask = attention_mask(model, batch.input_ids)
-            own = replace(objective, losses=for_batch(objective.losses, batch))
+
+        own = replace(objective, losses=for_batch(objective.losses, batch))
 
         def loss_of(entering: paddle.Tensor, sub_model: SubModelConfig) -> Loss:
             meant = sub_model if layers is None else replace(sub_model, layers=layers)

@@ -25,17 +25,25 @@ def teacher_of(
 
     The supernet itself where that one is no longer there. UserError for a named model of another task or shape.
     """
-    recorded = best_of(record.settings(where).text("model_name_or_path"))
-    directory = best_of(named) if named else recorded
+    settings = record.settings(where)
+    taught = settings.text("teacher") if record.config.get("teacher") else settings.text("model_name_or_path")
+    directory = best_of(named or taught)
     if named or Path(directory, MODEL_META).exists():
-        teacher, _, found = load_model(directory, record.model_type)
-        check_task(directory, found, task)
-        if found.is_sub_model or shape_of(teacher) != shape_of(supernet):
-            raise UserError(
-                f"`teacher` {directory}: is of another shape than the supernet; name the model it was made from"
-            )
-    else:
-        teacher, directory = copy.deepcopy(supernet), where
-        logger.info("%s is no longer there: the supernet's largest sub-model teaches", recorded)
+        return named_teacher(directory, record.model_type, supernet, task), directory
+    logger.info("%s is no longer there: the supernet's largest sub-model teaches", directory)
+    teacher = copy.deepcopy(supernet)
     teacher.eval()
-    return teacher, directory
+    return teacher, where
+
+
+def named_teacher(name: str, model_type: str, supernet: nn.Layer, task: Task) -> nn.Layer:
+    """In eval mode. UserError for a model of another task or shape than the supernet's."""
+    directory = best_of(name)
+    teacher, _, found = load_model(directory, model_type)
+    check_task(directory, found, task)
+    if found.is_sub_model or shape_of(teacher) != shape_of(supernet):
+        raise UserError(
+            f"`teacher` {directory}: is of another shape than the supernet; name a full model of the same shape"
+        )
+    teacher.eval()
+    return teacher

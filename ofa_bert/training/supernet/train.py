@@ -26,7 +26,7 @@ from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import as_text
-from ofa_bert.tasks.task import Datasets
+from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
@@ -40,6 +40,7 @@ from ofa_bert.training.supernet.job import SupernetJob
 from ofa_bert.training.supernet.layer_choice import choose_layers
 from ofa_bert.training.supernet.sandwich import Choice
 from ofa_bert.training.supernet.step import Objective, supernet_step
+from ofa_bert.training.supernet.teacher import named_teacher
 from ofa_bert.training.supernet.trial import TrialPlan, Trials
 
 logger = logging.getLogger(__name__)
@@ -77,8 +78,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     if setup.record.is_sub_model:
         where = job.model.model_name_or_path
         raise UserError(f"{where}: is an exported sub-model; a supernet starts from a full model")
-    teacher = copy.deepcopy(model)
-    teacher.eval()
+    teacher = _teacher(job, model, task)
     batches = setup.train_batches(job.loop, job.augmentation, teacher)
     objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
     trial = TrialPlan(job.trial_steps, job.loop, job.optimizer, objective, job.supernet_dropout, settings)
@@ -89,7 +89,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         set_dropout(model, job.supernet_dropout)
     teacher_scores = _score(setup, stock_forward(teacher), "teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
-    warn_below_chance(job.model.model_name_or_path, task, teacher_scores["score"])
+    warn_below_chance(job.teacher or job.model.model_name_or_path, task, teacher_scores["score"])
 
     training = Training(
         name="supernet",
@@ -116,6 +116,15 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         "best_of_each": {name: value for name, value in kept.best.items() if name != "best"},
     }
     return kept.write_results(settings, own)
+
+
+def _teacher(job: SupernetJob, model: nn.Layer, task: Task) -> nn.Layer:
+    """The one that is named; else the model as it is now."""
+    if job.teacher:
+        return named_teacher(job.teacher, job.model.model_type, model, task)
+    teacher = copy.deepcopy(model)
+    teacher.eval()
+    return teacher
 
 
 def _evaluation(setup: TrainingSetup, space: SearchSpace, each_kept: bool) -> Evaluation:

@@ -82,8 +82,7 @@ class Trials:
         loop.fit(settings, model, optimizer, self.batches, plan, step, lambda done: None, label=f"try {name}")
         model.eval()
         answers = self._answers(model, every, f"{name} held out")
-        labels = setup.measured.by_example(setup.measured.labels)
-        scores = score_logits(setup.task, {HELD_OUT: answers}, {HELD_OUT: labels})
+        scores = score_logits(setup.task, {HELD_OUT: answers}, {HELD_OUT: setup.measured.scored})
         return scores["score"], float(setup.task.kind.distance(self._full, answers))
 
     def _answers(self, model: nn.Layer, sub_model: SubModelConfig, label: str) -> np.ndarray:
