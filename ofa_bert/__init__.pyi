@@ -22,6 +22,7 @@ from ofa_bert.errors import RunError as RunError
 from ofa_bert.errors import UserError as UserError
 from ofa_bert.export.job import ExportJob as ExportJob
 from ofa_bert.recipes.evaluate_job import EvaluateJob as EvaluateJob
+from ofa_bert.runtime.grouped import Ranked as Ranked
 from ofa_bert.runtime.predictor import Prediction as Prediction
 from ofa_bert.runtime.predictor import Predictor as Predictor
 from ofa_bert.search.job import SearchJob as SearchJob
@@ -31,6 +32,7 @@ from ofa_bert.submodels.grid import SearchSpace as SearchSpace
 from ofa_bert.submodels.values import ModelShape as ModelShape
 from ofa_bert.submodels.values import SubModelConfig as SubModelConfig
 from ofa_bert.tasks.kinds.base import Entity as Entity
+from ofa_bert.tasks.questions import Question as Question
 from ofa_bert.tasks.task import Datasets as Datasets
 from ofa_bert.tasks.task import Example as Example
 from ofa_bert.tasks.task import Task as Task
@@ -66,6 +68,8 @@ __all__ = [
     "Prediction",
     "Predictor",
     "PruneJob",
+    "Question",
+    "Ranked",
     "RunError",
     "SearchJob",
     "SearchSpace",

@@ -86,7 +86,7 @@ def bench(job: BenchJob, argv: Sequence[str] = (), download: Callable[[Task], Da
                 write_rows(output, rows, skipped)
     latency_plot(rows, output / LATENCY)
     drawn = [LATENCY, TRADE_OFF] if trade_off_plot(rows, output / TRADE_OFF) else [LATENCY]
-    text = report(rows, skipped)
+    text = report(rows, skipped, next((b.manifest.task.kind.row for b in bundles.values() if b.manifest.task), None))
     write_text_atomic(output / TABLE_FILE, text + "\n")
     return f"{text}\n\n{output}: {', '.join([JSON_FILE, CSV_FILE, TABLE_FILE, *drawn])}"
 
@@ -221,8 +221,8 @@ def _files_of(backend: str, manifest: Manifest) -> list[ModelEntry]:
     return [item for item in manifest.models if item.format in REGISTRY[backend].formats and not item.fused]
 
 
-def report(rows: Sequence[Row], skipped: Sequence[Skipped]) -> str:
-    """The tables, and in words how they came about."""
+def report(rows: Sequence[Row], skipped: Sequence[Skipped], unit: str | None = None) -> str:
+    """The tables, and in words how they came about; unit as of `model_table`."""
     first = rows[0]
     on = f"{first['processor']}, {first['cores']} core(s)" + (f", {first['gpu']}" if first["gpu"] else "")
     runs = min(row["runs"] for row in rows)
@@ -232,7 +232,7 @@ def report(rows: Sequence[Row], skipped: Sequence[Skipped]) -> str:
         f" Last column: against {first['bundle']}, {first['backend']}, {first['precision']}."
     )
     memory = "Memory is the peak of a process that runs this one model" + (", on the host." if first["gpu"] else ".")
-    parts = [speed_table(rows), model_table(rows), f"{how} {memory}"]
+    parts = [speed_table(rows), model_table(rows, unit), f"{how} {memory}"]
     if skipped:
         parts.append("\n".join(skipped_lines(skipped)))
     return "\n\n".join(parts)

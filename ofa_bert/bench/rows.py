@@ -178,8 +178,11 @@ def _cell(row: Row | None, ratio: bool) -> str:
     return f"{text} ({speedup:.2f}x)" if ratio and speedup else text
 
 
-def model_table(rows: Sequence[Row]) -> str:
-    """Size, memory and score of each model, and its speed-up over the first one at the largest setting."""
+def model_table(rows: Sequence[Row], unit: str | None = None) -> str:
+    """Size, memory and score of each model, and its speed-up over the first one at the largest setting.
+
+    unit: what a row of a batch is; where it is given, how many of them in a second are said too.
+    """
     largest = max(map(setting_of, rows))
     lines: list[Line] = []
     for row in rows:
@@ -194,6 +197,7 @@ def model_table(rows: Sequence[Row]) -> str:
                 "memory MiB": _number(row["peak_memory_mib"], ".0f"),
                 row["score_name"] or "score": _number(row["score"], ".4f"),
                 "to full fp32": _number(row["score_to_full"], "+.4f"),
+                **({f"{unit}/s": f"{row['samples_per_second']:.0f}"} if unit else {}),
                 f"speed-up, batch {largest.batch}": f"{row['speedup']:.2f}x",
             }
         )

@@ -51,8 +51,11 @@ def augment(encoded: Encoded, tokenizer: Cutter, embeddings: Floats, copies: int
     texts = list(encoded.input_ids)
     for _ in range(copies):
         texts += [replaced(ids, vocabulary, near, rng) for ids in encoded.input_ids]
+    group = encoded.group
+    if group is not None:  # copies of an example are another one
+        group = np.concatenate([group + copy * (int(group.max()) + 1) for copy in range(copies + 1)])
     types, labels = encoded.token_type_ids * (copies + 1), np.concatenate([encoded.labels] * (copies + 1))
-    return Encoded(texts, types, labels, per_token=encoded.per_token)
+    return Encoded(texts, types, labels, group=group, per_token=encoded.per_token)
 
 
 def nearest(embeddings: Floats, tokens: Ints, candidates: Ints) -> Ints:

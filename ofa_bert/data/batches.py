@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from ofa_bert.data.tokenization.words import CutWords, words_with
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.progress import Progress
+from ofa_bert.tasks.groups import ExampleRows, regrouped
 from ofa_bert.tasks.kinds.base import Spans
 from ofa_bert.tasks.task import Example
 
@@ -28,36 +30,65 @@ _CHUNK = 500  # examples per tokenizer call, between two moves of the progress b
 class Encoded:
     """A tokenized data set: two lists of [T_i] int64 arrays; labels [N], int64 classes or float32 numbers, or [N, C]
     float32 zeros and ones; per_token: int64 [N, max T_i], of each token its class, or IGNORED where it counts for
-    nothing. whole: how long each text was before it was cut, int64 [N]; None where nobody counted."""
+    nothing. whole: how long each text was before it was cut, int64 [N]; None where nobody counted. group: the example
+    that each row belongs to, int64 [N]; None where every row is one."""
 
     input_ids: list[Ints]
     token_type_ids: list[Ints]
     labels: Array
     whole: Ints | None = None
+    group: Ints | None = None
     per_token: bool = False
 
     @property
     def scored(self) -> Array:
-        """Labels as metrics take them, one row for each of logits [M, C]: M examples, or tokens that count."""
-        return scored_tokens(self.labels) if self.per_token else self.labels
+        """Labels as metrics take them, one row for each of what `by_example` makes of logits."""
+        return scored_tokens(self.labels) if self.per_token else self.by_example(self.labels)
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    @property
+    def examples(self) -> int:
+        """How many there are, of one row each or of several."""
+        return len(self) if self.group is None else len(np.unique(self.group))
+
+    def by_example(self, values: Array) -> Array:
+        """What models say of the rows, [N, C], as metrics take it: of a grouped data set [E, C] as `tasks.groups` has
+        it; [M, C] of the tokens that count stay what they are."""
+        return values if self.group is None or self.per_token else regrouped(values, self.group)
+
+    def alone(self) -> Encoded:
+        """The same rows, each an example."""
+        return dataclasses.replace(self, group=None)
+
+    def take(self, examples: Sequence[int] | Ints) -> Encoded:
+        """The data set of these examples with all their rows, in this order and numbered so."""
+        if self.group is None:
+            return self.select(examples)
+        every = ExampleRows.of(self.group).each
+        taken = [every[i] for i in examples]
+        which = np.repeat(np.arange(len(taken)), [len(rows) for rows in taken])
+        rows = np.concatenate([np.zeros(0, np.int64), *taken])
+        return dataclasses.replace(self.select(rows), group=which)
+
     def select(self, indices: Sequence[int] | Ints) -> Encoded:
-        """The data set of these examples, in this order."""
+        """The data set of these rows, in this order."""
         places = np.asarray(indices, dtype=np.int64)
         return Encoded(
             [self.input_ids[i] for i in indices],
             [self.token_type_ids[i] for i in indices],
             self.labels[places],
             None if self.whole is None else self.whole[places],
+            None if self.group is None else self.group[places],
             self.per_token,
         )
 
     def digest(self) -> str:
         """Tells whether two data sets have the same ids and labels in the same order."""
         found = hashlib.sha256(np.ascontiguousarray(self.labels).tobytes())
+        if self.group is not None:
+            found.update(np.ascontiguousarray(self.group).tobytes())
         for ids in self.input_ids:
             found.update(len(ids).to_bytes(4, "little") + np.ascontiguousarray(ids, dtype=np.int64).tobytes())
         return found.hexdigest()
@@ -72,6 +103,7 @@ class Batch:
     labels: Array  # [B] int64 or float32, [B, C] float32, [B, T] int64
     index: Ints  # [B] int64, positions in the data set
     label_weights: Floats | None = None  # [B] float32: 0 for a changed text, whose label counts not; None: all alike
+    group: Ints | None = None  # [B] int64, the example of each row, where an example has several
 
 
 def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool = True) -> Encoded:
@@ -91,7 +123,27 @@ def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, 
             bar.update(len(found.input_ids))
     labels = np.asarray([example.label for example in examples])
     labels = labels.astype(np.float32 if labels.dtype.kind == "f" else np.int64)
-    return Encoded(input_ids, token_type_ids, labels, np.concatenate(whole) if whole else np.zeros(0, np.int64))
+    counted = np.concatenate(whole) if whole else np.zeros(0, np.int64)
+    return Encoded(input_ids, token_type_ids, labels, counted, groups_of(examples))
+
+
+def groups_of(examples: Sequence[Example]) -> Ints | None:
+    """[N]: the number of what each belongs to; None where they stand alone."""
+    if not examples or examples[0].group is None:
+        return None
+    return np.asarray([example.group for example in examples], dtype=np.int64)
+
+
+def rows_of(examples: Sequence[Example]) -> ExampleRows:
+    """Which of these rows belong together."""
+    group = groups_of(examples)
+    return ExampleRows.alone(len(examples)) if group is None else ExampleRows.of(group)
+
+
+def judged(examples: Sequence[Example], logits: Array) -> tuple[Array, Array]:
+    """(logits, labels) as metrics take them, of what a model says of these rows [N, C]."""
+    labels, group = np.asarray([example.label for example in examples]), groups_of(examples)
+    return (logits, labels) if group is None else (regrouped(logits, group), regrouped(labels, group))
 
 
 def _encode_tokens(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool) -> Encoded:
@@ -171,6 +223,7 @@ class TrainBatches:
     A global batch has batch_size * world examples and rank r takes every world-th of it. So two ranks with
     batch_size b see together what one process with 2b sees, of about equal lengths. The last global batch
     is filled up from the start of the epoch's shuffle: every rank always holds batch_size examples.
+    An example of several rows stays together: a batch then has more rows.
     """
 
     def __init__(
@@ -194,21 +247,24 @@ class TrainBatches:
         self.rank = rank
         self.world = world
         self.bucket = bucket
-        self.steps_per_epoch = -(-len(encoded) // (batch_size * world))
-        self._lengths = _lengths(encoded)
+        self._rows = None if encoded.group is None else ExampleRows.of(encoded.group)
+        self._lengths = _lengths(encoded) if self._rows is None else self._rows.longest(_lengths(encoded))  # [E]
+        self.steps_per_epoch = -(-len(self._lengths) // (batch_size * world))
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """The batches of epoch `number` (counted from 0) without the first `start` of them."""
         for indices in self._plan(number)[start:]:
-            mine = indices[self.rank :: self.world]  # [batch_size]
-            yield _pad(self.encoded, mine, self.pad_id, self.pad_type_id)
+            mine, group = indices[self.rank :: self.world], None  # [batch_size]
+            if self._rows is not None:
+                mine, group = self._rows.rows(mine, (self.seed, number))
+            yield _pad(self.encoded, mine, self.pad_id, self.pad_type_id, group)
 
     def _plan(self, number: int) -> Ints:
         """[steps, batch_size * world] int64 indices."""
         rng = np.random.default_rng([self.seed, number])
         size = self.batch_size * self.world
         # np.resize repeats the shuffle from its start, as often as a tiny data set needs.
-        order = np.resize(rng.permutation(len(self.encoded)), self.steps_per_epoch * size)
+        order = np.resize(rng.permutation(len(self._lengths)), self.steps_per_epoch * size)
         if not self.bucket:
             return order.reshape(-1, size)
         pools = np.split(order, range(POOL_BATCHES * size, len(order), POOL_BATCHES * size))
@@ -219,11 +275,19 @@ class TrainBatches:
 def eval_batches(encoded: Encoded, batch_size: int, pad_id: int, pad_type_id: int = 0) -> Iterator[Batch]:
     """Every example once, longest first: a batch that does not fit in memory fails at once, not at the end.
 
-    `Batch.index` says where each example stood.
+    `Batch.index` says where each example stood. The rows of an example need not stay together: see `example_batches`.
     """
     order = np.argsort(-_lengths(encoded), kind="stable")
     for start in range(0, len(order), batch_size):
         yield _pad(encoded, order[start : start + batch_size], pad_id, pad_type_id)
+
+
+def example_batches(encoded: Encoded, batch_size: int, pad_id: int) -> Iterator[Batch]:
+    """Every example once, in order, with its rows together, of long lists as many as training takes."""
+    every = ExampleRows.alone(len(encoded)) if encoded.group is None else ExampleRows.of(encoded.group)
+    for start in range(0, len(every), batch_size):
+        rows, which = every.rows(np.arange(start, min(start + batch_size, len(every))), (0,))
+        yield _pad(encoded, rows, pad_id, 0, which)
 
 
 def plan_batches(lengths: Ints, rows: int, tokens: int) -> list[Ints]:
@@ -242,7 +306,7 @@ def _lengths(encoded: Encoded) -> Ints:
     return np.asarray([len(ids) for ids in encoded.input_ids], dtype=np.int64)  # [N]
 
 
-def _pad(encoded: Encoded, indices: Ints, pad_id: int, pad_type_id: int) -> Batch:
+def _pad(encoded: Encoded, indices: Ints, pad_id: int, pad_type_id: int, group: Ints | None = None) -> Batch:
     longest = max(len(encoded.input_ids[i]) for i in indices)
     input_ids = np.full((len(indices), longest), pad_id, dtype=np.int64)  # [B, T]
     token_type_ids = np.full((len(indices), longest), pad_type_id, dtype=np.int64)  # [B, T]
@@ -253,4 +317,4 @@ def _pad(encoded: Encoded, indices: Ints, pad_id: int, pad_type_id: int) -> Batc
     labels = encoded.labels[indices]
     if encoded.per_token:
         labels = labels[:, :longest]
-    return Batch(input_ids, token_type_ids, labels, np.asarray(indices, dtype=np.int64))
+    return Batch(input_ids, token_type_ids, labels, np.asarray(indices, dtype=np.int64), group=group)

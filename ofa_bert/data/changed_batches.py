@@ -131,7 +131,9 @@ class ChangedBatches:
             yield self._changed(batch, number)
 
     def _changed(self, batch: Batch, epoch: int) -> Batch:
-        keys, text = (_STREAM, self.batches.seed, epoch), batch.index[:, None]  # [B, 1]
+        group = self.batches.encoded.group  # an example of several rows changes in all of them, or in none
+        example = batch.index if batch.group is None or group is None else group[batch.index]  # [B]
+        keys, text = (_STREAM, self.batches.seed, epoch), example[:, None]  # [B, 1]
         place = np.arange(batch.input_ids.shape[1])[None]  # [1, T]
         chosen = uniform_draws((*keys, 0), text) < self.share  # [B, 1]
         wanted = chosen & (uniform_draws((*keys, 1), text, place) < self.probability)  # [B, T]

@@ -79,7 +79,9 @@ def _groups(examples: Sequence[Example], task: Task) -> list[_Group]:
     """In an order that looks random and depends on the texts alone."""
     rows: dict[tuple[str, str | None], list[int]] = {}
     for row, example in enumerate(examples):
-        rows.setdefault((example.text, example.text_pair), []).append(row)
+        # What has several rows shares its first text: a question of an article, a passage of a query.
+        pair = example.text_pair if example.group is None else None
+        rows.setdefault((example.text, pair), []).append(row)
     found = []
     for text in sorted(rows, key=_digest):
         strata = [_stratum(examples[row], task) for row in rows[text]]

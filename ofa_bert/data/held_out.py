@@ -22,7 +22,7 @@ class HeldOut:
 
     @classmethod
     def of(cls, held: Encoded, seed: int) -> HeldOut:
-        return cls(len(held), seed, held.digest())
+        return cls(held.examples, seed, held.digest())
 
     def to_json(self) -> dict[str, object]:
         return {"count": self.count, "seed": self.seed, "sha256": self.sha256}

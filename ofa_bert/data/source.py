@@ -25,16 +25,20 @@ class DataSource:
     """
 
     task_name: str | None = option(
-        "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), or 'demo' and"
-        " 'demo-tokens' for the built-in ones;"
+        "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), with `data_dir` one of SuperGLUE"
+        " (BoolQ, CB, COPA, MultiRC, RTE, WiC, WSC), or 'demo' and 'demo-tokens' for the built-in ones;"
         " leave it out with `train_file`",
         None,
     )
     data_dir: str | None = option(
-        "directory with the task's official GLUE files (train.tsv, dev.tsv); without it PaddleNLP downloads them", None
+        "directory with the task's official files (GLUE's train.tsv and dev.tsv, SuperGLUE's train.jsonl and"
+        " val.jsonl); without it PaddleNLP downloads GLUE's",
+        None,
     )
     train_file: str | None = option(
-        "your own training data: .tsv, .csv or .jsonl; words with tags also as CoNLL (.conll, .bio, .iob, .txt)", None
+        "your own training data: .tsv, .csv or .jsonl; words with tags also as CoNLL (.conll, .bio, .iob, .txt); or a"
+        " folder of RACE's",
+        None,
     )
     dev_file: str | None = option("your own development data, same format", None)
     dev_share: float | None = option(
@@ -55,8 +59,8 @@ class DataSource:
         None,
     )
     label_kind: str = option(
-        "whether your own labels are classes, numbers to predict, several labels at once, or tags of words; auto looks"
-        " at them",
+        "whether your own labels are classes, numbers to predict, several labels at once, tags of words, the right one"
+        " of some choices, or how well passages answer queries; auto looks at them",
         "auto",
         choices=("auto", *sorted(WORDS)),
     )

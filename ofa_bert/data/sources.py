@@ -10,9 +10,11 @@ from ofa_bert.data import demo_task
 from ofa_bert.data.readers.examples import check_labels
 from ofa_bert.data.readers.glue_files import read_glue_files
 from ofa_bert.data.readers.own_files import read_own_files
+from ofa_bert.data.readers.superglue_files import has_superglue_files, read_superglue_files
 from ofa_bert.data.tagging import demo as tagging_demo
 from ofa_bert.errors import UserError
-from ofa_bert.tasks.glue import glue_task
+from ofa_bert.tasks.glue import glue_task, is_glue
+from ofa_bert.tasks.superglue import is_superglue, superglue_task
 from ofa_bert.tasks.task import Datasets, Example, Task
 
 # The built-in tasks, by name.
@@ -77,12 +79,27 @@ def load_datasets(
     if not task_name:
         raise UserError("no data: give a task name, or train_file with dev_file or dev_share")
     name = task_name.lower()
+    if name not in _GENERATED and is_superglue(task_name) and (not is_glue(task_name) or _superglue_in(data_dir)):
+        data = _of_superglue(superglue_task(task_name), data_dir)
+        return data if labels is None else _in_order(data, tuple(labels))
     if data_dir:
         task = demo_task.TASK if name == demo_task.TASK.name else glue_task(task_name)
         data = read_glue_files(task, Path(data_dir))
     else:
         data = _GENERATED[name].generate() if name in _GENERATED else _downloaded(glue_task(task_name), download)
     return data if labels is None else _in_order(data, tuple(labels))
+
+
+def _superglue_in(data_dir: str | Path | None) -> bool:
+    return data_dir is not None and has_superglue_files(Path(data_dir))
+
+
+def _of_superglue(task: Task, data_dir: str | Path | None) -> Datasets:
+    if data_dir is None:
+        raise UserError(
+            f"SuperGLUE's {task.name} is not downloaded; give the directory of its official files, data_dir"
+        )
+    return read_superglue_files(task, Path(data_dir))
 
 
 def _in_order(data: Datasets, labels: tuple[str, ...]) -> Datasets:

@@ -36,7 +36,7 @@ def _lines(table: Table, new: Sequence[NewCells]) -> list[list[str]]:
 
 
 def _plain(value: object) -> str:
-    return LIST_SEPARATOR.join(value) if isinstance(value, (list, tuple)) else str(value)
+    return LIST_SEPARATOR.join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def _as_tsv(table: Table, new: Sequence[NewCells]) -> str:

@@ -5,6 +5,7 @@ One changed byte in a file is found, and costs time only.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_bert.data.batches import Encoded, encode
+from ofa_bert.data.batches import Encoded, encode, groups_of
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, TextTokenizer
 from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.tasks.task import Example
@@ -36,7 +37,7 @@ def encode_once(
     if found is None:
         found = encode(examples, tokenizer, max_seq_length, progress)
         _write(path, found)
-    return found
+    return dataclasses.replace(found, group=groups_of(examples))  # which no file keeps
 
 
 def _key(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int) -> str:

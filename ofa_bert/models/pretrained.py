@@ -105,6 +105,8 @@ def build_config(source: Source, model_type: str, num_labels: int | None, overri
         method = key != "num_labels" and (key.startswith("_") or hasattr(config_class, key))
         if method or key in _NOT_TAKEN:
             del values[key]
+    if num_labels is None and "num_labels" not in values and _chooses(values):
+        num_labels = 1
     if num_labels is not None:
         overrides = {**overrides, "num_labels": num_labels}
     try:
@@ -116,6 +118,12 @@ def build_config(source: Source, model_type: str, num_labels: int | None, overri
         raise TypeError(f"a {model_type} configuration has no {', '.join(unknown)}")
     check_config(source.where, config, family_named(model_type))
     return config
+
+
+def _chooses(values: Mapping[str, object]) -> bool:
+    """Whether a configuration is of a model of choices: its classifier has one output, of which it says nothing."""
+    named = values.get("architectures")
+    return isinstance(named, list) and any(str(name).endswith("ForMultipleChoice") for name in named)
 
 
 class NamedWeights(NamedTuple):

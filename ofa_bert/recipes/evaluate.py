@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ofa_bert.data.batches import encode
+from ofa_bert.data.batches import encode, rows_of
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.numerics import Array, Floats
@@ -130,7 +130,7 @@ def _of_model(job: EvaluateJob) -> Scored:
             job.batch_size,
             name,
         )
-        answers[name] = logits, encoded.scored
+        answers[name] = encoded.by_example(logits), encoded.scored
     shown = where if job.choice.is_whole else f"{where}, sub-model {chosen.to_json()}"
     return Scored(task.name, shown, _scored(task, splits, answers))
 
@@ -140,7 +140,7 @@ def _scored(task: Task, splits: Splits, answers: Mapping[str, Answered]) -> tupl
     for name, examples in splits.items():
         logits, labels = answers[name]
         scores = compute(task, logits, labels)
-        found.append(SplitScores(name, len(examples), scores, label_scores(task, logits, labels)))
+        found.append(SplitScores(name, len(rows_of(examples)), scores, label_scores(task, logits, labels)))
     return tuple(found)
 
 

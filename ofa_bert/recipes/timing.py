@@ -30,7 +30,7 @@ from ofa_bert.runtime.workers import Batch as Request
 from ofa_bert.runtime.workers import WorkerPool
 from ofa_bert.system.timing import SPIN_SECONDS, in_turn
 from ofa_bert.tasks.task import Datasets, Task
-from ofa_bert.training.evaluation import score_logits
+from ofa_bert.training.evaluation import score_splits
 
 logger = logging.getLogger(__name__)
 
@@ -191,11 +191,8 @@ def _score(
         for place, found in zip(places, model.answer(inputs)):
             answered.put(place, found)
         logits[name] = answered.logits
-    return score_logits(
-        check_task(contender.path, ModelRecord(task=model.task), datasets.task),
-        logits,
-        {name: encoded.scored for name, encoded in texts.dev.items()},
-    )
+    task = check_task(contender.path, ModelRecord(task=model.task), datasets.task)
+    return score_splits(task, logits, texts.dev)
 
 
 def _throughput(

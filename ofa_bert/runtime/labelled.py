@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
-from ofa_bert.data.batches import texts_of
+from ofa_bert.data.batches import judged, texts_of
 from ofa_bert.data.tagging.labels import scored_words
 from ofa_bert.numerics import Array, Floats
 from ofa_bert.runtime.predictor import Predictor
@@ -19,6 +17,6 @@ def answered(predictor: Predictor, examples: Sequence[Example]) -> Answered:
     """By all of them, in their order."""
     texts = texts_of(examples)
     if not predictor.task.kind.per_token:
-        return predictor.logits(texts, True), np.asarray([example.label for example in examples])
+        return judged(examples, predictor.logits(texts, True))
     found = predictor.word_answers(texts, True)
     return found.logits, scored_words(examples, found.words)

@@ -14,6 +14,7 @@ import numpy as np
 from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.description import TokenLengths
 from ofa_bert.data.file_text import whole_characters
+from ofa_bert.data.readers.asked import asked_of
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, NewCells, table_text
 from ofa_bert.errors import RunError, UserError
@@ -23,8 +24,10 @@ from ofa_bert.runtime.backends.tensorrt import Profile, source_of, trtexec_comma
 from ofa_bert.runtime.jobs import PredictJob, TrtexecJob
 from ofa_bert.runtime.predictor import Prediction, Predictor
 from ofa_bert.runtime.texts import Text
+from ofa_bert.tasks.questions import Question
 
 LABEL, PROBABILITY, VALUE, SET = "predicted_label", "probability", "predicted_value", "predicted_labels"
+CHOICE, PROBABILITIES = "predicted_choice", "probabilities"
 ENTITIES = "entities"
 EXIT_LAYER = "exit_layer"
 _DIGITS = 6
@@ -50,16 +53,23 @@ def predict_file(job: PredictJob) -> Summary:
         raise UserError(
             "`all_probabilities`: this bundle finds parts of texts, which have one score each; leave it out"
         )
-    texts = _texts(table, columns, as_is=per_token)
+    asked = asked_of(bundle.manifest.task, table)
+    if asked is not None and job.text_columns:
+        raise UserError(
+            f"`text_columns` {' '.join(job.text_columns)}: {table.path} has columns of its own; leave it out"
+        )
+    texts: Sequence[Text | Question] = _texts(table, columns, as_is=per_token) if asked is None else asked.items
     _check_writable(Path(job.output))
     with _predictor(job, bundle) as predictor:
-        _check_new_columns(table, predictor, job)
+        new = asked.columns if asked else predictor.task.kind.columns
+        _check_new_columns(table, predictor, job, new)
         lengths = np.zeros(len(texts), dtype=np.int64)
         predictions = predictor.predict(texts, progress=True, lengths=lengths)
         rows = [
             _described(prediction, predictor.labels, job.all_probabilities, bool(table.objects))
             for prediction in predictions
         ]
+        rows = asked.cells(rows) if asked else rows
     write_text_atomic(job.output, table_text(table, rows))
     said = [label for answer in predictions for label in _said(answer)]
     counts = dict(Counter(map(whole_characters, said)).most_common())
@@ -128,11 +138,12 @@ def _check_writable(path: Path) -> None:
         raise RunError(f"`output` {path}: {existing} cannot be written to")
 
 
-def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob) -> None:
+def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob, columns: Sequence[str]) -> None:
     labels = [whole_characters(label) for label in predictor.labels]
-    new = list(predictor.task.kind.columns)
+    new = list(columns)
     if job.all_probabilities:
         new += [f"{PROBABILITY}_{label}" for label in labels]
+        new += [PROBABILITIES] if predictor.task.kind.together else []
     if job.exit_threshold is not None:
         new.append(EXIT_LAYER)
     taken = sorted(set(new) & {*table.header, *table.keys})
@@ -163,12 +174,16 @@ def _described(prediction: Prediction, labels: Sequence[str], every: bool, lists
         row = {LABEL: whole_characters(prediction.label), PROBABILITY: round(prediction.probability, _DIGITS)}
     if prediction.value is not None:
         row[VALUE] = round(prediction.value, _DIGITS)
+    if prediction.choice is not None and prediction.probability is not None:
+        row = {CHOICE: prediction.choice, PROBABILITY: round(prediction.probability, _DIGITS)}
     if prediction.labels is not None:
         row[SET] = list(map(whole_characters, prediction.labels))
     if prediction.entities is not None:
         parts = [{**entity.to_json(), "score": round(entity.score, _DIGITS)} for entity in prediction.entities]
         row[ENTITIES] = parts if lists else json.dumps(parts, ensure_ascii=False)
-    if every:
+    if every and prediction.choice is not None:
+        row[PROBABILITIES] = [round(value, _DIGITS) for value in prediction.probabilities]
+    elif every:
         pairs = zip(labels, prediction.probabilities)
         row.update({f"{PROBABILITY}_{whole_characters(label)}": round(value, _DIGITS) for label, value in pairs})
     return row if prediction.exit_layer is None else {**row, EXIT_LAYER: prediction.exit_layer}

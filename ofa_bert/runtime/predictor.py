@@ -33,19 +33,23 @@ from ofa_bert.runtime.backends.base import CPU, Logits
 from ofa_bert.runtime.backends.tensorrt import Profile
 from ofa_bert.runtime.collecting import Collector, Rows, WordAnswers, WordRows
 from ofa_bert.runtime.exits import ExitModel, open_exits
+from ofa_bert.runtime.grouped import Ranked, check_questions, check_ranks, ranked, rows_of
 from ofa_bert.runtime.opening import MOST_THREADS, Backend, open_model, resolve
 from ofa_bert.runtime.processes import check_process
 from ofa_bert.runtime.texts import Text, check_texts
 from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.runtime.workers import TIMEOUT, Answered, Batch, WorkerPool
 from ofa_bert.system import environment
+from ofa_bert.tasks.groups import regrouped
 from ofa_bert.tasks.kinds.base import Entity
+from ofa_bert.tasks.questions import Question
 
 CHUNK = 4096  # texts that are tokenized and sorted by length together
 # Tokens of a batch. On one core, 12 layers x 384 at width 2/3, batches of 8 x 50 tokens were the fastest: larger ones
 # leave the caches, smaller ones read the weights too often.
 CPU_TOKENS = 512  # per thread
 GPU_TOKENS = 16384
+Choices = tuple[str, Sequence[str]]  # a text and what may follow it
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Prediction:
     probabilities: tuple[float, ...]  # of all labels, in the order of Predictor.labels; empty for a number
     exit_layer: int | None = None  # layers that ran for it, when the Predictor has an exit_threshold
     labels: tuple[str, ...] | None = None  # a set; empty where no label is likely enough
+    choice: int | None = None  # of those that a question gives, from 0; probabilities are then of these
     entities: tuple[Entity, ...] | None = None  # parts of the text, in its order
 
 
@@ -173,15 +178,38 @@ class Predictor:
             self._model.close()
         self._model = self._pool = None
 
-    def predict(self, texts: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> list[Prediction]:
-        """One prediction per text, or per pair of texts (a tuple of two), in their order; lengths as of `answers`."""
+    def predict(
+        self, texts: Sequence[Text | Question | Choices], progress: bool = False, lengths: Ints | None = None
+    ) -> list[Prediction]:
+        """One prediction per text, or per pair of texts (a tuple of two), in their order; lengths as of `answers`.
+
+        A model of choices is asked questions instead, each a tuple of a text and its choices, or a Question.
+        """
+        if self.task.kind.together:
+            return self._choose(check_questions(texts), progress, lengths)
         if self.task.kind.per_token:
-            return self._of_words(texts, progress, lengths)
-        answers = self.answers(texts, progress, lengths)
+            return self._of_words(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
+        answers = self.answers(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
         logits = answers.logits.astype(np.float64)  # [N, C]
         layers: list[int | None] = answers.layers.tolist() if self._exits else [None] * len(logits)
         found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
         return [Prediction(**vars(answer), exit_layer=layer) for answer, layer in zip(found, layers)]
+
+    def _choose(self, questions: Sequence[Question], progress: bool, lengths: Ints | None) -> list[Prediction]:
+        rows, group = rows_of(questions)
+        whole = np.zeros(len(rows), np.int64)
+        logits = regrouped(self.answers(rows, progress, whole).logits, group)  # [E, C]
+        if lengths is not None:
+            np.maximum.at(lengths, group, whole)
+        found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
+        return [Prediction(**vars(answer)) for answer in found]
+
+    def rank(self, query: str, passages: Sequence[str], progress: bool = False) -> list[Ranked]:
+        """The passages with their scores, the best first; of a model with label_kind ranking."""
+        check_ranks(self.task.kind)
+        if isinstance(passages, str):
+            raise UserError(f"passages must be a list of texts, not the single text {shown(passages)}")
+        return ranked(passages, self.logits([(query, passage) for passage in passages], progress)[:, 0])
 
     def _of_words(self, texts: Sequence[Text], progress: bool, lengths: Ints | None) -> list[Prediction]:
         checked = check_texts(texts, self.manifest.task)

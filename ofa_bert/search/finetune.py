@@ -12,6 +12,7 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training import loop
 from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
+from ofa_bert.training.setup import trained_on
 from ofa_bert.training.supernet.step import Objective, supernet_step
 from ofa_bert.training.supernet.teacher import teacher_of
 
@@ -42,7 +43,7 @@ def finetune(
     dropout = trained.number("supernet_dropout", 0, 1, default=None)
     if dropout is not None:
         set_dropout(model, dropout)
-    batches = TrainBatches(supernet.train, loops.batch_size, loops.seed, supernet.pad_id)
+    batches = TrainBatches(trained_on(supernet.task, supernet.train), loops.batch_size, loops.seed, supernet.pad_id)
     plan = loop.make_plan(loops, batches.steps_per_epoch)
     weights = [trained.number(name, least=0) for name in ("lambda_logit", "lambda_rep")]
     step = supernet_step(model, teacher, Objective(losses_of(supernet.task), *weights), lambda _: (sub_model,))

@@ -55,7 +55,9 @@ def write_front(
     Front(supernet.space.shape, cost, supernet.task.metrics[0], points, place).save(output / FRONT)
     if winner is not None:
         write_json_atomic(output / WINNER, winner.sub_model.to_json())
-    title = f"{supernet.task.name}: {supernet.task.metrics[0]} on {len(supernet.held_out)} held-out training examples"
+    title = (
+        f"{supernet.task.name}: {supernet.task.metrics[0]} on {supernet.held_out.examples} held-out training examples"
+    )
     plot(front, grid, winner, cost, output / "front.png", title)
     return rows
 

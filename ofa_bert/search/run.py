@@ -98,8 +98,8 @@ def search_sub_models(job: SearchJob) -> SearchResults | None:
         "cost": cost,
         "trials": len(points),
         "search_seconds": seconds,
-        "examples": len(evaluator.scorer.encoded),
-        "held_out": len(supernet.held_out),
+        "examples": evaluator.scorer.encoded.examples,
+        "held_out": supernet.held_out.examples,
         "config": to_json(job),
         "versions": versions(),
     }

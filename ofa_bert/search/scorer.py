@@ -44,7 +44,7 @@ class Scorer:
         exits: Exits | None = None,
     ) -> None:  # fmt: skip
         self.model, self.task, self.labels, self.exits = model, task, encoded.scored, exits
-        self.encoded = encoded
+        self.encoded, self._by_example = encoded, encoded.by_example
         self.batches = []
         model.eval()
         with paddle.no_grad():
@@ -88,11 +88,15 @@ class Scorer:
 
     def judge(self, logits: np.ndarray) -> Judged:
         """Of answers [N, C]."""
-        scores = compute(self.task, logits, self.labels)
+        scores = compute(self.task, self._by_example(logits), self.labels)
         return {"score": main_score(self.task, scores), "loss": self.loss(logits), "scores": scores}
 
     def loss(self, logits: np.ndarray) -> float:
-        return self.task.kind.distance(self.wanted, logits)
+        return self.task.kind.distance(self._by_example(self.wanted), self._by_example(logits))
+
+    def cross_entropy(self, logits: np.ndarray) -> float:
+        """Of answers [N, C] to the reference's, as the kind has it."""
+        return self.task.kind.cross_entropy(self._by_example(self.wanted), self._by_example(logits))
 
     def loss_increases(
         self, base: SubModelConfig, space: UnevenSpace, drop: bool, progress: Callable[[Iterable[int]], Iterable[int]]

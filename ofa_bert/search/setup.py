@@ -69,8 +69,8 @@ class Supernet:
     def scorer(self, examples: int | None = None) -> Scorer:
         """Of the first `examples` held-out examples, which stand in no order, or of all."""
         encoded = self.held_out
-        if examples is not None and examples < len(encoded):
-            encoded = encoded.select(range(examples))
+        if examples is not None and examples < encoded.examples:
+            encoded = encoded.take(range(examples))
         return Scorer(self.model, encoded, self.task, self.pad_id, self.space.largest, self.exits)
 
     def dev(self, cache: Path) -> dict[str, Encoded]:
@@ -92,15 +92,15 @@ def load_supernet(source: SupernetSource, cache: Path, with_exits: bool = False)
     datasets = data.load(known=record.task, download=download_glue)
     datasets = replace(datasets, task=check_task(where, record, datasets.task))
     encoded = encode_once(datasets.train, tokenizer, record.max_seq_length, cache)
-    count = held_out_count(len(encoded), trained.number("held_out_share", 0, 1))
+    count = held_out_count(encoded.examples, trained.number("held_out_share", 0, 1))
     seed = trained.whole("seed", least=0)
     # The split of the supernet's training, so that nothing is judged on what it was trained on.
     held_out = record.held_out or HeldOut(count, seed)  # records of before say the share alone
-    rest, held = (encoded.select(part) for part in held_out.split(where, len(encoded)))
+    rest, held = (encoded.take(part) for part in held_out.split(where, encoded.examples))
     held_out.check(where, held)
-    logger.info("%s: %d held-out training examples", datasets.task.name, len(held))
-    _warn_of_few(len(held))
-    shuffled = held.select(_shuffled(len(held), held_out.seed))
+    logger.info("%s: %d held-out training examples", datasets.task.name, held.examples)
+    _warn_of_few(held.examples)
+    shuffled = held.take(_shuffled(held.examples, held_out.seed))
     exits = load_exits(where, record, model) if with_exits else None
     return Supernet(where, model, tokenizer, record, record.space, datasets, rest, shuffled, exits)
 

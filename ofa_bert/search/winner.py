@@ -38,7 +38,7 @@ from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.accelerator import Device
 from ofa_bert.system.machine import processor
-from ofa_bert.training.evaluation import predict, score_logits
+from ofa_bert.training.evaluation import predict, score_splits
 from ofa_bert.training.exits.states import Frozen, collect
 
 logger = logging.getLogger(__name__)
@@ -155,7 +155,7 @@ def finish(
     splits = supernet.dev(cache)
     outputs = {name: _outputs(supernet, sub_model, engines.get(way.precision), each) for name, each in splits.items()}
     answers = {name: way.logits(found) for name, found in outputs.items()}
-    dev = score_logits(supernet.task, answers, {name: each.scored for name, each in splits.items()})
+    dev = score_splits(supernet.task, answers, splits)
     results: OnDev = {"dev": dev, "dev_layers": _mean_layers(way, outputs)}
     # The supernet's training measured its own sub-models there; nothing is chosen by these numbers.
     names = set(supernet.space.sub_models())

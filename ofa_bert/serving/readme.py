@@ -117,6 +117,13 @@ def _row(version: Version) -> dict[str, str]:
     }
 
 
+def _asked(pairs: bool, together: bool) -> str:
+    """What the program asks: of a model that chooses, a row for each choice."""
+    if together:
+        return '[("a text", "may go on so"), ("a text", "or so")]'
+    return '[("a text", "and its partner")]' if pairs else '["a text", "another"]'
+
+
 def client(model: Served) -> str:
     """A Python program that asks Triton for this model."""
     pairs = model.first.task is not None and len(model.first.task.text_columns) == 2
@@ -127,6 +134,6 @@ def client(model: Served) -> str:
         length=model.max_seq_length,
         pad=model.first.pad_token_id,
         outputs=", ".join(["B", *("T" if size < 0 else str(size) for size in model.first.output_dims)]),
-        texts='[("a text", "and its partner")]' if pairs else '["a text", "another"]',
+        texts=_asked(pairs, task.kind.together),
         answer=task.kind.code(task.labels, task.thresholds),
     )

@@ -15,6 +15,7 @@ def compute(task: Task, logits: Floats, labels: Array) -> dict[str, float]:
     """Every metric of the task, in its order, as fractions (accuracy 0.93, not 93).
 
     logits [N, C], [N] for a single number; labels as of the task's kind: [N] class indices or numbers, [N, C] sets.
+    Of a kind whose rows are grouped both are as `tasks.groups.regrouped` makes them.
     A correlation that is undefined, because all predictions are equal, counts 0.
     Raises RunError when a logit is NaN or infinite: argmax would turn it into a plausible class.
     """
@@ -38,7 +39,7 @@ def main_score(task: Task, scores: dict[str, float]) -> float:
 
 def chance(task: Task) -> float:
     """What guessing scores: one of the classes by accuracy, nothing by a correlation."""
-    return 1 / task.num_labels if task.metrics[0] == "accuracy" else 0.0
+    return 1 / task.num_labels if task.metrics[0] == "accuracy" and task.num_labels > 1 else 0.0
 
 
 def as_text(scores: Mapping[str, float]) -> str:

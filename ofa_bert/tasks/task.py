@@ -30,10 +30,13 @@ class Task:
     text_columns: tuple[str, ...]  # one column, or two for a sentence pair
     kind_name: str = ""
     thresholds: tuple[float, ...] = ()  # what a model's answers are decided by, where the kind tunes that
+    objective: str = ""  # one of the kind's, where it has several; unless given, the first
 
     def __post_init__(self) -> None:
         if not self.kind_name:
             object.__setattr__(self, "kind_name", registry.kind_of_labels(self.labels).name)
+        if not self.objective and self.kind_name in registry.KINDS and self.kind.objectives:
+            object.__setattr__(self, "objective", self.kind.objectives[0])
 
     @property
     def kind(self) -> TaskKind:
@@ -68,6 +71,7 @@ class Task:
             "metrics": list(self.metrics),
             "text_columns": list(self.text_columns),
             **({"thresholds": list(self.thresholds)} if self.thresholds else {}),
+            **({"objective": self.objective} if self.objective else {}),
         }
 
     @classmethod
@@ -87,7 +91,7 @@ class Task:
                 f"texts, metrics come from {', '.join(known)}, and there are one or two text_columns"
             )
         thresholds = _thresholds(value.get("thresholds", []), len(labels))
-        return cls(name, labels, metrics, columns, kind or "", thresholds)
+        return cls(name, labels, metrics, columns, kind or "", thresholds, _objective(value.get("objective", ""), kind))
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
@@ -105,6 +109,13 @@ def _thresholds(value: object, labels: int) -> tuple[float, ...]:
     raise UserError(f"not a task: thresholds {shown(value)}; they are probabilities, one for each of {labels} labels")
 
 
+def _objective(value: object, kind: str | None) -> str:
+    allowed = registry.kind_named(kind).objectives if kind else ()
+    if isinstance(value, str) and value in (*allowed, ""):
+        return value
+    raise UserError(f"not a task: objective {shown(value)}; it must be one of {', '.join(allowed) or 'none'}")
+
+
 def task_for(labels: tuple[str, ...], width: int) -> Task:
     """What a classifier of that width can be, of which nothing but its labels is known, or not even these."""
     kind = registry.kind_of_labels(labels) if labels else registry.kind_of_width(width)
@@ -115,6 +126,9 @@ def task_for(labels: tuple[str, ...], width: int) -> Task:
 class Example:
     """One sentence or pair; `label` is the index of the class, the number, 1.0 for each label that it has, or parts.
 
+    group: what it belongs to, the same number for the choices of a question or the passages of a query; None: it is
+    alone.
+
     >>> from ofa_bert import Example
     >>> Example("a fine film", text_pair=None, label=1).label
     1
@@ -123,6 +137,7 @@ class Example:
     text: str
     text_pair: str | None
     label: Label
+    group: int | None = None
 
 
 @dataclass(frozen=True)

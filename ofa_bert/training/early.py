@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 from ofa_bert.data.corpus import count_texts
 from ofa_bert.errors import UserError
+from ofa_bert.exits.layout import check_one_answer
 from ofa_bert.submodels.shape import Shape
 from ofa_bert.submodels.values import SubModelConfig, scaled
-from ofa_bert.tasks.kinds.base import check_exits
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.exits.jobs import ExitTrainingJob
 from ofa_bert.training.exits.layouts import choose_layout
@@ -45,7 +45,7 @@ def exits(job: ExitTrainingJob) -> Check:
     general = _of_source(job.model, job.loop)
 
     def check(task: Task) -> None:
-        check_exits(task.kind)
+        check_one_answer(task)
         general(task)
         model = stated(job.model.model_name_or_path, job.model.model_type)
         if model is None or model.widest is None:

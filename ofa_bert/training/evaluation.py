@@ -30,6 +30,7 @@ def to_tensors(batch: Batch) -> Batch:
         paddle.to_tensor(batch.labels),
         batch.index,
         batch.label_weights,
+        batch.group,
     )
 
 
@@ -58,11 +59,17 @@ def score(
     With a single split the metrics have their own names; with several, the split's name in front (MNLI).
     """
     logits = {name: predict(forward, encoded, task.num_labels, pad_id, label=label) for name, encoded in splits.items()}
-    return score_logits(task, logits, {name: encoded.scored for name, encoded in splits.items()})
+    return score_splits(task, logits, splits)
+
+
+def score_splits(task: Task, logits: Mapping[str, np.ndarray], splits: Mapping[str, Encoded]) -> dict[str, float]:
+    """What `score` returns, from what `predict` says of every split."""
+    answers = {name: splits[name].by_example(values) for name, values in logits.items()}
+    return score_logits(task, answers, {name: each.scored for name, each in splits.items()})
 
 
 def score_logits(task: Task, logits: Mapping[str, np.ndarray], labels: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """What `score` returns, from every split's logits [N, C] and labels [N]."""
+    """What `score` returns, from every split's logits [N, C] and labels [N], each a row or example."""
     result: dict[str, float] = {}
     mains = []
     for name, values in logits.items():

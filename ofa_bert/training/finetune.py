@@ -24,7 +24,7 @@ from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import score, stock_forward, tuned
-from ofa_bert.training.losses.task import KindLosses, losses_of
+from ofa_bert.training.losses.task import KindLosses, for_batch, losses_of
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Evaluation, RunResults, Scored, ScoredEntry, check_output_dir
 from ofa_bert.training.settings import DEFAULT_LENGTH, FinetuneJob
@@ -141,7 +141,7 @@ def finetune_step(model: paddle.nn.Layer, losses: KindLosses) -> loop.Step:
     def step(batch: Batch, number: int, backward: Callable[[paddle.Tensor], None]) -> dict[str, float]:
         # The supernet's forward of the whole model: the stock one has the same outputs and slower CPU gradients.
         logits = forward(model, batch.input_ids, batch.token_type_ids, everything).logits
-        loss = losses.task(logits, batch.labels)
+        loss = for_batch(losses, batch).task(logits, batch.labels)
         backward(loss)
         return {"loss": loss.item()}
 

@@ -13,6 +13,7 @@ from ofa_bert.models.families.registry import AUTO
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.options import arguments
 from ofa_bert.tasks.glue import is_glue
+from ofa_bert.tasks.superglue import is_superglue
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training.settings import DEFAULT_LENGTH, LoopSettings
 from ofa_bert.training.stated import stated
@@ -61,7 +62,7 @@ def with_data(job: R, name_or_path: str) -> R:
         return job
     record = _record(name_or_path)
     if given.data_dir:
-        if record.task is None or not is_glue(record.task.name):
+        if record.task is None or not _is_known(record.task.name):
             raise UserError("`data_dir` holds a GLUE task's files: it needs `task_name` and excludes `train_file`")
         return dataclasses.replace(job, data=dataclasses.replace(given, task_name=record.task.name))  # type: ignore[type-var]
     found = DataSource.recorded(record.settings(name_or_path)) if record.config else DataSource()
@@ -72,6 +73,11 @@ def with_data(job: R, name_or_path: str) -> R:
         )
     logger.info("data, as of %s: %s", name_or_path, shlex.join(arguments(found, defaults=False)))
     return dataclasses.replace(job, data=found)  # type: ignore[type-var]
+
+
+def _is_known(name: str) -> bool:
+    """Whether a directory can hold the official files of a task with that name."""
+    return is_glue(name) or is_superglue(name)
 
 
 def length_of(name_or_path: str) -> int:

@@ -25,6 +25,7 @@ from ofa_bert.models.paddlenlp_tokenizer import compare_with_paddlenlp
 from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training import distributed
+from ofa_bert.training.losses.task import losses_of
 from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource
 
 Head = Literal["needed", "may_be_missing", "fresh"]
@@ -60,7 +61,7 @@ class TrainingSetup:
         The words are looked up at once, before a training changes the embeddings.
         """
         batches = TrainBatches(
-            self.train,
+            trained_on(self.task, self.train),
             settings.batch_size,
             settings.seed,
             self.tokenizer.pad_token_id,
@@ -71,6 +72,11 @@ class TrainingSetup:
             return batches
         near = NearWords.of(self.tokenizer, word_embeddings(teacher or self.model), self.train)
         return ChangedBatches(batches, near, augmentation.augment, augmentation.augment_share)
+
+
+def trained_on(task: Task, train: Encoded) -> Encoded:
+    """The data as a step sees them: rows stay together only where the losses compare them."""
+    return train if losses_of(task).joint else train.alone()
 
 
 def prepare(
@@ -121,8 +127,9 @@ def prepare(
     held_out = None
     held_out_share = held_out_share or task.kind.held_out_share  # which needs a part for its thresholds
     if held_out_share > 0:
-        rest, held = split_holdout(len(train), held_out_count(len(train), held_out_share), settings.seed)
-        train, held_out = train.select(rest), train.select(held)
+        count = train.examples
+        rest, held = split_holdout(count, held_out_count(count, held_out_share), settings.seed)
+        train, held_out = train.take(rest), train.take(held)
     scored_on = datasets.scored_on
     scored = {_called(name, scored_on): part for name, part in dev.items()}
     _tell(task, {"train": train, "held out from train": held_out, **scored})

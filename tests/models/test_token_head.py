@@ -22,7 +22,7 @@ from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.kinds.tokens import IGNORED, KIND, tags_of
 from ofa_bert.tasks.task import Task
-from ofa_bert.training.losses.task import losses_of, on_batch
+from ofa_bert.training.losses.task import for_batch, losses_of
 
 STORED = TESTS / "models" / "stored" / "tokens"
 TASK = Task("t", tags_of(("LOC", "PER")), KIND.usual_metrics, ("text",), KIND.name)
@@ -105,7 +105,7 @@ def test_only_tokens_that_count_do_and_a_wider_padding_changes_nothing():
     logits = forward(model, batch.input_ids, batch.token_type_ids, whole(model)).logits
 
     def found(logits, teacher, tags):
-        own = on_batch(losses_of(TASK), Batch(None, None, paddle.to_tensor(tags), None))
+        own = for_batch(losses_of(TASK), Batch(None, None, paddle.to_tensor(tags), None))
         tags = paddle.to_tensor(tags)
         losses = own.task(logits, tags), own.logit(logits, teacher), own.distance(logits, teacher)
         return [loss.item() for loss in losses]
@@ -147,7 +147,7 @@ def test_texts_whose_labels_do_not_count_are_left_out():
     tags = tags_for(batch_of().input_ids.numpy())
     logits = paddle.to_tensor(np.random.default_rng(3).normal(size=[*tags.shape, 5]).astype("float32"))
     weights = np.asarray([2.0, 0.0, 2.0], dtype="float32")
-    own = on_batch(losses_of(TASK), Batch(None, None, paddle.to_tensor(tags), None, weights))
+    own = for_batch(losses_of(TASK), Batch(None, None, paddle.to_tensor(tags), None, weights))
     each = [losses_of(TASK).task(logits[row : row + 1], paddle.to_tensor(tags[row : row + 1])).item() for row in (0, 2)]
     assert own.task(logits, paddle.to_tensor(tags)).item() == pytest.approx(2 * sum(each) / 3, rel=1e-5)
 

@@ -11,8 +11,10 @@ import numpy as np
 
 from helpers import mutations
 from helpers.data_files import write_sentiment_tsv
+from helpers.grouped_data import write_choices, write_lists, write_pairs
 from helpers.models import VOCABULARY
 from helpers.mutations import Mutation
+from helpers.superglue_rows import write_superglue
 from helpers.token_case import conll, tagged_sentences
 from helpers.tokenizer_files import add_tokens, write_byte_pairs, write_vocabulary
 from ofa_bert.tasks.task import Example
@@ -81,6 +83,50 @@ def read_glue(path: Path) -> None:
     from ofa_bert.data.sources import load_datasets
 
     load_datasets(task_name="SST-2", data_dir=path.parent)
+
+
+def choices(directory: Path, suffix: str) -> Path:
+    path = directory / f"train{suffix}"
+    if suffix == ".jsonl":
+        return write_choices(path, ROWS)
+    lines = [f'"A man, {row}.",He,runs,eats,sits,{row % 3}' for row in range(ROWS)]
+    path.write_text("\n".join(["sent1,sent2,ending0,ending1,ending2,label", *lines]) + "\n", encoding="utf-8")
+    return path
+
+
+def article(directory: Path) -> Path:
+    (directory / "train").mkdir()
+    path = directory / "train" / "1.txt"
+    options = [["a", "b", "c"], ["d", "e", "f"]]
+    content = {"article": "Tom sings.", "questions": ["Who?", "He _ ."], "options": options, "answers": ["A", "C"]}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def read_article(path: Path) -> None:
+    from ofa_bert.data.sources import load_datasets
+
+    load_datasets(train_file=path.parent, dev_file=path.parent)
+
+
+def read_grouped(path: Path, word: str) -> None:
+    """Trained on, and asked: what has no answers is asked all the same."""
+    from ofa_bert.data.readers.asked import asked_of
+    from ofa_bert.data.sources import load_datasets
+    from ofa_bert.data.table_files import read_table
+
+    task = load_datasets(train_file=path, dev_file=path, label_kind=word).task
+    asked_of(task, read_table(path))
+
+
+def superglue(directory: Path, task: str) -> Path:
+    return write_superglue(directory / task, task) / "train.jsonl"
+
+
+def read_superglue(path: Path) -> None:
+    from ofa_bert.data.sources import load_datasets
+
+    load_datasets(task_name=path.parent.name, data_dir=path.parent)
 
 
 def corpus(directory: Path) -> Path:
@@ -181,6 +227,23 @@ KINDS = (
     FileKind("labelled .conll", partial(tagged, suffix=".conll"), read_tagged, mutations.of_lines),
     FileKind("tagged .jsonl", partial(tagged, suffix=".jsonl"), read_tagged, mutations.of_json_lines),
     FileKind("GLUE's train.tsv", glue, read_glue, mutations.of_lines),
+    *(
+        FileKind(f"choices {suffix}", partial(choices, suffix=suffix), partial(read_grouped, word="choices"), mutate)
+        for suffix, mutate in ((".csv", mutations.of_lines), (".jsonl", mutations.of_json_lines))
+    ),
+    FileKind("RACE's article", article, read_article, mutations.of_json),
+    FileKind(
+        "queries .jsonl", lambda directory: write_lists(directory / "train.jsonl", ROWS),
+        partial(read_grouped, word="ranking"), mutations.of_json_lines,
+    ),
+    FileKind(
+        "pairs .tsv", lambda directory: write_pairs(directory / "train.tsv", ROWS),
+        partial(read_grouped, word="ranking"), mutations.of_lines,
+    ),
+    *(
+        FileKind(f"SuperGLUE's {task}", partial(superglue, task=task), read_superglue, mutations.of_json_lines)
+        for task in ("multirc", "wic", "wsc", "cb")
+    ),
     FileKind("corpus", corpus, read_corpus, mutations.of_lines),
     _of_words("added_tokens.json", partial(words, damaged="added_tokens.json"), mutations.of_json),
     _of_words("vocab.txt, cut with", partial(words, damaged="vocab.txt"), mutations.of_lines),

@@ -299,13 +299,13 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "exits": "layout loop policy token_table",
         "exits.criteria": "base certainty entropy margin normalised patience registry",
         "files": "atomic fields pickle_machine pickles reading weights",
-        "runtime": "arguments collecting exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor processes"
-        " texts tokenizer workers",
+        "runtime": "arguments collecting exit_parts exit_tensors exits grouped opening paddlenlp_tokenizer predictor"
+        " processes texts tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt tensorrt_engine",
         "submodels": "values",
         "system": "accelerator environment nvidia owner packages",
-        "tasks": "kinds label_text task",
-        "tasks.kinds": "base classification multilabel regression registry tokens",
+        "tasks": "groups kinds label_text questions ranking_metrics task",
+        "tasks.kinds": "base choices classification multilabel ranking regression registry tokens",
     }
     names = {"errors", "numerics", "progress", "reporting", *allowed}
     names |= {f"{package}.{name}" for package, several in allowed.items() for name in several.split()}

@@ -38,6 +38,7 @@ _OTHER_MEANING = {"ofa_bert/data/tokenization/text_tokenizer.py", "ofa_bert/doct
 
 def test_no_file_asks_for_a_kind_by_its_name():
     own = {PACKAGE / "training" / "losses" / f"{name}.py" for name in registry.KINDS}
+    own.add(PACKAGE / "options.py")  # "choices" are there what an option may be
     found = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.parent != PACKAGE / "tasks" / "kinds" and path not in own:
@@ -78,14 +79,15 @@ def test_what_a_kind_declares_holds(kind):
     width = kind.width(labels)
     assert set(kind.usual_metrics) <= set(kind.metrics)
     assert registry.WORDS.count(kind.word) == 1
-    logits, other = rng.normal(size=(2, 20, width)).astype("float32")
+    rows, together = (1, 20) if kind.together else (20, width)  # choices of a question, or outputs
+    logits, other = rng.normal(size=(2, rows, together)).astype("float32")
     task = Task("t", labels, kind.usual_metrics, ("text",), kind.name)
     assert task.num_labels == width
     answers = kind.answers(logits, kind.names(labels, width), ())
-    assert len(answers) == 20
+    assert len(answers) == rows
     assert len(kind.answers(logits[:0], kind.names(labels, width), ())) == 0
-    assert kind.decisions(logits).shape[0] == 20
-    assert kind.decisions(logits[None]).shape[-1] == kind.choices(width) == task.choices
+    assert kind.decisions(logits).shape[0] == rows
+    assert kind.decisions(logits[None, :, :width]).shape[-1] == kind.choices(width) == task.choices
     assert kind.same(logits, logits, ()).all()
     assert kind.distance(logits, logits) == pytest.approx(0, abs=1e-12)
     assert kind.distance(logits, other) > 0
@@ -94,14 +96,17 @@ def test_what_a_kind_declares_holds(kind):
     described = eval(kind.code(labels, ()), {"np": np, "logits": shown})  # what a README gives away
     described = described[0] if kind.per_token else described
     said = [each.label if each.labels is None else list(each.labels) for each in answers]
-    assert list(described) == (said if labels else pytest.approx([each.value for each in answers]))
+    numbers = [each.value if each.choice is None else each.choice for each in answers]
+    assert list(described) == (said if labels else pytest.approx(numbers))
     assert Task.from_json(task.to_json()) == task
     found = task.tuned(np.zeros([20, width]), lambda: [logits])
     assert bool(found.thresholds) == bool(kind.held_out_share)
 
 
-LABELS = {"multilabel": (0.0, 1.0, 1.0), "regression": -2.5e-7, "classification": 2}
-LABELS["tokens"] = Spans([Span(0, 3, 1), Span(4, 9, 0)])
+LABELS = {
+    "multilabel": (0.0, 1.0, 1.0), "regression": -2.5e-7, "classification": 2, "choices": 1.0, "ranking": 0.25,
+    "tokens": Spans([Span(0, 3, 1), Span(4, 9, 0)]),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=registry.KINDS)
@@ -113,8 +118,8 @@ def test_what_a_label_says_is_read_as_the_same_label(kind):
     moved = {"multilabel": (1.0, 1.0, 0.0), "classification": 0, "tokens": Spans([Span(0, 3, 0), Span(4, 9, 1)])}
     assert kind.reader(turned, "t")(said) == moved.get(kind.name, label)
     for other in set(LABELS.values()) - {label}:
-        if kind.name == "regression" and not isinstance(other, tuple):
-            continue  # a whole number is a number
+        if not labels and not isinstance(other, tuple):
+            continue  # any number may be one
         with pytest.raises(TypeError, match=f"is no label of a task with {kind.word}"):
             kind.said(other, labels)
 
@@ -127,6 +132,8 @@ def test_every_kind_sums_its_labels_up_in_one_line(kind):
         "multilabel": "a 0, b 3, c 3",
         "regression": "numbers from -2.5e-07 to -2.5e-07, mean -2.5e-07",
         "classification": "a 0, b 0, c 3",
+        "choices": "3 questions with 1 choices each",
+        "ranking": "pairs, numbers from 0.25 to 0.25, mean 0.25",
         "tokens": "a 3, b 3",
     }
     assert said == wanted[kind.name]
@@ -144,7 +151,10 @@ def test_a_task_without_a_kind_is_what_its_labels_say():
 @pytest.mark.parametrize(
     ("change", "pattern"),
     [
-        ({"kind": "tagging"}, "kind 'tagging'; it must be one of tokens, multilabel, regression, classification"),
+        (
+            {"kind": "tagging"},
+            "kind 'tagging'; it must be one of tokens, multilabel, regression, classification, choices",
+        ),
         ({"kind": ["multilabel"]}, "kind .*must be one of"),
         ({"metrics": ["accuracy"]}, "metrics come from micro_f1, macro_f1, exact_match"),
         ({"thresholds": [0.5]}, "thresholds .*one for each of 2"),

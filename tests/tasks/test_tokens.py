@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ofa_bert.errors import UserError
+from ofa_bert.exits.layout import check_one_answer
 from ofa_bert.tasks.intervals import difference
-from ofa_bert.tasks.kinds.base import LabelColumns, Span, Spans, Words, check_exits
+from ofa_bert.tasks.kinds.base import LabelColumns, Span, Spans, Words
 from ofa_bert.tasks.kinds.registry import DEFAULT, kind_for
 from ofa_bert.tasks.kinds.tokens import KIND, names_of, parts, scores_of_names, tags_of
 from ofa_bert.tasks.metrics import compute
@@ -106,7 +107,7 @@ def test_what_is_refused():
         KIND.reader(LABELS, "t")(("0:3:ORG",))
     with pytest.raises(UserError, match="no part of any text has a label"):
         KIND.find_labels(columns, [(1, ())], False)
-    with pytest.raises(UserError, match="an answer for every word"):
-        check_exits(KIND)
-    check_exits(DEFAULT)
+    with pytest.raises(UserError, match="task t has tokens, where a text has no answer of its own"):
+        check_one_answer(Task("t", LABELS, KIND.usual_metrics, ("text",), KIND.name))
+    check_one_answer(Task("t", ("a", "b"), DEFAULT.usual_metrics, ("text",), DEFAULT.name))
     assert KIND.classes(Spans([Span(0, 1, 1), Span(2, 3, 1)])) == (3,)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ofa_bert.data.dev_split import split_dev
 from ofa_bert.data.readers.examples import check_labels, label_cells, label_rows, read_examples
+from ofa_bert.data.readers.grouped_files import read_grouped_file, read_grouped_files, reader_named, reader_of
+from ofa_bert.data.readers.objects import Described
 from ofa_bert.data.readers.tagged_files import holds_tags, read_tagged, tagged_examples, tagged_task
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
@@ -33,6 +35,10 @@ def read_own_files(
     label_separator: str | None,
 ) -> Datasets:
     """files: train and dev; without the second, `dev_share` of train is dev."""
+    described = Described(task_name, text_columns, label_columns)
+    grouped = reader_named(files[0], label_kind)
+    if grouped is not None:
+        return read_grouped_files(grouped, files, dev_share, described)
     if holds_tags(files[0], label_kind, label_columns):
         return _tagged_files(task_name, files, dev_share, text_columns, label_columns, labels, label_separator)
     glue = glue_task(task_name) if task_name and is_glue(task_name) else None
@@ -44,6 +50,9 @@ def read_own_files(
     # All numbers: there is no header. The arguments decide, so a look at the first line cannot guess wrong.
     numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
     train = read_table(files[0], has_header=not numbered)
+    grouped = None if label_kind or text_columns or glue else reader_of(train)
+    if grouped is not None:
+        return read_grouped_files(grouped, files, dev_share, described)
     dev = train if files[1] is None else read_table(files[1], has_header=not numbered)
     text_columns = tuple(text_columns or _default_text(train))
     if len(text_columns) not in (1, 2):
@@ -70,6 +79,10 @@ def read_own_file(
     label_separator: str | None,
 ) -> tuple[Task, tuple[Example, ...]]:
     """One labelled file, by the task of a model that is known, or by what the arguments and the file itself say."""
+    described = Described(None, text_columns, label_columns)
+    grouped = reader_named(path, known.kind.word if known is not None else label_kind)
+    if grouped is not None:
+        return read_grouped_file(grouped, path, known, described)
     if holds_tags(path, known.kind.word if known else label_kind, label_columns):
         file = read_tagged(path, text_columns, label_columns)
         KIND.check_columns(LabelColumns(file.path, file.columns.names, label_separator), labels)
@@ -78,6 +91,9 @@ def read_own_file(
     names = tuple(label_columns or _DEFAULT_LABEL)
     numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
     table = read_table(path, has_header=not numbered)
+    grouped = None if known is not None or label_kind or text_columns else reader_of(table)
+    if grouped is not None:
+        return read_grouped_file(grouped, path, known, described)
     texts = tuple(text_columns or _trained_columns(table, known))
     columns = LabelColumns(table.path, names, label_separator)
     if known is not None:

@@ -188,7 +188,7 @@ def _sub_models(
     cost = default(by_table)
 
     def error(sub_model: SubModelConfig, theta: Mapping[str, float], counter: StepCounter) -> float:
-        return supernet.task.kind.cross_entropy(scorer.wanted, scorer.logits(sub_model))
+        return scorer.cross_entropy(scorer.logits(sub_model))
 
     def name(sub_model: SubModelConfig) -> str:
         return f"D{sub_model.depth}_A{sub_model.heads[0]}_I{sub_model.ffn[0]}"
@@ -213,7 +213,7 @@ def _kept_layers(supernet: Supernet, depths: Sequence[int], examples: int) -> li
     missing = tuple(depth / count for depth in depths if depth not in trained)
     if not missing:
         return [trained[depth] for depth in depths]
-    few = supernet.held_out.select(range(min(128, examples)))
+    few = supernet.held_out.take(range(min(128, examples, supernet.held_out.examples)))
     found = layers_by_importance(supernet.model, few, supernet.pad_id, missing, supernet.task.kind)
     return [{**{len(layers): layers for layers in found}, **trained}[depth] for depth in depths]
 

@@ -29,8 +29,9 @@ from ofa_bert.submodels.shape import DEPTHS, FFN, HEADS, HIDDEN, Shape, Surround
 from ofa_bert.system.accelerator import Device
 from ofa_bert.training import loop
 from ofa_bert.training.evaluation import predict, stock_forward, to_tensors
-from ofa_bert.training.losses.task import losses_of, on_batch
+from ofa_bert.training.losses.task import for_batch, losses_of
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
+from ofa_bert.training.setup import trained_on
 
 
 def scratch_problem(
@@ -96,16 +97,17 @@ class Drawn:
 
 def drawn_of(supernet: Supernet, seed: int, batch_size: int, steps: int, examples: int) -> Drawn:
     pad = supernet.pad_id
-    source = TrainBatches(supernet.train, batch_size, seed, pad)
+    source = TrainBatches(trained_on(supernet.task, supernet.train), batch_size, seed, pad)
     stream = itertools.chain.from_iterable(source.epoch(number) for number in itertools.count())
     batches = list(itertools.islice(stream, steps))
     run = stock_forward(supernet.model)
     supernet.model.eval()
     with paddle.no_grad():
         wanted = [run(to_tensors(batch)).numpy() for batch in Progress(batches, desc="outputs of T", unit="batch")]
-    examples = min(examples, len(supernet.held_out))
-    held_out = supernet.held_out.select(range(examples))
-    return Drawn(seed, batches, wanted, examples, predict(run, held_out, supernet.task.num_labels, pad))
+    examples = min(examples, supernet.held_out.examples)
+    held_out = supernet.held_out.take(range(examples))
+    answers = held_out.by_example(predict(run, held_out, supernet.task.num_labels, pad))
+    return Drawn(seed, batches, wanted, examples, answers)
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,14 @@ class Trainer:
         model.train()
         for batch, wanted in zip(map(to_tensors, self.drawn.batches), self.drawn.wanted):
             counter.step()
-            backward(on_batch(losses, batch).logit(stock_forward(model)(batch), paddle.to_tensor(wanted)))
+            backward(for_batch(losses, batch).logit(stock_forward(model)(batch), paddle.to_tensor(wanted)))
             optimizer.step()
             optimizer.clear_grad(set_to_zero=False)
             optimizer._learning_rate.step()
         model.eval()
-        held_out = self.supernet.held_out.select(range(self.drawn.examples))
-        logits = predict(stock_forward(model), held_out, self.supernet.task.num_labels, self.supernet.pad_id)
+        held_out = self.supernet.held_out.take(range(self.drawn.examples))
+        rows = predict(stock_forward(model), held_out, self.supernet.task.num_labels, self.supernet.pad_id)
+        logits = held_out.by_example(rows)
         return self.supernet.task.kind.cross_entropy(self.drawn.held_out_wanted, logits)
 
 

@@ -39,9 +39,9 @@ from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.accelerator import Device
 from ofa_bert.system.machine import processor
 from ofa_bert.tasks.intervals import difference
-from ofa_bert.tasks.metrics import compute, main_score
-from ofa_bert.training.evaluation import predict
+from ofa_bert.training.evaluation import predict, score_splits
 from ofa_bert.training.supernet.teacher import teacher_of
+from ofa_bert.training.supernet.trial import HELD_OUT
 
 logger = logging.getLogger(__name__)
 
@@ -92,8 +92,8 @@ def make_family(order: FamilyOrder, judge: InFull, points: Sequence[Point]) -> F
         "full": {
             "precision": full.precision,
             "predicted_ms": full_ms,
-            "score": main_score(supernet.task, compute(supernet.task, wanted, supernet.held_out.scored)),
-            "examples": len(supernet.held_out),
+            "score": score_splits(supernet.task, {HELD_OUT: wanted}, {HELD_OUT: supernet.held_out})["score"],
+            "examples": supernet.held_out.examples,
         },
         "teacher": _teacher_score(supernet),
         "family": [_made(order, judge, member, wanted, measurer.here) for member in members],
@@ -183,7 +183,8 @@ def _made(order: FamilyOrder, judge: InFull, member: Member, wanted: np.ndarray,
     on_dev = finish(home, supernet, point, judge.engines, order.output / token_ids.DIRECTORY)
     bundle = _exported(export_job(home, supernet, table, way, None, order.device), home)
     answers = judge.outputs(point.sub_model, way.precision).logits[-1]
-    gap = difference(supernet.task, answers, wanted, supernet.held_out.scored)
+    held = supernet.held_out
+    gap = difference(supernet.task, held.by_example(answers), held.by_example(wanted), held.scored)
     return {
         "name": member.target.name,
         "target": member.target.speedup,
@@ -233,4 +234,4 @@ def _teacher_score(supernet: Supernet) -> float | None:
         lambda batch: forward(teacher, batch.input_ids, batch.token_type_ids, whole(teacher)).logits,
         supernet.held_out, supernet.task.num_labels, supernet.pad_id, label="teacher",
     )  # fmt: skip
-    return main_score(supernet.task, compute(supernet.task, answers, supernet.held_out.scored))
+    return score_splits(supernet.task, {HELD_OUT: answers}, {HELD_OUT: supernet.held_out})["score"]

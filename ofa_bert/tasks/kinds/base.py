@@ -81,6 +81,7 @@ class Answer:
     value: float | None = None  # a number
     probabilities: tuple[float, ...] = ()  # of all labels, in their order; empty for a number
     labels: tuple[str, ...] | None = None  # a set, in the labels' order
+    choice: int | None = None  # of those that a question gives, counted from 0
     entities: tuple[Entity, ...] | None = None  # in the text's order
 
 
@@ -89,8 +90,11 @@ class TaskKind(ABC):
     """A kind of task. Its name stands in the JSON of a task and is that of its files; `word` is what `label_kind` says.
 
     metrics: by name; usual_metrics: those of your own data, the first chooses the best model. columns: what an answer
-    is in a table. held_out_share: how much of train `tune` needs where nothing else holds a part out. per_token: the
-    model answers [B, T, C], for every token; what counts are first pieces of words, and N below is their number.
+    is in a table. held_out_share: how much of train `tune` needs where nothing else holds a part out.
+    grouped: an example may have several rows of the model's input; what is judged are then arrays as of
+    `tasks.groups.regrouped`. together: they have one answer. objectives: what a model can be trained for, if not one.
+    per_token: the model answers [B, T, C], for every token; what counts are first pieces of words, and N below is their
+    number.
     """
 
     name: str
@@ -99,7 +103,20 @@ class TaskKind(ABC):
     usual_metrics: tuple[str, ...]
     columns: tuple[str, ...]
     held_out_share: float = 0.0
+    grouped: bool = False
+    together: bool = False
+    objectives: tuple[str, ...] = ()
     per_token: bool = False
+
+    @property
+    def row(self) -> str | None:
+        """What a row of the model's input is called where speeds are told; None where it is just a text or a pair."""
+        return "pairs" if self.grouped else None
+
+    @property
+    def exits(self) -> bool:
+        """Whether one text has one answer, so that it may leave the model early."""
+        return not self.grouped and not self.per_token
 
     @abstractmethod
     def names(self, labels: Sequence[str], width: int) -> tuple[str, ...]:
@@ -215,15 +232,6 @@ def one_text(value: Json, column: str) -> str:
         cure = "; a row has one label, a text or a number" if isinstance(value, (list, dict)) else ""
         raise ValueError(f"no label in column {column!r}: {shown(value)}{cure}")
     return text.strip()
-
-
-def check_exits(kind: TaskKind) -> None:
-    """UserError where a text has no one answer that could be given early."""
-    if kind.per_token:
-        raise UserError(
-            f"early exits answer a text as a whole; this task has label_kind {kind.word}, an answer for every word,"
-            " which the whole model gives"
-        )
 
 
 def another_kind(label: Label, kind: TaskKind) -> TypeError:

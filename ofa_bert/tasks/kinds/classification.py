@@ -30,6 +30,13 @@ def f1(predictions: Array, labels: Array) -> float:
     return float(f1_score(labels == 1, predictions == 1, zero_division=0.0))
 
 
+def macro_f1(predictions: Array, labels: Array) -> float:
+    """Mean over the classes of each one's F1; 0 for one that is neither predicted nor present."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+
+
 def matthews(predictions: Array, labels: Array) -> float:
     """Matthews' correlation for any number of classes; 0 for a constant prediction."""
     from sklearn.metrics import matthews_corrcoef
@@ -140,7 +147,7 @@ def _tell(columns: LabelColumns, classes: set[str], rows: int) -> None:
 KIND = Classification(
     "classification",
     "classes",
-    {"accuracy": accuracy, "f1": f1, "matthews": matthews},
+    {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews},
     ACCURACY,
     ("predicted_label", "probability"),
 )

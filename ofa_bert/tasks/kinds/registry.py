@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
-from ofa_bert.tasks.kinds import classification, multilabel, regression, tokens
+from ofa_bert.tasks.kinds import choices, classification, multilabel, ranking, regression, tokens
 from ofa_bert.tasks.kinds.base import LabelColumns, TaskKind, Values
 
 # The first that claims a label column has it.
-_EVERY: dict[str, TaskKind] = {each.KIND.name: each.KIND for each in (tokens, multilabel, regression, classification)}
+_EVERY: dict[str, TaskKind] = {
+    each.KIND.name: each.KIND for each in (tokens, multilabel, regression, classification, choices, ranking)
+}
 
 KINDS: tuple[str, ...] = tuple(_EVERY)
 WORDS: tuple[str, ...] = tuple(kind.word for kind in _EVERY.values())
@@ -41,8 +43,9 @@ def kind_for(
     """What `label_kind` says, or what the label columns of a table look like; `labels`: those that a model knows."""
     if word is not None and word not in WORDS:
         raise UserError(f"label_kind {shown(word)}: must be one of {', '.join(WORDS)}")
-    fitting = [kind for kind in _EVERY.values() if labels is None or kind.fits(labels)]
-    named = [kind for kind in fitting if kind.word == word]
+    every = [kind for kind in _EVERY.values() if labels is None or kind.fits(labels)]
+    named = [kind for kind in every if kind.word == word]
+    fitting = [kind for kind in every if not kind.grouped]  # the others have files of their own
     if word is not None and not named:
         raise UserError(f"label_kind {word} contradicts the labels {shown(list(labels or ()))}")
     if named or len(fitting) == 1:

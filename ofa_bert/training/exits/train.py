@@ -13,7 +13,7 @@ import paddle
 
 from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.token_ids import DIRECTORY
-from ofa_bert.exits.layout import EXITS, ExitLayout
+from ofa_bert.exits.layout import EXITS, ExitLayout, check_one_answer
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.exits.heads import Exits
@@ -24,7 +24,6 @@ from ofa_bert.numerics import Floats
 from ofa_bert.options import to_json
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
-from ofa_bert.tasks.kinds.base import check_exits
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
 from ofa_bert.training.evaluation import score, score_logits, stock_forward, warn_below_chance
@@ -63,7 +62,7 @@ class ExitResults(RunResults):
 
 def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
     """Train the heads, and the model too but for deebert; best/ is the best on the held-out part of train."""
-    check_exits(datasets.task.kind)
+    check_one_answer(datasets.task)
     job = job.resolved()
     job = dataclasses.replace(job, model=with_model_type(job.model, job.model.model_name_or_path))
     output, settings = Path(job.output_dir), to_json(job)

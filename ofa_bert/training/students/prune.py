@@ -83,7 +83,7 @@ def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) ->
         "parameters_before": sum(parameter.size for parameter in model.parameters()),
         "parameters": count_parameters(about["shape"], about["sub_model"]),
         "sub_model": about["sub_model"].to_json(),
-        "measured_on": len(setup.measured),
+        "measured_on": setup.measured.examples,
         "seconds": round(time.monotonic() - started, 1),
         "config": to_json(job),
         "versions": versions(),

@@ -15,7 +15,7 @@ from ofa_bert.models.operators import linear, softmax
 from ofa_bert.models.supernet import encode, whole
 from ofa_bert.training.loop import Step
 from ofa_bert.training.losses.distillation import attention_loss, hidden_loss, spread_layers, token_weights
-from ofa_bert.training.losses.task import KindLosses, on_batch
+from ofa_bert.training.losses.task import KindLosses, for_batch
 from ofa_bert.training.students.teacher_logits import TeacherLogits
 
 
@@ -76,7 +76,7 @@ def student_step(
             mask = attention_mask(student, batch.input_ids)  # [B, 1, 1, T]
             wanted = States((), known.of(batch)) if known is not None else run_states(teacher, batch, mask)
         own = run_states(student, batch, mask)
-        of_kind = on_batch(objective.losses, batch)
+        of_kind = for_batch(objective.losses, batch)
         losses = {}
         if objective.logit:
             losses["logit"] = objective.logit, of_kind.logit(own.logits, wanted.logits)

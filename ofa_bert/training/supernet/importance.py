@@ -10,13 +10,13 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch, eval_batches
+from ofa_bert.data.batches import Batch, eval_batches, example_batches
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.models.operators import backward
 from ofa_bert.training import distributed
 from ofa_bert.training.evaluation import to_tensors
-from ofa_bert.training.losses.task import KindLosses, losses_of
+from ofa_bert.training.losses.task import KindLosses, for_batch, losses_of
 from ofa_bert.training.setup import TrainingSetup
 from ofa_bert.training.supernet.importance_plot import importance_plot
 
@@ -52,7 +52,7 @@ def measure(model: nn.Layer, batches: Iterable[Batch], losses: KindLosses) -> Im
     heads, neurons, count = np.zeros(0), np.zeros(0), 0
     for batch in batches:
         logits = model(batch.input_ids, token_type_ids=batch.token_type_ids)
-        backward(losses.task(logits, batch.labels))
+        backward(for_batch(losses, batch).task(logits, batch.labels))
         batch_heads, batch_neurons = _batch_scores(model)
         model.clear_gradients()
         heads = heads + batch_heads if count else batch_heads
@@ -106,10 +106,14 @@ IMPORTANCE_BATCH = 32
 
 def held_out_importance(setup: TrainingSetup, output: Path | None) -> Importance:
     """Measured on the held-out part of train by every process alike; saved with its picture by one."""
-    batches = eval_batches(setup.measured, IMPORTANCE_BATCH, setup.tokenizer.pad_token_id)
-    importance = measure(setup.model, map(to_tensors, batches), losses_of(setup.task))
+    losses, pad_id = losses_of(setup.task), setup.tokenizer.pad_token_id
+    if losses.joint:
+        batches = example_batches(setup.measured, IMPORTANCE_BATCH // 4, pad_id)
+    else:
+        batches = eval_batches(setup.measured, IMPORTANCE_BATCH, pad_id)
+    importance = measure(setup.model, map(to_tensors, batches), losses)
     if output is not None and distributed.is_main():
         write_json_atomic(output / "importance.json", importance.to_json())
-        title = f"{setup.task.name}: importance on {len(setup.measured)} held-out training examples"
+        title = f"{setup.task.name}: importance on {setup.measured.examples} held-out training examples"
         importance_plot(importance, output / "importance.png", title)
     return importance

@@ -49,7 +49,7 @@ def choose_layers(job: SupernetJob, setup: TrainingSetup, trials: Callable[[], T
     if by == "trial":
         tried = _tried(setup, trials, kept, job.trial_steps) if min(kept) < count else {}
         each = [_depth(depth, tried.get(keep, []), count) for depth, keep in zip(depths, kept)]
-        choice = LayerChoice(by, tuple(each), job.trial_steps, len(setup.measured))
+        choice = LayerChoice(by, tuple(each), job.trial_steps, setup.measured.examples)
     elif by == "importance":
         pad_id, kind = setup.tokenizer.pad_token_id, setup.task.kind
         ranked = layers_by_importance(setup.model, setup.measured, pad_id, depths, kind)
@@ -85,7 +85,7 @@ def _tried(
 ) -> dict[int, list[LayerTrial]]:
     """Layers to keep -> the trial of every set of so many."""
     count, trials, elastic = shape_of(setup.model).num_layers, make(), setup.record.elastic
-    few = setup.measured.select(range(min(RANKED_ON, len(setup.measured))))
+    few = setup.measured.take(range(min(RANKED_ON, setup.measured.examples)))
     cost = distance_from_full(setup.model, few, setup.tokenizer.pad_token_id, setup.task.kind)
     free = _dropped(count, min(kept), cost)
     close = _dropped(count, min(kept), cost, MOST_GAP)
@@ -112,7 +112,7 @@ def distance_from_full(model: nn.Layer, encoded: Encoded, pad_id: int, kind: Tas
         def run(batch: Batch) -> paddle.Tensor:
             return forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits
 
-        return predict(run, encoded, shape.num_labels, pad_id)
+        return encoded.by_example(predict(run, encoded, shape.num_labels, pad_id))
 
     full = outputs(tuple(range(shape.num_layers)))
 

@@ -87,7 +87,7 @@ def _setup(
     train, held_out = encode(datasets.train, tokenizer, length), None
     dev = {name: encode(rows, tokenizer, length) for name, rows in datasets.dev.items()}
     if record.held_out is not None:
-        rest, held = record.held_out.split(where, len(train))
-        train, held_out = train.select(rest), train.select(held)
+        rest, held = record.held_out.split(where, train.examples)
+        train, held_out = train.take(rest), train.take(held)
         record.held_out.check(where, held_out)
     return TrainingSetup(datasets.task, train, held_out, dev, small, tokenizer, record)

@@ -13,7 +13,7 @@ from ofa_bert.models.encoder import attention_mask, backbone, embed
 from ofa_bert.models.supernet import Output, encode, forward, whole
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.losses.distillation import hidden_loss, match_layers, token_weights
-from ofa_bert.training.losses.task import KindLosses, on_batch
+from ofa_bert.training.losses.task import KindLosses, for_batch
 
 Loss = tuple[paddle.Tensor, dict[str, float]]  # to go back from, and its parts by name
 
@@ -58,7 +58,7 @@ def supernet_step(
             weights = token_weights((batch.input_ids != pad_id).astype(paddle.get_default_dtype()))
             mask = attention_mask(model, batch.input_ids)
 
-        own = replace(objective, losses=on_batch(objective.losses, batch))
+        own = replace(objective, losses=for_batch(objective.losses, batch))
 
         def loss_of(entering: paddle.Tensor, sub_model: SubModelConfig) -> Loss:
             meant = sub_model if layers is None else replace(sub_model, layers=layers)

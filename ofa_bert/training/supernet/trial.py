@@ -89,8 +89,8 @@ class Trials:
         def run(batch: Batch) -> paddle.Tensor:
             return forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits
 
-        setup = self.setup
-        return predict(run, setup.measured, setup.task.num_labels, setup.tokenizer.pad_token_id, label=label)
+        held, classes = self.setup.measured, self.setup.task.num_labels
+        return held.by_example(predict(run, held, classes, self.setup.tokenizer.pad_token_id, label=label))
 
     def _key(self) -> str:
         """SHA-256 over everything that decides what a trial finds."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict
 
-from ofa_bert.data.batches import split_holdout
+from ofa_bert.data.batches import rows_of, split_holdout
 from ofa_bert.data.token_ids import DIRECTORY, encode_once
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
@@ -92,10 +92,9 @@ def tune(job: TuneJob, datasets: Datasets) -> TuneResults:
     job = replace(job, finetuning=replace(job.finetuning, model=model))
     output, started = Path(job.output_dir), time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
-    rest, held = split_holdout(
-        len(datasets.train), max(1, int(len(datasets.train) * job.tune_share)), job.finetuning.loop.seed
-    )
-    parts = [tuple(datasets.train[i] for i in indices) for indices in (rest, held)]
+    rows = rows_of(datasets.train)
+    rest, held = split_holdout(len(rows), max(1, int(len(rows) * job.tune_share)), job.finetuning.loop.seed)
+    parts = [tuple(datasets.train[i] for example in part for i in rows.each[example]) for part in (rest, held)]
     own = Datasets(datasets.task, parts[0], {HELD_OUT: parts[1]}, scored_on=HELD_OUT)
     study = _study(optuna, job, output)
     with plain_errors(output / STUDY):
