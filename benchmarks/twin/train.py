@@ -100,6 +100,6 @@ def _record(job: SupernetJob, data: Data, trained: Trained, taught: Mapping[str,
     return ModelRecord(
         kind="supernet", task=data.task, model_type=BERT.model_type, max_seq_length=job.loop.length, seed=job.loop.seed,
         shape=trained.space.shape, space=trained.space, held_out=HeldOut.of(data.held_out, job.loop.seed),
-        scores={name: scores["score"] for name, scores in trained.scores.items()}, config=to_json(job),
+        scores=trained.scores, config=to_json(job),
         more={"teacher": taught, "layer_choice": trained.layers.to_json()},
     )  # fmt: skip

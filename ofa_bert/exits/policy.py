@@ -14,7 +14,7 @@ from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.criteria.base import Criterion, State, fresh
 from ofa_bert.files.fields import Fields
 from ofa_bert.numerics import Bools, Floats, Ints
-from ofa_bert.tasks.kinds.registry import DEFAULT, KINDS, kind_named
+from ofa_bert.tasks.kinds.registry import DEFAULT, LEAVING, kind_named
 
 MODES = ("threshold", "predicted")
 
@@ -76,7 +76,7 @@ class Policy:
             fields.text("criterion", registry.CRITERIA),
             fields.number("threshold"),
             fields.number("tolerance", 0),
-            fields.text("kind", KINDS, default=DEFAULT.name),
+            fields.text("kind", LEAVING, default=DEFAULT.name),
         )
 
 

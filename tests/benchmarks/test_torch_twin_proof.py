@@ -21,6 +21,7 @@ from twin.elastic import compare
 from twin.elastic.command_line import ELASTIC_PLANTS
 from twin.tables import verdict
 
+import export_model
 import run_glue
 from ofa_bert.errors import UserError
 from ofa_bert.submodels.elastic_record import ElasticRecord
@@ -97,7 +98,7 @@ def test_a_recipe_is_tried_from_an_encoder_on(tmp_path):
     encoder, out = tiny_directory(tmp_path / "encoder", 0), tmp_path / "out"
     argv = ["train", "--model_name_or_path", encoder, "--task_name", "MRPC", "--data_dir", tmp_path / "glue" / "MRPC"]
     argv += ["--recipe", "quick", "--seeds", "1", "2", "--device", "cpu", "--finetune_epochs", "1", "--max_steps", "6"]
-    argv += ["--max_seq_length", "32"]
+    argv += ["--max_seq_length", "32", "--keep", "--seeds", "3"]
     ended = child_process.finish([python, str(PROGRAM), *map(str, argv), "--output_dir", str(out)])
     assert ended.code == 0, ended.complaint
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
@@ -168,14 +169,19 @@ def test_what_the_twin_pretrains_is_nearer_and_a_supernet_of_it_keeps_its_layers
     write_glue(tmp_path / "glue", 96, 40)
     argv = ["train", "--model_name_or_path", elastic, "--task_name", "MRPC", "--data_dir", tmp_path / "glue" / "MRPC"]
     argv += ["--max_steps", "4", "--finetune_epochs", "1", "--depth_mult_list", "1.0", "0.5", "--device", "cpu"]
-    argv += ["--max_seq_length", "32"]
+    argv += ["--max_seq_length", "32", "--keep", "--seeds", "3"]
     ended = child_process.finish([python, str(PROGRAM), *map(str, argv), "--output_dir", str(out)])
     assert ended.code == 0, ended.complaint
     chosen = json.loads((out / "rows.jsonl").read_text())["layer_choice"]
     assert chosen["by"] == "recorded"
     assert [each["layers"] for each in chosen["depths"]] == [[0, 1, 2, 3], [0, 1]]
     assert passed_on(out / "teacher") == results["best"]["step"]
-    if autocast == "off":  # the product takes it as well
+    if autocast == "off":  # the product takes it as well, and exports from what was kept
+        cut = ["--model_name_or_path", out / "supernet_3", "--width_mult", "0.5", "--depth_mult", "0.5"]
+        cut += ["--device", "cpu", "--sub_model_output_dir", tmp_path / "cut"]
+        assert export_model.main(list(map(str, cut))) == 0
+        stored = json.loads((tmp_path / "cut" / "ofa_config.json").read_text())["scores"]
+        assert stored == json.loads((out / "rows.jsonl").read_text())["all_scores"]["w0.5_d0.5"]
         argv = ["--model_name_or_path", elastic, "--task_name", "MRPC", "--data_dir", tmp_path / "glue" / "MRPC"]
         argv += ["--max_steps", "1", "--max_seq_length", "32", "--device", "cpu", "--output_dir", tmp_path / "product"]
         assert run_glue.main(list(map(str, argv))) == 0

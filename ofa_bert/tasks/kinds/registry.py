@@ -15,6 +15,7 @@ _EVERY: dict[str, TaskKind] = {
 }
 
 KINDS: tuple[str, ...] = tuple(_EVERY)
+LEAVING = tuple(name for name, kind in _EVERY.items() if kind.exits)  # those whose texts may leave a model early
 WORDS: tuple[str, ...] = tuple(kind.word for kind in _EVERY.values())
 KNOWN_METRICS = tuple(name for kind in _EVERY.values() for name in kind.metrics)
 DEFAULT: TaskKind = classification.KIND
