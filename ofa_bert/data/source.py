@@ -60,7 +60,7 @@ class DataSource:
     )
     label_kind: str = option(
         "whether your own labels are classes, numbers to predict, several labels at once, tags of words, the right one"
-        " of some choices, or how well passages answer queries; auto looks at them",
+        " of some choices, how well passages answer queries, or answers to questions in contexts; auto looks at them",
         "auto",
         choices=("auto", *sorted(WORDS)),
     )
@@ -69,6 +69,12 @@ class DataSource:
     )
     labels: tuple[str, ...] | None = option(
         "names of the labels of your own data, in their order; default: those of the training data, sorted", None
+    )
+
+    doc_stride: int | None = option(
+        "where answers are looked for in contexts: tokens from the start of a window to that of the next; default: 128",
+        None,
+        above=0,
     )
 
     @property
@@ -110,6 +116,7 @@ class DataSource:
             label_kind=settings.text("label_kind", ("auto", *WORDS), default="auto"),
             label_separator=settings.text("label_separator", default=None),
             labels=settings.texts("labels", default=None),
+            doc_stride=settings.whole("doc_stride", 1, default=None),
         )
 
     def load(
@@ -130,6 +137,7 @@ class DataSource:
             labels=self.labels,
             label_kind=None if self.label_kind == "auto" else self.label_kind,
             label_separator=self.label_separator,
+            doc_stride=self.doc_stride,
             known=known,
             download=download,
         )
