@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ofa_bert.data.dev_split import MOST_SHARE
 from ofa_bert.data.sources import load_datasets
+from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.options import option
 from ofa_bert.tasks.kinds.registry import WORDS
@@ -126,7 +127,7 @@ class DataSource:
         task_name: str | None = None,
     ) -> Datasets:
         """The task with its examples; arguments as of `load_datasets`. task_name: where none was given."""
-        return load_datasets(
+        found = load_datasets(
             task_name=self.task_name or task_name,
             data_dir=self.data_dir,
             train_file=self.train_file,
@@ -141,6 +142,12 @@ class DataSource:
             known=known,
             download=download,
         )
+        if self.doc_stride is not None and not found.task.kind.windowed:
+            raise UserError(
+                f"`doc_stride` {self.doc_stride}: task {found.task.name} has {found.task.kind.word}, whose texts are"
+                " not read in windows; leave it out"
+            )
+        return found
 
 
 def _label_columns(settings: Fields) -> tuple[str, ...] | None:

@@ -9,6 +9,7 @@ from helpers.answers_case import lines, questions, squad
 from helpers.models import VOCABULARY
 from helpers.tokenizer_files import write_vocabulary
 from ofa_bert.data.batches import encode
+from ofa_bert.data.source import DataSource
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
@@ -40,6 +41,13 @@ def test_both_layouts_say_the_same(tmp_path):
     assert (first.task.objective, first.task.doc_stride, second.task.doc_stride) == ("may_lack", 128, 7)
     (tmp_path / "b.jsonl").write_text(lines(rows[:-1]))
     assert loaded(tmp_path / "b.jsonl").task.objective == "always"
+
+
+def test_windows_are_for_this_kind_alone(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\tlabel\n" + "a film\tgood\na plot\tbad\n" * 8)
+    source = DataSource(train_file=str(tmp_path / "a.tsv"), dev_file=str(tmp_path / "a.tsv"), doc_stride=9)
+    with pytest.raises(UserError, match="`doc_stride` 9: task custom has classes, whose texts are not read in windows"):
+        source.load()
 
 
 @pytest.mark.parametrize(
