@@ -28,7 +28,7 @@ _NAMES = {
     "ofa_bert.submodels.grid": ("SearchSpace",),
     "ofa_bert.submodels.values": ("ModelShape", "SubModelConfig"),
     "ofa_bert.tasks.questions": ("Question",),
-    "ofa_bert.tasks.kinds.base": ("Entity",),
+    "ofa_bert.tasks.kinds.base": ("Entity", "Extract"),
     "ofa_bert.tasks.task": ("Datasets", "Example", "Task"),
     "ofa_bert.training.exits.jobs": ("ExitChoiceJob", "ExitTrainingJob"),
     "ofa_bert.training.settings": ("FinetuneJob", "LoopSettings", "ModelSource", "OptimizerSettings"),

@@ -32,6 +32,7 @@ from ofa_bert.submodels.grid import SearchSpace as SearchSpace
 from ofa_bert.submodels.values import ModelShape as ModelShape
 from ofa_bert.submodels.values import SubModelConfig as SubModelConfig
 from ofa_bert.tasks.kinds.base import Entity as Entity
+from ofa_bert.tasks.kinds.base import Extract as Extract
 from ofa_bert.tasks.questions import Question as Question
 from ofa_bert.tasks.task import Datasets as Datasets
 from ofa_bert.tasks.task import Example as Example

@@ -55,7 +55,8 @@ def augment(encoded: Encoded, tokenizer: Cutter, embeddings: Floats, copies: int
     if group is not None:  # copies of an example are another one
         group = np.concatenate([group + copy * (int(group.max()) + 1) for copy in range(copies + 1)])
     types, labels = encoded.token_type_ids * (copies + 1), np.concatenate([encoded.labels] * (copies + 1))
-    return Encoded(texts, types, labels, group=group, per_token=encoded.per_token)
+    windows = encoded.windows * (copies + 1)
+    return Encoded(texts, types, labels, group=group, per_token=encoded.per_token, windows=windows)
 
 
 def nearest(embeddings: Floats, tokens: Ints, candidates: Ints) -> Ints:

@@ -11,14 +11,17 @@ from functools import partial
 
 import numpy as np
 
+from ofa_bert.data.answer_windows import label_rows, pairs_of, windows_of
 from ofa_bert.data.tagging.labels import scored_tokens, tag_rows
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
+from ofa_bert.data.tokenization.windows import CutWindows, joined, windows_with
 from ofa_bert.data.tokenization.words import CutWords, words_with
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Floats, Ints
 from ofa_bert.progress import Progress
 from ofa_bert.tasks.groups import ExampleRows, regrouped
-from ofa_bert.tasks.kinds.base import Spans
+from ofa_bert.tasks.kinds.base import Golds, Spans
+from ofa_bert.tasks.passages import Window, passages_of, placed
 from ofa_bert.tasks.task import Example
 
 POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled
@@ -31,7 +34,7 @@ class Encoded:
     """A tokenized data set: two lists of [T_i] int64 arrays; labels [N], int64 classes or float32 numbers, or [N, C]
     float32 zeros and ones; per_token: int64 [N, max T_i], of each token its class, or IGNORED where it counts for
     nothing. whole: how long each text was before it was cut, int64 [N]; None where nobody counted. group: the example
-    that each row belongs to, int64 [N]; None where every row is one."""
+    that each row belongs to, int64 [N]; None where every row is one. windows: of rows that are parts of contexts."""
 
     input_ids: list[Ints]
     token_type_ids: list[Ints]
@@ -39,10 +42,14 @@ class Encoded:
     whole: Ints | None = None
     group: Ints | None = None
     per_token: bool = False
+    windows: tuple[Window, ...] = ()
 
     @property
     def scored(self) -> Array:
         """Labels as metrics take them, one row for each of what `by_example` makes of logits."""
+        if self.windows:
+            _, first = np.unique(self._examples(), return_index=True)
+            return passages_of(self.windows[row].passage for row in first)
         return scored_tokens(self.labels) if self.per_token else self.by_example(self.labels)
 
     def __len__(self) -> int:
@@ -55,8 +62,13 @@ class Encoded:
 
     def by_example(self, values: Array) -> Array:
         """What models say of the rows, [N, C], as metrics take it: of a grouped data set [E, C] as `tasks.groups` has
-        it; [M, C] of the tokens that count stay what they are."""
+        it, of windows as `tasks.passages` has it; [M, C] of other tokens that count stay what they are."""
+        if self.windows:
+            return placed(values, [window.spans for window in self.windows], self._examples())
         return values if self.group is None or self.per_token else regrouped(values, self.group)
+
+    def _examples(self) -> Ints:
+        return np.arange(len(self)) if self.group is None else self.group
 
     def alone(self) -> Encoded:
         """The same rows, each an example."""
@@ -82,6 +94,7 @@ class Encoded:
             None if self.whole is None else self.whole[places],
             None if self.group is None else self.group[places],
             self.per_token,
+            tuple(self.windows[i] for i in places) if self.windows else (),
         )
 
     def digest(self) -> str:
@@ -106,8 +119,15 @@ class Batch:
     group: Ints | None = None  # [B] int64, the example of each row, where an example has several
 
 
-def encode(examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool = True) -> Encoded:
-    """Tokenize, by PaddleNLP where it has to be its tokenizer; of a pair, the longer text is cut first."""
+def encode(
+    examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool = True, stride: int = 0
+) -> Encoded:
+    """Tokenize, by PaddleNLP where it has to be its tokenizer; of a pair, the longer text is cut first.
+
+    stride: of contexts that are read in windows, as a task's `doc_stride`.
+    """
+    if examples and isinstance(examples[0].label, Golds):
+        return _encode_windows(examples, tokenizer, max_seq_length, progress, stride)
     if examples and isinstance(examples[0].label, Spans):
         return _encode_tokens(examples, tokenizer, max_seq_length, progress)
     input_ids: list[Ints] = []
@@ -157,6 +177,22 @@ def _encode_tokens(examples: Sequence[Example], tokenizer: Cutter, max_seq_lengt
     types = [row for part in found for row in part.ids.token_type_ids]
     labels = tag_rows(examples, [words for part in found for words in part.words], rows)
     return Encoded(rows, types, labels, np.concatenate([part.ids.whole for part in found]), per_token=True)
+
+
+def _encode_windows(
+    examples: Sequence[Example], tokenizer: Cutter, max_seq_length: int, progress: bool, stride: int
+) -> Encoded:
+    found: list[CutWindows] = []
+    with Progress(total=len(examples), desc="tokenize", unit="ex", disable=not progress) as bar:
+        for start in range(0, len(examples), _CHUNK):
+            pairs = pairs_of(examples[start : start + _CHUNK])
+            found.append(windows_with(tokenizer, pairs, max_seq_length, stride))
+            bar.update(len(pairs))
+    cut = joined(found)
+    labels, spans = label_rows(examples, cut), [cut.spans(row) for row in range(len(cut.group))]
+    windows = windows_of(examples, cut.group, spans)
+    ids, types, whole = cut.ids
+    return Encoded(ids, types, labels, whole, cut.group, per_token=True, windows=windows)
 
 
 def texts_of(examples: Iterable[Example]) -> list[Text]:

@@ -81,7 +81,8 @@ def _groups(examples: Sequence[Example], task: Task) -> list[_Group]:
     for row, example in enumerate(examples):
         # What has several rows shares its first text: a question of an article, a passage of a query.
         pair = example.text_pair if example.group is None else None
-        rows.setdefault((example.text, pair), []).append(row)
+        key = (example.text_pair or "", None) if task.kind.windowed else (example.text, pair)  # many ask of one context
+        rows.setdefault(key, []).append(row)
     found = []
     for text in sorted(rows, key=_digest):
         strata = [_stratum(examples[row], task) for row in rows[text]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ofa_bert.data.dev_split import MOST_SHARE
 from ofa_bert.data.sources import load_datasets
+from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.options import option
 from ofa_bert.tasks.kinds.registry import WORDS
@@ -60,7 +61,7 @@ class DataSource:
     )
     label_kind: str = option(
         "whether your own labels are classes, numbers to predict, several labels at once, tags of words, the right one"
-        " of some choices, or how well passages answer queries; auto looks at them",
+        " of some choices, how well passages answer queries, or answers to questions in contexts; auto looks at them",
         "auto",
         choices=("auto", *sorted(WORDS)),
     )
@@ -69,6 +70,12 @@ class DataSource:
     )
     labels: tuple[str, ...] | None = option(
         "names of the labels of your own data, in their order; default: those of the training data, sorted", None
+    )
+
+    doc_stride: int | None = option(
+        "where answers are looked for in contexts: tokens from the start of a window to that of the next; default: 128",
+        None,
+        above=0,
     )
 
     @property
@@ -110,6 +117,7 @@ class DataSource:
             label_kind=settings.text("label_kind", ("auto", *WORDS), default="auto"),
             label_separator=settings.text("label_separator", default=None),
             labels=settings.texts("labels", default=None),
+            doc_stride=settings.whole("doc_stride", 1, default=None),
         )
 
     def load(
@@ -119,7 +127,7 @@ class DataSource:
         task_name: str | None = None,
     ) -> Datasets:
         """The task with its examples; arguments as of `load_datasets`. task_name: where none was given."""
-        return load_datasets(
+        found = load_datasets(
             task_name=self.task_name or task_name,
             data_dir=self.data_dir,
             train_file=self.train_file,
@@ -130,9 +138,16 @@ class DataSource:
             labels=self.labels,
             label_kind=None if self.label_kind == "auto" else self.label_kind,
             label_separator=self.label_separator,
+            doc_stride=self.doc_stride,
             known=known,
             download=download,
         )
+        if self.doc_stride is not None and not found.task.kind.windowed:
+            raise UserError(
+                f"`doc_stride` {self.doc_stride}: task {found.task.name} has {found.task.kind.word}, whose texts are"
+                " not read in windows; leave it out"
+            )
+        return found
 
 
 def _label_columns(settings: Fields) -> tuple[str, ...] | None:

@@ -34,6 +34,7 @@ def load_datasets(
     known: Task | None = None,
     download: Callable[[Task], Datasets] | None = None,
     dev_share: float | None = None,
+    doc_stride: int | None = None,
 ) -> Datasets:
     """The task with its training and dev examples, from wherever the arguments point.
 
@@ -47,6 +48,7 @@ def load_datasets(
     label_columns, label_separator: of your own files; several columns are one for each label, with 0 or 1, and a
     separator stands between the labels of a text in a single column.
     dev_share: how much of train_file is dev, in place of a dev_file.
+    doc_stride: tokens from one window of a long context to the next, where answers are looked for.
 
     Raises UserError, with file and line, for whatever is wrong with the data.
 
@@ -71,6 +73,7 @@ def load_datasets(
             labels,
             label_kind,
             label_separator,
+            doc_stride,
         )
     if text_columns or label_columns or label_kind or label_separator or dev_share:
         raise UserError(

@@ -164,8 +164,10 @@ def _encoded(datasets: Datasets, tokenizer: Cutter, job: ExportJob, length: int,
     count = min(job.calibration_sentences, len(datasets.train))
     drawn = np.random.default_rng(0).choice(len(datasets.train), count, replace=False)
     sentences = [datasets.train[index] for index in drawn]
-    calibration = encode(sentences, tokenizer, length, progress=False)
-    dev = {name: encode(rows, tokenizer, length) for name, rows in datasets.dev.items()}
+    calibration = encode(sentences, tokenizer, length, False, datasets.task.doc_stride)
+    dev = {
+        name: encode(rows, tokenizer, length, stride=datasets.task.doc_stride) for name, rows in datasets.dev.items()
+    }
     texts = tuple((sentence.text, sentence.text_pair) for sentence in sentences)
     return Data(datasets.task, calibration, dev, texts, before)
 

@@ -220,7 +220,7 @@ def check_task(where: str, record: ModelRecord, task: Task) -> Task:
             f" is for {task.name} with {_labels(task)}; take the directory that run_glue.py made"
             f" for {task.name}, or give run_glue.py `fresh_head` to finetune a new classifier"
         )
-    return dataclasses.replace(task, thresholds=other.thresholds)
+    return dataclasses.replace(task, thresholds=other.thresholds, doc_stride=other.doc_stride)
 
 
 def _labels(task: Task) -> str:

@@ -121,7 +121,7 @@ def _of_model(job: EvaluateJob) -> Scored:
     model.eval()
     answers: dict[str, Answered] = {}
     for name, examples in splits.items():
-        encoded = encode(examples, tokenizer, length)
+        encoded = encode(examples, tokenizer, length, stride=task.doc_stride)
         logits = predict(
             lambda batch: forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits,
             encoded,

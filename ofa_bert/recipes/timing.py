@@ -156,7 +156,10 @@ def measure(plan: TimingPlan, datasets: Datasets, contenders: Sequence[Contender
 
 def _texts(plan: TimingPlan, datasets: Datasets, teacher: str) -> Texts:
     _, tokenizer, _ = load_model(teacher, plan.model_type)
-    dev = {name: encode(rows, tokenizer, plan.max_seq_length) for name, rows in datasets.dev.items()}
+    dev = {
+        name: encode(rows, tokenizer, plan.max_seq_length, stride=datasets.task.doc_stride)
+        for name, rows in datasets.dev.items()
+    }
     every = Encoded(
         [ids for split in dev.values() for ids in split.input_ids],
         [types for split in dev.values() for types in split.token_type_ids],

@@ -8,12 +8,14 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from ofa_bert.data.tokenization.text_tokenizer import CutTexts
+from ofa_bert.data.tokenization.windows import CutWindows
 from ofa_bert.errors import UserError
 from ofa_bert.exits.loop import Answers
 from ofa_bert.numerics import Floats, Ints
 from ofa_bert.runtime.texts import Text, TextEncoder
 from ofa_bert.runtime.workers import Found
 from ofa_bert.tasks.kinds.base import Words
+from ofa_bert.tasks.passages import placed
 
 
 class WordAnswers(NamedTuple):
@@ -78,3 +80,31 @@ class WordRows:
         rows = [self._logits[row] for row in range(len(self._words))]
         empty = np.zeros([0, self._num_labels], dtype=np.float32)
         return WordAnswers(self._words, np.concatenate([empty, *rows]))
+
+
+class WindowRows:
+    """Of every window one row; its texts are the windows themselves, which are cut already."""
+
+    def __init__(self, cut: CutWindows, num_labels: int) -> None:
+        self._cut = cut
+        self._logits = [np.zeros([len(cut.places(row)), num_labels], np.float32) for row in range(len(cut.group))]
+        self._next = 0
+
+    def cut(self, encoder: TextEncoder, texts: Sequence[Text]) -> CutTexts:
+        part = slice(self._next, self._next + len(texts))
+        self._next = part.stop
+        ids, types, whole = self._cut.ids
+        return CutTexts(ids[part], types[part], whole[part])
+
+    def put(self, rows: Ints, found: Found) -> bool:
+        logits = np.asarray(found.logits if isinstance(found, Answers) else found)  # [B, T, 2]
+        for row, own in zip(rows.tolist(), logits):
+            self._logits[row] = own[self._cut.places(row)].astype(np.float32)
+        return all(bool(np.isfinite(self._logits[row]).all()) for row in rows.tolist())
+
+    def answers(self) -> Floats:
+        """[E, W, 5] as of `tasks.passages`."""
+        if not self._logits:
+            return np.zeros([0, 0, 5], np.float32)
+        spans = [self._cut.spans(row) for row in range(len(self._cut.group))]
+        return placed(np.concatenate(self._logits), spans, self._cut.group)

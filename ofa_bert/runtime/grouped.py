@@ -62,7 +62,7 @@ def rows_of(questions: Sequence[Question]) -> tuple[list[tuple[str, str]], Ints]
 
 
 def check_ranks(kind: TaskKind) -> None:
-    if not kind.grouped or kind.together:
+    if not kind.grouped or kind.together or kind.per_token:
         raise UserError(f"rank: the model's task has {kind.word}; only one with label_kind ranking orders passages")
 
 

@@ -181,6 +181,8 @@ def _described(prediction: Prediction, labels: Sequence[str], every: bool, lists
     if prediction.entities is not None:
         parts = [{**entity.to_json(), "score": round(entity.score, _DIGITS)} for entity in prediction.entities]
         row[ENTITIES] = parts if lists else json.dumps(parts, ensure_ascii=False)
+    if prediction.extract is not None:
+        row.update({**prediction.extract.to_json(), "score": round(prediction.extract.score, _DIGITS)})
     if every and prediction.choice is not None:
         row[PROBABILITIES] = [round(value, _DIGITS) for value in prediction.probabilities]
     elif every:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from ofa_bert.progress import Progress
 from ofa_bert.runtime.arguments import path, seconds, shown, whole_number, word
 from ofa_bert.runtime.backends.base import CPU, Logits
 from ofa_bert.runtime.backends.tensorrt import Profile
-from ofa_bert.runtime.collecting import Collector, Rows, WordAnswers, WordRows
+from ofa_bert.runtime.collecting import Collector, Rows, WindowRows, WordAnswers, WordRows
 from ofa_bert.runtime.exits import ExitModel, open_exits
 from ofa_bert.runtime.grouped import Ranked, check_questions, check_ranks, ranked, rows_of
 from ofa_bert.runtime.opening import MOST_THREADS, Backend, open_model, resolve
@@ -41,7 +41,7 @@ from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.runtime.workers import TIMEOUT, Answered, Batch, WorkerPool
 from ofa_bert.system import environment
 from ofa_bert.tasks.groups import regrouped
-from ofa_bert.tasks.kinds.base import Entity
+from ofa_bert.tasks.kinds.base import Entity, Extract
 from ofa_bert.tasks.questions import Question
 
 CHUNK = 4096  # texts that are tokenized and sorted by length together
@@ -71,6 +71,7 @@ class Prediction:
     labels: tuple[str, ...] | None = None  # a set; empty where no label is likely enough
     choice: int | None = None  # of those that a question gives, from 0; probabilities are then of these
     entities: tuple[Entity, ...] | None = None  # parts of the text, in its order
+    extract: Extract | None = None  # the answer to a question, where it stands in its context
 
 
 class Predictor:
@@ -187,6 +188,8 @@ class Predictor:
         """
         if self.task.kind.together:
             return self._choose(check_questions(texts), progress, lengths)
+        if self.task.kind.windowed:
+            return self._extract(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
         if self.task.kind.per_token:
             return self._of_words(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
         answers = self.answers(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
@@ -203,6 +206,30 @@ class Predictor:
             np.maximum.at(lengths, group, whole)
         found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
         return [Prediction(**vars(answer)) for answer in found]
+
+    def _extract(self, texts: Sequence[Text], progress: bool, lengths: Ints | None) -> list[Prediction]:
+        contexts = [text if isinstance(text, str) else text[1] for text in check_texts(texts, self.manifest.task)]
+        logits = self.passage_logits(texts, progress, lengths)
+        found = [Prediction(**vars(answer)) for answer in self.task.kind.answers(logits, (), self.task.thresholds)]
+        return [
+            replace(each, extract=replace(each.extract, text=context[each.extract.start : each.extract.end]))
+            for each, context in zip(found, contexts)
+            if each.extract is not None  # as this kind's all are
+        ]
+
+    def passage_logits(self, pairs: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> Logits:
+        """[E, W, 5] as of `tasks.passages`, of questions with their contexts; lengths: of the longest window."""
+        if not self.task.kind.windowed:
+            raise UserError("this bundle finds no answers in contexts: ask for logits or predict")
+        if self._encode.cut_windows is None:
+            raise UserError("this bundle has no tokenizer.json, which says where words stand; export it again with one")
+        checked = [(text, "") if isinstance(text, str) else text for text in check_texts(pairs, self.manifest.task)]
+        cut = self._encode.cut_windows(checked, self.task.doc_stride)
+        if lengths is not None:
+            np.maximum.at(lengths, cut.group, cut.ids.whole)
+        rows = WindowRows(cut, self.manifest.num_labels)
+        self._collect(rows, [checked[question] for question in cut.group], progress, None)
+        return rows.answers()
 
     def rank(self, query: str, passages: Sequence[str], progress: bool = False) -> list[Ranked]:
         """The passages with their scores, the best first; of a model with label_kind ranking."""
@@ -221,6 +248,8 @@ class Predictor:
 
     def logits(self, texts: Sequence[Text], progress: bool = False) -> Logits:
         """[N, C] float32 in the order of the texts; of words, text by text, where each of them has an answer."""
+        if self.task.kind.windowed:
+            return self.passage_logits(texts, progress)
         logits: Logits = (self.word_answers if self.task.kind.per_token else self.answers)(texts, progress).logits
         return logits
 
@@ -237,7 +266,7 @@ class Predictor:
 
     def word_answers(self, texts: Sequence[Text], progress: bool = False, lengths: Ints | None = None) -> WordAnswers:
         """The words of each text and what is said of each, where a model answers for every token; as `answers`."""
-        if not self.task.kind.per_token:
+        if not self.task.kind.per_token or self.task.kind.windowed:
             raise UserError("this bundle answers texts as a whole: ask for answers, logits or predict")
         rows = WordRows(self.manifest.num_labels)
         self._collect(rows, texts, progress, lengths)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.tokenization.text_tokenizer import CutTexts
+from ofa_bert.data.tokenization.windows import CutWindows
 from ofa_bert.data.tokenization.words import CutWords
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
@@ -24,11 +25,12 @@ class TextEncoder:
     """Texts, all of one kind, to two lists of [T_i] int64 arrays: input_ids and token_type_ids.
 
     cut: does so, and says how long the texts were. cut_words: and where the words of single texts stand; None where
-    the tokenizer does not know.
+    the tokenizer does not know. cut_windows: questions with the parts of their contexts, so far from each other.
     """
 
     cut: Callable[[Sequence[Text]], CutTexts]
     cut_words: Callable[[Sequence[str]], CutWords] | None = None
+    cut_windows: Callable[[Sequence[tuple[str, str]], int], CutWindows] | None = None
 
     def __call__(self, texts: Sequence[Text]) -> tuple[list[TokenIds], list[TokenIds]]:
         found = self.cut(texts)

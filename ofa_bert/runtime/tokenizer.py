@@ -7,6 +7,7 @@ from pathlib import Path
 from ofa_bert.bundle.manifest import TOKENIZER
 from ofa_bert.data.tokenization.text_tokenizer import cut_texts
 from ofa_bert.data.tokenization.tokenizer_json import load
+from ofa_bert.data.tokenization.windows import cut_windows
 from ofa_bert.data.tokenization.words import cut_words
 from ofa_bert.runtime.paddlenlp_tokenizer import paddlenlp_encoder
 from ofa_bert.runtime.texts import TextEncoder
@@ -21,4 +22,8 @@ def load_text_encoder(bundle: Path, longest: int) -> TextEncoder:
     if not path.is_file():
         return paddlenlp_encoder(bundle, longest)
     fast = load(path)
-    return TextEncoder(lambda texts: cut_texts(fast, texts, longest), lambda texts: cut_words(fast, texts, longest))
+    return TextEncoder(
+        lambda texts: cut_texts(fast, texts, longest),
+        lambda texts: cut_words(fast, texts, longest),
+        lambda pairs, stride: cut_windows(fast, pairs, longest, stride),
+    )

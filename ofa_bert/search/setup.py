@@ -75,7 +75,11 @@ class Supernet:
 
     def dev(self, cache: Path) -> dict[str, Encoded]:
         length = self.record.max_seq_length
-        return {name: encode_once(part, self.tokenizer, length, cache) for name, part in self.datasets.dev.items()}
+        stride = self.task.doc_stride
+        return {
+            name: encode_once(part, self.tokenizer, length, cache, stride=stride)
+            for name, part in self.datasets.dev.items()
+        }
 
 
 def load_supernet(source: SupernetSource, cache: Path, with_exits: bool = False) -> Supernet:
@@ -91,7 +95,7 @@ def load_supernet(source: SupernetSource, cache: Path, with_exits: bool = False)
     data = source.data if source.data.given else DataSource.recorded(trained)
     datasets = data.load(known=record.task, download=download_glue)
     datasets = replace(datasets, task=check_task(where, record, datasets.task))
-    encoded = encode_once(datasets.train, tokenizer, record.max_seq_length, cache)
+    encoded = encode_once(datasets.train, tokenizer, record.max_seq_length, cache, stride=record.task.doc_stride)
     count = held_out_count(encoded.examples, trained.number("held_out_share", 0, 1))
     seed = trained.whole("seed", least=0)
     # The split of the supernet's training, so that nothing is judged on what it was trained on.

@@ -87,7 +87,7 @@ def readme(models: Sequence[Served], engines: Sequence[str], precision: str, how
     """Markdown: what is served and how each server is started and called."""
     parts = ["# Models to serve\n"]
     for model in models:
-        labels = ", ".join(f"{place} {label}" for place, label in enumerate(model.labels)) or "one number"
+        labels = ", ".join(f"{place} {label}" for place, label in enumerate(model.labels)) or _unnamed(model)
         parts.append(f"**{model.name}**, at most {model.max_seq_length} tokens; output: {labels}.\n")
         parts.append(table([_row(version) for version in model.versions]) + "\n")
     parts.append(
@@ -105,6 +105,11 @@ def readme(models: Sequence[Served], engines: Sequence[str], precision: str, how
     if "fastdeploy" in engines:
         parts.append(_FASTDEPLOY.format(**names))
     return "\n".join(parts)
+
+
+def _unnamed(model: Served) -> str:
+    count = model.first.num_labels
+    return "one number" if count == 1 else f"{count} numbers for every token, of an answer's first and last"
 
 
 def _row(version: Version) -> dict[str, str]:

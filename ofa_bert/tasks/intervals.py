@@ -67,7 +67,7 @@ def interval(task: Task, logits: Floats, labels: Array, seed: int = 0) -> tuple[
 
 def _drawing(task: Task, labels: Array) -> Callable[[np.random.Generator], Ints]:
     """Draws rows as often as there are examples: each row is one, or each text with all of its words."""
-    if not task.kind.per_token:
+    if not task.kind.per_token or task.kind.windowed:
         return lambda rng: rng.integers(0, len(labels), len(labels))
     texts = np.split(np.arange(len(labels)), np.flatnonzero(np.diff(labels[:, 1])) + 1)
     return lambda rng: np.concatenate([texts[text] for text in rng.integers(0, len(texts), len(texts))])

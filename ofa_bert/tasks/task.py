@@ -31,6 +31,7 @@ class Task:
     kind_name: str = ""
     thresholds: tuple[float, ...] = ()  # what a model's answers are decided by, where the kind tunes that
     objective: str = ""  # one of the kind's, where it has several; unless given, the first
+    doc_stride: int = 0  # tokens between the windows of a context, where a kind reads in windows
 
     def __post_init__(self) -> None:
         if not self.kind_name:
@@ -52,12 +53,17 @@ class Task:
         """Between how many a single decision is made; 1 where a number is predicted."""
         return self.kind.choices(self.num_labels)
 
+    @property
+    def share_to_tune(self) -> float:
+        """How much of train must be held out for its thresholds; 0 without any."""
+        return self.kind.share_to_tune(self.objective)
+
     def tuned(self, labels: Array, answers: Callable[[], Iterable[Floats]]) -> Task:
         """The task with thresholds chosen on logits [N, C] of texts with these labels, several models' if need be.
 
         `answers` is only called where the kind has thresholds to tune. Nothing may have been trained on the texts.
         """
-        if not self.kind.held_out_share:
+        if not self.share_to_tune:
             return self
         found = list(answers())
         return replace(self, thresholds=self.kind.tune(np.concatenate(found), np.concatenate([labels] * len(found))))
@@ -72,6 +78,7 @@ class Task:
             "text_columns": list(self.text_columns),
             **({"thresholds": list(self.thresholds)} if self.thresholds else {}),
             **({"objective": self.objective} if self.objective else {}),
+            **({"doc_stride": self.doc_stride} if self.doc_stride else {}),
         }
 
     @classmethod
@@ -90,8 +97,10 @@ class Task:
                 f"not a task: {shown(value)}; name is a text, labels, metrics and text_columns are lists of "
                 f"texts, metrics come from {', '.join(known)}, and there are one or two text_columns"
             )
-        thresholds = _thresholds(value.get("thresholds", []), len(labels))
-        return cls(name, labels, metrics, columns, kind or "", thresholds, _objective(value.get("objective", ""), kind))
+        of_kind = registry.kind_named(kind) if kind else registry.kind_of_labels(labels)
+        thresholds = _thresholds(value.get("thresholds", []), of_kind.decided_by(labels))
+        objective, stride = _objective(value.get("objective", ""), kind), _stride(value.get("doc_stride", 0))
+        return cls(name, labels, metrics, columns, kind or "", thresholds, objective, stride)
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
@@ -114,6 +123,12 @@ def _objective(value: object, kind: str | None) -> str:
     if isinstance(value, str) and value in (*allowed, ""):
         return value
     raise UserError(f"not a task: objective {shown(value)}; it must be one of {', '.join(allowed) or 'none'}")
+
+
+def _stride(value: object) -> int:
+    if type(value) is int and value >= 0:
+        return value
+    raise UserError(f"not a task: doc_stride {shown(value)}; it is a whole number of tokens")
 
 
 def task_for(labels: tuple[str, ...], width: int) -> Task:

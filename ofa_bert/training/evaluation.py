@@ -92,6 +92,7 @@ def tuned(task: Task, model: nn.Layer, forwards: Sequence[Forward], held_out: En
         training = model.training
         model.eval()
         found = [predict(forward, held_out, task.num_labels, pad_id, label="thresholds") for forward in forwards]
+        found = [held_out.by_example(values) for values in found]
         if training:
             model.train()
         return found

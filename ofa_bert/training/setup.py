@@ -120,12 +120,12 @@ def prepare(
     if progress:
         compare_with_paddlenlp(tokenizer, texts_of(datasets.train))
     train, *others = (
-        encode_once(split, tokenizer, length, token_cache, progress)
+        encode_once(split, tokenizer, length, token_cache, progress, task.doc_stride)
         for split in (datasets.train, *datasets.dev.values())
     )
     dev = dict(zip(datasets.dev, others))
     held_out = None
-    held_out_share = held_out_share or task.kind.held_out_share  # which needs a part for its thresholds
+    held_out_share = held_out_share or task.share_to_tune  # which needs a part for its thresholds
     if held_out_share > 0:
         count = train.examples
         rest, held = split_holdout(count, held_out_count(count, held_out_share), settings.seed)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import mutations
+from helpers.answers_case import lines, questions, squad
 from helpers.data_files import write_sentiment_tsv
 from helpers.grouped_data import write_choices, write_lists, write_pairs
 from helpers.models import VOCABULARY
@@ -85,6 +86,16 @@ def read_glue(path: Path) -> None:
     load_datasets(task_name="SST-2", data_dir=path.parent)
 
 
+def squad_file(directory: Path) -> Path:
+    (directory / "train.json").write_text(json.dumps(squad(questions(ROWS, lacking=0.3))), "utf-8")
+    return directory / "train.json"
+
+
+def answers_lines(directory: Path) -> Path:
+    (directory / "train.jsonl").write_text(lines(questions(ROWS, lacking=0.3)), "utf-8")
+    return directory / "train.jsonl"
+
+
 def choices(directory: Path, suffix: str) -> Path:
     path = directory / f"train{suffix}"
     if suffix == ".jsonl":
@@ -116,7 +127,8 @@ def read_grouped(path: Path, word: str) -> None:
     from ofa_bert.data.table_files import read_table
 
     task = load_datasets(train_file=path, dev_file=path, label_kind=word).task
-    asked_of(task, read_table(path))
+    if not task.kind.windowed:
+        asked_of(task, read_table(path))
 
 
 def superglue(directory: Path, task: str) -> Path:
@@ -231,6 +243,8 @@ KINDS = (
         FileKind(f"choices {suffix}", partial(choices, suffix=suffix), partial(read_grouped, word="choices"), mutate)
         for suffix, mutate in ((".csv", mutations.of_lines), (".jsonl", mutations.of_json_lines))
     ),
+    FileKind("SQuAD's .json", squad_file, partial(read_grouped, word="answers"), mutations.of_json),
+    FileKind("answers .jsonl", answers_lines, partial(read_grouped, word="answers"), mutations.of_json_lines),
     FileKind("RACE's article", article, read_article, mutations.of_json),
     FileKind(
         "queries .jsonl", lambda directory: write_lists(directory / "train.jsonl", ROWS),

@@ -25,6 +25,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "data/file_text.py": ("labelled .tsv", "labelled .conll", "labelled .csv", "labelled .jsonl", "GLUE's train.tsv"),
     "data/readers/glue_files.py": ("GLUE's train.tsv",),
     "data/readers/own_files.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl"),
+    "data/readers/answers_files.py": ("SQuAD's .json", "answers .jsonl"),
     "data/readers/choices_files.py": ("choices .jsonl", "choices .csv", "RACE's article"),
     "data/readers/objects.py": ("choices .jsonl", "queries .jsonl", "SuperGLUE's multirc"),
     "data/readers/ranking_files.py": ("queries .jsonl", "pairs .tsv"),

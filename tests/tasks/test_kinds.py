@@ -10,9 +10,10 @@ from helpers.paths import ROOT
 from helpers.source import asked
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.kinds import registry
-from ofa_bert.tasks.kinds.base import Span, Spans
+from ofa_bert.tasks.kinds.base import Gold, Golds, Span, Spans
 from ofa_bert.tasks.kinds.tokens import IGNORED, tags_of
 from ofa_bert.tasks.metrics import compute
+from ofa_bert.tasks.passages import placed
 from ofa_bert.tasks.task import Task, task_for
 
 PACKAGE = ROOT / "ofa_bert"
@@ -20,7 +21,7 @@ KINDS = [registry.kind_named(name) for name in registry.KINDS]
 
 
 def labels_of(kind, count=3):
-    if kind.per_token:
+    if kind.per_token and not kind.windowed:
         return tags_of("ab"[: count - 1])
     return tuple("abcdefgh"[:count]) if kind.fits(("a",)) else ()
 
@@ -81,11 +82,15 @@ def test_what_a_kind_declares_holds(kind):
     assert registry.WORDS.count(kind.word) == 1
     rows, together = (1, 20) if kind.together else (20, width)  # choices of a question, or outputs
     logits, other = rng.normal(size=(2, rows, together)).astype("float32")
+    if kind.windowed:
+        rows, (logits, other) = 10, (placed_of(each) for each in (logits, other))
     task = Task("t", labels, kind.usual_metrics, ("text",), kind.name)
     assert task.num_labels == width
     answers = kind.answers(logits, kind.names(labels, width), ())
     assert len(answers) == rows
     assert len(kind.answers(logits[:0], kind.names(labels, width), ())) == 0
+    if kind.windowed:  # what else it does with its arrays has tests of its own
+        return
     assert kind.decisions(logits).shape[0] == rows
     assert kind.decisions(logits[None, :, :width]).shape[-1] == kind.choices(width) == task.choices
     assert kind.same(logits, logits, ()).all()
@@ -103,9 +108,14 @@ def test_what_a_kind_declares_holds(kind):
     assert bool(found.thresholds) == bool(kind.held_out_share)
 
 
+def placed_of(logits):
+    """[10, 2, 5]: contexts of one token."""
+    return placed(logits, [np.asarray([[0, 0], [0, 1]])] * 10, np.arange(10))
+
+
 LABELS = {
     "multilabel": (0.0, 1.0, 1.0), "regression": -2.5e-7, "classification": 2, "choices": 1.0, "ranking": 0.25,
-    "tokens": Spans([Span(0, 3, 1), Span(4, 9, 0)]),
+    "tokens": Spans([Span(0, 3, 1), Span(4, 9, 0)]), "answers": Golds([Gold("ab", 3)]),
 }  # fmt: skip
 
 
@@ -135,6 +145,7 @@ def test_every_kind_sums_its_labels_up_in_one_line(kind):
         "choices": "3 questions with 1 choices each",
         "ranking": "pairs, numbers from 0.25 to 0.25, mean 0.25",
         "tokens": "a 3, b 3",
+        "answers": "windows, 3 of them with their answer",
     }
     assert said == wanted[kind.name]
 

@@ -24,7 +24,7 @@ class Asked(NamedTuple):
 
 def asked_of(task: Task | None, table: Table) -> Asked | None:
     """None where a row is a text or a pair of texts."""
-    if task is None or not task.kind.grouped:
+    if task is None or not task.kind.grouped or task.kind.windowed:
         return None
     if task.kind.together:
         return Asked(choices_files.questions(table), task.kind.columns, list)

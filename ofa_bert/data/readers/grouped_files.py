@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ofa_bert.data.dev_split import split_dev
-from ofa_bert.data.readers import choices_files, ranking_files
+from ofa_bert.data.readers import answers_files, choices_files, ranking_files
 from ofa_bert.data.readers.objects import Described
 from ofa_bert.data.table_files import SUFFIXES, Table
-from ofa_bert.tasks.kinds import choices, ranking
+from ofa_bert.tasks.kinds import answers, choices, ranking
 from ofa_bert.tasks.kinds.base import TaskKind
 from ofa_bert.tasks.task import Datasets, Example, Task
 
@@ -20,8 +20,8 @@ Rows = tuple[Example, ...]
 class GroupedReader(NamedTuple):
     """How the files of a kind are known and read.
 
-    folders: whether a folder is one. holds: whether a table is one. read: its rows. task: of train's path and rows
-    and of dev's rows.
+    folders: whether a folder is one. suffix: of files that are nothing else. holds: whether a table is one. read: its
+    rows. task: of train's path and rows and of dev's rows.
     """
 
     kind: TaskKind
@@ -29,18 +29,29 @@ class GroupedReader(NamedTuple):
     holds: Callable[[Table], bool]
     read: Callable[[Path, Described], Rows]
     task: Callable[[Path, Described, Rows, Rows], Task]
+    suffix: str = ""
 
 
 READERS = (
     GroupedReader(choices.KIND, True, choices_files.holds, choices_files.read, choices_files.task_of),
     GroupedReader(ranking.KIND, False, ranking_files.holds, ranking_files.read, ranking_files.task_of),
+    GroupedReader(
+        answers.KIND, False, answers_files.holds, answers_files.read, answers_files.task_of, answers_files.SUFFIX
+    ),
 )
 
 
 def reader_named(path: str | Path, word: str | None) -> GroupedReader | None:
-    """For what `label_kind` names, or for a folder; None where the columns of a file decide, or it is another kind."""
-    folder = word is None and Path(path).is_dir() and Path(path).suffix.lower() not in SUFFIXES
-    return next((each for each in READERS if each.kind.word == word or (folder and each.folders)), None)
+    """For what `label_kind` names, a folder or a suffix; None where the columns of a file decide, or another kind."""
+    suffix = Path(path).suffix.lower()
+    folder = Path(path).is_dir() and suffix not in SUFFIXES
+
+    def is_for(reader: GroupedReader) -> bool:
+        return word is None and (
+            (folder and reader.folders) or (not folder and suffix != "" and suffix == reader.suffix)
+        )
+
+    return next((each for each in READERS if each.kind.word == word or is_for(each)), None)
 
 
 def reader_of(table: Table) -> GroupedReader | None:

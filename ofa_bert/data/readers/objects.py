@@ -22,6 +22,7 @@ class Described(NamedTuple):
     task_name: str | None
     text_columns: Sequence[str] | None
     label_columns: Sequence[str] | None
+    doc_stride: int | None = None
 
 
 def names_of(table: Table) -> frozenset[str]:

@@ -33,9 +33,10 @@ def read_own_files(
     labels: Sequence[str] | None,
     label_kind: str | None,
     label_separator: str | None,
+    doc_stride: int | None = None,
 ) -> Datasets:
     """files: train and dev; without the second, `dev_share` of train is dev."""
-    described = Described(task_name, text_columns, label_columns)
+    described = Described(task_name, text_columns, label_columns, doc_stride)
     grouped = reader_named(files[0], label_kind)
     if grouped is not None:
         return read_grouped_files(grouped, files, dev_share, described)

@@ -31,7 +31,20 @@ class Spans(tuple[Span, ...]):
     __slots__ = ()
 
 
-Label = int | float | tuple[float, ...] | Spans  # of one example, as arrays of labels are made of
+class Gold(NamedTuple):
+    """A right answer: text, which stands in the context from character `start` on."""
+
+    text: str
+    start: int
+
+
+class Golds(tuple[Gold, ...]):
+    """The label of a question about a context: its right answers, none where the context has none."""
+
+    __slots__ = ()
+
+
+Label = int | float | tuple[float, ...] | Spans | Golds  # of one example, as arrays of labels are made of
 Metric = Callable[[Array, Array], float]  # predictions, labels -> a fraction
 Values = tuple[Json, ...]  # what stands in the label columns of a row: texts; JSON has other values too
 # What a row says, before the labels are known: the one label or number, or each label of a set.
@@ -73,6 +86,24 @@ class Entity:
 
 
 @dataclass(frozen=True)
+class Extract:
+    """The answer to a question: context[start:end] in characters, "" where there is none. score: its probability.
+
+    >>> from ofa_bert import Extract
+    >>> Extract("in 1843", start=30, end=37, score=0.91).to_json()
+    {'answer': 'in 1843', 'start': 30, 'end': 37, 'score': 0.91}
+    """
+
+    text: str
+    start: int
+    end: int
+    score: float
+
+    def to_json(self) -> dict[str, str | int | float]:
+        return {"answer": self.text, "start": self.start, "end": self.end, "score": self.score}
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a model says about one text: a class, a number, a set of labels or entities, as the task asks for."""
 
@@ -83,6 +114,7 @@ class Answer:
     labels: tuple[str, ...] | None = None  # a set, in the labels' order
     choice: int | None = None  # of those that a question gives, counted from 0
     entities: tuple[Entity, ...] | None = None  # in the text's order
+    extract: Extract | None = None  # of a context
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,12 +143,25 @@ class TaskKind(ABC):
     @property
     def row(self) -> str | None:
         """What a row of the model's input is called where speeds are told; None where it is just a text or a pair."""
-        return "pairs" if self.grouped else None
+        return "pairs" if self.grouped and not self.per_token else None
 
     @property
     def exits(self) -> bool:
         """Whether one text has one answer, so that it may leave the model early."""
         return not self.grouped and not self.per_token
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the rows of an example are parts of its context; what is judged is then as of `tasks.passages`."""
+        return self.grouped and self.per_token
+
+    def decided_by(self, labels: Sequence[str]) -> int:
+        """How many thresholds a task has that was tuned."""
+        return len(labels)
+
+    def share_to_tune(self, objective: str) -> float:
+        """How much of train must be held out to tune a task with that objective; 0 tunes nothing."""
+        return self.held_out_share
 
     @abstractmethod
     def names(self, labels: Sequence[str], width: int) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files.reading import Json
 from ofa_bert.numerics import Array, Bools, Floats, Ints, log_sigmoid
 from ofa_bert.reporting import shown
-from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, Spans, TaskKind, Values, another_kind
+from ofa_bert.tasks.kinds.base import Answer, Golds, Label, LabelColumns, Said, Spans, TaskKind, Values, another_kind
 from ofa_bert.tasks.label_text import check_twins, counted, in_order, unknown, whole_number
 
 HALF = 0.5  # where nothing was tuned
@@ -120,12 +120,12 @@ class Multilabel(TaskKind):
         return read
 
     def said(self, label: Label, labels: Sequence[str]) -> Said:
-        if not isinstance(label, tuple) or isinstance(label, Spans):
+        if not isinstance(label, tuple) or isinstance(label, (Spans, Golds)):
             raise another_kind(label, self)
         return tuple(name for name, there in zip(labels, label) if there)
 
     def classes(self, label: Label) -> tuple[int, ...]:
-        if not isinstance(label, tuple) or isinstance(label, Spans):
+        if not isinstance(label, tuple) or isinstance(label, (Spans, Golds)):
             raise another_kind(label, self)
         return tuple(place for place, there in enumerate(label) if there)
 

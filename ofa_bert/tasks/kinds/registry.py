@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
-from ofa_bert.tasks.kinds import choices, classification, multilabel, ranking, regression, tokens
+from ofa_bert.tasks.kinds import answers, choices, classification, multilabel, ranking, regression, tokens
 from ofa_bert.tasks.kinds.base import LabelColumns, TaskKind, Values
 
 # The first that claims a label column has it.
 _EVERY: dict[str, TaskKind] = {
-    each.KIND.name: each.KIND for each in (tokens, multilabel, regression, classification, choices, ranking)
+    each.KIND.name: each.KIND for each in (tokens, multilabel, regression, classification, choices, ranking, answers)
 }
 
 KINDS: tuple[str, ...] = tuple(_EVERY)

@@ -55,12 +55,12 @@ def load_pair(job: DistilJob, datasets: Datasets, token_cache: Path) -> Pair:
     if length > longest_input(teacher):
         raise UserError(f"`max_seq_length` {length}: the teacher has positions for {longest_input(teacher)} tokens")
     setup = prepare(job.pair.source(job.pair.student), job.loop, datasets, token_cache, job.held_out())
-    check_vocabulary(job, tokenizer, setup.tokenizer, datasets.train[:COMPARED])
+    check_vocabulary(job, tokenizer, setup.tokenizer, datasets.train[:COMPARED], task.doc_stride)
     teacher.eval()
     return Pair(setup, teacher, setup.model, what_it_is(setup), task)
 
 
-def check_vocabulary(job: DistilJob, theirs: Cutter, own: Cutter, examples: Sequence[Example]) -> None:
+def check_vocabulary(job: DistilJob, theirs: Cutter, own: Cutter, examples: Sequence[Example], doc_stride: int) -> None:
     """Both models read the same ids: the same tokens under the same numbers, and sentences cut alike."""
     teacher, student = theirs.get_vocab(), own.get_vocab()
     if teacher != student:
@@ -71,9 +71,10 @@ def check_vocabulary(job: DistilJob, theirs: Cutter, own: Cutter, examples: Sequ
             f" {teacher.get(other[0], 'none')}); take a student with the teacher's vocab.txt, or cut one from the"
             " teacher with `student` layers,heads,hidden,ffn"
         )
-    ids = [encode(examples, tokenizer, job.loop.length, progress=False).input_ids for tokenizer in (theirs, own)]
-    for example, first, second in zip(examples, *ids):
+    cut = [encode(examples, tokenizer, job.loop.length, False, doc_stride).input_ids for tokenizer in (theirs, own)]
+    for row, (first, second) in enumerate(zip(*cut)):
         if list(first) != list(second):
+            example = examples[min(row, len(examples) - 1)]
             raise UserError(
                 f"`student` {job.pair.student}: its tokenizer cuts {example.text[:40]!r} otherwise than the teacher's,"
                 " perhaps for do_lower_case in tokenizer_config.json; give the student the teacher's tokenizer files"

@@ -248,7 +248,9 @@ def _dev_once(job: TuneJob, datasets: Datasets, best: Path, output: Path) -> dic
     model, tokenizer, record = load_model(best, job.finetuning.model.model_type)
     model.eval()
     dev = {
-        name: encode_once(part, tokenizer, job.finetuning.loop.length, output / DIRECTORY)
+        name: encode_once(
+            part, tokenizer, job.finetuning.loop.length, output / DIRECTORY, stride=datasets.task.doc_stride
+        )
         for name, part in datasets.dev.items()
     }
     scores = score(
