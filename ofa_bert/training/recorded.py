@@ -58,6 +58,7 @@ def with_length(loop: LoopSettings, name_or_path: str) -> LoopSettings:
 def with_data(job: R, name_or_path: str) -> R:
     """The job with the data that its model was trained on, where it names none. UserError where neither says any."""
     given = job.data
+    _check_stride(given, name_or_path)
     if given.task_name or given.train_file or given.dev_file:
         return job
     record = _record(name_or_path)
@@ -73,6 +74,16 @@ def with_data(job: R, name_or_path: str) -> R:
         )
     logger.info("data, as of %s: %s", name_or_path, shlex.join(arguments(found, defaults=False)))
     return dataclasses.replace(job, data=found)  # type: ignore[type-var]
+
+
+def _check_stride(given: DataSource, name_or_path: str) -> None:
+    """What is made of a model reads contexts in its windows: another stride would be told in vain."""
+    task = _record(name_or_path).task if given.doc_stride is not None else None
+    if task is not None and task.doc_stride not in (0, given.doc_stride):
+        raise UserError(
+            f"`doc_stride` {given.doc_stride}: {name_or_path} was trained with {task.doc_stride}, and what is made of"
+            " it keeps that; leave it out, or finetune with another one first"
+        )
 
 
 def _is_known(name: str) -> bool:

@@ -11,6 +11,7 @@ from ofa_bert.data.demo_task import TASK
 from ofa_bert.data.source import DataSource
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task
+from ofa_bert.tasks.task import Task
 from ofa_bert.training.recorded import as_recorded, length_of, with_data
 from ofa_bert.training.settings import LoopSettings, ModelSource
 from ofa_bert.training.supernet.job import SupernetJob
@@ -68,3 +69,14 @@ def test_a_directory_of_glue_has_the_task_of_the_model(tmp_path):
     other = state_supernet(tmp_path / "own", TASK)
     with pytest.raises(UserError, match="needs `task_name`"):
         with_data(job(other, data), str(other))
+
+
+def test_contexts_are_read_in_the_windows_of_the_model(model):
+    path = model / "ofa_config.json"
+    record = json.loads(path.read_text())
+    task = Task("asked", (), ("f1", "exact_match"), ("question", "context"), "answers", doc_stride=128)
+    path.write_text(json.dumps({**record, "task": task.to_json()}))
+    same = DataSource(train_file="asked.json", dev_share=0.1, doc_stride=128)
+    assert with_data(job(model, same), str(model)).data == same
+    with pytest.raises(UserError, match="`doc_stride` 64: .* was trained with 128"):
+        with_data(job(model, dataclasses.replace(same, doc_stride=64)), str(model))
