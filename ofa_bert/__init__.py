@@ -21,7 +21,7 @@ _NAMES = {
     "ofa_bert.errors": ("RunError", "UserError"),
     "ofa_bert.export.job": ("ExportJob",),
     "ofa_bert.recipes.evaluate_job": ("EvaluateJob",),
-    "ofa_bert.runtime.grouped": ("Ranked",),
+    "ofa_bert.runtime.answering.grouped": ("Ranked",),
     "ofa_bert.runtime.predictor": ("Prediction", "Predictor"),
     "ofa_bert.search.job": ("SearchJob",),
     "ofa_bert.submodels.counting": ("count_flops", "count_parameters"),

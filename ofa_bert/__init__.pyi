@@ -22,7 +22,7 @@ from ofa_bert.errors import RunError as RunError
 from ofa_bert.errors import UserError as UserError
 from ofa_bert.export.job import ExportJob as ExportJob
 from ofa_bert.recipes.evaluate_job import EvaluateJob as EvaluateJob
-from ofa_bert.runtime.grouped import Ranked as Ranked
+from ofa_bert.runtime.answering.grouped import Ranked as Ranked
 from ofa_bert.runtime.predictor import Prediction as Prediction
 from ofa_bert.runtime.predictor import Predictor as Predictor
 from ofa_bert.search.job import SearchJob as SearchJob
@@ -58,6 +58,7 @@ __all__ = [
     "ExitChoiceJob",
     "ExitTrainingJob",
     "ExportJob",
+    "Extract",
     "FinetuneJob",
     "Front",
     "LatencyTable",

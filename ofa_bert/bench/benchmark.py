@@ -43,8 +43,8 @@ from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.progress import Progress
+from ofa_bert.runtime.answering.labelled import answered
 from ofa_bert.runtime.backends.registry import REGISTRY
-from ofa_bert.runtime.labelled import answered
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import packages

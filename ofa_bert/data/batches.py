@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from ofa_bert.data.answer_windows import label_rows, pairs_of, windows_of
+from ofa_bert.data.tagging.answer_windows import label_rows, pairs_of, windows_of
 from ofa_bert.data.tagging.labels import scored_tokens, tag_rows
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.data.tokenization.windows import CutWindows, joined, windows_with

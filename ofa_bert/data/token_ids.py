@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_bert.data.answer_windows import windows_of
 from ofa_bert.data.batches import Encoded, encode, groups_of
+from ofa_bert.data.tagging.answer_windows import windows_of
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, TextTokenizer
 from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.numerics import Array

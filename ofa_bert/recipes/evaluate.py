@@ -12,7 +12,7 @@ from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.numerics import Array, Floats
 from ofa_bert.options import to_json
 from ofa_bert.recipes.evaluate_job import EvaluateJob
-from ofa_bert.runtime.labelled import Answered, answered
+from ofa_bert.runtime.answering.labelled import Answered, answered
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.system import packages
 from ofa_bert.system.provenance import versions

@@ -28,12 +28,12 @@ from ofa_bert.exits.loop import POOL_BATCHES, Answers
 from ofa_bert.exits.policy import MODES
 from ofa_bert.numerics import Ints
 from ofa_bert.progress import Progress
+from ofa_bert.runtime.answering.collecting import Collector, Rows, WindowRows, WordAnswers, WordRows
+from ofa_bert.runtime.answering.grouped import Ranked, check_questions, check_ranks, ranked, rows_of
 from ofa_bert.runtime.arguments import path, seconds, shown, whole_number, word
 from ofa_bert.runtime.backends.base import CPU, Logits
 from ofa_bert.runtime.backends.tensorrt import Profile
-from ofa_bert.runtime.collecting import Collector, Rows, WindowRows, WordAnswers, WordRows
 from ofa_bert.runtime.exits import ExitModel, open_exits
-from ofa_bert.runtime.grouped import Ranked, check_questions, check_ranks, ranked, rows_of
 from ofa_bert.runtime.opening import MOST_THREADS, Backend, open_model, resolve
 from ofa_bert.runtime.processes import check_process
 from ofa_bert.runtime.texts import Text, check_texts

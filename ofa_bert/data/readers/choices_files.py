@@ -59,15 +59,15 @@ def rows_of(path: Path, every: Iterable[Asked]) -> tuple[Example, ...]:
 
 def questions(table: Table) -> list[Question]:
     """Of a table whose answers, if there are any, nobody looks at."""
-    return [_layout_of(table)(record, at(table.path, line)) for line, record in records(table)]
+    return [_layout_of(table)(row, at(table.path, line)) for line, row in records(table)]
 
 
 def asked(table: Table) -> Iterator[Asked]:
     layout, name = _layout_of(table), "label" if "label" in names_of(table) else "answer"
-    for line, record in records(table):
+    for line, row in records(table):
         where = at(table.path, line)
-        question = layout(record, where)
-        yield Asked(where, question, _answer(record.get(name), question.choices, where))
+        question = layout(row, where)
+        yield Asked(where, question, _answer(row.get(name), question.choices, where))
 
 
 def _layout_of(table: Table) -> Callable[[Record, str], Question]:
@@ -89,24 +89,24 @@ def _layout(table: Table) -> Callable[[Record, str], Question] | None:
     return _copa if {"premise", "choice1", "choice2"} <= names else None
 
 
-def _own(record: Record, where: str) -> Question:
-    asks = text_of(record, "question", where) if record.get("question") else ""
-    return Question(text_of(record, "text", where), texts_of(record, "choices", where, FEWEST), asks)
+def _own(row: Record, where: str) -> Question:
+    asks = text_of(row, "question", where) if row.get("question") else ""
+    return Question(text_of(row, "text", where), texts_of(row, "choices", where, FEWEST), asks)
 
 
-def _swag(record: Record, where: str) -> Question:
-    endings = sorted((name for name in record if _ENDING.fullmatch(name)), key=lambda name: int(name[6:]))
-    start = record.get("sent2")
+def _swag(row: Record, where: str) -> Question:
+    endings = sorted((name for name in row if _ENDING.fullmatch(name)), key=lambda name: int(name[6:]))
+    start = row.get("sent2")
     begun = start.strip() if isinstance(start, str) else ""
-    return Question(text_of(record, "sent1", where), tuple(text_of(record, name, where) for name in endings), begun)
+    return Question(text_of(row, "sent1", where), tuple(text_of(row, name, where) for name in endings), begun)
 
 
-def _copa(record: Record, where: str) -> Question:
-    asks = record.get("question")
+def _copa(row: Record, where: str) -> Question:
+    asks = row.get("question")
     if asks not in _COPA:
         raise UserError(f"{where}: 'question' is {shown(asks)}, must be cause or effect")
-    choices = tuple(text_of(record, name, where) for name in ("choice1", "choice2"))
-    return Question(text_of(record, "premise", where), choices, _COPA[str(asks)])
+    choices = tuple(text_of(row, name, where) for name in ("choice1", "choice2"))
+    return Question(text_of(row, "premise", where), choices, _COPA[str(asks)])
 
 
 def _answer(value: Json, choices: Sequence[str], where: str) -> int | None:

@@ -41,10 +41,10 @@ def read_superglue_files(task: Task, directory: Path) -> Datasets:
 def _labelled(texts: Callable[[Record, str, Task], Pair]) -> Callable[[Task, Table], tuple[Example, ...]]:
     def read(task: Task, table: Table) -> tuple[Example, ...]:
         found = []
-        for line, record in records(table):
+        for line, row in records(table):
             where = at(table.path, line)
-            first, second = texts(record, where, task)
-            found.append(Example(first, second, _label(record.get("label"), task, where)))
+            first, second = texts(row, where, task)
+            found.append(Example(first, second, _label(row.get("label"), task, where)))
         return tuple(found)
 
     return read
@@ -57,13 +57,13 @@ def _label(value: Json, task: Task, where: str) -> int:
     return task.labels.index(str(label))
 
 
-def _columns(record: Record, where: str, task: Task) -> Pair:
-    first, second = (text_of(record, name, where) for name in task.text_columns)
+def _columns(row: Record, where: str, task: Task) -> Pair:
+    first, second = (text_of(row, name, where) for name in task.text_columns)
     return first, second
 
 
-def _words_in_context(record: Record, where: str, task: Task) -> Pair:
-    fields, marked = Fields(record, where, _CURE), []
+def _words_in_context(row: Record, where: str, task: Task) -> Pair:
+    fields, marked = Fields(row, where, _CURE), []
     for number in (1, 2):
         sentence = fields.text(f"sentence{number}")
         start, end = fields.whole(f"start{number}", least=0), fields.whole(f"end{number}", least=1)
@@ -73,8 +73,8 @@ def _words_in_context(record: Record, where: str, task: Task) -> Pair:
     return marked[0], marked[1]
 
 
-def _winograd(record: Record, where: str, task: Task) -> Pair:
-    fields = Fields(record, where, _CURE)
+def _winograd(row: Record, where: str, task: Task) -> Pair:
+    fields = Fields(row, where, _CURE)
     words, target = fields.text("text").split(), fields.inner("target")
     for number, (before, behind) in _WINOGRAD_MARKS.items():
         start, span = target.whole(f"span{number}_index", least=0), target.text(f"span{number}_text").split()
@@ -109,8 +109,8 @@ def _answers(task: Task, table: Table) -> tuple[Example, ...]:
 
 def _questions(table: Table) -> Iterator[tuple[str, Fields]]:
     """(paragraph, question) of every question."""
-    for line, record in records(table):
-        passage = Fields(record, at(table.path, line), _CURE).inner("passage")
+    for line, row in records(table):
+        passage = Fields(row, at(table.path, line), _CURE).inner("passage")
         for question in passage.each("questions"):
             yield whole_characters(passage.text("text").strip()), question
 
