@@ -293,13 +293,14 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
     assert len(labels.split()) == 2
     allowed = {
         "bundle": "digest_cache digests engine_entry entries exit_entry exits manifest shape_fields",
-        "data": "answer_windows batches file_text tagging",
-        "data.tagging": "labels",
+        "data": "batches file_text tagging",
+        "data.tagging": "answer_windows labels",
         "data.tokenization": "families text_tokenizer tokenizer_json windows words",
         "exits": "layout loop policy token_table",
         "exits.criteria": "base certainty entropy margin normalised patience registry",
         "files": "atomic fields pickle_machine pickles reading weights",
-        "runtime": "arguments collecting exit_parts exit_tensors exits grouped opening paddlenlp_tokenizer predictor"
+        "runtime.answering": "collecting grouped",
+        "runtime": "answering arguments exit_parts exit_tensors exits opening paddlenlp_tokenizer predictor"
         " processes texts tokenizer workers",
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt tensorrt_engine",
         "submodels": "values",
