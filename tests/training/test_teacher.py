@@ -1,6 +1,7 @@
 """A supernet that begins as one finetuned model and is taught by another."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -51,3 +52,14 @@ def test_what_cannot_teach(models, beginner, glue_dir, tmp_path, capsys):
     assert run_glue.main([*run, "--max_steps", "1", "--save_steps", "1", "--output_dir", str(narrow)]) == 0
     assert trained(beginner, tmp_path / "run", glue_dir, "--teacher", str(narrow)) == 2
     assert "another shape than the supernet" in capsys.readouterr().err
+
+
+def test_a_teacher_that_reads_other_ids(models, beginner, glue_dir, tmp_path, capsys):
+    """Of the same size, so that nothing but its answers would show it."""
+    other = shutil.copytree(models / "teacher" / "best", tmp_path / "other")
+    words = (other / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    words[-3:-1] = words[-3:-1][::-1]
+    (other / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    (other / "tokenizer.json").unlink(missing_ok=True)
+    assert trained(beginner, tmp_path / "run", glue_dir, "--teacher", str(other)) == 2
+    assert "has another vocabulary than the teacher" in capsys.readouterr().err

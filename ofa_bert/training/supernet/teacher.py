@@ -8,6 +8,7 @@ from pathlib import Path
 
 from paddle import nn
 
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META
 from ofa_bert.models.directories import load_model
@@ -29,21 +30,21 @@ def teacher_of(
     taught = settings.text("teacher") if record.config.get("teacher") else settings.text("model_name_or_path")
     directory = best_of(named or taught)
     if named or Path(directory, MODEL_META).exists():
-        return named_teacher(directory, record.model_type, supernet, task), directory
+        return named_teacher(directory, record.model_type, supernet, task)[0], directory
     logger.info("%s is no longer there: the supernet's largest sub-model teaches", directory)
     teacher = copy.deepcopy(supernet)
     teacher.eval()
     return teacher, where
 
 
-def named_teacher(name: str, model_type: str, supernet: nn.Layer, task: Task) -> nn.Layer:
-    """In eval mode. UserError for a model of another task or shape than the supernet's."""
+def named_teacher(name: str, model_type: str, supernet: nn.Layer, task: Task) -> tuple[nn.Layer, Cutter]:
+    """(model in eval mode, its tokenizer). UserError for a model of another task or shape than the supernet's."""
     directory = best_of(name)
-    teacher, _, found = load_model(directory, model_type)
+    teacher, tokenizer, found = load_model(directory, model_type, task=task)
     check_task(directory, found, task)
     if found.is_sub_model or shape_of(teacher) != shape_of(supernet):
         raise UserError(
             f"`teacher` {directory}: is of another shape than the supernet; name a full model of the same shape"
         )
     teacher.eval()
-    return teacher
+    return teacher, tokenizer

@@ -26,7 +26,7 @@ from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import as_text
-from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.tasks.task import Datasets
 from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
@@ -35,6 +35,7 @@ from ofa_bert.training.presets import SUPERNET, recipe_record
 from ofa_bert.training.run import Training, train
 from ofa_bert.training.run_directory import Best, Evaluation, RunResults, check_output_dir
 from ofa_bert.training.setup import TrainingSetup, prepare
+from ofa_bert.training.students.vocabulary import Pupil, check_vocabulary
 from ofa_bert.training.supernet.importance import held_out_importance, reorder
 from ofa_bert.training.supernet.job import SupernetJob
 from ofa_bert.training.supernet.layer_choice import choose_layers
@@ -78,7 +79,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     if setup.record.is_sub_model:
         where = job.model.model_name_or_path
         raise UserError(f"{where}: is an exported sub-model; a supernet starts from a full model")
-    teacher = _teacher(job, model, task)
+    teacher = _teacher(job, setup, datasets)
     batches = setup.train_batches(job.loop, job.augmentation, teacher)
     objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
     trial = TrialPlan(job.trial_steps, job.loop, job.optimizer, objective, job.supernet_dropout, settings)
@@ -118,12 +119,17 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     return kept.write_results(settings, own)
 
 
-def _teacher(job: SupernetJob, model: nn.Layer, task: Task) -> nn.Layer:
-    """The one that is named; else the model as it is now."""
-    if job.teacher:
-        return named_teacher(job.teacher, job.model.model_type, model, task)
-    teacher = copy.deepcopy(model)
-    teacher.eval()
+def _teacher(job: SupernetJob, setup: TrainingSetup, datasets: Datasets) -> nn.Layer:
+    """The one that is named, which must read the same ids; else the model as it is now."""
+    if not job.teacher:
+        teacher = copy.deepcopy(setup.model)
+        teacher.eval()
+        return teacher
+    teacher, tokenizer = named_teacher(job.teacher, job.model.model_type, setup.model, setup.task)
+    own = job.model.model_name_or_path
+    cure = "finetune both from encoders with the same vocab.txt and tokenizer_config.json"
+    pupil = Pupil(f"`model_name_or_path` {own}", job.teacher, cure, cure)
+    check_vocabulary(pupil, tokenizer, setup.tokenizer, datasets.train, job.loop.length, setup.task.doc_stride)
     return teacher
 
 
