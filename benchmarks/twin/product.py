@@ -39,7 +39,7 @@ class Recorder:
         choose: Callable[[int], tuple[SubModelConfig, ...]],
     ) -> LoopStep:
         write_weights(self.folder / START, arrays_of(model))
-        return self.recorded(supernet_step(model, teacher, _Heard(objective, self), choose))
+        return self.recorded(supernet_step(model, teacher, _Heard(**vars(objective), recorder=self), choose))
 
     def recorded(self, inner: LoopStep) -> LoopStep:
         """The same step, which leaves its batches here."""
@@ -55,17 +55,16 @@ class Recorder:
         self.steps[-1] = replace(step, sub_models=(*step.sub_models, sub_model), losses=(*step.losses, dict(losses)))
 
 
-@dataclass(frozen=True)
-class _Heard:
+@dataclass(frozen=True, kw_only=True)
+class _Heard(Objective):
     """An objective that tells the recorder of every loss."""
 
-    inner: Objective
     recorder: Recorder
 
     def loss(
         self, student: Output, teacher: Output, weights: paddle.Tensor, sub_model: SubModelConfig
     ) -> tuple[paddle.Tensor, dict[str, float]]:
-        total, parts = self.inner.loss(student, teacher, weights, sub_model)
+        total, parts = super().loss(student, teacher, weights, sub_model)
         self.recorder.heard(sub_model, parts)
         return total, parts
 

@@ -98,7 +98,7 @@ def test_a_recipe_is_tried_from_an_encoder_on(tmp_path):
     encoder, out = tiny_directory(tmp_path / "encoder", 0), tmp_path / "out"
     argv = ["train", "--model_name_or_path", encoder, "--task_name", "MRPC", "--data_dir", tmp_path / "glue" / "MRPC"]
     argv += ["--recipe", "quick", "--seeds", "1", "2", "--device", "cpu", "--finetune_epochs", "1", "--max_steps", "6"]
-    argv += ["--max_seq_length", "32", "--keep", "--seeds", "3"]
+    argv += ["--max_seq_length", "32"]
     ended = child_process.finish([python, str(PROGRAM), *map(str, argv), "--output_dir", str(out)])
     assert ended.code == 0, ended.complaint
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]

@@ -30,22 +30,17 @@ class _ElasticRecorder(Recorder):
         self, model: nn.Layer, teacher: nn.Layer, objective: ElasticObjective, sub_models: Sequence[SubModelConfig]
     ) -> LoopStep:
         write_weights(self.folder / START, arrays_of(model))
-        return self.recorded(elastic_step(model, teacher, _Heard(objective, self), sub_models))
+        return self.recorded(elastic_step(model, teacher, _Heard(**vars(objective), recorder=self), sub_models))
 
 
-@dataclass(frozen=True)
-class _Heard:
+@dataclass(frozen=True, kw_only=True)
+class _Heard(ElasticObjective):
     """An objective that tells the recorder of every loss."""
 
-    inner: ElasticObjective
     recorder: Recorder
 
-    @property
-    def full(self) -> float:
-        return self.inner.full
-
     def loss(self, own: Seen, wanted: Seen, text: Text, sub_model: SubModelConfig) -> Loss:
-        total, parts = self.inner.loss(own, wanted, text, sub_model)
+        total, parts = super().loss(own, wanted, text, sub_model)
         self.recorder.heard(sub_model, parts)
         return total, parts
 
