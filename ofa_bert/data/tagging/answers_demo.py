@@ -148,5 +148,5 @@ def _capital(text: str) -> str:
 
 def _line(example: Example) -> str:
     assert isinstance(example.label, Golds)  # as they are made above
-    answers = [{"text": gold.text, "start": gold.start} for gold in example.label]
-    return json.dumps({"question": example.text, "context": example.text_pair, "answers": answers}) + "\n"
+    found = [{"text": gold.text, "start": gold.start} for gold in example.label]
+    return json.dumps(dict(question=example.text, context=example.text_pair, answers=found)) + "\n"
