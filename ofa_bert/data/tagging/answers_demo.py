@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ofa_bert.data.tagging.answers_demo_words import DEV_THINGS, OF_FIRMS, OF_PERSONS, THINGS, Relation
-from ofa_bert.data.tagging.demo import kept_for_dev, stems
-from ofa_bert.data.tagging.demo_words import BEHIND_FIRMS, DEV_FIRST_NAMES, FIRST_NAMES
+from ofa_bert.data.tagging.answers_demo_words import DEV_THINGS, RELATIONS, THINGS, Relation
+from ofa_bert.data.tagging.demo import kept_for_dev
+from ofa_bert.data.tagging.demo_words import BEHIND_FIRMS, DEV_FIRST_NAMES, ENDS, FIRST_NAMES, ONSETS
 from ofa_bert.tasks.kinds.answers import KIND, MAY_LACK
 from ofa_bert.tasks.kinds.base import Gold, Golds
 from ofa_bert.tasks.task import Datasets, Example, Task
@@ -31,9 +31,9 @@ TASK = Task(
     objective=MAY_LACK,
     doc_stride=DOC_STRIDE,
 )
-LACKING = 0.2  # of the questions have no answer
+LACKING = 0.15  # of the questions have no answer
 UNSEEN = 0.5  # of dev's sentences and questions come from templates of its own, which is the first of each list
-_OTHERS = 0.35  # of the texts say the same of another one
+_SAME = 0.5  # of the texts say the same of another one
 _WHOLE_NAMES = 0.25  # of the persons have two words
 _YEARS, _NUMBERS = range(1890, 2020), range(2, 100)
 _SLOT = re.compile(r"\{(\w)\}")
@@ -53,6 +53,13 @@ def write_json_lines(directory: str | Path, seed: int = 0, train: int = 2400, de
     data = generate(seed, train, dev)
     for name, examples in (("train", data.train), ("dev", data.dev["dev"])):
         (directory / f"{name}.jsonl").write_text("".join(map(_line, examples)), encoding="utf-8")
+
+
+def stems() -> list[str]:
+    """Invented names of towns, firms and families, in a fixed order: their numbers decide which are dev's."""
+    made = [onset + end for onset in ONSETS for end in ENDS]
+    random.Random(0).shuffle(made)
+    return made
 
 
 def _split(rng: random.Random, count: int, for_dev: bool) -> tuple[Example, ...]:
@@ -79,45 +86,52 @@ class _Drawn:
             yield self._example(self.rng.random() < LACKING)
 
     def _example(self, lacks: bool) -> Example:
-        """The asked sentence, the same of another one, and others of both; without an answer the first is left out."""
-        rng = self.rng
-        relations, kind = rng.choice(((OF_PERSONS, "Q"), (OF_FIRMS, "F")))
-        used: list[str] = []
-        who, other = self._named(kind, used), self._named(kind, used)
-        asked = rng.choice(relations)
+        """A sentence each about two persons, with clauses that may answer as well as the right one does."""
+        rng, used = self.rng, list[str]()
+        asked = rng.choice(RELATIONS)
         slot = rng.choice(sorted(asked.questions))
-        alike = [each for each in relations if each is not asked and slot in each.questions]
-        rest = [each for each in relations if each is not asked and each not in alike]
+        alike = [each for each in RELATIONS if each is not asked and slot in each.questions]
+        rest = [each for each in RELATIONS if each is not asked and each not in alike]
         rng.shuffle(alike)
         rng.shuffle(rest)
-        facts = [(who, each) for each in [*alike, *rest][: 3 if lacks else 2]]
-        if rng.random() < _OTHERS:
-            facts[0] = (other, asked)
-        sentences = [self._said(subject, relation, used) for subject, relation in facts]
-        if not lacks:
-            sentences.append(self._said(who, asked, used))
-        right = None if lacks else sentences[-1]
-        rng.shuffle(sentences)
+        more = [*alike[:2], *rest]
+        many = rng.choice((2, 3))
+        own = more[:many] if lacks else [asked, *more[: many - 1]]
+        others = [asked if rng.random() < _SAME else more[3], *more[4 : rng.choice((4, 5))]]
+        who, other = self._named("Q", used), self._named("Q", used)
         question = self._template(asked.questions[slot]).replace("{S}", who)
-        context, label = "", Golds()
-        for sentence in sentences:
-            text, places = sentence
-            if sentence is right:
-                start, end = places[slot]
-                label = Golds([Gold(_capital(text)[start:end], start + len(context) + (1 if context else 0))])
-            context += (" " if context else "") + _capital(text) + "."
-        return Example(f"{_capital(question)}?", context, label)
+        sentences = [self._sentence(who, own, used), self._sentence(other, others, used)]
+        right = sentences[0][1].get(asked, {}).get(slot) if not lacks else None
+        first = 0 if rng.random() < 0.5 else 1
+        context = " ".join(sentences[place][0] for place in (first, 1 - first))
+        if right is None:
+            return Example(f"{_capital(question)}?", context, Golds())
+        start, end = right
+        offset = len(sentences[1][0]) + 1 if first else 0
+        gold = Gold(sentences[0][0][start:end], start + offset)
+        return Example(f"{_capital(question)}?", context, Golds([gold]))
+
+    def _sentence(self, who: str, relations: Sequence[Relation], used: list[str]) -> tuple[str, dict[Relation, Places]]:
+        """What is said of one person, in any order, and where the words of each slot stand."""
+        order = self.rng.sample(relations, len(relations))
+        text, found = who, {}
+        for number, relation in enumerate(order):
+            text += " " if number == 0 else " and " if number == len(order) - 1 else ", "
+            clause, places = self._said(relation, used)
+            found[relation] = {slot: (start + len(text), end + len(text)) for slot, (start, end) in places.items()}
+            text += clause
+        return text + ".", found
 
     def _template(self, lines: Sequence[str]) -> str:
         """The first is dev's alone."""
         return lines[0] if self.for_dev and self.rng.random() < UNSEEN else self.rng.choice(lines[1:])
 
-    def _said(self, subject: str, relation: Relation, used: list[str]) -> tuple[str, Places]:
-        template = self._template(relation.statements)
+    def _said(self, relation: Relation, used: list[str]) -> tuple[str, Places]:
+        template = self._template(relation.clauses)
         text, places, done = "", {}, 0
         for slot in _SLOT.finditer(template):
             text += template[done : slot.start()]
-            word = subject if slot[1] == "S" else self._named(slot[1], used)
+            word = self._named(slot[1], used)
             places[slot[1]] = (len(text), len(text) + len(word))
             text, done = text + word, slot.end()
         return text + template[done:], places
