@@ -109,6 +109,14 @@ def test_a_predictor_is_asked_questions(bundle):
         np.testing.assert_allclose(second.probabilities, odds / odds.sum(), rtol=1e-4)
 
 
+def test_workers_and_batches_change_nothing(bundle):
+    asked = [("a film", ["it was bad", "it was good", "they hated it"]), ("the plot", ["dull", "bright"])] * 5
+    with Predictor(bundle, threads=1) as one, Predictor(bundle, workers=2, batch_size=3) as several:
+        found = [[(each.choice, *each.probabilities) for each in both.predict(asked)] for both in (one, several)]
+    for first, second in zip(*found):
+        assert second == pytest.approx(first, abs=1e-4)
+
+
 def test_predict_writes_a_choice_for_every_question(bundle, files):
     output = files / "predicted.jsonl"
     options = ["predict", "--bundle", str(bundle), "--input", str(files / "dev.jsonl"), "--output", str(output)]

@@ -143,6 +143,20 @@ def test_a_predictor_ranks(bundle):
             predictor.rank("film 3", "it was good")
 
 
+def test_workers_and_batches_change_nothing(bundle):
+    pairs = [(f"film {number} the", text) for number in range(4) for text in ("it was dull", "it was good", "they")]
+    with Predictor(bundle, threads=1) as one, Predictor(bundle, workers=2, batch_size=3) as several:
+        np.testing.assert_allclose(one.logits(pairs), several.logits(pairs), atol=1e-4)
+
+
+def test_exits_are_refused_in_one_line(teacher, files, tmp_path, capsys):
+    options = [*COMMON, *data_of(files), "--model_name_or_path", str(teacher), "--exits", "deebert"]
+    assert run_glue_ofa.main([*options, "--output_dir", str(tmp_path), "--max_steps", "1"]) == 2
+    refusal = capsys.readouterr().err
+    assert "has ranking, where a text has no answer of its own" in refusal
+    assert refusal.count("\n") == 1
+
+
 def test_predict_scores_pairs_and_whole_queries(bundle, files):
     output = files / "predicted.tsv"
     common = ["predict", "--bundle", str(bundle), "--input"]
