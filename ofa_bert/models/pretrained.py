@@ -6,7 +6,7 @@ import copy
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +18,17 @@ from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.data.tokenization.vocabulary_files import VOCABULARY
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.atomic import MODEL_META, finish_replacement
+from ofa_bert.files.hub import fetched
 from ofa_bert.files.reading import read_object, refuse_pointer
 from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.config_checks import CONFIG_FILES, OTHER_CLASSES, check_config, check_labels, check_model_type
 from ofa_bert.models.encoder import answers_per_token, family_of
 from ofa_bert.models.families.base import Config
 from ofa_bert.models.families.registry import AUTO, family_named, model_class
-from ofa_bert.models.model_type import model_type_of_source, stated_model_type
+from ofa_bert.models.model_type import known_to_paddlenlp, model_type_of_source, stated_model_type
 from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
-from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.record import HUB, ModelRecord
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ class Source:
 
 
 def locate(name_or_path: str | Path, model_type: str) -> Source:
-    """A local directory, or a model that PaddleNLP knows by that name and downloads to its cache.
+    """A local directory, or a model that PaddleNLP or a hub knows by that name, which is downloaded to its cache.
 
     model_type: a family, or AUTO.
     """
@@ -62,6 +63,12 @@ def locate(name_or_path: str | Path, model_type: str) -> Source:
     finish_replacement(name_or_path)
     if Path(name_or_path).is_dir():
         return _local(Path(name_or_path), model_type)
+    known = known_to_paddlenlp(str(name_or_path))
+    found = fetched(str(name_or_path)) if known is None else None
+    if found is not None:
+        source = _local(found.directory, model_type)
+        more = {**source.record.more, HUB: found.to_json()}
+        return replace(source, where=found.name, record=replace(source.record, more=more))
     named = model_type_of_source(name_or_path) if model_type == AUTO else model_type
     return _known_by_name(str(name_or_path), named)
 
@@ -234,6 +241,9 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Cutter:
             for path in sorted(directory.glob(pattern)):
                 refuse_pointer(path)
     try:
+        if not directory.is_dir() and known_to_paddlenlp(source.tokenizer_from) is None:
+            found = fetched(source.tokenizer_from)
+            directory = directory if found is None else found.directory
         if directory.is_dir():
             tokenizer: Cutter = read_tokenizer(directory, model_type) or from_directory(directory, model_type)
         else:

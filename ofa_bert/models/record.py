@@ -24,6 +24,7 @@ from ofa_bert.tasks.task import Task
 
 FORMAT = 1
 KINDS = ("teacher", "supernet", "sub_model", "pretrained")
+HUB = "hub"  # in `more`: name and revision of the model on a hub that this one began as
 Scores = Mapping[str, object]  # metric -> value; of a supernet, sub-model's name -> its scores
 _CURE = "take a directory that ofa_bert wrote, whole"
 
@@ -174,6 +175,11 @@ class ModelRecord:
         if found is None or found.num_layers != num_layers:
             return None
         return found if found.steps is not None else dataclasses.replace(found, steps=self.step)
+
+    @property
+    def origin(self) -> dict[str, object]:
+        """What of `more` is still true of a model that is made from this one."""
+        return {HUB: self.more[HUB]} if HUB in self.more else {}
 
     def settings(self, where: str) -> Fields:
         """What the run that made the model was told."""

@@ -129,7 +129,7 @@ def trained_record(
         scores=scores or {},
         score=None if scores is None else scores["score"],
         config=settings,
-        more=more or {},
+        more={**setup.record.origin, **(more or {})},
     )
 
 

@@ -109,7 +109,10 @@ class ModelSource:
     """
 
     model_type: str = model_type_option()
-    model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
+    model_name_or_path: str = option(
+        "a local directory (PaddleNLP or Hugging Face layout), a PaddleNLP model name, or owner/name[@revision] on a"
+        " Hugging Face hub"
+    )
     tokenizer_name_or_path: str | None = option("another place for the tokenizer; default: the model's", None)
 
 
