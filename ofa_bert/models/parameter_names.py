@@ -1,4 +1,4 @@
-"""Parameter names: from Hugging Face's layout to PaddleNLP's, and from bare encoders to classifiers.
+"""Parameter names: from Hugging Face's layout to PaddleNLP's and back, and from bare encoders to classifiers.
 
 PaddleNLP has such tables for BERT and RoBERTa only, and writes the converted file beside the original.
 """
@@ -73,6 +73,24 @@ def to_paddle(weights: Mapping[str, np.ndarray], family: Family) -> dict[str, np
             bare, transpose = _paddle_name(bare, modules)
             array = np.ascontiguousarray(array.T) if transpose else array
         converted[bare if bare.startswith(_CLASSIFIER) else f"{family.model_type}.{bare}"] = array
+    return converted
+
+
+def to_hugging_face(weights: Mapping[str, np.ndarray], family: Family) -> dict[str, np.ndarray]:
+    """Weights of PaddleNLP's classifier of that family under Hugging Face's names: the way back from `to_paddle`."""
+    layer_modules = {ours: theirs for theirs, ours in _LAYER_MODULES.items()}
+    modules = {ours: theirs for theirs, ours in {**_OTHER_MODULES, **family.modules}.items()}
+    converted = {}
+    for name, array in weights.items():
+        module, _, leaf = _without_prefix(name).rpartition(".")
+        parts = module.split(".", 3)  # encoder, layers, 7, self_attn.q_proj
+        if parts[:2] == ["encoder", "layers"]:
+            theirs = f"encoder.layer.{parts[2]}.{layer_modules[parts[3]]}"
+        else:
+            theirs = modules[module]
+        linear = leaf == "weight" and array.ndim == 2 and not theirs.startswith("embeddings.")
+        prefix = "" if theirs.startswith(_CLASSIFIER.rstrip(".")) else f"{family.model_type}."
+        converted[f"{prefix}{theirs}.{leaf}"] = np.ascontiguousarray(array.T) if linear else array
     return converted
 
 

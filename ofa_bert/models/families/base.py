@@ -31,6 +31,29 @@ class ClassifierHead:
         return self.dense is None
 
 
+ONE_LABEL, TAGS, CONTEXTS, OPTIONS = (
+    "SequenceClassification",
+    "TokenClassification",
+    "QuestionAnswering",
+    "MultipleChoice",
+)
+
+
+@dataclass(frozen=True)
+class Transformers:
+    """A family as Hugging Face's transformers has it.
+
+    prefix: what the names of its classes begin with. heads: what they end with, after "For", of those whose classifier
+    has the layers that ours has. refusal: why a model of this configuration, with such a head, is none that
+    transformers could compute; None where it is one. more_config: what config.json says beyond every family's.
+    """
+
+    prefix: str
+    heads: tuple[str, ...] = (ONE_LABEL, TAGS, CONTEXTS, OPTIONS)
+    refusal: Callable[[Config, str], str | None] = lambda config, head: None
+    more_config: Callable[[Config], Mapping[str, object]] = lambda config: {}
+
+
 @dataclass(frozen=True)
 class Family:
     """One family whose encoder is a paddle.nn.TransformerEncoder.
@@ -84,6 +107,8 @@ class Family:
     classifier_part: str | None = None
     masked_lm_part: str | None = None
 
+    # None: transformers has no such model.
+    transformers: Transformers | None = None
     # Whether bench/peers.py builds the peers of a benchmark in this family's shape.
     has_peers: bool = False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ofa_bert.models.families.base import TWO_LAYERS, Family, two_layers
+from ofa_bert.models.families.base import CONTEXTS, ONE_LABEL, TAGS, TWO_LAYERS, Family, Transformers, two_layers
 
 
 def tokenizer_in(directory: Path) -> str:
@@ -22,4 +22,5 @@ ROBERTA = Family(
     tokenizer_in=tokenizer_in,
     positions_after_padding=True,
     modules=TWO_LAYERS,
+    transformers=Transformers("Roberta", (ONE_LABEL, TAGS, CONTEXTS)),
 )
