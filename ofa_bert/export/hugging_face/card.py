@@ -12,7 +12,6 @@ import numpy as np
 from ofa_bert.bundle.entries import ModelEntry
 from ofa_bert.errors import UserError
 from ofa_bert.export.hugging_face.layout import Layout
-from ofa_bert.models.families.base import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
 from ofa_bert.models.record import HUB, ModelRecord, numbers
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.opening import open_model
@@ -20,6 +19,7 @@ from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system import timing
 from ofa_bert.system.machine import machine
+from ofa_bert.tasks.kinds.base import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
 
 # Hugging Face's names of what such models are for.
 _PIPELINES = {

@@ -11,22 +11,13 @@ from paddle import nn
 
 from ofa_bert.errors import UserError
 from ofa_bert.models.encoder import encoder_layers, family_of
-from ofa_bert.models.families.base import CONTEXTS, ONE_LABEL, OPTIONS, TAGS, Config, Transformers
+from ofa_bert.models.families.base import Config, Transformers
+from ofa_bert.tasks.kinds.base import CONTEXTS, OPTIONS
 from ofa_bert.tasks.task import Task
 
 logger = logging.getLogger(__name__)
 
 LEAVES_OUT = "4"  # the last major version of transformers that makes models with fewer heads
-# kind of task -> end of the class's name, problem_type
-_KINDS: Mapping[str, tuple[str, str | None]] = {
-    "classification": (ONE_LABEL, "single_label_classification"),
-    "multilabel": (ONE_LABEL, "multi_label_classification"),
-    "regression": (ONE_LABEL, "regression"),
-    "ranking": (ONE_LABEL, "regression"),
-    "tokens": (TAGS, None),
-    "answers": (CONTEXTS, None),
-    "choices": (OPTIONS, None),
-}
 _OF_TRAINING = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
 # Of Paddle's activations those that transformers has under the same name.
 _ACTIVATIONS = ("gelu", "relu", "relu6", "tanh", "sigmoid", "silu", "swish", "mish", "leaky_relu")
@@ -79,7 +70,7 @@ def layout_of(model: nn.Layer, task: Task, version: str | None) -> Layout:
     UserError for a model that transformers cannot compute. What is written as zeros is said in one line.
     """
     family, config = family_of(model), model.config
-    head, problem_type = _KINDS[task.kind.name]
+    head, problem_type = task.kind.head, task.kind.problem_type
     names = family.transformers
     if names is None:
         raise _refused(f"transformers has no {family.model_type}")

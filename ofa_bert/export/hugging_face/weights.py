@@ -8,9 +8,9 @@ from paddle import nn
 from ofa_bert.export.hugging_face.layout import Layout
 from ofa_bert.models.directories import arrays_of
 from ofa_bert.models.encoder import encoder_layers, family_of
-from ofa_bert.models.families.base import CONTEXTS, ONE_LABEL, OPTIONS
 from ofa_bert.models.parameter_names import to_hugging_face
 from ofa_bert.numerics import Floats
+from ofa_bert.tasks.kinds.base import CONTEXTS, ONE_LABEL, OPTIONS
 
 _TABLES = {
     "vocab_size": "word_embeddings",

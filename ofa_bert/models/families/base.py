@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ofa_bert.models.families.paddlenlp import PaddleConfig
+from ofa_bert.tasks.kinds.base import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
 
 Config = PaddleConfig
 
@@ -29,14 +30,6 @@ class ClassifierHead:
     @property
     def per_token(self) -> bool:
         return self.dense is None
-
-
-ONE_LABEL, TAGS, CONTEXTS, OPTIONS = (
-    "SequenceClassification",
-    "TokenClassification",
-    "QuestionAnswering",
-    "MultipleChoice",
-)
 
 
 @dataclass(frozen=True)

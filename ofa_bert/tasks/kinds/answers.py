@@ -14,6 +14,7 @@ from ofa_bert.numerics import Array, Bools, Floats
 from ofa_bert.tasks import answer_metrics as metrics
 from ofa_bert.tasks import passages
 from ofa_bert.tasks.kinds.base import (
+    CONTEXTS,
     Answer,
     Extract,
     Gold,
@@ -138,4 +139,5 @@ KIND = Answers(
     grouped=True,
     objectives=(ALWAYS, MAY_LACK),
     per_token=True,
+    head=CONTEXTS,
 )

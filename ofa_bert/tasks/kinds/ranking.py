@@ -58,4 +58,5 @@ KIND = Ranking(
     ("predicted_value",),
     grouped=True,
     objectives=(BINARY, NUMBERS, LISTS),
+    problem_type="regression",
 )

@@ -15,6 +15,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Floats, log_softmax
 from ofa_bert.tasks.kinds import classification
 from ofa_bert.tasks.kinds.base import (
+    TAGS,
     Answer,
     Entity,
     Label,
@@ -222,4 +223,5 @@ KIND = Tokens(
     ("f1", "precision", "recall", "token_accuracy"),
     ("entities",),
     per_token=True,
+    head=TAGS,
 )
