@@ -37,8 +37,8 @@ from ofa_bert.models.vocabulary import trim_vocabulary
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.training.data.glue_download import download_glue
 from ofa_bert.training.evaluation import score
-from ofa_bert.training.glue_download import download_glue
 from ofa_bert.training.recorded import with_data
 from ofa_bert.training.settings import DEFAULT_LENGTH
 from ofa_bert.training.supernet.polish import Polished, polish

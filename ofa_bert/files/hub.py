@@ -49,8 +49,8 @@ class Fetched:
 def fetched(name: str) -> Fetched | None:
     """The model `owner/name`, or `owner/name@revision`: from the hub, or from the cache where that does not answer.
 
-    None for what can be no name, and for one that the hub does not know. UserError when the hub does not let this user
-    have it, or does not answer and the cache lacks it.
+    None for what can be no name, for one that the hub does not know, and where neither has it: PaddleNLP may.
+    UserError when the hub does not let this user have it.
     """
     found = _NAME.fullmatch(name)
     if found is None or os.path.lexists(name):
@@ -78,9 +78,9 @@ def fetched(name: str) -> Fetched | None:
         try:
             place = hub.snapshot_download(repository, revision=revision, local_files_only=True)
         except Exception:  # nothing of that name and revision
-            raise UserError(
-                f"{name}: no local directory, not in the cache, and the hub does not answer ({type(error).__name__});"
-                " name a directory with config.json, weights and vocabulary, or check the network"
-            ) from error
+            logger.warning(
+                "%s: the hub does not answer (%s), and the cache has no such model", name, type(error).__name__
+            )
+            return None
         logger.warning("%s: the hub does not answer; taken from the cache", name)
     return Fetched(repository, Path(place).name, Path(place))

@@ -226,7 +226,8 @@ def check_task(where: str, record: ModelRecord, task: Task) -> Task:
             f" is for {task.name} with {_labels(task)}; take the directory that run_glue.py made"
             f" for {task.name}, or give run_glue.py `fresh_head` to finetune a new classifier"
         )
-    return dataclasses.replace(task, thresholds=other.thresholds, doc_stride=other.doc_stride)
+    task = dataclasses.replace(task, thresholds=other.thresholds, doc_stride=other.doc_stride)
+    return task.judged_by(other.metric) if other.metric and not task.metric else task
 
 
 def _labels(task: Task) -> str:

@@ -19,7 +19,7 @@ from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 from ofa_bert.system import timing
 from ofa_bert.system.machine import machine
-from ofa_bert.tasks.kinds.base import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
+from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
 
 # Hugging Face's names of what such models are for.
 _PIPELINES = {

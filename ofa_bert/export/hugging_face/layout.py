@@ -12,7 +12,7 @@ from paddle import nn
 from ofa_bert.errors import UserError
 from ofa_bert.models.encoder import encoder_layers, family_of
 from ofa_bert.models.families.base import Config, Transformers
-from ofa_bert.tasks.kinds.base import CONTEXTS, OPTIONS
+from ofa_bert.tasks.heads import CONTEXTS, OPTIONS
 from ofa_bert.tasks.task import Task
 
 logger = logging.getLogger(__name__)

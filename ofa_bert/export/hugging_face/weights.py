@@ -10,7 +10,7 @@ from ofa_bert.models.directories import arrays_of
 from ofa_bert.models.encoder import encoder_layers, family_of
 from ofa_bert.models.parameter_names import to_hugging_face
 from ofa_bert.numerics import Floats
-from ofa_bert.tasks.kinds.base import CONTEXTS, ONE_LABEL, OPTIONS
+from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, OPTIONS
 
 _TABLES = {
     "vocab_size": "word_embeddings",

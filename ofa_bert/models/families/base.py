@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ofa_bert.models.families.paddlenlp import PaddleConfig
-from ofa_bert.tasks.kinds.base import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
+from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
 
 Config = PaddleConfig
 

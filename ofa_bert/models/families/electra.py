@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ofa_bert.models.families.base import TWO_LAYERS, Config, Family, Transformers, two_layers
-from ofa_bert.tasks.kinds.base import CONTEXTS, ONE_LABEL, TAGS
+from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, TAGS
 
 _PROJECTION = "embeddings_project"
 _ACTIVATION = "gelu"  # in the head of transformers' classifier

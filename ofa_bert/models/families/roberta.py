@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ofa_bert.models.families.base import TWO_LAYERS, Family, Transformers, two_layers
-from ofa_bert.tasks.kinds.base import CONTEXTS, ONE_LABEL, TAGS
+from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, TAGS
 
 
 def tokenizer_in(directory: Path) -> str:

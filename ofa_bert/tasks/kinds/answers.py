@@ -13,8 +13,8 @@ import numpy as np
 from ofa_bert.numerics import Array, Bools, Floats
 from ofa_bert.tasks import answer_metrics as metrics
 from ofa_bert.tasks import passages
+from ofa_bert.tasks.heads import CONTEXTS
 from ofa_bert.tasks.kinds.base import (
-    CONTEXTS,
     Answer,
     Extract,
     Gold,

@@ -15,14 +15,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files.reading import Json
 from ofa_bert.numerics import Array, Bools, Floats, Ints
 from ofa_bert.reporting import shown
-
-# What the names of transformers' classes of models end with, after "For".
-ONE_LABEL, TAGS, CONTEXTS, OPTIONS = (
-    "SequenceClassification",
-    "TokenClassification",
-    "QuestionAnswering",
-    "MultipleChoice",
-)
+from ofa_bert.tasks.heads import ONE_LABEL
 
 
 class Span(NamedTuple):

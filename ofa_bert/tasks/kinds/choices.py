@@ -13,7 +13,15 @@ import numpy as np
 from ofa_bert.numerics import Array, Bools, Floats, log_softmax
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.groups import is_real
-from ofa_bert.tasks.kinds.base import OPTIONS, Answer, Label, LabelColumns, Said, Values, another_kind
+from ofa_bert.tasks.heads import OPTIONS
+from ofa_bert.tasks.kinds.base import (
+    Answer,
+    Label,
+    LabelColumns,
+    Said,
+    Values,
+    another_kind,
+)
 from ofa_bert.tasks.kinds.classification import Classification
 from ofa_bert.tasks.label_text import readable_number
 

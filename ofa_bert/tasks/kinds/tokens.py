@@ -13,9 +13,9 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Floats, log_softmax
+from ofa_bert.tasks.heads import TAGS
 from ofa_bert.tasks.kinds import classification
 from ofa_bert.tasks.kinds.base import (
-    TAGS,
     Answer,
     Entity,
     Label,
