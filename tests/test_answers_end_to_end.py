@@ -9,8 +9,10 @@ import export_model
 import run_glue
 import run_glue_ofa
 from helpers.answers_case import questions, write_case
+from helpers.models import VOCABULARY
 from ofa_bert.__main__ import main
 from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.recipes import timing
 from ofa_bert.runtime.predictor import Predictor
 
 # Windows of 20 tokens, 6 apart: most contexts have several.
@@ -138,3 +140,76 @@ def test_bench_serving_and_exits(runs, tmp_path, capsys):
     given = ["supernet", *data(runs), "--exits", "deebert", "--model_name_or_path", runs / "teacher"]
     assert command(*given, "--output_dir", tmp_path / "x", *STEPS) == 2
     assert "has answers, where a text has no answer of its own" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_fused_export_finds_the_same(runs, tmp_path):
+    where = ["--sub_model_output_dir", tmp_path / "d", "--static_sub_model", tmp_path / "s", "--max_drop", 10]
+    more = ["--device", "cpu", "--width_mult", 0.5, "--onnx", "--fused", "--precision", "fp32", "fp16", "int8"]
+    given = ["--model_name_or_path", runs / "supernet", *where, *more, *data(runs)]
+    assert export_model.main(list(map(str, given))) == 0
+    checks = {each.name: each.check for each in read_manifest(tmp_path / "s").models}
+    assert {"onnx-fp32-fused", "onnx-fp16-fused", "onnx-int8"} <= set(checks)
+    assert checks["onnx-fp32-fused"].argmax_agreement == 1
+    assert all(check.score_after > 0.6 for check in checks.values())
+    pairs = [(q, c) for q, c, _, _ in questions(20, seed=5, lacking=0.3)]
+    with Predictor(runs / "bundle", threads=1) as plain, Predictor(tmp_path / "s", threads=1) as fused:
+        found = [[each.extract.to_json() for each in one.predict(pairs)] for one in (plain, fused)]
+    assert [{**each, "score": 0} for each in found[0]] == [{**each, "score": 0} for each in found[1]]
+
+
+@pytest.mark.slow
+def test_a_trimmed_and_polished_export(runs, tmp_path):
+    (tmp_path / "words.txt").write_text("\n".join(VOCABULARY[5:20]) + "\n")
+    where = ["--sub_model_output_dir", tmp_path / "d", "--static_sub_model", tmp_path / "s", "--max_drop", 90]
+    more = ["--device", "cpu", "--width_mult", 0.5, "--trim_vocab", tmp_path / "words.txt", "--polish", 1]
+    given = ["--model_name_or_path", runs / "supernet", *where, *more, *data(runs)]
+    assert export_model.main(list(map(str, given))) == 0
+    polished = json.loads((tmp_path / "d" / "ofa_config.json").read_text())["polish"]
+    assert set(polished["after"]) >= {"f1", "exact_match"}
+    context = "we liked it . the film was good ."
+    with Predictor(tmp_path / "s", threads=1) as predictor:
+        assert predictor.task.doc_stride == 6
+        assert len(predictor.task.thresholds) == 1
+        found = predictor.predict([("the film was", context)])[0].extract
+    assert context[found.start : found.end] == found.text
+
+
+@pytest.mark.slow
+def test_latency_and_a_family_of_speedups(runs, tmp_path):
+    few = ["--models", 2, "--check", 3, "--repeats", 3, "--min_width", 0.5, "--length", 16]
+    assert command("latency", "--model", runs / "supernet", "--output", tmp_path / "t.json", *few) == 0
+    base = ["search", "--model", runs / "supernet", "--device", "cpu", "--trials", 10, "--population", 5]
+    family = ["--latency_table", tmp_path / "t.json", "--speedups", 1.1]
+    assert command(*base, "--output_dir", tmp_path / "two", *family) == 0
+    (member,) = results(tmp_path / "two")["family"]
+    assert member["difference"]["low"] <= member["difference"]["score"] <= member["difference"]["high"]
+    assert read_manifest(tmp_path / "two" / "x1.1" / "static").task.doc_stride == 6
+
+
+@pytest.mark.slow
+def test_search_by_the_w_coefficient_inside_and_from_scratch(runs, tmp_path):
+    base = ["search", "--model", runs / "supernet", "--device", "cpu", "--algorithm", "fptas", "--max_params", 30000]
+    assert command(*base, "--output_dir", tmp_path / "one") == 0
+    scratch = ["--from_scratch", "--max_steps", 2, "--depths", 1, 2, "--hidden", 32, "--heads", 4, "--ffn", 32]
+    assert command(*base, "--output_dir", tmp_path / "two", *scratch) == 0
+
+
+@pytest.mark.slow
+def test_the_recipe_goes_through(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "SPIN_SECONDS", 0)
+    monkeypatch.setattr(timing, "LATENCY_TEXTS", 4)
+    pair = ["--teacher", runs / "teacher", "--student", "2,2,32,32", "--output_dir", tmp_path / "r", "--max_drop", 90]
+    quick = ["--repeats", 1, "--samples", 8, "--workers", 0, "--skip", "prune"]
+    assert command("recipe", *data(runs), *pair, *quick, *STEPS, "--doc_stride", 6) == 0
+    rows = json.loads((tmp_path / "r" / "rows.json").read_text())["rows"]
+    assert rows[0]["score"] == pytest.approx(results(runs / "teacher")["best"]["score"], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_settings_are_tuned(runs, tiny_bert_dir, tmp_path):
+    pytest.importorskip("optuna")
+    few = ["--trials", 2, "--batch_sizes", 8, "--tune_share", 0.2, "--max_steps", 3, "--max_seq_length", 20]
+    given = ["tune", *data(runs), "--device", "cpu", "--doc_stride", 6, "--model_name_or_path", tiny_bert_dir]
+    assert command(*given, *few, "--output_dir", tmp_path / "t") == 0
+    assert results(tmp_path / "t")["tuned_on"] == 60  # of 300 questions, all their windows

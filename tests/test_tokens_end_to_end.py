@@ -249,3 +249,12 @@ def test_a_task_comes_back_from_its_json(runs):
     assert Task.from_json(task.to_json()) == task
     with pytest.raises(ValueError, match="no kind of task"):
         _ = dataclasses.replace(task, kind_name="tagging").kind
+
+
+@pytest.mark.slow
+def test_settings_are_tuned(runs, tiny_bert_dir, tmp_path):
+    pytest.importorskip("optuna")
+    few = ["--trials", 2, "--batch_sizes", 16, "--tune_share", 0.2, "--max_steps", 3, "--max_seq_length", 32]
+    given = ["tune", *data(runs), "--device", "cpu", "--model_name_or_path", tiny_bert_dir]
+    assert command(*given, *few, "--output_dir", tmp_path / "t") == 0
+    assert results(tmp_path / "t")["tuned_on"] == 48  # of 240 sentences

@@ -33,11 +33,14 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class Check:
-    """How a model was judged beside the dynamic one when it was exported; scores are of dev, None without data."""
+    """How a model was judged beside the dynamic one when it was exported; scores are of dev, None without data.
+
+    argmax_agreement: the share of the same answers; None where it says nothing, as of numbers.
+    """
 
     max_abs_difference: float
     relative_difference: float
-    argmax_agreement: float
+    argmax_agreement: float | None
     tolerance: float | None
     relative_tolerance: float | None
     checked_with: str  # the back end
@@ -54,7 +57,7 @@ class Check:
         return cls(
             fields.number("max_abs_difference", 0),
             fields.number("relative_difference", 0),
-            fields.number("argmax_agreement", 0, 1),
+            fields.number("argmax_agreement", 0, 1, default=None),
             fields.number("tolerance", 0, default=None),
             fields.number("relative_tolerance", 0, default=None),
             word(fields, "checked_with"),
@@ -66,6 +69,11 @@ class Check:
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
+
+    @property
+    def agreement(self) -> str:
+        """What a line about the model says of it."""
+        return "" if self.argmax_agreement is None else f", same answers {self.argmax_agreement:.1%}"
 
 
 @dataclass(frozen=True)

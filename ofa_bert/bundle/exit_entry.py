@@ -27,11 +27,14 @@ MOVES = ("select", "join")  # graphs that keep hidden states on a GPU: one takes
 
 @dataclass(frozen=True)
 class ExitCheck:
-    """How the exits were judged when they were exported: a number for each exit, the last one included."""
+    """How the exits were judged when they were exported: a number for each exit, the last one included.
+
+    argmax_agreement: as of `Check`, None for all exits.
+    """
 
     max_abs_difference: tuple[float, ...]
     relative_difference: tuple[float, ...]
-    argmax_agreement: tuple[float, ...]
+    argmax_agreement: tuple[float, ...] | None
     tolerance: float | None
     relative_tolerance: float | None
     checked_with: str
@@ -42,15 +45,17 @@ class ExitCheck:
         """None where nothing is said of a check. exits: how many there are."""
         if "checked_with" not in fields:
             return None
-        names = ("max_abs_difference", "relative_difference", "argmax_agreement")
-        lists = [fields.numbers(name) for name in names]
-        for name, numbers in zip(names, lists):
-            if len(numbers) != exits:
+        apart, off = (fields.numbers(name) for name in ("max_abs_difference", "relative_difference"))
+        same = fields.numbers("argmax_agreement", default=None)
+        for name, numbers in (
+            ("max_abs_difference", apart), ("relative_difference", off), ("argmax_agreement", same),
+        ):  # fmt: skip
+            if numbers is not None and len(numbers) != exits:
                 fields.wrong(name, f"a number for each of {exits} exits")
         return cls(
-            lists[0],
-            lists[1],
-            lists[2],
+            apart,
+            off,
+            same,
             fields.number("tolerance", 0, default=None),
             fields.number("relative_tolerance", 0, default=None),
             word(fields, "checked_with"),
@@ -88,7 +93,7 @@ class ExitModel:
             fields.text("precision", PRECISIONS),
             lists[0],
             lists[1],
-            lists[2],
+            lists[2] if len(lists) == len(cls._LISTS) else None,
             fields.switch("fused", default=False),
             fields.whole("bytes", 0, default=None),
             ExitCheck.from_json(fields, exits),

@@ -32,7 +32,9 @@ class LabelledData:
         above=0,
         most=MOST_SHARE,
     )
-    task_name: str | None = option("GLUE task, or 'demo' or 'demo-tokens'; default: the model's own", None)
+    task_name: str | None = option(
+        "GLUE task, or 'demo', 'demo-tokens' or 'demo-answers'; default: the model's own", None
+    )
     data_dir: str | None = option("directory with the task's official GLUE files: dev is scored", None)
     text_columns: tuple[str, ...] | None = option(
         "names of the one or two text columns of the file; default: those that the model was trained on", None

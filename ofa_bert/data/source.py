@@ -27,8 +27,8 @@ class DataSource:
 
     task_name: str | None = option(
         "GLUE task (CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI; any case), with `data_dir` one of SuperGLUE"
-        " (BoolQ, CB, COPA, MultiRC, RTE, WiC, WSC), or 'demo' and 'demo-tokens' for the built-in ones;"
-        " leave it out with `train_file`",
+        " (BoolQ, CB, COPA, MultiRC, ReCoRD, RTE, WiC, WSC), or 'demo', 'demo-tokens' and 'demo-answers' for the"
+        " built-in ones; leave it out with `train_file`",
         None,
     )
     data_dir: str | None = option(

@@ -11,6 +11,7 @@ from ofa_bert.data.readers.examples import check_labels
 from ofa_bert.data.readers.glue_files import read_glue_files
 from ofa_bert.data.readers.own_files import read_own_files
 from ofa_bert.data.readers.superglue_files import has_superglue_files, read_superglue_files
+from ofa_bert.data.tagging import answers_demo
 from ofa_bert.data.tagging import demo as tagging_demo
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task, is_glue
@@ -18,7 +19,7 @@ from ofa_bert.tasks.superglue import is_superglue, superglue_task
 from ofa_bert.tasks.task import Datasets, Example, Task
 
 # The built-in tasks, by name.
-_GENERATED = {demo.TASK.name: demo for demo in (demo_task, tagging_demo)}
+_GENERATED = {demo.TASK.name: demo for demo in (demo_task, tagging_demo, answers_demo)}
 
 
 def load_datasets(
@@ -38,7 +39,7 @@ def load_datasets(
 ) -> Datasets:
     """The task with its training and dev examples, from wherever the arguments point.
 
-    task_name: a GLUE task, demo, or demo-tokens.
+    task_name: a GLUE task, demo, demo-tokens, or demo-answers.
     train_file, dev_file: your own files; a GLUE task_name then gives labels and metrics.
     data_dir: GLUE's official files, or the demo's. Without these and files of your own the demo is generated, and a
     GLUE task comes from `download`.
@@ -84,12 +85,13 @@ def load_datasets(
     name = task_name.lower()
     if name not in _GENERATED and is_superglue(task_name) and (not is_glue(task_name) or _superglue_in(data_dir)):
         data = _of_superglue(superglue_task(task_name), data_dir)
-        return data if labels is None else _in_order(data, tuple(labels))
-    if data_dir:
+    elif data_dir:
         task = demo_task.TASK if name == demo_task.TASK.name else glue_task(task_name)
         data = read_glue_files(task, Path(data_dir))
     else:
         data = _GENERATED[name].generate() if name in _GENERATED else _downloaded(glue_task(task_name), download)
+    if doc_stride is not None and data.task.kind.windowed:
+        data = replace(data, task=replace(data.task, doc_stride=doc_stride))
     return data if labels is None else _in_order(data, tuple(labels))
 
 

@@ -120,7 +120,7 @@ def export_bundle(
 def _line(model: Exported) -> str:
     check = model.check
     text = f"{model.entry.name}: {model.bytes / 1e6:.1f} MB, max |d logit| {check.max_abs_difference:.1e}"
-    text += f", same answers {check.argmax_agreement:.1%}"
+    text += check.agreement
     if check.score_before is not None and check.score_after is not None:
         text += f", dev {check.score_before:.4f} -> {check.score_after:.4f}"
     return text

@@ -13,10 +13,11 @@ from ofa_bert.bundle.entries import Check
 from ofa_bert.bundle.tolerances import RELATIVE, counting, relative
 from ofa_bert.data.batches import Batch, Encoded, eval_batches
 from ofa_bert.errors import RunError, first_line
+from ofa_bert.export.agreement import Compared
 from ofa_bert.models.encoder import backbone
 from ofa_bert.runtime.opening import Backend
 from ofa_bert.tasks.task import Task
-from ofa_bert.training.evaluation import score
+from ofa_bert.training.evaluation import Forward, score
 
 Probe = tuple[np.ndarray, np.ndarray]
 
@@ -53,6 +54,7 @@ class ExportCheck:
     max_drop: float = 1.0
     reference: float | None = None
     _expected: list[np.ndarray] = field(default_factory=list)
+    _compared: Compared | None = None
 
     def __post_init__(self) -> None:
         if self._expected:  # those of the check that this one was made from
@@ -61,6 +63,8 @@ class ExportCheck:
             self._expected = [
                 self._counting(self.model(*map(paddle.to_tensor, probe)).numpy(), probe) for probe in self.probes
             ]
+        if self.task.kind.grouped and self.data is not None:
+            self._compared = Compared.of(self.model, self.task, next(iter(self.data.dev.values())))
 
     def _counting(self, logits: np.ndarray, probe: Probe) -> np.ndarray:
         if logits.ndim == 2:  # of whole texts, as of the parts of a model with exits
@@ -90,7 +94,7 @@ class ExportCheck:
         check = Check(
             max_abs_difference=self._largest(name, found, tolerance),
             relative_difference=relative(found, self._expected),
-            argmax_agreement=self._agreement(found),
+            argmax_agreement=self._agreement(found, backend),
             tolerance=tolerance,
             relative_tolerance=limit,
             checked_with=backend.name,
@@ -122,8 +126,13 @@ class ExportCheck:
             worst = max(worst, difference)
         return worst
 
-    def _agreement(self, found: list[np.ndarray]) -> float:
+    def _agreement(self, found: list[np.ndarray], backend: Backend) -> float | None:
+        """The share of the same answers; None where answers are numbers, or about several rows of data not given."""
         task = self.task
+        if task.kind.grouped:  # the rows of the probes belong to no example
+            return self._compared.agreement(_forward(backend)) if self._compared else None
+        if not task.kind.countable:
+            return None
         same = [task.kind.same(have, want, task.thresholds) for have, want in zip(found, self._expected)]
         return float(np.concatenate(same).mean())
 
@@ -131,12 +140,8 @@ class ExportCheck:
         """(before, after) on dev; RunError when too much was lost."""
         if self.data is None:
             return None, None
-
-        def forward(batch: Batch) -> paddle.Tensor:
-            return paddle.to_tensor(backend.run(np.asarray(batch.input_ids), np.asarray(batch.token_type_ids)))
-
         data, pad = self.data, backbone(self.model).pad_token_id
-        after = score(data.task, forward, data.dev, pad, label=name)["score"]
+        after = score(data.task, _forward(backend), data.dev, pad, label=name)["score"]
         before = after if self.reference is None else self.reference
         drop = 100 * (before - after)
         if drop > self.max_drop:
@@ -145,6 +150,13 @@ class ExportCheck:
                 f" {after:.4f}; `max_drop` allows {self.max_drop:g}. {_cure(precision)}. Nothing was written"
             )
         return before, after
+
+
+def _forward(backend: Backend) -> Forward:
+    def forward(batch: Batch) -> paddle.Tensor:
+        return paddle.to_tensor(backend.run(np.asarray(batch.input_ids), np.asarray(batch.token_type_ids)))
+
+    return forward
 
 
 def _cure(precision: str) -> str:

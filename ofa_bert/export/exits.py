@@ -124,10 +124,11 @@ class _Reference:
             label = f"{name}, exit after {end} layers"
             whole = _whole(parts, place, self._check_certainty(label, place, kind.precision))
             reports.append(judge.verdict(label, kind.precision, partial(_given, whole)))
+        same = [report.argmax_agreement for report in reports]
         return ExitCheck(
             tuple(report.max_abs_difference for report in reports),
             tuple(report.relative_difference for report in reports),
-            tuple(report.argmax_agreement for report in reports),
+            None if None in same else tuple(share for share in same if share is not None),
             reports[0].tolerance,
             reports[0].relative_tolerance,
             reports[0].checked_with,

@@ -78,12 +78,14 @@ def load_model(
     sub_model = source.record.sub_model
     if sub_model is not None:
         config.num_hidden_layers = sub_model.depth
-    weights = named_weights(source, model_type)
-    if fresh_head:
+    named = _heads_named(source)
+    per_token, extracts = _per_token(source, named, task, fresh_head), _extracts(source, named, task)
+    weights = named_weights(source, model_type, extracts)
+    if fresh_head or (_OF_ANSWERS in named and not extracts):
         weights = weights.without("classifier.")
     if num_labels is not None and not fresh_head:
         check_head(source.where, weights.arrays, num_labels)
-    build = model_class(model_type, _per_token(source, task, fresh_head))
+    build = model_class(model_type, per_token)
     check_sizes(source.where, config, weights.arrays, build.base_model_prefix, sub_model)
     model = build(config)
     if sub_model is not None:
@@ -102,24 +104,35 @@ def load_model(
     return model, read, source.record
 
 
-_OF_TOKENS, _OF_TEXTS = "ForTokenClassification", "ForSequenceClassification"
+_OF_TOKENS, _OF_TEXTS, _OF_ANSWERS = "ForTokenClassification", "ForSequenceClassification", "ForQuestionAnswering"
 
 
-def _per_token(source: Source, task: Task | None, fresh_head: bool) -> bool:
+def _heads_named(source: Source) -> set[str]:
+    """Those of the heads above that its config.json says it has."""
+    architectures = source.config.get("architectures")
+    named = architectures if isinstance(architectures, list) else []
+    return {head for head in (_OF_TOKENS, _OF_TEXTS, _OF_ANSWERS) if any(str(name).endswith(head) for name in named)}
+
+
+def _per_token(source: Source, named: set[str], task: Task | None, fresh_head: bool) -> bool:
     """Whether it answers for every token: as the task wants it, its record says, or else its config.json.
 
     UserError for a classifier of the other sort, which has weights of the same shape.
     """
-    architectures = source.config.get("architectures")
-    named = [str(name) for name in architectures] if isinstance(architectures, list) else []
     known = task or source.record.task
     if known is None:
-        return any(name.endswith(_OF_TOKENS) for name in named)
+        return bool(named & {_OF_TOKENS, _OF_ANSWERS})
     per_token = known.kind.per_token
-    if not fresh_head and any(name.endswith(_OF_TEXTS if per_token else _OF_TOKENS) for name in named):
+    if not fresh_head and (_OF_TEXTS if per_token else _OF_TOKENS) in named:
         answers, wanted = ("texts as a whole", "every token") if per_token else ("for every token", "whole texts")
         raise UserError(f"{source.where}: answers {answers}, and {known.name} is about {wanted}; {OTHER_CLASSES}")
     return per_token
+
+
+def _extracts(source: Source, named: set[str], task: Task | None) -> bool:
+    """Whether its head finds answers in contexts and is wanted; for another task it is a start without a head."""
+    known = task or source.record.task
+    return _OF_ANSWERS in named and (known is None or known.kind.windowed)
 
 
 class LoadedEncoder(NamedTuple):

@@ -16,8 +16,9 @@ from ofa_bert.models.families.registry import FAMILIES
 _PREFIXES = tuple(f"{family.model_type}." for family in FAMILIES.values())
 _UNREAD = tuple(name for family in FAMILIES.values() for name in family.unread)
 # Heads of pre-training and other tasks, and buffers that older PyTorch stored: a classifier needs none.
+_ANSWERS = "qa_outputs"  # Hugging Face's head of answers in contexts, in every family
 _LEFT_OUT = (
-    *("cls.", "lm_head.", "qa_outputs.", "embeddings.position_ids", "embeddings.token_type_ids"),
+    *("cls.", "lm_head.", f"{_ANSWERS}.", "embeddings.position_ids", "embeddings.token_type_ids"),
     *(name for family in FAMILIES.values() for name in family.other_heads),
 )
 _CLASSIFIER = "classifier."
@@ -56,18 +57,21 @@ def part_of(weights: Mapping[str, np.ndarray], part: str | None) -> Mapping[str,
     return {name[len(part) :]: array for name, array in weights.items() if name.startswith(part)}
 
 
-def to_paddle(weights: Mapping[str, np.ndarray], family: Family) -> dict[str, np.ndarray]:
+def to_paddle(weights: Mapping[str, np.ndarray], family: Family, answers: bool = False) -> dict[str, np.ndarray]:
     """Weights in either layout under the names of PaddleNLP's classifier of that family.
+
+    answers: a head that finds answers in contexts is the classifier; else it is left out.
 
     Hugging Face's Linear weights [out, in] are transposed to Paddle's [in, out]. Names that no rule knows
     stay as they are, so that the comparison with the model shows them.
     """
     convert = is_hugging_face(weights)
-    modules = {**_OTHER_MODULES, **family.modules}
+    modules = {**_OTHER_MODULES, **family.modules, _ANSWERS: "classifier"}
     converted = {}
     for name, array in weights.items():
         bare = _without_prefix(name)
-        if bare.startswith(_LEFT_OUT) or (convert and bare.startswith(_UNREAD)):
+        wanted = answers and bare.startswith(f"{_ANSWERS}.")
+        if not wanted and (bare.startswith(_LEFT_OUT) or (convert and bare.startswith(_UNREAD))):
             continue
         if convert:
             bare, transpose = _paddle_name(bare, modules)

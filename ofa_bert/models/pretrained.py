@@ -144,11 +144,11 @@ class NamedWeights(NamedTuple):
         return self._replace(arrays={name: array for name, array in self.arrays.items() if not name.startswith(start)})
 
 
-def named_weights(source: Source, model_type: str) -> NamedWeights:
-    """The source's weights under Paddle's names."""
+def named_weights(source: Source, model_type: str, answers: bool = False) -> NamedWeights:
+    """The source's weights under Paddle's names; `answers` as of `to_paddle`."""
     family = family_named(model_type)
     stored = part_of(read_weights(source.weights), family.classifier_part)
-    return NamedWeights(to_paddle(stored, family), is_hugging_face(stored))
+    return NamedWeights(to_paddle(stored, family, answers), is_hugging_face(stored))
 
 
 def fill(model: nn.Layer, source: Source, named: NamedWeights, fresh_heads: bool) -> set[str]:

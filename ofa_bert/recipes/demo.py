@@ -54,17 +54,18 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
     """finetune -> supernet -> export -> comparison; one row per sub-model. A second call continues the first."""
     output = Path(job.output_dir)
     teacher, supernet = str(output / "teacher"), str(output / "supernet")
-    data = TrainingData(task_name=DEMOS[job.task])
+    about = DEMOS[job.task]
+    data = TrainingData(task_name=about.task_name)
     loops = LoopSettings(
-        max_seq_length=64, batch_size=32, num_train_epochs=1.0, logging_steps=25, save_steps=100, device=job.device,
-        max_steps=job.max_steps, resume=True,
+        max_seq_length=64, batch_size=about.batch_size, num_train_epochs=1.0, logging_steps=25, save_steps=100,
+        device=job.device, max_steps=job.max_steps, resume=True,
     )  # fmt: skip
     tuning = FinetuneJob(
         data=data,
         model=ModelSource(model_name_or_path=str(embedded_encoder())),
         output_dir=teacher,
         loop=loops,
-        optimizer=OptimizerSettings(learning_rate=1e-4, adam_epsilon=1e-6),
+        optimizer=OptimizerSettings(learning_rate=about.learning_rate, adam_epsilon=1e-6),
     )
     datasets = data.load()
     metric = datasets.task.metrics[0]
@@ -74,7 +75,8 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
         data=data,
         model=ModelSource(model_name_or_path=teacher),
         output_dir=supernet,
-        loop=replace(loops, warmup_proportion=0.0),
+        loop=replace(loops, warmup_proportion=0.0, num_train_epochs=about.elastic_epochs),
+        optimizer=OptimizerSettings(learning_rate=about.elastic_learning_rate),
         width_mult_list=WIDTHS,
         supernet_dropout=0.0,
     )

@@ -8,15 +8,33 @@ from typing import Literal
 from ofa_bert.bundle.entries import PRECISIONS
 from ofa_bert.data import demo_task
 from ofa_bert.data.source import TrainingData
+from ofa_bert.data.tagging import answers_demo
 from ofa_bert.data.tagging import demo as tagging_demo
 from ofa_bert.options import option, unused
 from ofa_bert.runtime.backends.registry import OF_MODELS
 from ofa_bert.system.accelerator import WHERE, Device, means
-from ofa_bert.tasks.kinds.tokens import KIND
+from ofa_bert.tasks.kinds import answers, tokens
 from ofa_bert.training.settings import Augmentation, LoopSettings, OptimizerSettings, unused_share
 from ofa_bert.training.students.jobs import DistilWeights, PairSource
 
-DEMOS = {"sentiment": demo_task.TASK.name, KIND.word: tagging_demo.TASK.name}  # what `task` says -> `task_name`
+
+@dataclass(frozen=True)
+class Demo:
+    """A built-in task, and how it is trained in a few minutes; epochs are of train, `elastic_epochs` the supernet's."""
+
+    task_name: str
+    batch_size: int = 32
+    learning_rate: float = 1e-4
+    elastic_epochs: float = 1.0
+    elastic_learning_rate: float = OptimizerSettings().learning_rate
+
+
+# What `task` says. To find answers in texts is learned slowly at first: more steps of fewer texts, and larger ones.
+DEMOS = {
+    "sentiment": Demo(demo_task.TASK.name),
+    tokens.KIND.word: Demo(tagging_demo.TASK.name),
+    answers.KIND.word: Demo(answers_demo.TASK.name, 16, 5e-4, 0.25, 2e-4),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +42,8 @@ class DemoJob:
     """What python -m ofa_bert demo does."""
 
     task: str = option(
-        "what is learned: whether a sentence praises, or which words of it name persons, organisations and places",
+        "what is learned: whether a sentence praises, which words of it name persons, organisations and places, or"
+        " where a text answers a question",
         next(iter(DEMOS)),
         choices=tuple(DEMOS),
     )

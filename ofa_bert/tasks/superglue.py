@@ -1,8 +1,8 @@
-"""Seven tasks of SuperGLUE (Wang et al. 2019), with the metrics of its site, the first of which chooses."""
+"""The eight tasks of SuperGLUE (Wang et al. 2019), with the metrics of its site, the first of which chooses."""
 
 from __future__ import annotations
 
-from ofa_bert.tasks.kinds import choices, ranking
+from ofa_bert.tasks.kinds import answers, choices, ranking
 from ofa_bert.tasks.kinds.classification import ACCURACY
 from ofa_bert.tasks.task import Task
 
@@ -14,6 +14,15 @@ _SUPERGLUE = {
         Task("cb", ("contradiction", "entailment", "neutral"), ("accuracy", "macro_f1"), ("premise", "hypothesis")),
         Task("copa", (), choices.KIND.usual_metrics, ("text", "choices"), choices.KIND.name),
         Task("multirc", (), ("f1a", "em"), ("query", "passage"), ranking.KIND.name, objective=ranking.BINARY),
+        Task(
+            "record",
+            (),
+            answers.KIND.usual_metrics,
+            ("question", "context"),
+            answers.KIND.name,
+            objective=answers.ALWAYS,
+            doc_stride=answers.DOC_STRIDE,
+        ),
         Task("rte", ("entailment", "not_entailment"), ACCURACY, ("premise", "hypothesis")),
         Task("wic", _FALSE_TRUE, ACCURACY, ("sentence1", "sentence2")),
         Task("wsc", _FALSE_TRUE, ACCURACY, ("text",)),

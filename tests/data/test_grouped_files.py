@@ -169,6 +169,34 @@ def test_triples_are_rows_of_0_and_1(tmp_path):
         loaded(path)
 
 
+def test_triples_of_ms_marco_have_no_header(tmp_path):
+    path = tmp_path / "triples.tsv"
+    path.write_text("what is x\tx is good\tbad\nwhat is x\tx is good\tworse\n")
+    data = loaded(path, label_kind="ranking")
+    wanted = [("what is x", "x is good", 1.0, 0), ("what is x", "bad", 0.0, 0), ("what is x", "worse", 0.0, 0)]
+    assert rows_of(data.train) == rows_of(data.dev["dev"]) == wanted
+    assert (data.task.objective, data.task.text_columns) == ("binary", ("query", "passage"))
+    _, splits = LabelledData(file=str(path)).load(data.task)
+    assert rows_of(splits["file"]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Query\tPassage\tLabel\nq\ta\t1\n", "no column 'query'"),
+        ("q\ta\t1\nq\tb\t0\n", "no column 'query'"),
+        ("q\ta\tb\nq\t\tb\n", ":2: 'positive' holds no text"),
+        ("q\ta\tb\tc\nq\ta\tb\tc\n", "no column 'query'"),
+    ],
+)
+def test_what_is_no_triple_is_one_line(tmp_path, text, said):
+    path = tmp_path / "own.tsv"
+    path.write_text(text)
+    with pytest.raises(UserError) as error:
+        loaded(path, label_kind="ranking")
+    assert said in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

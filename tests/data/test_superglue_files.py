@@ -4,9 +4,12 @@ import json
 
 import pytest
 
-from helpers.superglue_rows import PARAGRAPH, ROWS, write_superglue
+from helpers.superglue_rows import PARAGRAPH, ROWS, STORY, write_superglue
+from ofa_bert.data.source import DataSource
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
+from ofa_bert.tasks.kinds.answers import DOC_STRIDE
+from ofa_bert.tasks.kinds.base import Gold, Golds
 from ofa_bert.tasks.superglue import NAMES
 
 
@@ -25,6 +28,7 @@ def rows_of(data):
         ("cb", "classification", ("contradiction", "entailment", "neutral"), ("accuracy", "macro_f1")),
         ("copa", "choices", (), ("accuracy",)),
         ("multirc", "ranking", (), ("f1a", "em")),
+        ("record", "answers", (), ("f1", "exact_match")),
         ("rte", "classification", ("entailment", "not_entailment"), ("accuracy",)),
         ("wic", "classification", ("false", "true"), ("accuracy",)),
         ("wsc", "classification", ("false", "true"), ("accuracy",)),
@@ -56,6 +60,22 @@ def test_multirc_has_a_row_for_each_answer_and_a_group_for_each_question(tmp_pat
     ]  # fmt: skip
 
 
+def test_record_asks_for_what_stands_in_the_gap(tmp_path):
+    first, second = loaded(tmp_path, "record", "ReCoRD").train
+    assert (first.text, first.text_pair) == ("Ann's boat went to @placeholder.", STORY)
+    assert first.label == Golds([Gold("Tom", 25), Gold("Tom Hill", 41)])
+    assert all(STORY[gold.start :].startswith(gold.text) for gold in (*first.label, *second.label))
+
+
+def test_the_windows_of_record_are_as_far_apart_as_is_said(tmp_path):
+    given = {"task_name": "record", "data_dir": str(write_superglue(tmp_path, "record"))}
+    assert DataSource(**given).load().task.doc_stride == DOC_STRIDE
+    assert DataSource(**given, doc_stride=9).load().task.doc_stride == 9
+    assert DataSource(task_name="demo-answers", doc_stride=9).load().task.doc_stride == 9
+    with pytest.raises(UserError, match="`doc_stride` 9: task demo has classes"):
+        DataSource(task_name="demo", doc_stride=9).load()
+
+
 def test_words_in_context_are_marked(tmp_path):
     found = loaded(tmp_path, "wic")
     assert rows_of(found)[0] == ("The _bank_ was closed.", "We sat on the _banks_ of it.", 0, None)
@@ -78,7 +98,7 @@ def test_glue_keeps_rte_where_the_files_are_glues(tmp_path):
 def test_a_row_without_its_fields_is_one_line(tmp_path, task):
     write_superglue(tmp_path, task)
     whole = ROWS[task][0]
-    for name in set(whole) - {"idx", "version", "word"}:
+    for name in set(whole) - {"idx", "version", "word", "source"}:
         row = {key: value for key, value in whole.items() if key != name}
         (tmp_path / "train.jsonl").write_text(json.dumps(row) + "\n")
         with pytest.raises(UserError) as error:
@@ -95,6 +115,8 @@ def test_a_row_without_its_fields_is_one_line(tmp_path, task):
         ("wic", {"start2": 19}, "end2 is 19, must be above start2"),
         ("wsc", {"target": {"span1_index": 99, "span1_text": "a", "span2_index": 1, "span2_text": "b"}}, "span1_index"),
         ("copa", {"question": "why"}, "must be cause or effect"),
+        ("record", {"qas": [{"query": "@placeholder", "answers": []}]}, "answers is"),
+        ("record", {"qas": [{"query": "@placeholder", "answers": [{"start": 1, "text": "Tom"}]}]}, "does not stand at"),
     ],
 )
 def test_a_wrong_row_is_one_line(tmp_path, task, change, said):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+STORY = "Ann Lee sold her boat to Tom.\n@highlight\nTom Hill sails"
 PARAGRAPH = "Sent 1: Ann sold her boat. Sent 2: She bought a kite for Tom."
 ROWS = {
     "boolq": [
@@ -28,6 +29,14 @@ ROWS = {
             {"question": "Who sold?", "idx": 1, "answers": [
                 {"text": "Ann", "idx": 2, "label": 1}, {"text": "Tom's friend Ann", "idx": 3, "label": 1},
                 {"text": "Tom", "idx": 4, "label": 0}]}]}},
+    ],
+    "record": [
+        {"source": "made up", "idx": 0,
+         "passage": {"text": STORY, "entities": [{"start": 0, "end": 6}, {"start": 25, "end": 27}]},
+         "qas": [
+             {"query": "Ann's boat went to @placeholder.", "idx": 0, "answers": [
+                 {"start": 25, "end": 27, "text": "Tom"}, {"start": 41, "end": 48, "text": "Tom Hill"}]},
+             {"query": "@placeholder had a boat.", "idx": 1, "answers": [{"start": 0, "end": 6, "text": "Ann Lee"}]}]},
     ],
     "rte": [
         {"premise": "Ann sold a boat.", "hypothesis": "A boat was sold.", "label": "entailment", "idx": 0},

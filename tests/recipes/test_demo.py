@@ -8,15 +8,16 @@ import pytest
 
 from ofa_bert import __main__
 from ofa_bert.data import demo_task
+from ofa_bert.data.tagging import answers_demo
 from ofa_bert.data.tagging import demo as tagging_demo
 from ofa_bert.errors import UserError
 from ofa_bert.recipes import demo
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("task", "metric"), [("sentiment", "accuracy"), ("tokens", "f1")])
+@pytest.mark.parametrize(("task", "metric"), [("sentiment", "accuracy"), ("tokens", "f1"), ("answers", "f1")])
 def test_demo_goes_from_encoder_to_bundles_and_continues(tmp_path, tiny_bert_dir, monkeypatch, capsys, task, metric):
-    for module in (demo_task, tagging_demo):
+    for module in (demo_task, tagging_demo, answers_demo):
         monkeypatch.setattr(module, "generate", partial(module.generate, train=200, dev=60))
     monkeypatch.setattr(demo, "embedded_encoder", lambda: tiny_bert_dir)
     monkeypatch.setattr(demo, "LENGTH", 16)

@@ -9,7 +9,10 @@ import export_model
 import run_glue
 import run_glue_ofa
 from helpers.grouped_data import write_choices, write_lists
+from helpers.models import WORDS
 from ofa_bert.__main__ import main
+from ofa_bert.bundle.manifest import read_manifest
+from ofa_bert.recipes import timing
 
 COMMON = "--device cpu --logging_steps 50 --save_steps 999 --max_seq_length 32".split()
 STEPS = "--max_steps 6 --batch_size 4".split()
@@ -143,3 +146,42 @@ def test_a_bundle_is_benched_and_handed_to_a_server(made, tmp_path, capsys):
     (config,) = (tmp_path / "served" / "triton").rglob("config.pbtxt")
     assert re.search(r"output \{[^}]*dims: 1\n", config.read_text())  # a number a row, which a client regroups
     compile((tmp_path / "served" / "README.md").read_text().split("```python\n")[1].split("```")[0], "client", "exec")
+
+
+@pytest.mark.slow
+def test_the_recipe_goes_through(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(timing, "SPIN_SECONDS", 0)
+    monkeypatch.setattr(timing, "LATENCY_TEXTS", 4)
+    home, data, metric = made
+    options = ["recipe", *COMMON, *STEPS, *data, "--teacher", str(home / "teacher"), "--student", "2,2,32,32"]
+    options += "--max_drop 100 --repeats 1 --samples 8 --workers 0 --target_num_heads 1 --target_ffn_dim 16".split()
+    assert main([*options, "--output_dir", str(tmp_path)]) == 0
+    rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
+    assert rows[0]["score"] == pytest.approx(results(home / "teacher")["best"]["scores"][metric], abs=1e-3)
+    assert all(0 <= row["score"] <= 1 for row in rows)
+
+
+@pytest.mark.slow
+def test_a_sub_model_is_chosen_by_its_latency(made, tmp_path):
+    home, _, _ = made
+    few = "--models 2 --check 3 --repeats 3 --min_width 0.5 --length 16".split()
+    supernet, table = str(home / "supernet"), str(tmp_path / "table.json")
+    assert main(["latency", "--model", supernet, "--output", table, *few]) == 0
+    options = ["search", "--model", supernet, "--device", "cpu", "--latency_table", table, "--speedups", "1.05"]
+    options += "--trials 12 --population 6 --examples 20".split()
+    assert main([*options, "--output_dir", str(tmp_path / "found")]) == 0
+    (member,) = results(tmp_path / "found")["family"]
+    assert member["difference"]["low"] <= member["difference"]["score"] <= member["difference"]["high"]
+
+
+@pytest.mark.slow
+def test_a_fused_export_of_a_trimmed_vocabulary(made, tmp_path):
+    home, data, _ = made
+    (tmp_path / "words.txt").write_text("\n".join(WORDS) + "\n")
+    options = ["--model_name_or_path", str(home / "supernet"), "--sub_model_output_dir", str(tmp_path / "small")]
+    options += ["--static_sub_model", str(tmp_path / "bundle"), "--trim_vocab", str(tmp_path / "words.txt"), *data]
+    options += "--onnx --fused --width_mult 0.5 --device cpu --precision fp32 fp16 int8 --max_drop 100".split()
+    assert export_model.main(options) == 0
+    checks = {each.name: each.check for each in read_manifest(tmp_path / "bundle").models}
+    assert {"onnx-fp32-fused", "onnx-fp16-fused", "onnx-int8"} <= set(checks)
+    assert checks["onnx-fp32-fused"].argmax_agreement == 1

@@ -103,3 +103,14 @@ def test_a_task_keeps_its_objective():
     assert Task("r", (), ("mrr@10",), ("query", "passage"), "ranking").objective == "binary"
     with pytest.raises(UserError, match="objective 'lists'; it must be one of none"):
         Task.from_json({**QUESTIONS.to_json(), "objective": "lists"})
+
+
+def test_passages_in_the_same_order_are_the_same_answer():
+    ranking, choices = kind_named("ranking"), kind_named("choices")
+    first = np.array([[3, 2, 1], [3, 2, PAD], [3, PAD, PAD]], dtype=np.float32)
+    second = np.array([[0.3, 0.2, 0.1], [1, 2, PAD], [9, PAD, PAD]], dtype=np.float32)
+    assert ranking.same(first, second, ()).tolist() == [True, False, True]
+    assert ranking.undecided(first).tolist() == [True, True, False]
+    assert choices.same(first[:2], second[:2], ()).tolist() == [True, False]
+    assert choices.undecided(first[:2]).all()
+    assert (ranking.countable, kind_named("regression").countable) == (True, False)

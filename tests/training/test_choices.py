@@ -74,6 +74,9 @@ def test_a_bundle_answers_as_the_model_that_it_was_exported_from(bundle, files):
     manifest = json.loads((bundle / "manifest.json").read_text())
     precisions = {model["precision"] for model in manifest["models"]}
     assert precisions == {"fp32", "int8", "int8-static", "fp16"}
+    same = {model["precision"]: model["argmax_agreement"] for model in manifest["models"]}
+    assert same["fp32"] == 1
+    assert all(share * 40 == pytest.approx(round(share * 40)) for share in same.values())  # of 40 questions
     output = files / "scores.json"
     scored = []
     for what in (["--bundle", str(bundle)], ["--model_name_or_path", str(files / "small")]):
@@ -82,6 +85,15 @@ def test_a_bundle_answers_as_the_model_that_it_was_exported_from(bundle, files):
         assert split["examples"] == 40
         scored.append(split["scores"]["accuracy"])
     assert scored[0] == scored[1] == manifest["score"]
+
+
+def test_without_data_nobody_says_how_many_choices_are_the_same(supernet, tmp_path, capsys):
+    options = ["--model_name_or_path", str(supernet), "--sub_model_output_dir", str(tmp_path / "small")]
+    options += ["--static_sub_model", str(tmp_path / "bundle"), "--width_mult", "0.5", "--onnx", "--device", "cpu"]
+    assert export_model.main(options) == 0
+    assert "same answers" not in capsys.readouterr().out
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    assert {model["argmax_agreement"] for model in manifest["models"]} == {None}
 
 
 def test_a_predictor_is_asked_questions(bundle):
@@ -95,6 +107,14 @@ def test_a_predictor_is_asked_questions(bundle):
         logits = predictor.logits([("a film", "it good"), ("a film", "it dull")])[:, 0]
         odds = np.exp(logits - logits.max())
         np.testing.assert_allclose(second.probabilities, odds / odds.sum(), rtol=1e-4)
+
+
+def test_workers_and_batches_change_nothing(bundle):
+    asked = [("a film", ["it was bad", "it was good", "they hated it"]), ("the plot", ["dull", "bright"])] * 5
+    with Predictor(bundle, threads=1) as one, Predictor(bundle, workers=2, batch_size=3) as several:
+        found = [[(each.choice, *each.probabilities) for each in both.predict(asked)] for both in (one, several)]
+    for first, second in zip(*found):
+        assert second == pytest.approx(first, abs=1e-4)
 
 
 def test_predict_writes_a_choice_for_every_question(bundle, files):

@@ -300,3 +300,39 @@ def test_the_search_reads_the_data_that_the_supernet_was_trained_on(runs, tmp_pa
     assert main([*line, *"--min_score 0.1 --trials 8 --population 4 --examples 16".split()]) == 0
     results = json.loads((tmp_path / "search" / "results.json").read_text())
     assert set(results["dev"]) == {"score", "micro_f1", "macro_f1", "exact_match"}
+
+
+@pytest.mark.slow
+def test_every_precision_of_a_trimmed_and_polished_model(runs, tmp_path):
+    (tmp_path / "words.txt").write_text("\n".join(WORDS) + "\n")
+    options = ["--model_name_or_path", str(runs / "supernet"), "--sub_model_output_dir", str(tmp_path / "d")]
+    options += ["--static_sub_model", str(tmp_path / "s"), "--trim_vocab", str(tmp_path / "words.txt"), *data_of(runs)]
+    options += "--precision fp32 fp16 int8 int8-static --onnx --fused --width_mult 0.5 --polish 1 --augment 0.2".split()
+    assert export_model.main([*options, "--max_drop", "60", "--device", "cpu"]) == 0
+    manifest = json.loads((tmp_path / "s" / "manifest.json").read_text())
+    names = {model["name"]: model["argmax_agreement"] for model in manifest["models"]}
+    assert set(names) >= {"onnx-fp32-fused", "onnx-fp16", "onnx-fp16-fused", "onnx-int8", "onnx-int8-static"}
+    assert names["onnx-fp32-fused"] == 1
+    assert len(manifest["task"]["thresholds"]) == len(ABOUT)
+    with Predictor(tmp_path / "s", threads=1) as one, Predictor(tmp_path / "s", workers=2, batch_size=3) as several:
+        texts = ["the film was good", "the plot was bad and dull", "they said"]
+        assert [each.labels for each in one.predict(texts)] == [each.labels for each in several.predict(texts)]
+
+
+@pytest.mark.slow
+def test_tuning_and_a_family_of_speedups(runs, tiny_bert_dir, tmp_path):
+    pytest.importorskip("optuna")
+    line = ["tune", *data_of(runs), *COMMON[:2], "--max_seq_length", "32", "--model_name_or_path", str(tiny_bert_dir)]
+    line += "--trials 2 --batch_sizes 16 --tune_share 0.2 --max_steps 3".split()
+    assert main([*line, "--output_dir", str(tmp_path / "tuned")]) == 0
+    supernet, table = str(runs / "supernet"), str(tmp_path / "table.json")
+    few = "--models 2 --check 3 --repeats 3 --min_width 0.5 --length 16".split()
+    assert main(["latency", "--model", supernet, "--output", table, *few]) == 0
+    line = ["search", "--model", supernet, "--device", "cpu", "--latency_table", table, "--speedups", "1.05"]
+    assert main([*line, *"--trials 10 --population 5".split(), "--output_dir", str(tmp_path / "found")]) == 0
+    (member,) = json.loads((tmp_path / "found" / "results.json").read_text())["family"]
+    assert member["difference"]["low"] <= member["difference"]["score"] <= member["difference"]["high"]
+    line = ["search", "--model", supernet, "--device", "cpu", "--algorithm", "fptas", "--max_params", "30000"]
+    assert main([*line, "--output_dir", str(tmp_path / "w")]) == 0
+    served = ["export_serving", "--bundles", str(tmp_path / "found" / "x1.05" / "static"), "--threads", "1"]
+    assert main([*served, "--output_dir", str(tmp_path / "served")]) == 0

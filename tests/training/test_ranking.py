@@ -10,12 +10,14 @@ import run_glue
 import run_glue_ofa
 from helpers.grouped_data import write_lists, write_pairs
 from ofa_bert.__main__ import main
+from ofa_bert.bundle.manifest import read_manifest
 from ofa_bert.data.table_files import read_table
 from ofa_bert.errors import UserError
 from ofa_bert.runtime.predictor import Predictor
 
 COMMON = "--device cpu --max_seq_length 32 --logging_steps 50 --save_steps 999".split()
 LEARN = "--batch_size 8 --num_train_epochs 7 --learning_rate 1e-3 --adam_epsilon 1e-6".split()
+PRECISIONS = ("fp32", "fp16", "int8", "int8-static")
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def bundle(files, cross_encoder):
     assert run_glue_ofa.main([*options, "--output_dir", str(files / "supernet")]) == 0
     options = ["--model_name_or_path", str(files / "supernet"), "--sub_model_output_dir", str(files / "small")]
     options += ["--static_sub_model", str(files / "bundle"), "--width_mult", "0.5", "--onnx", "--device", "cpu"]
-    assert export_model.main([*options, "--precision", "fp32", "int8", *data_of(files), "--max_drop", "100"]) == 0
+    assert export_model.main([*options, "--precision", *PRECISIONS, *data_of(files), "--max_drop", "100"]) == 0
     return files / "bundle"
 
 
@@ -110,6 +112,23 @@ def test_a_cross_encoder_teaches_a_student_listwise(files, cross_encoder, tmp_pa
     assert results(tmp_path / "student")["best"]["scores"]["mrr@10"] > 0.8
 
 
+def test_every_file_of_the_bundle_was_checked_on_whole_queries(bundle):
+    manifest = read_manifest(bundle)
+    assert {each.precision for each in manifest.models} == set(PRECISIONS)
+    found = {each.precision: each.check for each in manifest.models}
+    assert found["fp32"].argmax_agreement == 1
+    assert all(check.score_after > 0.6 for check in found.values())
+    same = [check.argmax_agreement for check in found.values()]
+    assert all(share * 24 == pytest.approx(round(share * 24)) for share in same)  # of 24 queries
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_every_precision_ranks(bundle, precision):
+    with Predictor(bundle, "onnx_runtime", precision, threads=1) as predictor:
+        (first, *_) = predictor.rank("film 3 the", ["it was dull", "it was good", "they hated it"])
+    assert first[0] == 1
+
+
 def test_a_predictor_ranks(bundle):
     passages = ["it was dull", "it was good", "they hated it"]
     with Predictor(bundle) as predictor:
@@ -122,6 +141,20 @@ def test_a_predictor_ranks(bundle):
         assert predictor.rank("film 3", []) == []
         with pytest.raises(UserError, match="must be a list of texts"):
             predictor.rank("film 3", "it was good")
+
+
+def test_workers_and_batches_change_nothing(bundle):
+    pairs = [(f"film {number} the", text) for number in range(4) for text in ("it was dull", "it was good", "they")]
+    with Predictor(bundle, threads=1) as one, Predictor(bundle, workers=2, batch_size=3) as several:
+        np.testing.assert_allclose(one.logits(pairs), several.logits(pairs), atol=1e-4)
+
+
+def test_exits_are_refused_in_one_line(teacher, files, tmp_path, capsys):
+    options = [*COMMON, *data_of(files), "--model_name_or_path", str(teacher), "--exits", "deebert"]
+    assert run_glue_ofa.main([*options, "--output_dir", str(tmp_path), "--max_steps", "1"]) == 2
+    refusal = capsys.readouterr().err
+    assert "has ranking, where a text has no answer of its own" in refusal
+    assert refusal.count("\n") == 1
 
 
 def test_predict_scores_pairs_and_whole_queries(bundle, files):

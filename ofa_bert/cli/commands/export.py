@@ -44,8 +44,9 @@ def run(argv: Sequence[str] | None) -> None:
     show(f"dynamic model: {summary['dynamic']}")
     for model in summary["models"]:
         show(
-            f"{model.name}: {model.bytes / 1e6:.1f} MB, max |d logit| {model.check.max_abs_difference:.1e},"
-            f" same answers {model.check.argmax_agreement:.1%}" + _score(model.check)
+            f"{model.name}: {model.bytes / 1e6:.1f} MB, max |d logit| {model.check.max_abs_difference:.1e}"
+            + model.check.agreement
+            + _score(model.check)
         )
     if summary.get("exits"):
         entry = summary["exits"]

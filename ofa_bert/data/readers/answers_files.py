@@ -54,7 +54,7 @@ def _squad(path: Path) -> Iterator[Example]:
                 where = f"{path}, question {shown(name)}" if isinstance(name, (str, int)) else question.where
                 fields = Fields(question.value, where)
                 lacks = fields.switch("is_impossible", default=False)
-                yield _example(fields, context, "answer_start", lacks)
+                yield example_of(fields, "question", context, "answer_start", lacks)
 
 
 def _lines(path: Path) -> Iterator[Example]:
@@ -64,12 +64,13 @@ def _lines(path: Path) -> Iterator[Example]:
                         " and answers")  # fmt: skip
     for line, record in records(table):
         fields = Fields(record, at(path, line))
-        yield _example(fields, whole_characters(fields.text("context")), "start", False)
+        yield example_of(fields, "question", whole_characters(fields.text("context")), "start")
 
 
-def _example(fields: Fields, context: str, start: str, lacks: bool) -> Example:
-    question = whole_characters(fields.text("question"))
-    for name, text in (("question", question), ("context", context)):
+def example_of(fields: Fields, asked: str, context: str, start: str, lacks: bool = False) -> Example:
+    """The question in the field `asked`, with its answers; `start`: what the place of an answer is called."""
+    question = whole_characters(fields.text(asked))
+    for name, text in ((asked, question), ("context", context)):
         if not text.strip():
             raise UserError(f"{fields.where}: {name} holds no text: {shown(text)}")
     found = [] if lacks else [_gold(answer, context, start) for answer in fields.each(_FIELD, default=[])]

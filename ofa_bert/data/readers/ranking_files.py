@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,12 +13,14 @@ from ofa_bert.errors import UserError
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.groups import numbered
 from ofa_bert.tasks.kinds.ranking import BINARY, KIND, LISTS, NUMBERS, OF_PAIRS, OF_QUERIES
+from ofa_bert.tasks.label_text import readable_number
 from ofa_bert.tasks.task import Example, Task
 
 TEXT_COLUMNS = ("query", "passage")
 _LABELS = ("label", "score")
 _ALL_LABELS = ("labels", "scores")
 _TRIPLE = ("query", "positive", "negative")
+_KNOWN = {*TEXT_COLUMNS, *_LABELS, *_ALL_LABELS, *_TRIPLE, "passages"}
 
 
 class Columns(NamedTuple):
@@ -35,7 +38,7 @@ class Scored(NamedTuple):
 
 def task_of(path: Path, described: Described, train: Sequence[Example], dev: Sequence[Example]) -> Task:
     """What the labels of the training file are, and whether queries of the development data have several passages."""
-    if {"passages", "scores"} <= names_of(read_table(path)):
+    if {"passages", "scores"} <= names_of(_table(path, described)):
         objective = LISTS
     else:
         objective = BINARY if all(example.label in (0, 1) for example in train) else NUMBERS
@@ -52,11 +55,24 @@ def holds(table: Table) -> bool:
 
 def read(path: Path, described: Described) -> tuple[Example, ...]:
     """A row for each pair; those of a query have the same `group`. UserError for a pair without a label."""
-    found = list(_rows(read_table(path), _columns(path, described)))
+    found = list(_rows(_table(path, described), _columns(path, described)))
     if not found:
         raise UserError(f"{path}: no pairs of a query and a passage")
     groups = numbered([row.query for row in found])
     return tuple(Example(row.query, row.passage, row.label, group) for row, group in zip(found, groups))
+
+
+def _table(path: Path, described: Described) -> Table:
+    """MS MARCO's triples are three columns of texts without a header."""
+    table = read_table(path)
+    named = (
+        described.text_columns or described.label_columns or _KNOWN & {name.strip().lower() for name in table.header}
+    )
+    if path.suffix.lower() != ".tsv" or len(table.header) != len(_TRIPLE) or named:
+        return table
+    if all(readable_number(str(cells[-1])) is not None for _, cells in table.rows):
+        return table  # pairs with labels, whose columns must have names
+    return replace(read_table(path, has_header=False), header=_TRIPLE)
 
 
 def lists(table: Table) -> list[tuple[str, tuple[str, ...]]] | None:

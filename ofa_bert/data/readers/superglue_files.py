@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.readers import choices_files
+from ofa_bert.data.readers.answers_files import example_of
 from ofa_bert.data.readers.objects import Record, at, records, text_of
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.errors import UserError
@@ -115,11 +116,28 @@ def _questions(table: Table) -> Iterator[tuple[str, Fields]]:
             yield whole_characters(passage.text("text").strip()), question
 
 
+def _clozes(task: Task, table: Table) -> tuple[Example, ...]:
+    """ReCoRD: a sentence with @placeholder is the question, and a name in its passage the answer.
+
+    Its passage.entities are not read: a model finds any part of the passage.
+    """
+    found: list[Example] = []
+    for line, row in records(table):
+        fields = Fields(row, at(table.path, line), _CURE)
+        context = whole_characters(fields.inner("passage").text("text"))
+        for asked in fields.each("qas"):
+            found.append(example_of(asked, "query", context, "start"))
+            if not found[-1].label:
+                asked.wrong("answers", "a list of one or more")
+    return tuple(found)
+
+
 _READERS: dict[str, Callable[[Task, Table], tuple[Example, ...]]] = {
     "boolq": _labelled(_columns),
     "cb": _labelled(_columns),
     "copa": _choices,
     "multirc": _answers,
+    "record": _clozes,
     "rte": _labelled(_columns),
     "wic": _labelled(_words_in_context),
     "wsc": _labelled(_winograd),

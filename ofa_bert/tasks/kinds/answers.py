@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ofa_bert.numerics import Array, Bools, Floats
+from ofa_bert.numerics import Array, Floats
 from ofa_bert.tasks import answer_metrics as metrics
 from ofa_bert.tasks import passages
 from ofa_bert.tasks.heads import CONTEXTS
@@ -96,12 +96,6 @@ class Answers(TaskKind):
             Answer(extract=Extract("", start, end, float(sure)) if start != _NONE else Extract("", 0, 0, float(none)))
             for (start, end), sure, none in zip(spans, found.probability, found.none)
         ]
-
-    def same(self, first: Floats, second: Floats, thresholds: Sequence[float]) -> Bools:
-        """Of bare logits [M, 2], of texts that are no contexts: whether the likeliest start and end are the same."""
-        if first.ndim == 2:
-            return np.asarray(first.argmax(axis=0) == second.argmax(axis=0))
-        return super().same(first, second, thresholds)
 
     def tune(self, logits: Floats, labels: Array) -> tuple[float, ...]:
         """The probability of no answer above which there is none: with the highest F1."""

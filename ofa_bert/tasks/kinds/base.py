@@ -151,6 +151,11 @@ class TaskKind(ABC):
         return "pairs" if self.grouped and not self.per_token else None
 
     @property
+    def countable(self) -> bool:
+        """Whether two answers are the same or not; of numbers it says more how far they are apart."""
+        return True
+
+    @property
     def exits(self) -> bool:
         """Whether one text has one answer, so that it may leave the model early."""
         return not self.grouped and not self.per_token
@@ -251,6 +256,10 @@ class TaskKind(ABC):
         """Which rows [N] of two sets of logits [N, C] mean the same answer."""
         pair = [self.predictions(logits, thresholds).reshape(len(logits), -1) for logits in (first, second)]
         return np.asarray((pair[0] == pair[1]).all(axis=-1))
+
+    def undecided(self, logits: Floats) -> Bools:
+        """Which rows [N] of logits [N, C] leave a choice, so that two of them may be different answers."""
+        return np.ones(len(logits), dtype=bool)
 
     def tune(self, logits: Floats, labels: Array) -> tuple[float, ...]:
         """What answers are decided by, chosen on logits [N, C] that nothing was trained on; () decides nothing."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ofa_bert.numerics import Array, Floats
+from ofa_bert.numerics import Array, Bools, Floats
 from ofa_bert.tasks import ranking_metrics as metrics
 from ofa_bert.tasks.groups import is_real
 from ofa_bert.tasks.kinds.base import LabelColumns, Values
@@ -36,6 +36,19 @@ class Ranking(Regression):
 
     def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
         return np.asarray(logits)  # [Q, C]
+
+    @property
+    def countable(self) -> bool:
+        return True
+
+    def same(self, first: Floats, second: Floats, thresholds: Sequence[float]) -> Bools:
+        """Whether the passages of a query [Q, C] stand in the same order."""
+        orders = [np.argsort(-logits, axis=-1, kind="stable") for logits in (first, second)]
+        return np.asarray((orders[0] == orders[1]).all(axis=-1))
+
+    def undecided(self, logits: Floats) -> Bools:
+        """Queries with several passages."""
+        return np.asarray(is_real(logits).sum(axis=-1) > 1)
 
     def distance(self, full: Floats, other: Floats) -> float:
         """Mean squared difference over the pairs."""

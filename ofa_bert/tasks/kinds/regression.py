@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.numerics import Array, Bools, Floats
+from ofa_bert.numerics import Array, Floats
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, TaskKind, Values, another_kind, one_text
 from ofa_bert.tasks.label_text import FEW, number_written, readable_number, warn_of_ids
@@ -106,15 +106,15 @@ class Regression(TaskKind):
         numbers = labels.astype(np.float64)
         return f"numbers from {numbers.min():.6g} to {numbers.max():.6g}, mean {numbers.mean():.4g}"
 
+    @property
+    def countable(self) -> bool:
+        return False
+
     def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
         return logits.reshape(len(logits)).astype(np.float64)  # [N]
 
     def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         return [Answer(value=float(value)) for (value,) in logits]
-
-    def same(self, first: Floats, second: Floats, thresholds: Sequence[float]) -> Bools:
-        """Always: how far two numbers are apart says more, and is said."""
-        return np.ones(len(first), dtype=bool)
 
     def distance(self, full: Floats, other: Floats) -> float:
         """Mean squared difference."""

@@ -83,9 +83,9 @@ def polish(
 def _setup(
     settings: Polishing, where: str, record: ModelRecord, tokenizer: Cutter, small: nn.Layer, datasets: Datasets
 ) -> TrainingSetup:
-    length = settings.loop(where, record).length
-    train, held_out = encode(datasets.train, tokenizer, length), None
-    dev = {name: encode(rows, tokenizer, length) for name, rows in datasets.dev.items()}
+    length, stride = settings.loop(where, record).length, datasets.task.doc_stride
+    train, held_out = encode(datasets.train, tokenizer, length, stride=stride), None
+    dev = {name: encode(rows, tokenizer, length, stride=stride) for name, rows in datasets.dev.items()}
     if record.held_out is not None:
         rest, held = record.held_out.split(where, train.examples)
         train, held_out = train.take(rest), train.take(held)
