@@ -93,7 +93,7 @@ class ExitModel:
             fields.text("precision", PRECISIONS),
             lists[0],
             lists[1],
-            lists[2] if len(lists) == len(cls._LISTS) else None,
+            lists[2],
             fields.switch("fused", default=False),
             fields.whole("bytes", 0, default=None),
             ExitCheck.from_json(fields, exits),
