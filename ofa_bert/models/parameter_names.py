@@ -21,6 +21,7 @@ _LEFT_OUT = (
     *(name for family in FAMILIES.values() for name in family.other_heads),
 )
 _CLASSIFIER = "classifier."
+_LAYERS = tuple({f"{family.layers}." for family in FAMILIES.values()})
 
 # Hugging Face module -> Paddle module, inside a layer and outside of the layers; a family may have more of those.
 _LAYER_MODULES = {
@@ -46,7 +47,7 @@ _LEAVES = {"gamma": "weight", "beta": "bias"}
 
 
 def is_hugging_face(names: Iterable[str]) -> bool:
-    return any("encoder.layer." in name for name in names)
+    return any(layers in name for name in names for layers in _LAYERS)
 
 
 def part_of(weights: Mapping[str, np.ndarray], part: str | None) -> Mapping[str, np.ndarray]:
@@ -63,16 +64,15 @@ def to_paddle(weights: Mapping[str, np.ndarray], family: Family) -> dict[str, np
     stay as they are, so that the comparison with the model shows them.
     """
     convert = is_hugging_face(weights)
-    modules = {**_OTHER_MODULES, **family.modules}
     converted = {}
     for name, array in weights.items():
         bare = _without_prefix(name)
         if bare.startswith(_LEFT_OUT) or (convert and bare.startswith(_UNREAD)):
             continue
         if convert:
-            bare, transpose = _paddle_name(bare, modules)
+            bare, transpose = _paddle_name(bare, family)
             array = np.ascontiguousarray(array.T) if transpose else array
-        converted[bare if bare.startswith(_CLASSIFIER) else f"{family.model_type}.{bare}"] = array
+        converted[bare if bare.startswith((_CLASSIFIER, *family.outside)) else f"{family.model_type}.{bare}"] = array
     return converted
 
 
@@ -83,14 +83,15 @@ def _without_prefix(name: str) -> str:
     return name
 
 
-def _paddle_name(name: str, modules: Mapping[str, str]) -> tuple[str, bool]:
+def _paddle_name(name: str, family: Family) -> tuple[str, bool]:
     """Paddle's name for a Hugging Face name without prefix, and whether the array is a Linear weight."""
     module, _, leaf = name.rpartition(".")
     leaf = _LEAVES.get(leaf, leaf)
-    parts = module.split(".", 3)  # encoder, layer, 7, attention.self.query
-    if parts[:2] == ["encoder", "layer"] and len(parts) == 4 and parts[3] in _LAYER_MODULES:
-        inner = _LAYER_MODULES[parts[3]]
-        return f"encoder.layers.{parts[2]}.{inner}.{leaf}", leaf == "weight" and "norm" not in inner
+    modules, inside = {**_OTHER_MODULES, **family.modules}, {**_LAYER_MODULES, **family.layer_modules}
+    if module.startswith(f"{family.layers}."):
+        number, _, within = module[len(family.layers) + 1 :].partition(".")  # 7, attention.self.query
+        if within in inside:
+            return f"encoder.layers.{number}.{inside[within]}.{leaf}", leaf == "weight" and "norm" not in inside[within]
     if module in modules:
         return f"{modules[module]}.{leaf}", leaf == "weight" and not module.startswith("embeddings.")
     return name, False

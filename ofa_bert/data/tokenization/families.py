@@ -14,6 +14,7 @@ PADDLENLP = {
     ("roberta", WORDPIECE): "RobertaChineseTokenizer",
     ("roberta", BYTE_PAIRS): "RobertaBPETokenizer",
     ("tinybert", WORDPIECE): "TinyBertTokenizer",
+    ("distilbert", WORDPIECE): "DistilBertTokenizer",
 }
 # PaddleNLP's tokenizers of these know of all settings letter case only.
 LETTER_CASE_ONLY = frozenset({"ernie"})

@@ -1,0 +1,195 @@
+"""Families whose checkpoints transformers makes: its own states and logits, up to a Predictor without Paddle."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import paddle
+import pytest
+
+from helpers import foreign_files
+from helpers.foreign_files import fingerprint
+from helpers.models import randomise
+from helpers.paths import ROOT, TESTS
+from helpers.torch_families import FAMILIES
+from ofa_bert.errors import UserError
+from ofa_bert.exits.layout import ExitLayout
+from ofa_bert.export.bundle import export_bundle
+from ofa_bert.files.weights import read_weights, write_weights
+from ofa_bert.models import masked_lm
+from ofa_bert.models.directories import load_model, save_model
+from ofa_bert.models.encoder import backbone, has_token_types, resize
+from ofa_bert.models.exits.heads import Exits
+from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.supernet import forward, whole
+from ofa_bert.tasks.glue import glue_task
+
+STORED = TESTS / "models" / "stored"
+LIMIT = 1e-4
+
+
+def outputs(directory):
+    """What transformers computed: the batch, states, logits and token_logits."""
+    with np.load(directory / "outputs.npz") as arrays:
+        return {name: paddle.to_tensor(array) for name, array in arrays.items()}
+
+
+def real(model, theirs):
+    return (theirs["input_ids"] != backbone(model).pad_token_id).numpy()
+
+
+def assert_logits(directory, theirs, limit=LIMIT):
+    model, _, _ = load_model(directory)
+    model.eval()
+    ids, types = theirs["input_ids"], theirs["token_type_ids"]
+    np.testing.assert_allclose(model(ids, token_type_ids=types).numpy(), theirs["logits"].numpy(), atol=limit)
+    ours = forward(model, ids, types, whole(model))
+    np.testing.assert_allclose(ours.logits.numpy(), theirs["logits"].numpy(), atol=limit)
+    kept = real(model, theirs)
+    np.testing.assert_allclose(ours.hidden[-1].numpy()[kept], theirs["states"].numpy()[kept], atol=limit)
+
+
+def assert_token_logits(directory, theirs):
+    loaded = masked_lm.load(str(directory), "auto")
+    assert loaded.has_head
+    loaded.model.eval()
+    places = np.flatnonzero(real(loaded.model, theirs))
+    found = loaded.model(theirs["input_ids"], theirs["token_type_ids"], paddle.to_tensor(places))
+    wanted = theirs["token_logits"].numpy()
+    np.testing.assert_allclose(found.numpy(), wanted.reshape(-1, wanted.shape[-1])[places], atol=LIMIT)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_logits_of_a_hugging_face_directory_are_transformers_own(family):
+    directory = STORED / family
+    before = fingerprint(directory)
+    assert_logits(directory / "classifier", outputs(directory))
+    assert_token_logits(directory / "masked_lm", outputs(directory))
+    assert fingerprint(directory) == before
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_torch_pickle_and_what_is_saved_give_them_too(family, tmp_path):
+    theirs = outputs(STORED / family)
+    pickled = shutil.copytree(STORED / family / "classifier", tmp_path / "bin")
+    foreign_files.write_torch(pickled / "pytorch_model.bin", read_weights(pickled / "model.safetensors"))
+    (pickled / "model.safetensors").unlink()
+    assert_logits(pickled, theirs)
+    model, tokenizer, record = load_model(pickled)
+    save_model(tmp_path / "own", model, tokenizer, record)
+    assert_logits(tmp_path / "own", theirs)
+    loaded = masked_lm.load(str(STORED / family / "masked_lm"), "auto")
+    save_model(tmp_path / "masked", loaded.model, loaded.tokenizer, ModelRecord())
+    assert_token_logits(tmp_path / "masked", theirs)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_plain_paddlenlp_loads_what_is_saved(family, tmp_path):
+    """PaddleNLP's own class, called in PaddleNLP's own way."""
+    import paddlenlp.transformers as paddlenlp
+
+    theirs = outputs(STORED / family)
+    model, tokenizer, record = load_model(STORED / family / "classifier")
+    save_model(tmp_path / "own", model, tokenizer, record)
+    (name,) = json.loads((tmp_path / "own" / "config.json").read_text())["architectures"]
+    plain = getattr(paddlenlp, name).from_pretrained(str(tmp_path / "own"))
+    plain.eval()
+    types = {"token_type_ids": theirs["token_type_ids"]} if has_token_types(model) else {}
+    np.testing.assert_allclose(plain(theirs["input_ids"], **types).numpy(), theirs["logits"].numpy(), atol=LIMIT)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_encoder_starts_a_classifier(family, tmp_path):
+    """Of a masked LM, and of a classifier of other classes."""
+    theirs = outputs(STORED / family)
+    with pytest.raises(UserError, match="is an encoder without a classifier"):
+        load_model(STORED / family / "masked_lm")
+    fresh, _, _ = load_model(STORED / family / "masked_lm", num_labels=5)
+    assert forward(fresh, theirs["input_ids"], theirs["token_type_ids"], whole(fresh)).logits.shape == [3, 5]
+    with pytest.raises(UserError, match="answers with 3 numbers, the task needs 5"):
+        load_model(STORED / family / "classifier", num_labels=5)
+    again, _, _ = load_model(STORED / family / "classifier", num_labels=5, fresh_head=True)
+    again.eval()
+    out = forward(again, theirs["input_ids"], theirs["token_type_ids"], whole(again))
+    kept = real(again, theirs)
+    np.testing.assert_allclose(out.hidden[-1].numpy()[kept], theirs["states"].numpy()[kept], atol=LIMIT)
+    assert out.logits.shape == [3, 5]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_lacking_weight_is_named(family, tmp_path):
+    directory = shutil.copytree(STORED / family / "classifier", tmp_path / "m")
+    weights = read_weights(directory / "model.safetensors")
+    lost = next(name for name in weights if ".layer.1." in name and name.endswith("bias"))
+    write_weights(directory / "model.safetensors", {n: a for n, a in weights.items() if n != lost}, {"format": "pt"})
+    with pytest.raises(UserError, match=r"missing .*encoder\.layers\.1\.") as error:
+        load_model(directory, num_labels=3)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pairs_of_texts_are_let_through(family, tmp_path):
+    """A family without token types tells two texts apart by the mark between them."""
+    directory = shutil.copytree(STORED / family / "classifier", tmp_path / "m")
+    model, _, _ = load_model(directory, num_labels=2, task=glue_task("mrpc"), fresh_head=True)
+    assert model.config.num_labels == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_where_torch_is_installed_it_computes_the_same_now(family, tmp_path):
+    missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}; the stored logits are compared all the same")
+    # Apart: torch and Paddle disagree in one process.
+    command = [sys.executable, "-m", "helpers.torch_families", str(tmp_path)]
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    theirs = outputs(tmp_path / family)
+    assert_logits(tmp_path / family / "classifier", theirs)
+    assert_token_logits(tmp_path / family / "masked_lm", theirs)
+    for name, tensor in outputs(STORED / family).items():
+        np.testing.assert_allclose(tensor.numpy(), theirs[name].numpy(), atol=1e-5, err_msg=name)
+
+
+WITHOUT_PADDLE = """
+import json, sys
+for name in ("paddle", "paddlenlp", "paddleslim", "torch", "sentencepiece"): sys.modules[name] = None
+from ofa_bert.runtime.predictor import Predictor
+answers = {}
+for backend in ("onnx_runtime", "openvino"):
+    with Predictor(sys.argv[1], threads=1, backend=backend) as predictor:
+        answers[backend] = predictor.logits([tuple(text) for text in json.loads(sys.argv[2])]).tolist()
+print(json.dumps(answers))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("with_exits", [False, True], ids=["plain", "exits"])
+@pytest.mark.parametrize("heads", [None, (1, 4, 3)], ids=["full", "uneven"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_bundle_answers_without_paddle_as_the_model_does(family, heads, with_exits, tmp_path):
+    """Of pairs too; with exits every part is compared by the export itself."""
+    model, tokenizer, _ = load_model(STORED / family / "classifier")
+    if heads:
+        resize(model, heads, (7, 40, 33))
+        randomise(model, 3)
+    model.eval()
+    exits = Exits(model, ExitLayout("ramp", (0, 1))) if with_exits else None
+    if exits is not None:
+        randomise(exits, 4).eval()
+    manifest = export_bundle(
+        model, tokenizer, ModelRecord(), tmp_path / "bundle", 16, onnx=True, precisions=("fp32", "int8"), exits=exits
+    )
+    assert manifest.tokenizer.file == "tokenizer.json"
+    texts = [("a film is not good", "bad"), ("The plot was dull, they said", "but they liked it"), ("", "")]
+    command = [sys.executable, "-c", WITHOUT_PADDLE, str(tmp_path / "bundle"), json.dumps(texts)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for backend, found in json.loads(done.stdout).items():
+        for text, logits in zip(texts, found):
+            ids, types = (paddle.to_tensor([row]) for row in tokenizer(*text).values())
+            wanted = model(ids, token_type_ids=types).numpy()[0]
+            np.testing.assert_allclose(logits, wanted, atol=1e-5, err_msg=f"{backend} {text}")
