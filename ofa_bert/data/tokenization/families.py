@@ -15,6 +15,8 @@ PADDLENLP = {
     ("roberta", BYTE_PAIRS): "RobertaBPETokenizer",
     ("tinybert", WORDPIECE): "TinyBertTokenizer",
     ("distilbert", WORDPIECE): "DistilBertTokenizer",
+    ("ppminilm", WORDPIECE): "PPMiniLMTokenizer",
+    ("ernie_gram", WORDPIECE): "ErnieGramTokenizer",
 }
 # PaddleNLP's tokenizers of these know of all settings letter case only.
-LETTER_CASE_ONLY = frozenset({"ernie"})
+LETTER_CASE_ONLY = frozenset({"ernie", "ernie_gram"})

@@ -11,7 +11,9 @@ from ofa_bert.models.families.bert import BERT
 from ofa_bert.models.families.distilbert import DISTILBERT
 from ofa_bert.models.families.electra import ELECTRA
 from ofa_bert.models.families.ernie import ERNIE
+from ofa_bert.models.families.ernie_gram import ERNIE_GRAM
 from ofa_bert.models.families.paddlenlp import ModelClass, TokenizerClass
+from ofa_bert.models.families.ppminilm import PPMINILM
 from ofa_bert.models.families.roberta import ROBERTA
 from ofa_bert.models.families.tinybert import TINYBERT
 from ofa_bert.models.families.without_types import with_types
@@ -27,6 +29,8 @@ FAMILIES = {
         TINYBERT,
         ELECTRA,
         DISTILBERT,
+        PPMINILM,
+        ERNIE_GRAM,
     )
 }
 MODEL_TYPES = tuple(FAMILIES)
