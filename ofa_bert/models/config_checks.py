@@ -12,7 +12,7 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.base import Config, Family
-from ofa_bert.models.families.registry import MODEL_TYPES, family_named
+from ofa_bert.models.families.registry import ALIASES, MODEL_TYPES, family_named
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
@@ -151,6 +151,8 @@ def check_config(where: str, config: Config, family: Family) -> None:
 def check_model_type(where: str, values: Mapping[str, object], model_type: str) -> None:
     """UserError when the configuration is of another family."""
     found = values.get("model_type")
+    if isinstance(found, str):
+        found = ALIASES.get(found, found)
     if found is None or found == model_type:
         return
     cure = f"use `model_type` {found}" if found in MODEL_TYPES else f"supported are {', '.join(MODEL_TYPES)}"

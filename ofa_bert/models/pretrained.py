@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.tokenization.text_tokenizer import FILE, Cutter
+from ofa_bert.data.tokenization.saving import FILE
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.data.tokenization.vocabulary_files import VOCABULARY
 from ofa_bert.errors import UserError, first_line

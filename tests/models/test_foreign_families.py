@@ -10,6 +10,9 @@ import numpy as np
 import paddle
 import pytest
 
+import export_model
+import run_glue
+import run_glue_ofa
 from helpers import foreign_files
 from helpers.foreign_files import fingerprint
 from helpers.models import randomise
@@ -25,6 +28,9 @@ from ofa_bert.models.encoder import backbone, has_token_types, resize
 from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import forward, whole
+from ofa_bert.models.vocabulary import trim_vocabulary
+from ofa_bert.runtime.predictor import Predictor
+from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.tasks.glue import glue_task
 
 STORED = TESTS / "models" / "stored"
@@ -154,6 +160,46 @@ def test_where_torch_is_installed_it_computes_the_same_now(family, tmp_path):
         np.testing.assert_allclose(tensor.numpy(), theirs[name].numpy(), atol=1e-5, err_msg=name)
 
 
+def test_a_trimmed_xlm_roberta_answers_as_before(tmp_path):
+    """Its table of words is what is large: 250,002 rows of a model with 12 layers, 69 % of the parameters."""
+    model, tokenizer, _ = load_model(STORED / "xlm-roberta" / "classifier")
+    model.eval()
+    texts = ["a film is not good", "the plot was dull , they said"]
+    rows, before = [tokenizer(text)["input_ids"] for text in texts], model.config.vocab_size
+    wanted = [model(paddle.to_tensor([row])).numpy() for row in rows]
+    tokens = {token for row in rows for token in tokenizer.convert_ids_to_tokens(row)}
+    (tmp_path / "kept.txt").write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    smaller, kept = trim_vocabulary(model, tokenizer, tmp_path / "kept.txt", tmp_path)
+    assert len(kept) == model.config.vocab_size < before / 2
+    assert model.roberta.embeddings.word_embeddings.weight.shape[0] == len(kept) == len(smaller)
+    for text, row, logits in zip(texts, rows, wanted):
+        ids = smaller(text)["input_ids"]
+        assert [kept[number] for number in ids] == row
+        np.testing.assert_allclose(model(paddle.to_tensor([ids])).numpy(), logits, atol=1e-6)
+    smaller.save_pretrained(tmp_path / "saved")
+    assert load_text_encoder(tmp_path / "saved", 16)(texts)[0][1].tolist() == smaller(texts[1])["input_ids"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_hugging_face_directory_goes_through_the_commands(family, tmp_path, glue_dir):
+    """A masked LM becomes a teacher, a supernet and, without further words, a bundle."""
+    data = ["--task_name", "SST-2", "--data_dir", str(glue_dir), "--device", "cpu"]
+    data += "--max_seq_length 20 --batch_size 8 --max_steps 2 --save_steps 2 --learning_rate 1e-3".split()
+    encoder, teacher, supernet = (str(path) for path in (STORED / family / "masked_lm", tmp_path / "t", tmp_path / "s"))
+    assert run_glue.main([*data, "--model_name_or_path", encoder, "--output_dir", teacher]) == 0
+    elastic = [*data, "--model_name_or_path", teacher, "--output_dir", supernet, "--width_mult_list", "1.0", "0.5"]
+    assert run_glue_ofa.main(elastic) == 0
+    export = ["--model_name_or_path", supernet, "--width_mult", "0.5", "--sub_model_output_dir", str(tmp_path / "d")]
+    export += ["--static_sub_model", str(tmp_path / "b"), "--onnx", "--device", "cpu"]
+    assert export_model.main(export) == 0
+    manifest = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    assert all(report["max_abs_difference"] < 1e-4 for report in manifest["models"])
+    assert manifest["tokenizer"]["file"] == "tokenizer.json"
+    with Predictor(tmp_path / "b", threads=1) as predictor:
+        assert predictor.logits(["a film is not good"]).shape == (1, 2)
+
+
 WITHOUT_PADDLE = """
 import json, sys
 for name in ("paddle", "paddlenlp", "paddleslim", "torch", "sentencepiece"): sys.modules[name] = None
@@ -190,6 +236,6 @@ def test_a_bundle_answers_without_paddle_as_the_model_does(family, heads, with_e
     assert done.returncode == 0, done.stderr
     for backend, found in json.loads(done.stdout).items():
         for text, logits in zip(texts, found):
-            ids, types = (paddle.to_tensor([row]) for row in tokenizer(*text).values())
+            ids, types = (paddle.to_tensor([row]) for row in tokenizer(*text, max_length=16).values())
             wanted = model(ids, token_type_ids=types).numpy()[0]
             np.testing.assert_allclose(logits, wanted, atol=1e-5, err_msg=f"{backend} {text}")

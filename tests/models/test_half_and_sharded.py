@@ -22,6 +22,7 @@ STORED = TESTS / "models" / "stored"
 HUGGING_FACE = {
     **{family: STORED / "tokens" / family for family in ("bert", "ernie", "roberta", "electra", "distilbert")},
 }
+XLM_ROBERTA = STORED / "xlm-roberta" / "classifier"  # of RoBERTa's family, with a tokenizer of its own
 KINDS = {"F32": lambda array: array, "F16": lambda array: array.astype("<f2"), "BF16": bfloat16}
 
 
@@ -58,9 +59,14 @@ def in_parts(directory, kind, count=3):
 
 def source(family, layout, tmp_path):
     if layout == "hugging_face":
+        if family == "xlm-roberta":
+            return shutil.copytree(XLM_ROBERTA, tmp_path / "m")
         if family not in HUGGING_FACE:
             pytest.skip(f"transformers has no {family}")
         return shutil.copytree(HUGGING_FACE[family], tmp_path / "m")
+    if family == "xlm-roberta":
+        save_model(tmp_path / "m", *load_model(XLM_ROBERTA))
+        return tmp_path / "m"
     save_model(tmp_path / "m", build(family), tokenizer_for(tmp_path, family), ModelRecord())
     return tmp_path / "m"
 
@@ -72,7 +78,7 @@ def read_here(directory):
 
 
 @pytest.mark.parametrize("layout", ["paddle", "hugging_face"])
-@pytest.mark.parametrize("family", MODEL_TYPES)
+@pytest.mark.parametrize("family", [*MODEL_TYPES, "xlm-roberta"])
 def test_parts_and_half_precision_are_read_as_the_numbers_they_hold(family, layout, tmp_path):
     directory = source(family, layout, tmp_path)
     before = read_here(directory)

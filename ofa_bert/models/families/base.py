@@ -65,6 +65,8 @@ class Family:
     # (table, row): every token adds the same row of a table among the embeddings; None when it does not.
     shared_row: Callable[[Config], tuple[str, int] | None] = lambda config: None
 
+    # Further values of config.json's model_type that are of this family.
+    aliases: tuple[str, ...] = ()
     # What config.json must say beyond the sizes of every family, each a number of at least 1.
     sizes: tuple[str, ...] = ()
     # The values of hidden_act that PaddleNLP's classes know; None: every function of paddle.nn.functional.

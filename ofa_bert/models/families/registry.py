@@ -34,6 +34,7 @@ FAMILIES = {
     )
 }
 MODEL_TYPES = tuple(FAMILIES)
+ALIASES = {alias: family.model_type for family in FAMILIES.values() for alias in family.aliases}
 DEFAULT = BERT.model_type  # of a model that does not say its own
 AUTO = "auto"  # in place of one of them: what the model says
 
