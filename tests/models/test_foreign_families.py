@@ -32,6 +32,7 @@ from ofa_bert.models.vocabulary import trim_vocabulary
 from ofa_bert.runtime.predictor import Predictor
 from ofa_bert.runtime.tokenizer import load_text_encoder
 from ofa_bert.tasks.glue import glue_task
+from ofa_bert.training.stated import stated
 
 STORED = TESTS / "models" / "stored"
 LIMIT = 1e-4
@@ -158,6 +159,44 @@ def test_where_torch_is_installed_it_computes_the_same_now(family, tmp_path):
     assert_token_logits(tmp_path / family / "masked_lm", theirs)
     for name, tensor in outputs(STORED / family).items():
         np.testing.assert_allclose(tensor.numpy(), theirs[name].numpy(), atol=1e-5, err_msg=name)
+
+
+def distilbert_saying(path, **values):
+    directory = shutil.copytree(STORED / "distilbert" / "classifier", path)
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps({**config, **values}))
+    return directory
+
+
+def test_what_transformers_calls_otherwise_is_read(tmp_path):
+    values = {"activation": "relu", "dropout": 0.21, "attention_dropout": 0.22, "seq_classif_dropout": 0.23}
+    directory = distilbert_saying(tmp_path / "m", **values)
+    model, tokenizer, record = load_model(directory)
+    layer = model.distilbert.encoder.layers[0]
+    assert layer.activation is paddle.nn.functional.relu
+    assert (layer.dropout1.p, layer.self_attn.dropout, model.dropout.p) == (0.21, 0.22, 0.23)
+    found = stated(str(directory), "auto")
+    assert (found.widest.depth, found.widest.heads[0], found.widest.ffn[0]) == (3, 4, 40)
+    save_model(tmp_path / "own", model, tokenizer, record)  # under PaddleNLP's names, which are read as they stand
+    again, _, _ = load_model(tmp_path / "own")
+    assert again.distilbert.encoder.layers[0].dropout1.p == 0.21
+    assert again.dropout.p == 0.23
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"activation": "gelu_new"}, "hidden_act gelu_new is not what Paddle's encoder can compute; write gelu there"),
+        ({"n_heads": 5}, "5 heads do not divide hidden_size 32"),
+        ({"n_layers": 9}, "num_hidden_layers is 9, the weights have 3"),
+        ({"dim": "wide"}, "hidden_size is 'wide', must be a whole number above 0"),
+        ({"dropout": 2}, "hidden_dropout_prob is 2, must be from 0 to below 1"),
+    ],
+)
+def test_a_configuration_of_distilbert_that_does_not_fit(values, words, tmp_path):
+    with pytest.raises(UserError, match=words) as error:
+        load_model(distilbert_saying(tmp_path / "m", **values))
+    assert "\n" not in str(error.value)
 
 
 def test_a_trimmed_xlm_roberta_answers_as_before(tmp_path):

@@ -17,7 +17,7 @@ def open_dynamic(how: Opening) -> Backend:
     shape, sub_model = described(how.manifest, "this bundle")
     paddle = packages.require("paddle")
     from ofa_bert.models.encoder import resize
-    from ofa_bert.models.families.registry import family_named, model_class
+    from ofa_bert.models.families.registry import model_class
 
     assert how.manifest.model_type is not None  # as `described` has seen
     kind = model_class(how.manifest.model_type, bool(shape.per_token))
@@ -25,7 +25,6 @@ def open_dynamic(how: Opening) -> Backend:
         vocab_size=shape.vocab_size, hidden_size=shape.hidden_size, num_hidden_layers=sub_model.depth,
         num_attention_heads=shape.num_heads, intermediate_size=shape.ffn_size, num_labels=shape.num_labels,
         max_position_embeddings=shape.max_positions, type_vocab_size=shape.type_vocab_size,
-        **family_named(how.manifest.model_type).sizes_of(shape.hidden_size),
     )  # fmt: skip
     model = kind(config)
     resize(model, sub_model.heads, sub_model.ffn)

@@ -108,11 +108,8 @@ class Family:
 
     def renamed(self, config: Mapping[str, T]) -> dict[str, T]:
         """A config.json under PaddleNLP's names. A name that stands there already keeps its value."""
-        taken = set(config)
-        return {
-            (name if self.config_names.get(name, name) in taken else self.config_names.get(name, name)): value
-            for name, value in config.items()
-        }
+        names = {theirs: ours for theirs, ours in self.config_names.items() if ours not in config}
+        return {names.get(name, name): value for name, value in config.items()}
 
     def sizes_of(self, hidden: int) -> dict[str, int]:
         """What else a configuration of that hidden size must say."""
