@@ -14,7 +14,8 @@ from ofa_bert.files.atomic import MODEL_META
 from ofa_bert.files.hub import fetched
 from ofa_bert.files.reading import read_object
 from ofa_bert.models.config_checks import CONFIG_FILES, config_parts
-from ofa_bert.models.families.registry import AUTO, DEFAULT, FAMILIES, MODEL_TYPES, model_class
+from ofa_bert.models.families.refused import REFUSED
+from ofa_bert.models.families.registry import ALIASES, AUTO, DEFAULT, FAMILIES, MODEL_TYPES, model_class
 from ofa_bert.models.record import best_of
 from ofa_bert.reporting import one_line, shown
 
@@ -62,10 +63,11 @@ def stated_model_type(where: str, config: Mapping[str, object], recorded: object
     """
     named = config.get("model_type")
     if named is not None:
-        if named in MODEL_TYPES:
-            return str(named)
+        if isinstance(named, str) and ALIASES.get(named, named) in MODEL_TYPES:
+            return ALIASES.get(named, named)
         family = one_line(named, 80) if isinstance(named, str) else shown(named)
-        raise UserError(f"{where}: is a {family} model; supported are {', '.join(MODEL_TYPES)}")
+        why = f", {REFUSED[family]}" if family in REFUSED else ""
+        raise UserError(f"{where}: is a {family} model{why}; supported are {', '.join(MODEL_TYPES)}")
     if recorded in MODEL_TYPES:
         return str(recorded)
     for name in _class_names(config):

@@ -126,7 +126,7 @@ def config_of(model: nn.Layer, task: Task, layout: Layout, sizes: Mapping[str, i
         "id2label": {str(number): label for number, label in enumerate(labels)},
         "label2id": {label: number for number, label in enumerate(labels)},
     }  # fmt: skip
-    return {
+    found = {
         "architectures": [layout.architecture],
         "model_type": family_of(model).model_type,
         **named,
@@ -143,6 +143,8 @@ def config_of(model: nn.Layer, task: Task, layout: Layout, sizes: Mapping[str, i
         **sizes,
         **layout.names.more_config(config),
     }
+    theirs = {ours: name for name, ours in family_of(model).config_names.items()}
+    return {theirs.get(name, name): value for name, value in found.items()}
 
 
 def _refused(reason: str) -> UserError:

@@ -15,13 +15,13 @@ from ofa_bert.export.tokenizer import write_tokenizer
 from ofa_bert.files.atomic import HUGGING_FACE_META, atomic_directory, write_json_atomic
 from ofa_bert.files.reading import read_object
 from ofa_bert.files.weights import write_weights
+from ofa_bert.models.encoder import family_of
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.submodels.values import ModelShape, SubModelConfig
 
 WEIGHTS, CARD, TOKENIZER_CONFIG = "model.safetensors", "README.md", "tokenizer_config.json"
 # Reads tokenizer.json as it is; the classes of the families build another one from the vocabulary.
 _TOKENIZER = "PreTrainedTokenizerFast"
-_INPUTS = ["input_ids", "token_type_ids", "attention_mask"]  # transformers 5 leaves the types out unless it is told
 
 
 def write_hugging_face(
@@ -48,7 +48,9 @@ def write_hugging_face(
             raise UserError(f"`hugging_face` {directory}: transformers reads tokenizer.json; {written['reason']}")
         own = read_object(new / TOKENIZER_CONFIG) if (new / TOKENIZER_CONFIG).is_file() else {}
         tokens = {name: token for name, token in own.items() if name.endswith("_token")}
-        settings = {"tokenizer_class": _TOKENIZER, "model_max_length": length, "model_input_names": _INPUTS}
+        # transformers 5 leaves the types out unless it is told.
+        inputs = ["input_ids", *(["token_type_ids"] if family_of(model).token_types else []), "attention_mask"]
+        settings = {"tokenizer_class": _TOKENIZER, "model_max_length": length, "model_input_names": inputs}
         write_json_atomic(new / TOKENIZER_CONFIG, {**tokens, **settings})
         write_json_atomic(new / "config.json", config_of(model, record.task, layout, sizes_of(weights)))
         write_weights(new / WEIGHTS, weights, {"format": "pt"})  # transformers 4 wants to be told

@@ -1,4 +1,4 @@
-"""RoBERTa: no pooler, positions that count from after the padding token's id, and two kinds of tokenizers."""
+"""RoBERTa: no pooler, positions that count from after the padding token's id, and three kinds of tokenizers."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ ROBERTA = Family(
     head=lambda config: two_layers("tanh"),
     tokenizer_in=tokenizer_in,
     positions_after_padding=True,
+    aliases=("xlm-roberta",),  # the same model, cut by Unigram
     modules=TWO_LAYERS,
     transformers=Transformers("Roberta", (ONE_LABEL, TAGS, CONTEXTS)),
 )
