@@ -31,7 +31,14 @@ _NAMES = {
     "ofa_bert.tasks.kinds.base": ("Entity", "Extract"),
     "ofa_bert.tasks.task": ("Datasets", "Example", "Task"),
     "ofa_bert.training.exits.jobs": ("ExitChoiceJob", "ExitTrainingJob"),
-    "ofa_bert.training.settings": ("FinetuneJob", "LoopSettings", "ModelSource", "OptimizerSettings"),
+    "ofa_bert.training.settings": (
+        "Evaluations",
+        "FinetuneJob",
+        "LabelLoss",
+        "LoopSettings",
+        "ModelSource",
+        "OptimizerSettings",
+    ),
     "ofa_bert.training.students.jobs": ("DistilJob", "PruneJob"),
     "ofa_bert.training.supernet.job": ("SupernetJob",),
 }

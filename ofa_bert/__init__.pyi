@@ -39,7 +39,9 @@ from ofa_bert.tasks.task import Example as Example
 from ofa_bert.tasks.task import Task as Task
 from ofa_bert.training.exits.jobs import ExitChoiceJob as ExitChoiceJob
 from ofa_bert.training.exits.jobs import ExitTrainingJob as ExitTrainingJob
+from ofa_bert.training.settings import Evaluations as Evaluations
 from ofa_bert.training.settings import FinetuneJob as FinetuneJob
+from ofa_bert.training.settings import LabelLoss as LabelLoss
 from ofa_bert.training.settings import LoopSettings as LoopSettings
 from ofa_bert.training.settings import ModelSource as ModelSource
 from ofa_bert.training.settings import OptimizerSettings as OptimizerSettings
@@ -54,6 +56,7 @@ __all__ = [
     "DistilJob",
     "Entity",
     "EvaluateJob",
+    "Evaluations",
     "Example",
     "ExitChoiceJob",
     "ExitTrainingJob",
@@ -61,6 +64,7 @@ __all__ = [
     "Extract",
     "FinetuneJob",
     "Front",
+    "LabelLoss",
     "LatencyTable",
     "LoopSettings",
     "ModelShape",

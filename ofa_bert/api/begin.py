@@ -14,7 +14,7 @@ from ofa_bert.options import build, problems_of, values_of
 from ofa_bert.reporting import shown
 from ofa_bert.system import packages
 from ofa_bert.tasks.task import Datasets, Task
-from ofa_bert.training.glue_download import download_glue
+from ofa_bert.training.data.glue_download import download_glue
 
 T = TypeVar("T")
 

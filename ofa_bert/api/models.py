@@ -145,14 +145,14 @@ def evaluate(job: EvaluateJob) -> Scored:
     """Score a model, a sub-model of a supernet, or a bundle (which needs no Paddle) on labelled data.
 
     Returns the `task`, `what` was scored, and `splits`, each with its number of `examples`, its `scores` by metric as
-    fractions, and precision, recall and F1 of every label in `labels`.
+    fractions, and precision, recall and F1 of every label in `labels`; `beside` says how another model did.
 
     Raises UserError for a job, model or data that cannot work.
 
     >>> from ofa_bert import EvaluateJob, evaluate, make_job
     >>> found = evaluate(make_job(EvaluateJob, bundle="bundle", file="dev.tsv"))
-    >>> found.splits[0].examples, list(found.splits[0].scores)
-    (4, ['accuracy'])
+    >>> found.splits[0].examples, list(found.splits[0].scores)[:2]
+    (4, ['accuracy', 'balanced_accuracy'])
     """
     job = checked(job, EvaluateJob)
     with on_device(None if job.bundle is not None else job.device):

@@ -93,7 +93,7 @@ def begin(
     processes in the place of this one, as of `launch.parse_launched`.
     """
     # Not at the top: --help and a mistyped flag need not wait for Paddle.
-    from ofa_bert.training.glue_download import download_glue
+    from ofa_bert.training.data.glue_download import download_glue
 
     datasets = data.load(download=download_glue)
     if check is not None:

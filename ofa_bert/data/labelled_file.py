@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ofa_bert.data.dev_split import MOST_SHARE, split_dev
-from ofa_bert.data.readers.own_files import read_own_file
+from ofa_bert.data.readers.own_files import own_table, read_own_file
 from ofa_bert.data.source import LABEL_OPTIONS
 from ofa_bert.data.sources import load_datasets
+from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError
 from ofa_bert.options import option, unused
 from ofa_bert.tasks.kinds.registry import WORDS
@@ -69,6 +70,12 @@ class LabelledData:
             raise UserError("say what to score on: `file`, or `task_name` of a GLUE task")
         datasets = load_datasets(task_name=name, data_dir=self.data_dir, known=known)
         return datasets.task, datasets.dev
+
+    def table(self, task: Task) -> Table | None:
+        """The file with all its columns, a row an example of `load`; None where examples are no rows of it."""
+        if not self.file or self.dev_share is not None or not task.kind.exits:
+            return None
+        return own_table(self.file, self.text_columns, self.label_column)
 
     def _kind(self) -> str | None:
         return None if self.label_kind == "auto" else self.label_kind

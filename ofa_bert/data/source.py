@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ofa_bert.data.dev_split import MOST_SHARE
 from ofa_bert.data.sources import load_datasets
@@ -72,6 +72,12 @@ class DataSource:
         "names of the labels of your own data, in their order; default: those of the training data, sorted", None
     )
 
+    metric: str | None = option(
+        "the metric that chooses the best step, and the best sub-model: of classes accuracy, balanced_accuracy,"
+        " macro_f1, weighted_f1, f1 (of the second class) or matthews; of several labels micro_f1, macro_f1 or"
+        " exact_match; of numbers pearson or spearman; default: the task's own, accuracy of your own classes",
+        None,
+    )
     doc_stride: int | None = option(
         "where answers are looked for in contexts: tokens from the start of a window to that of the next; default: 128",
         None,
@@ -117,6 +123,7 @@ class DataSource:
             label_kind=settings.text("label_kind", ("auto", *WORDS), default="auto"),
             label_separator=settings.text("label_separator", default=None),
             labels=settings.texts("labels", default=None),
+            metric=settings.text("metric", default=None),
             doc_stride=settings.whole("doc_stride", 1, default=None),
         )
 
@@ -147,7 +154,7 @@ class DataSource:
                 f"`doc_stride` {self.doc_stride}: task {found.task.name} has {found.task.kind.word}, whose texts are"
                 " not read in windows; leave it out"
             )
-        return found
+        return found if self.metric is None else replace(found, task=found.task.judged_by(self.metric))
 
 
 def _label_columns(settings: Fields) -> tuple[str, ...] | None:

@@ -97,7 +97,7 @@ def _batches(manifest: Manifest, profile: Profile) -> list[tuple[Ids, Ids]]:
     """input_ids and token_type_ids, int64 [B, T]: random tokens, two segments, padded rows; all within the profile."""
     rng, shape, pad = np.random.default_rng(0), manifest.shape, manifest.pad_token_id
     tokens = np.setdiff1d(np.arange(shape.vocab_size if shape else _SMALL), [pad])
-    segments = min(2, shape.type_vocab_size) if shape else 1
+    segments = min(2, shape.type_vocab_size or 2) if shape else 1  # without types the second must change nothing
     rows = min(profile.batch[2], max(profile.batch[0], _ROWS))
     shapes = {(profile.batch[0], profile.length[0]), (rows, profile.length[1]), (rows, profile.length[2])}
     shapes.add((profile.batch[2], profile.length[0]))

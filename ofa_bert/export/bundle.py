@@ -37,7 +37,7 @@ from ofa_bert.export.tokenizer import write_tokenizer
 from ofa_bert.export.variants import Exported, Exporter, check_plan, plan
 from ofa_bert.files.atomic import atomic_directory, write_json_atomic
 from ofa_bert.files.fields import Fields
-from ofa_bert.models.encoder import backbone, longest_input, model_type_of
+from ofa_bert.models.encoder import backbone, has_token_types, longest_input, model_type_of
 from ofa_bert.models.exits.graphs import depths
 from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.record import ModelRecord
@@ -215,7 +215,7 @@ def _probes(model: nn.Layer, max_seq_length: int) -> list[Probe]:
     rng = np.random.default_rng(0)
     pad = backbone(model).pad_token_id
     tokens = np.setdiff1d(np.arange(model.config.vocab_size), [pad])
-    segments = min(2, model.config.type_vocab_size)
+    segments = min(2, model.config.type_vocab_size) if has_token_types(model) else 2
     shapes = {(batch, min(length, max_seq_length)) for batch, length in ((1, 1), (1, 3), (2, 17), (5, 10**9))}
     probes = []
     for batch, length in sorted(shapes):

@@ -33,8 +33,9 @@ def check_export(job: ExportJob) -> None:
 
 
 def _check_targets(job: ExportJob, source: str) -> None:
-    """The two output directories must differ from each other and from what is read."""
-    paths = {"sub_model_output_dir": job.sub_model_output_dir, "static_sub_model": job.static_sub_model}
+    """The output directories must differ from each other and from what is read."""
+    names = ("sub_model_output_dir", "static_sub_model", "hugging_face")
+    paths = {name: getattr(job, name) for name in names}
     read = {Path(source).resolve(), Path(job.model_name_or_path).resolve()}
     if job.polishing.teacher:
         read |= {Path(job.polishing.teacher).resolve(), Path(best_of(job.polishing.teacher)).resolve()}
@@ -45,7 +46,7 @@ def _check_targets(job: ExportJob, source: str) -> None:
         resolved = Path(value).resolve()
         if resolved in read or resolved in seen:
             raise UserError(
-                f"`{name}` {value}: must differ from `model_name_or_path`, `teacher` and the other output directory"
+                f"`{name}` {value}: must differ from `model_name_or_path`, `teacher` and the other output directories"
             )
         seen.add(resolved)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ofa_bert.bundle.entries import FILE_PRECISIONS, HALF_STATIC, NNCF
 from ofa_bert.bundle.manifest import SHORTEST_INPUT
@@ -61,6 +62,14 @@ class ExportJob:
     trim_vocab: str | None = option(
         "file with one token a line: only the embeddings of these tokens and of the special ones are kept", None
     )
+    hugging_face: str | None = option(
+        "where the sub-model goes as Hugging Face's transformers reads it: AutoModel..., tokenizer and model card", None
+    )
+    transformers: Literal["4", "5"] | None = option(
+        "the version of transformers that reads `hugging_face`: 4 leaves the heads that a layer lacks out, 5 has"
+        " nothing for that, so they are written as zeros, which 4 reads too; default: the installed one, else 5",
+        None,
+    )
     exit_policy: str | None = option(
         "for a model with exits: output of python -m ofa_bert exits, whose threshold goes into the static model's"
         " directory",
@@ -90,6 +99,8 @@ class ExportJob:
         found = []
         if not self.data.given:
             found += unused(self, ("text_columns", *LABEL_OPTIONS), "describes `train_file`; give that too")
+        if not self.hugging_face:
+            found += unused(self, ("transformers",), "is about `hugging_face`; give that too")
         static = [name for name in self.precision if name.startswith("int8-static") or name == NNCF]
         if not static:
             found += unused(self, ("calibration_sentences",), "is about `precision` int8-static; ask for that too")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from ofa_bert.exits.layout import EXITS
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.export.checks import Data
 from ofa_bert.export.early import check_export
+from ofa_bert.export.hugging_face.card import Timed, timed
+from ofa_bert.export.hugging_face.layout import layout_of
+from ofa_bert.export.hugging_face.write import write_hugging_face
 from ofa_bert.export.job import ExportJob
 from ofa_bert.files import lock
 from ofa_bert.files.fields import Fields
@@ -33,8 +37,8 @@ from ofa_bert.models.vocabulary import trim_vocabulary
 from ofa_bert.submodels.counting import count_flops, count_parameters
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.tasks.task import Datasets, Task
+from ofa_bert.training.data.glue_download import download_glue
 from ofa_bert.training.evaluation import score
-from ofa_bert.training.glue_download import download_glue
 from ofa_bert.training.recorded import with_data
 from ofa_bert.training.settings import DEFAULT_LENGTH
 from ofa_bert.training.supernet.polish import Polished, polish
@@ -42,7 +46,7 @@ from ofa_bert.training.supernet.polish import Polished, polish
 logger = logging.getLogger(__name__)
 
 
-@lock.writer("sub_model_output_dir", "static_sub_model", beside=True)
+@lock.writer("sub_model_output_dir", "static_sub_model", "hugging_face", beside=True)
 def deploy(job: ExportJob) -> dict[str, Any]:
     """Write the dynamic sub-model and, on request, its bundle. Returns a summary of what was written."""
     with tempfile.TemporaryDirectory(prefix="ofa-vocabulary-") as home:
@@ -57,7 +61,7 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
     model, tokenizer, record = load_model(where, job.model_type)
     if record.shape is None or record.task is None:  # a model known by name
         raise UserError(f"{where}: was not made by run_glue.py or run_glue_ofa.py; it says neither task nor shape")
-    shape, length = record.shape, job.max_seq_length or record.max_seq_length or DEFAULT_LENGTH
+    task, shape, length = record.task, record.shape, job.max_seq_length or record.max_seq_length or DEFAULT_LENGTH
     sub_model = job.choice.of(where, record, shape)
     small = model if record.is_sub_model else extract(model, sub_model)
     small.eval()
@@ -75,6 +79,8 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
     if exits is None and job.exit_policy:
         raise UserError(f"`exit_policy` {job.exit_policy}: {where} has no exits for it; leave it out")
     own = _record(record, sub_model, shape, exits, polished, known=not job.trim_vocab)
+    # Before anything is written: transformers may have no such model.
+    layout = layout_of(small, task, job.transformers) if job.hugging_face else None
     scores = own.scores
     summary = {
         "sub_model": sub_model.to_json(),
@@ -107,7 +113,21 @@ def _deploy(job: ExportJob, home: Path) -> dict[str, Any]:
         summary["engines"] = manifest.engines
     # After the bundle: an export that fails its checks leaves nothing.
     save_model(job.sub_model_output_dir, small, tokenizer, own, {} if exits is None else {EXITS: exits})
+    if job.hugging_face and layout:
+        if exits is not None:
+            logger.warning("`hugging_face` %s: is written without the exits", job.hugging_face)
+        write_hugging_face(
+            job.hugging_face, small, tokenizer, own, shape, sub_model, length, layout, _timed(job, summary, length)
+        )
+        summary["hugging_face"] = job.hugging_face
     return summary
+
+
+def _timed(job: ExportJob, summary: Mapping[str, Any], length: int) -> Timed | None:
+    """How fast the deployed models are, for the model card; None where none was written."""
+    if not job.static_sub_model:
+        return None
+    return timed(job.static_sub_model, summary["models"], length, paddle.device.get_device().startswith("gpu"))
 
 
 def _record(
@@ -132,7 +152,7 @@ def _record(
         exits=exits and record.exits and dataclasses.replace(record.exits, layout=exits.layout),
         scores=scores,
         score=scores.get("score"),
-        more={"polish": polished.about} if polished else {},
+        more={**record.origin, **({"polish": polished.about} if polished else {})},
     )
 
 

@@ -26,7 +26,8 @@ MODEL_META = "ofa_config.json"
 CHECKPOINT_MANIFEST = "checkpoint.json"
 SERVING_META = "serving.json"
 EXIT_POLICY = "exit_policy.json"
-OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, SERVING_META, EXIT_POLICY, "inference.pdiparams")
+HUGGING_FACE_META = "ofa_export.json"  # beside a model that is for transformers, not for us
+OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, SERVING_META, EXIT_POLICY, HUGGING_FACE_META, "inference.pdiparams")
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

@@ -12,7 +12,7 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.base import Config, Family
-from ofa_bert.models.families.registry import MODEL_TYPES
+from ofa_bert.models.families.registry import ALIASES, MODEL_TYPES, family_named
 from ofa_bert.reporting import shown
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.task import Task
@@ -111,6 +111,8 @@ def config_parts(values: object) -> Iterator[Mapping[str, object]]:
 def check_config(where: str, config: Config, family: Family) -> None:
     """UserError that names every impossible value of PaddleNLP's configuration object."""
     sizes = {name: getattr(config, name, None) for name in (*_SIZES, *family.sizes)}
+    if not family.token_types:
+        del sizes["type_vocab_size"]
     problems = [
         f"{name} is {shown(value)}, must be a whole number above 0"
         for name, value in sizes.items()
@@ -118,6 +120,17 @@ def check_config(where: str, config: Config, family: Family) -> None:
     ]
     if not problems and config.hidden_size % config.num_attention_heads:
         problems.append(f"{config.num_attention_heads} heads do not divide hidden_size {config.hidden_size}")
+    if not problems:
+        problems += [
+            f"{name} is {getattr(config, name)}, must be hidden_size {config.hidden_size}: PaddleNLP has no projection"
+            for name in family.equal_to_hidden
+            if getattr(config, name) != config.hidden_size
+        ]
+    problems += [
+        f"{name} is {shown(getattr(config, name))}: {why}"
+        for name, why in family.refused.items()
+        if getattr(config, name, None)
+    ]
     problems += _activation_problems(config.hidden_act, family)
     position = getattr(config, "position_embedding_type", "absolute")
     if position != "absolute":
@@ -138,6 +151,8 @@ def check_config(where: str, config: Config, family: Family) -> None:
 def check_model_type(where: str, values: Mapping[str, object], model_type: str) -> None:
     """UserError when the configuration is of another family."""
     found = values.get("model_type")
+    if isinstance(found, str):
+        found = ALIASES.get(found, found)
     if found is None or found == model_type:
         return
     cure = f"use `model_type` {found}" if found in MODEL_TYPES else f"supported are {', '.join(MODEL_TYPES)}"
@@ -204,9 +219,12 @@ def check_sizes(
 ) -> None:
     """UserError when the configuration asks for more than the weights, under Paddle's names, are.
 
+    prefix: the model type, which is what those names begin with.
     What it asks less is found when the names and shapes of the built model are compared.
     """
     sizes = dict(_IN_WEIGHTS)
+    if not family_named(prefix).token_types:
+        del sizes["type_vocab_size"]
     if sub_model is None:
         sizes["intermediate_size"] = ("encoder.layers.0.linear1.weight", 1)
     if hasattr(config, "embedding_size"):

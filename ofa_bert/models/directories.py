@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,8 @@ from ofa_bert.files.atomic import (
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.class_order import arrange_classes
 from ofa_bert.models.config_checks import OTHER_CLASSES, check_head, check_sizes, no_pairs
-from ofa_bert.models.encoder import backbone, encoder_layers, resize, shape_of
-from ofa_bert.models.families.registry import AUTO, model_class
+from ofa_bert.models.encoder import backbone, encoder_layers, has_token_types, resize, shape_of
+from ofa_bert.models.families.registry import AUTO, family_named, model_class
 from ofa_bert.models.pretrained import (
     Source,
     build_config,
@@ -82,7 +83,7 @@ def load_model(
     per_token, extracts = _per_token(source, named, task, fresh_head), _extracts(source, named, task)
     weights = named_weights(source, model_type, extracts)
     if fresh_head or (_OF_ANSWERS in named and not extracts):
-        weights = weights.without("classifier.")
+        weights = weights.without("classifier.", *family_named(model_type).outside)
     if num_labels is not None and not fresh_head:
         check_head(source.where, weights.arrays, num_labels)
     build = model_class(model_type, per_token)
@@ -99,7 +100,7 @@ def load_model(
     if tokenizer_name_or_path is not None:
         source = replace(source, tokenizer_from=tokenizer_name_or_path)
     read = load_tokenizer(source, model_type, config.vocab_size)
-    if task is not None and len(task.text_columns) == 2 and token_types(read) > config.type_vocab_size:
+    if task is not None and len(task.text_columns) == 2 and token_types(read) > _token_types_of(model):
         raise UserError(no_pairs(source.where, task))
     return model, read, source.record
 
@@ -160,6 +161,11 @@ def load_encoder(name_or_path: str, model_type: str, tokenizer_name_or_path: str
         if not any(".pooler." in name for name in names) and hasattr(backbone(model), "pooler"):
             del backbone(model).pooler
     return LoadedEncoder(model, tokenizer, record, has_classifier)
+
+
+def _token_types_of(model: nn.Layer) -> float:
+    """How many kinds it can read: any number, where it looks at none."""
+    return model.config.type_vocab_size if has_token_types(model) else math.inf
 
 
 def token_types(tokenizer: Cutter) -> int:

@@ -12,6 +12,7 @@ from paddle import nn
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.base import OF_TOKENS, ClassifierHead, Family
 from ofa_bert.models.families.registry import family_named
+from ofa_bert.models.families.without_types import bound
 from ofa_bert.numerics import MASKED, Floats
 from ofa_bert.submodels.values import ModelShape
 
@@ -45,11 +46,16 @@ def shape_of(model: nn.Layer) -> ModelShape:
         ffn_size=first.linear1.weight.shape[1],
         vocab_size=config.vocab_size,
         max_positions=config.max_position_embeddings,
-        type_vocab_size=config.type_vocab_size,
+        type_vocab_size=config.type_vocab_size if has_token_types(model) else 0,
         num_labels=config.num_labels,
         **family_of(model).more_shape(config),
         **({"per_token": 2 if family_of(model).token_pooler else 1} if answers_per_token(model) else {}),
     )
+
+
+def has_token_types(model: nn.Layer) -> bool:
+    """Whether what it answers depends on the types of tokens."""
+    return family_of(model).token_types
 
 
 def longest_input(model: nn.Layer) -> int:
@@ -74,7 +80,10 @@ def projection_of(model: nn.Layer) -> nn.Linear | None:
 
 def embed(model: nn.Layer, input_ids: paddle.Tensor, token_type_ids: paddle.Tensor) -> paddle.Tensor:
     """What enters the first layer [B, T, H]; the same for every sub-model, so it is computed once per batch."""
-    embedded = backbone(model).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+    if has_token_types(model):
+        embedded = backbone(model).embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+    else:
+        embedded = backbone(model).embeddings(input_ids=bound(input_ids, token_type_ids))
     projection = projection_of(model)
     return embedded if projection is None else projection(embedded)  # [B, T, H]
 

@@ -17,7 +17,7 @@ from ofa_bert.files.weights import read_weights
 from ofa_bert.models.config_checks import check_sizes
 from ofa_bert.models.encoder import attention_mask, backbone, embed, encoder_layers
 from ofa_bert.models.families.base import Config, Family
-from ofa_bert.models.families.registry import family_named, model_class
+from ofa_bert.models.families.registry import FAMILIES, family_named, model_class
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
 from ofa_bert.models.pretrained import Source, build_config, load_tokenizer, locate, put_weights, set_epsilon
 from ofa_bert.submodels.shape import Shape
@@ -74,7 +74,18 @@ class MaskedLM(nn.Layer):
 
 def build(model_type: str, config: Config) -> MaskedLM:
     """A model with fresh weights; its class has PaddleNLP's name, which save_model writes into config.json."""
-    return type(family_named(model_type).masked_lm, (MaskedLM,), {})(model_type, config)
+    return type(_class_name(model_type), (MaskedLM,), {})(model_type, config)
+
+
+def _class_name(model_type: str) -> str:
+    name = family_named(model_type).masked_lm
+    if name is None:
+        able = ", ".join(each.model_type for each in FAMILIES.values() if each.masked_lm)
+        raise UserError(
+            f"`model_type` {model_type}: PaddleNLP has no masked LM of this family, so it cannot be pre-trained; take"
+            f" one of {able}"
+        )
+    return name
 
 
 class Loaded(NamedTuple):
@@ -87,6 +98,7 @@ def load(name_or_path: str, model_type: str) -> Loaded:
     """A masked-LM in PaddleNLP's or Hugging Face's layout, or an encoder of any kind with a fresh head."""
     source = locate(name_or_path, model_type)
     model_type = source.model_type
+    _class_name(model_type)
     if source.record.is_sub_model:
         raise UserError(f"{name_or_path}: is an exported sub-model; pre-training knows only equal layers")
     config = build_config(source, model_type, 2, {})

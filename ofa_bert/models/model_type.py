@@ -11,9 +11,11 @@ from typing import Protocol, TypeVar
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META
+from ofa_bert.files.hub import fetched
 from ofa_bert.files.reading import read_object
 from ofa_bert.models.config_checks import CONFIG_FILES, config_parts
-from ofa_bert.models.families.registry import AUTO, DEFAULT, FAMILIES, MODEL_TYPES, model_class
+from ofa_bert.models.families.refused import REFUSED
+from ofa_bert.models.families.registry import ALIASES, AUTO, DEFAULT, FAMILIES, MODEL_TYPES, model_class
 from ofa_bert.models.record import best_of
 from ofa_bert.reporting import one_line, shown
 
@@ -39,7 +41,7 @@ def with_model_type(source: S, name_or_path: str | Path) -> S:
 
 
 def model_type_of_source(name_or_path: str | Path) -> str:
-    """Of a local directory, or of a model that PaddleNLP knows by that name. UserError for an unsupported family.
+    """Of a local directory, or of a model that PaddleNLP or a hub knows by that name. UserError for another family.
 
     What is no model at all is taken for the default: whoever loads it says what is wrong.
     """
@@ -61,10 +63,11 @@ def stated_model_type(where: str, config: Mapping[str, object], recorded: object
     """
     named = config.get("model_type")
     if named is not None:
-        if named in MODEL_TYPES:
-            return str(named)
+        if isinstance(named, str) and ALIASES.get(named, named) in MODEL_TYPES:
+            return ALIASES.get(named, named)
         family = one_line(named, 80) if isinstance(named, str) else shown(named)
-        raise UserError(f"{where}: is a {family} model; supported are {', '.join(MODEL_TYPES)}")
+        why = f", {REFUSED[family]}" if family in REFUSED else ""
+        raise UserError(f"{where}: is a {family} model{why}; supported are {', '.join(MODEL_TYPES)}")
     if recorded in MODEL_TYPES:
         return str(recorded)
     for name in _class_names(config):
@@ -86,13 +89,23 @@ def _class_names(config: Mapping[str, object]) -> list[str]:
     return [name for name in names if isinstance(name, str)]
 
 
-def _of_name(name: str) -> str:
-    configs = {model_type: model_class(model_type).config_class for model_type in MODEL_TYPES}
-    for model_type, config_class in configs.items():
-        if name in config_class.pretrained_init_configuration:
+def known_to_paddlenlp(name: str) -> str | None:
+    """The family of a model that PaddleNLP has under that name, asking nobody; None when it has none."""
+    for model_type in MODEL_TYPES:
+        if name in model_class(model_type).config_class.pretrained_init_configuration:
             return model_type
+    return None
+
+
+def _of_name(name: str) -> str:
+    known = known_to_paddlenlp(name)
+    if known is not None:
+        return known
+    found = fetched(name)
+    if found is not None:
+        return model_type_of_source(found.directory)
     try:
-        config, _ = configs[DEFAULT].get_config_dict(name)
+        config, _ = model_class(DEFAULT).config_class.get_config_dict(name)
     except Exception:  # OSError, AssertionError, requests' and its own errors; whoever loads the model tells them
         return DEFAULT
     return stated_model_type(name, config)

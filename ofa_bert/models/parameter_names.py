@@ -1,4 +1,4 @@
-"""Parameter names: from Hugging Face's layout to PaddleNLP's, and from bare encoders to classifiers.
+"""Parameter names: from Hugging Face's layout to PaddleNLP's and back, and from bare encoders to classifiers.
 
 PaddleNLP has such tables for BERT and RoBERTa only, and writes the converted file beside the original.
 """
@@ -22,6 +22,7 @@ _LEFT_OUT = (
     *(name for family in FAMILIES.values() for name in family.other_heads),
 )
 _CLASSIFIER = "classifier."
+_LAYERS = tuple({f"{family.layers}." for family in FAMILIES.values()})
 
 # Hugging Face module -> Paddle module, inside a layer and outside of the layers; a family may have more of those.
 _LAYER_MODULES = {
@@ -47,7 +48,7 @@ _LEAVES = {"gamma": "weight", "beta": "bias"}
 
 
 def is_hugging_face(names: Iterable[str]) -> bool:
-    return any("encoder.layer." in name for name in names)
+    return any(layers in name for name in names for layers in _LAYERS)
 
 
 def part_of(weights: Mapping[str, np.ndarray], part: str | None) -> Mapping[str, np.ndarray]:
@@ -66,7 +67,6 @@ def to_paddle(weights: Mapping[str, np.ndarray], family: Family, answers: bool =
     stay as they are, so that the comparison with the model shows them.
     """
     convert = is_hugging_face(weights)
-    modules = {**_OTHER_MODULES, **family.modules, _ANSWERS: "classifier"}
     converted = {}
     for name, array in weights.items():
         bare = _without_prefix(name)
@@ -74,9 +74,28 @@ def to_paddle(weights: Mapping[str, np.ndarray], family: Family, answers: bool =
         if not wanted and (bare.startswith(_LEFT_OUT) or (convert and bare.startswith(_UNREAD))):
             continue
         if convert:
-            bare, transpose = _paddle_name(bare, modules)
+            bare, transpose = _paddle_name(bare, family)
             array = np.ascontiguousarray(array.T) if transpose else array
-        converted[bare if bare.startswith(_CLASSIFIER) else f"{family.model_type}.{bare}"] = array
+        converted[bare if bare.startswith((_CLASSIFIER, *family.outside)) else f"{family.model_type}.{bare}"] = array
+    return converted
+
+
+def to_hugging_face(weights: Mapping[str, np.ndarray], family: Family) -> dict[str, np.ndarray]:
+    """Weights of PaddleNLP's classifier of that family under Hugging Face's names: the way back from `to_paddle`."""
+    inside = {ours: theirs for theirs, ours in {**_LAYER_MODULES, **family.layer_modules}.items()}
+    modules = {ours: theirs for theirs, ours in {**_OTHER_MODULES, **family.modules}.items()}
+    converted = {}
+    for name, array in weights.items():
+        module, _, leaf = _without_prefix(name).rpartition(".")
+        parts = module.split(".", 3)  # encoder, layers, 7, self_attn.q_proj
+        if parts[:2] == ["encoder", "layers"]:
+            theirs = f"{family.layers}.{parts[2]}.{inside[parts[3]]}"
+        else:
+            theirs = modules[module]
+        linear = leaf == "weight" and array.ndim == 2 and not theirs.startswith("embeddings.")
+        outside = f"{theirs}.".startswith((_CLASSIFIER, *family.outside))
+        prefix = "" if outside else f"{family.model_type}."
+        converted[f"{prefix}{theirs}.{leaf}"] = np.ascontiguousarray(array.T) if linear else array
     return converted
 
 
@@ -87,14 +106,16 @@ def _without_prefix(name: str) -> str:
     return name
 
 
-def _paddle_name(name: str, modules: Mapping[str, str]) -> tuple[str, bool]:
+def _paddle_name(name: str, family: Family) -> tuple[str, bool]:
     """Paddle's name for a Hugging Face name without prefix, and whether the array is a Linear weight."""
     module, _, leaf = name.rpartition(".")
     leaf = _LEAVES.get(leaf, leaf)
-    parts = module.split(".", 3)  # encoder, layer, 7, attention.self.query
-    if parts[:2] == ["encoder", "layer"] and len(parts) == 4 and parts[3] in _LAYER_MODULES:
-        inner = _LAYER_MODULES[parts[3]]
-        return f"encoder.layers.{parts[2]}.{inner}.{leaf}", leaf == "weight" and "norm" not in inner
+    modules = {**_OTHER_MODULES, **family.modules, _ANSWERS: "classifier"}
+    inside = {**_LAYER_MODULES, **family.layer_modules}
+    if module.startswith(f"{family.layers}."):
+        number, _, within = module[len(family.layers) + 1 :].partition(".")  # 7, attention.self.query
+        if within in inside:
+            return f"encoder.layers.{number}.{inside[within]}.{leaf}", leaf == "weight" and "norm" not in inside[within]
     if module in modules:
         return f"{modules[module]}.{leaf}", leaf == "weight" and not module.startswith("embeddings.")
     return name, False

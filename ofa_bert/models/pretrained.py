@@ -6,28 +6,30 @@ import copy
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.tokenization.text_tokenizer import FILE, Cutter
+from ofa_bert.data.tokenization.saving import FILE
+from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.data.tokenization.vocabulary_files import VOCABULARY
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.atomic import MODEL_META, finish_replacement
+from ofa_bert.files.hub import fetched
 from ofa_bert.files.reading import read_object, refuse_pointer
 from ofa_bert.files.weights import find_weights, read_weights
 from ofa_bert.models.config_checks import CONFIG_FILES, OTHER_CLASSES, check_config, check_labels, check_model_type
 from ofa_bert.models.encoder import answers_per_token, family_of
 from ofa_bert.models.families.base import Config
 from ofa_bert.models.families.registry import AUTO, family_named, model_class
-from ofa_bert.models.model_type import model_type_of_source, stated_model_type
+from ofa_bert.models.model_type import known_to_paddlenlp, model_type_of_source, stated_model_type
 from ofa_bert.models.paddlenlp_tokenizer import from_directory, from_name
 from ofa_bert.models.parameter_names import is_hugging_face, part_of, to_paddle
-from ofa_bert.models.record import ModelRecord
+from ofa_bert.models.record import HUB, ModelRecord
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class Source:
 
 
 def locate(name_or_path: str | Path, model_type: str) -> Source:
-    """A local directory, or a model that PaddleNLP knows by that name and downloads to its cache.
+    """A local directory, or a model that PaddleNLP or a hub knows by that name, which is downloaded to its cache.
 
     model_type: a family, or AUTO.
     """
@@ -62,6 +64,12 @@ def locate(name_or_path: str | Path, model_type: str) -> Source:
     finish_replacement(name_or_path)
     if Path(name_or_path).is_dir():
         return _local(Path(name_or_path), model_type)
+    known = known_to_paddlenlp(str(name_or_path))
+    found = fetched(str(name_or_path)) if known is None else None
+    if found is not None:
+        source = _local(found.directory, model_type)
+        more = {**source.record.more, HUB: found.to_json()}
+        return replace(source, where=found.name, record=replace(source.record, more=more))
     named = model_type_of_source(name_or_path) if model_type == AUTO else model_type
     return _known_by_name(str(name_or_path), named)
 
@@ -96,7 +104,8 @@ def _known_by_name(name: str, model_type: str) -> Source:
 
 def build_config(source: Source, model_type: str, num_labels: int | None, overrides: Mapping[str, object]) -> Config:
     """PaddleNLP's configuration object, checked. UserError for another model type or impossible sizes."""
-    values = copy.deepcopy(dict(source.config))
+    family = family_named(model_type)
+    values = family.renamed(copy.deepcopy(dict(source.config)))
     check_model_type(source.where, values, model_type)
     check_labels(source.where, values)
     config_class = model_class(model_type).config_class
@@ -107,6 +116,8 @@ def build_config(source: Source, model_type: str, num_labels: int | None, overri
             del values[key]
     if num_labels is None and "num_labels" not in values and _chooses(values):
         num_labels = 1
+    if family.layer_norm_eps is not None:
+        values.setdefault("layer_norm_eps", family.layer_norm_eps)
     if num_labels is not None:
         overrides = {**overrides, "num_labels": num_labels}
     try:
@@ -116,7 +127,7 @@ def build_config(source: Source, model_type: str, num_labels: int | None, overri
         raise UserError(f"{source.where}: its config.json does not describe a model ({reason})") from error
     if unknown:
         raise TypeError(f"a {model_type} configuration has no {', '.join(unknown)}")
-    check_config(source.where, config, family_named(model_type))
+    check_config(source.where, config, family)
     return config
 
 
@@ -132,9 +143,9 @@ class NamedWeights(NamedTuple):
     arrays: dict[str, np.ndarray]
     from_hugging_face: bool
 
-    def without(self, start: str) -> NamedWeights:
+    def without(self, *starts: str) -> NamedWeights:
         """All but those whose names start so."""
-        return self._replace(arrays={name: array for name, array in self.arrays.items() if not name.startswith(start)})
+        return self._replace(arrays={name: array for name, array in self.arrays.items() if not name.startswith(starts)})
 
 
 def named_weights(source: Source, model_type: str, answers: bool = False) -> NamedWeights:
@@ -154,14 +165,17 @@ def fill(model: nn.Layer, source: Source, named: NamedWeights, fresh_heads: bool
     family, weights, expected = family_of(model), named.arrays, model.state_dict()
     if not any(".pooler." in name for name in expected):  # a classifier that reads the first token itself
         weights = {name: array for name, array in weights.items() if ".pooler." not in name}
+    if answers_per_token(model):  # reads no part of a head for whole texts
+        weights = {name: array for name, array in weights.items() if not name.startswith(family.outside)}
     missing = set(expected) - set(weights)
     unread = (*family.unread, "pooler.") if answers_per_token(model) else family.unread
     fresh = {name for name in missing if name.startswith(tuple(f"{family.model_type}.{own}" for own in unread))}
     if fresh_heads:
-        for head in ("classifier.", f"{model.base_model_prefix}.pooler."):
+        for head in ("classifier.", *family.outside, f"{model.base_model_prefix}.pooler."):
             members = {name for name in expected if name.startswith(head)}
             fresh |= members if members <= missing else set()
-    _check_names(source, missing - fresh, set(weights) - set(expected), fresh_heads)
+    heads = {name for name in missing if ".pooler." in name or name.startswith(("classifier.", *family.outside))}
+    _check_names(source, missing - fresh, set(weights) - set(expected), set() if fresh_heads else heads)
     act = family.hugging_face_activation
     if act not in (None, model.config.hidden_act) and named.from_hugging_face and "classifier.dense.weight" in weights:
         raise UserError(
@@ -175,11 +189,11 @@ def fill(model: nn.Layer, source: Source, named: NamedWeights, fresh_heads: bool
     return fresh
 
 
-def _check_names(source: Source, missing: set[str], unexpected: set[str], fresh_heads: bool) -> None:
+def _check_names(source: Source, missing: set[str], unexpected: set[str], heads: set[str]) -> None:
+    """heads: of those that are missing what a fine-tuning would start at random."""
     if not missing and not unexpected:
         return
-    heads = {name for name in missing if ".pooler." in name or name.startswith("classifier.")}
-    if missing == heads and not unexpected and not fresh_heads:
+    if missing <= heads and not unexpected:
         raise UserError(f"{source.where}: is an encoder without a classifier; finetune it with run_glue.py")
     raise UserError(
         f"{source.where}: its weights are not those of the model that its config.json describes:"
@@ -234,6 +248,9 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Cutter:
             for path in sorted(directory.glob(pattern)):
                 refuse_pointer(path)
     try:
+        if not directory.is_dir() and known_to_paddlenlp(source.tokenizer_from) is None:
+            found = fetched(source.tokenizer_from)
+            directory = directory if found is None else found.directory
         if directory.is_dir():
             tokenizer: Cutter = read_tokenizer(directory, model_type) or from_directory(directory, model_type)
         else:

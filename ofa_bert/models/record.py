@@ -24,6 +24,7 @@ from ofa_bert.tasks.task import Task
 
 FORMAT = 1
 KINDS = ("teacher", "supernet", "sub_model", "pretrained")
+HUB = "hub"  # in `more`: name and revision of the model on a hub that this one began as
 Scores = Mapping[str, object]  # metric -> value; of a supernet, sub-model's name -> its scores
 _CURE = "take a directory that ofa_bert wrote, whole"
 
@@ -175,6 +176,11 @@ class ModelRecord:
             return None
         return found if found.steps is not None else dataclasses.replace(found, steps=self.step)
 
+    @property
+    def origin(self) -> dict[str, object]:
+        """What of `more` is still true of a model that is made from this one."""
+        return {HUB: self.more[HUB]} if HUB in self.more else {}
+
     def settings(self, where: str) -> Fields:
         """What the run that made the model was told."""
         return Fields(self.config, f"{where}: config", _CURE)
@@ -220,7 +226,8 @@ def check_task(where: str, record: ModelRecord, task: Task) -> Task:
             f" is for {task.name} with {_labels(task)}; take the directory that run_glue.py made"
             f" for {task.name}, or give run_glue.py `fresh_head` to finetune a new classifier"
         )
-    return dataclasses.replace(task, thresholds=other.thresholds, doc_stride=other.doc_stride)
+    task = dataclasses.replace(task, thresholds=other.thresholds, doc_stride=other.doc_stride)
+    return task.judged_by(other.metric) if other.metric and not task.metric else task
 
 
 def _labels(task: Task) -> str:

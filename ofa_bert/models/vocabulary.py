@@ -41,17 +41,17 @@ def trim_vocabulary(
     Changes `model`; returns (the tokenizer over what was kept, the ids that its tokens had). The kept tokens stay in
     their order. PaddleNLP's own tokenizer copies vocab.txt from where it read it when it is saved, so the smaller one
     lies in the directory `home` for as long as it is used. UserError for a file that cannot be read or knows none of
-    the model's tokens, and for a tokenizer without a vocab.txt.
+    the model's tokens, and for a tokenizer of byte pairs.
     """
     wanted = _read(path)
     vocabulary = tokenizer.get_vocab()
-    if isinstance(tokenizer, TextTokenizer) and tokenizer.is_wordpiece:
-        found_whole = {*tokenizer.added_tokens, *tokenizer.all_special_tokens}
+    if isinstance(tokenizer, TextTokenizer) and tokenizer.can_trim:
+        found_whole = tokenizer.not_to_lose
     elif not isinstance(tokenizer, TextTokenizer) and _is_wordpiece(tokenizer):
         found_whole = {*tokenizer.get_added_vocab(), *tokenizer.all_special_tokens}
     else:
         kind = "byte-pair tokenizer" if isinstance(tokenizer, TextTokenizer) else type(tokenizer).__name__
-        raise UserError(f"`trim_vocab` {path}: {kind} is no WordPiece tokenizer; leave it out")
+        raise UserError(f"`trim_vocab` {path}: {kind} is neither a WordPiece nor a Unigram tokenizer; leave it out")
     known = wanted & set(vocabulary)
     if not known:
         raise UserError(f"`trim_vocab` {path}: holds none of the model's tokens; one token a line, as in vocab.txt")

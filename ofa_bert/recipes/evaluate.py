@@ -2,160 +2,128 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ofa_bert.data.batches import encode, rows_of
+import numpy as np
+
+from ofa_bert.data.batches import rows_of
+from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError
-from ofa_bert.files.atomic import write_json_atomic
-from ofa_bert.numerics import Array, Floats
+from ofa_bert.files import lock
+from ofa_bert.files.atomic import write_json_atomic, write_text_atomic
 from ofa_bert.options import to_json
 from ofa_bert.recipes.evaluate_job import EvaluateJob
-from ofa_bert.runtime.answering.labelled import Answered, answered
-from ofa_bert.runtime.predictor import Predictor
+from ofa_bert.recipes.evaluation import pictures
+from ofa_bert.recipes.evaluation.answering import Subject, second_of, subject_of
+from ofa_bert.recipes.evaluation.comparison import Beside, beside
+from ofa_bert.recipes.evaluation.rows import parted, rows_text, wrong
+from ofa_bert.recipes.evaluation.scores import SplitScores, split_scores
 from ofa_bert.system import packages
 from ofa_bert.system.provenance import versions
-from ofa_bert.tasks.kinds.tokens import scores_of_names
-from ofa_bert.tasks.metrics import compute
-from ofa_bert.tasks.task import Example, Task
 
-Splits = Mapping[str, tuple[Example, ...]]
+logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class LabelScores:
-    """Of one label: how many examples have it, how much of what is called so is so, and how much of it is found."""
-
-    label: str
-    examples: int
-    precision: float
-    recall: float
-    f1: float
-
-
-@dataclass(frozen=True)
-class SplitScores:
-    """Of one split: every metric of the task, as fractions, and for tasks with labels each label's own."""
-
-    split: str
-    examples: int
-    scores: Mapping[str, float]
-    labels: tuple[LabelScores, ...]
+SCORES = "scores.json"
 
 
 @dataclass(frozen=True)
 class Scored:
-    """What was scored and how it did."""
+    """What was scored and how it did. beside: how another model did, split by split; empty without one."""
 
     task: str
     what: str
     splits: tuple[SplitScores, ...]
+    beside: tuple[Beside, ...] = ()
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "task": self.task,
+            "what": self.what,
+            "splits": [each.to_json() for each in self.splits],
+            **({"beside": [each.to_json() for each in self.beside]} if self.beside else {}),
+        }
 
 
+@lock.writer("output_dir")
 def evaluate(job: EvaluateJob) -> Scored:
-    """Score, write `output` when it is named, and return the scores."""
+    """Score, write what `output` and `output_dir` name, and return the scores."""
     packages.require("sklearn")  # now, not when every text is answered
-    found = _of_model(job) if job.bundle is None else _of_bundle(job, job.bundle)
+    if job.output_dir is not None:
+        packages.require("matplotlib")
+    first = subject_of(job)
+    second = None if job.beside is None else second_of(job, job.beside)
+    if second is not None and (second.task.kind, second.task.labels) != (first.task.kind, first.task.labels):
+        raise UserError(
+            f"`beside` {job.beside}: its labels are {list(second.task.labels)}, not {list(first.task.labels)}"
+        )
+    found = Scored(first.task.name, first.what, _scores(first), _beside(first, second))
+    about = {**found.to_json(), "config": to_json(job), "versions": versions()}
     if job.output is not None:
-        splits = [
-            {
-                "split": each.split,
-                "examples": each.examples,
-                "scores": dict(each.scores),
-                "labels": [vars(label) for label in each.labels],
-            }
-            for each in found.splits
-        ]
-        about = {"task": found.task, "what": found.what, "splits": splits}
-        write_json_atomic(Path(job.output), {**about, "config": to_json(job), "versions": versions()})
+        write_json_atomic(Path(job.output), about)
+    if job.output_dir is not None:
+        table = job.data.table(first.task)
+        _write(Path(job.output_dir), first, second, found, table)
+        write_json_atomic(Path(job.output_dir, SCORES), about)
     return found
 
 
-def _of_bundle(job: EvaluateJob, bundle: str) -> Scored:
-    how = job.run
-    with Predictor(
-        bundle,
-        how.backend,
-        how.precision,
-        device=job.device,
-        batch_size=job.batch_size,
-        exit_threshold=how.exit_threshold,
-    ) as predictor:
-        known = predictor.manifest.task
-        task, splits = job.data.load(known)
-        if known is None and task.num_labels != predictor.task.num_labels:
-            raise UserError(
-                f"{bundle}: answers with {predictor.task.num_labels} numbers, the data need {task.num_labels}"
-            )
-        answers = {name: answered(predictor, examples) for name, examples in splits.items()}
-    what = f"{bundle}, {how.precision}" + (f", exits {how.exit_threshold}" if how.exit_threshold else "")
-    return Scored(task.name, what, _scored(task, splits, answers))
-
-
-def _of_model(job: EvaluateJob) -> Scored:
-    # Here and not at the top: a bundle is evaluated where no Paddle is.
-    from ofa_bert.models.directories import load_model
-    from ofa_bert.models.encoder import longest_input, shape_of
-    from ofa_bert.models.pretrained import locate
-    from ofa_bert.models.record import best_of, check_task
-    from ofa_bert.models.supernet import forward, whole
-    from ofa_bert.training.evaluation import predict
-
-    where = best_of(job.model_name_or_path or "")
-    record = locate(where, job.model_type).record
-    task, splits = job.data.load(record.task)
-    model, tokenizer, record = load_model(where, job.model_type, task=task)
-    task = check_task(where, record, task)
-    if model.config.num_labels != task.num_labels:
-        raise UserError(
-            f"{where}: answers with {model.config.num_labels} numbers, the data need {task.num_labels}; give data with"
-            " its labels, or a model of this task"
-        )
-    # An exported sub-model is whole in itself; its indices are those of the model that it was cut from.
-    chosen = job.choice.of(where, record, record.shape or shape_of(model))
-    sub_model = whole(model) if record.is_sub_model else chosen
-    length = job.max_seq_length or min(record.max_seq_length or longest_input(model), longest_input(model))
-    if length > longest_input(model):
-        raise UserError(f"`max_seq_length` {length}: the model has positions for {longest_input(model)} tokens")
-    model.eval()
-    answers: dict[str, Answered] = {}
-    for name, examples in splits.items():
-        encoded = encode(examples, tokenizer, length, stride=task.doc_stride)
-        logits = predict(
-            lambda batch: forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits,
-            encoded,
-            task.num_labels,
-            tokenizer.pad_token_id,
-            job.batch_size,
-            name,
-        )
-        answers[name] = encoded.by_example(logits), encoded.scored
-    shown = where if job.choice.is_whole else f"{where}, sub-model {chosen.to_json()}"
-    return Scored(task.name, shown, _scored(task, splits, answers))
-
-
-def _scored(task: Task, splits: Splits, answers: Mapping[str, Answered]) -> tuple[SplitScores, ...]:
-    found = []
-    for name, examples in splits.items():
-        logits, labels = answers[name]
-        scores = compute(task, logits, labels)
-        found.append(SplitScores(name, len(rows_of(examples)), scores, label_scores(task, logits, labels)))
-    return tuple(found)
-
-
-def label_scores(task: Task, logits: Floats, labels: Array) -> tuple[LabelScores, ...]:
-    """Precision, recall and F1 of every label, by logits [N, C]; () for a task without labels."""
-    if not task.labels:
-        return ()
-    if task.kind.per_token:
-        return tuple(LabelScores(*each) for each in scores_of_names(logits.argmax(-1), labels, task.labels))
-    from sklearn.metrics import precision_recall_fscore_support  # takes a second, and some commands score nothing
-
-    predictions = task.kind.predictions(logits, task.thresholds)
-    numbers = list(range(len(task.labels)))
-    each = precision_recall_fscore_support(labels, predictions, labels=numbers, zero_division=0.0)
+def _scores(subject: Subject) -> tuple[SplitScores, ...]:
     return tuple(
-        LabelScores(label, int(count), float(precision), float(recall), float(f1))
-        for label, precision, recall, f1, count in zip(task.labels, *each)
+        split_scores(subject.task, name, len(rows_of(examples)), *subject.answers[name])
+        for name, examples in subject.splits.items()
     )
+
+
+def _beside(first: Subject, second: Subject | None) -> tuple[Beside, ...]:
+    if second is None:
+        return ()
+    return tuple(
+        beside(first.task, name, second.what, logits, second.answers[name][0], labels)
+        for name, (logits, labels) in first.answers.items()
+    )
+
+
+def _write(output: Path, first: Subject, second: Subject | None, found: Scored, table: Table | None) -> None:
+    """Pictures and tables of each split."""
+    output.mkdir(parents=True, exist_ok=True)
+    task = first.task
+    for each in found.splits:
+        logits, labels = first.answers[each.split]
+        title = f"{task.name}, {each.split}"
+        if each.confusion is not None and each.calibration is not None:
+            pictures.confusion_picture(each.confusion, task.labels, title, output / f"confusion-{each.split}.png")
+            pictures.calibration_picture(each.calibration, title, output / f"calibration-{each.split}.png")
+        if not task.kind.exits:
+            logger.info("a task with %s gets no tables of wrong rows", task.kind.word)
+            continue
+        examples = first.splits[each.split]
+        if task.kind.right(logits, labels, task.thresholds) is None:
+            numbers = np.asarray(task.kind.predictions(logits, task.thresholds))
+            pictures.numbers_picture(numbers, labels, title, output / f"values-{each.split}.png")
+        tables = {"wrong": wrong(task, logits, labels)}
+        if second is not None:
+            tables["parted"] = parted(task, logits, second.answers[each.split][0], labels)
+        for name, (order, cells) in tables.items():
+            if len(order):
+                suffix, text = rows_text(task, examples, table, order, cells)
+                write_text_atomic(output / f"{name}-{each.split}{suffix}", text)
+
+
+def files_in(output: str) -> Mapping[str, str]:
+    """What each file of an output directory is."""
+    said = {
+        "confusion": "which labels are taken for which",
+        "calibration": "how sure answers are, and how often right",
+        "values": "answers against the right numbers",
+        "wrong": "examples that are answered wrongly, the surest first",
+        "parted": "examples that only one of the two models answers rightly",
+        "scores": "everything that is said here",
+    }
+    return {
+        path.name: said[path.stem.partition("-")[0]]
+        for path in sorted(Path(output).iterdir())
+        if path.stem.partition("-")[0] in said
+    }

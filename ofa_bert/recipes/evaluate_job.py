@@ -53,12 +53,24 @@ class EvaluateJob:
     model_type: str = model_type_option()
     max_seq_length: int | None = option("tokens per example, longer ones are cut; default: as trained", None, least=3)
     batch_size: int = option("examples computed together", 64, above=0)
+    beside: str | None = option(
+        "another model's directory, or bundle, that is scored on the same data: what it gets wrong that this one does"
+        " not, and whether chance may have done it",
+        None,
+    )
+    beside_precision: str = option("of `beside`, where it is a bundle: what to compute in", "fp32", choices=PRECISIONS)
     output: str | None = option("file for the scores, JSON", None)
+    output_dir: str | None = option(
+        "where scores.json, pictures (which labels are taken for which, how sure answers are) and tables of the"
+        " examples that are answered wrongly go",
+        None,
+    )
     device: str = option("where to run; cuda: the same as gpu", "cpu", choices=ENGINE_DEVICES, means=means)
 
     def problems(self) -> list[str]:
         if (self.model_name_or_path is None) == (self.bundle is None):
             return ["say what is evaluated: `model_name_or_path` or `bundle`, one of them"]
+        found = [] if self.beside else unused(self, ("beside_precision",), "is about `beside`; give that too")
         if self.bundle is None:
-            return unused(self, _OF_BUNDLES, "is about a `bundle`; leave it out")
-        return unused(self, _OF_MODELS, "is about `model_name_or_path`; a bundle has it all inside")
+            return found + unused(self, _OF_BUNDLES, "is about a `bundle`; leave it out")
+        return found + unused(self, _OF_MODELS, "is about `model_name_or_path`; a bundle has it all inside")

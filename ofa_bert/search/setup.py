@@ -36,7 +36,7 @@ from ofa_bert.submodels.values import ModelShape
 from ofa_bert.system.machine import processor
 from ofa_bert.tasks.intervals import FEW, wilson
 from ofa_bert.tasks.task import Datasets, Task
-from ofa_bert.training.glue_download import download_glue
+from ofa_bert.training.data.glue_download import download_glue
 
 logger = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ from ofa_bert.system import environment
 # Package -> the extra of setup.py that brings it, the smallest of several.
 EXTRAS = {
     "cuda": "tensorrt-rtx",
+    "huggingface_hub": "train",
     "matplotlib": "measure",
     "nncf": "nncf",
     "onnx": "serving",

@@ -32,6 +32,14 @@ def compute(task: Task, logits: Floats, labels: Array) -> dict[str, float]:
     return {name: task.kind.metrics[name](predictions, labels) for name in task.metrics}
 
 
+def reported(task: Task, logits: Floats, labels: Array) -> dict[str, float]:
+    """What an evaluation tells: the task's metrics, and what the kind reports besides."""
+    found = compute(task, logits, labels)
+    predictions = task.kind.predictions(np.asarray(logits), task.thresholds)
+    more = {name: metric for name, metric in task.kind.reported.items() if name not in found}
+    return {**found, **{name: metric(predictions, np.asarray(labels)) for name, metric in more.items()}}
+
+
 def main_score(task: Task, scores: dict[str, float]) -> float:
     """The number that chooses the best model: the task's first metric."""
     return scores[task.metrics[0]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,6 +31,7 @@ class Task:
     kind_name: str = ""
     thresholds: tuple[float, ...] = ()  # what a model's answers are decided by, where the kind tunes that
     objective: str = ""  # one of the kind's, where it has several; unless given, the first
+    metric: str = ""  # of `metrics` the first, where somebody chose it
     doc_stride: int = 0  # tokens between the windows of a context, where a kind reads in windows
 
     def __post_init__(self) -> None:
@@ -42,6 +43,15 @@ class Task:
     @property
     def kind(self) -> TaskKind:
         return registry.kind_named(self.kind_name)
+
+    def judged_by(self, metric: str) -> Task:
+        """The task whose best model is chosen by that metric; the others stay. UserError for one that it has not."""
+        if metric not in self.kind.metrics:
+            raise UserError(
+                f"`metric` {metric}: task {self.name} has {self.kind.word}, whose metrics are"
+                f" {', '.join(self.kind.metrics)}"
+            )
+        return replace(self, metrics=(metric, *(name for name in self.metrics if name != metric)), metric=metric)
 
     @property
     def num_labels(self) -> int:
@@ -78,6 +88,7 @@ class Task:
             "text_columns": list(self.text_columns),
             **({"thresholds": list(self.thresholds)} if self.thresholds else {}),
             **({"objective": self.objective} if self.objective else {}),
+            **({"metric": self.metric} if self.metric else {}),
             **({"doc_stride": self.doc_stride} if self.doc_stride else {}),
         }
 
@@ -100,7 +111,8 @@ class Task:
         of_kind = registry.kind_named(kind) if kind else registry.kind_of_labels(labels)
         thresholds = _thresholds(value.get("thresholds", []), of_kind.decided_by(labels))
         objective, stride = _objective(value.get("objective", ""), kind), _stride(value.get("doc_stride", 0))
-        return cls(name, labels, metrics, columns, kind or "", thresholds, objective, stride)
+        chosen = _chosen(value.get("metric", ""), metrics)
+        return cls(name, labels, metrics, columns, kind or "", thresholds, objective, chosen, stride)
 
 
 def _texts(value: object) -> tuple[str, ...] | None:
@@ -123,6 +135,12 @@ def _objective(value: object, kind: str | None) -> str:
     if isinstance(value, str) and value in (*allowed, ""):
         return value
     raise UserError(f"not a task: objective {shown(value)}; it must be one of {', '.join(allowed) or 'none'}")
+
+
+def _chosen(value: object, metrics: Sequence[str]) -> str:
+    if value == "" or (value in metrics[:1] and isinstance(value, str)):
+        return value
+    raise UserError(f"not a task: metric {shown(value)}; it must be the first of metrics, {shown(list(metrics))}")
 
 
 def _stride(value: object) -> int:

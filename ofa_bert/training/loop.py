@@ -43,6 +43,7 @@ class Plan:
     total_steps: int
     warmup_steps: int
     stage_ends: tuple[int, ...]  # ascending; the last one is total_steps
+    epoch_steps: int = 1  # optimizer steps in one pass over the data, rounded up
 
     def learning_rate_factor(self, step: int) -> float:
         """Linear warm-up, then linear decay to 0, anew in every stage."""
@@ -67,7 +68,7 @@ def make_plan(settings: LoopSettings, batches_per_epoch: int, stage_shares: Sequ
     ends = [max(1, round(total * sum(stage_shares[: i + 1]))) for i in range(len(stage_shares))]
     shortest = min(b - a for a, b in zip([0, *ends], [*ends, total]))
     warmup = settings.warmup_steps or int(settings.warmup_proportion * shortest)
-    return Plan(total, warmup, (*ends, total))
+    return Plan(total, warmup, (*ends, total), math.ceil(per_epoch))
 
 
 class JointLayers(nn.Layer):
@@ -106,11 +107,14 @@ def fit(
     batches: Batches,
     plan: Plan,
     step: Step,
-    checkpoint: Callable[[int], None],
+    checkpoint: Callable[[int], object],
     first_step: int = 0,
     label: str = "train",
+    every: int | None = None,
 ) -> None:
     """Run the steps from `first_step` on; call `checkpoint(steps done)` every save_steps and at the end.
+
+    every: steps between two checkpoints, in place of save_steps. A checkpoint that returns True ends the training.
 
     Everything random in a step follows from (seed, step, process), so a resumed run repeats an uninterrupted one.
     """
@@ -142,9 +146,12 @@ def fit(
             if done % settings.logging_steps == 0 or done == plan.total_steps:
                 _log(done, plan, window, optimizer.get_lr(), (done - first_step) / (time.monotonic() - started), bar)
                 window.clear()
-            if done % settings.save_steps == 0 or done == plan.total_steps:
-                checkpoint(done)
+            ended = False
+            if done % (every or settings.save_steps) == 0 or done == plan.total_steps:
+                ended = checkpoint(done) is True
             interrupts.check()
+            if ended:
+                break
 
 
 _AMP_DTYPE = {"bf16": "bfloat16", "fp16": "float16"}

@@ -72,6 +72,8 @@ def with_data(job: R, name_or_path: str) -> R:
             "say what to train on: `task_name` (a GLUE task or demo), or `train_file` with `dev_file` or `dev_share`;"
             f" {name_or_path} does not say what it was trained on"
         )
+    if given.metric is not None:
+        found = dataclasses.replace(found, metric=given.metric)
     logger.info("data, as of %s: %s", name_or_path, shlex.join(arguments(found, defaults=False)))
     return dataclasses.replace(job, data=found)  # type: ignore[type-var]
 

@@ -16,9 +16,11 @@ from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.training import loop
 from ofa_bert.training.run_directory import Evaluation, RunDirectory, RunState, restore
-from ofa_bert.training.settings import LoopSettings, OptimizerSettings
+from ofa_bert.training.settings import Evaluations, LoopSettings, OptimizerSettings
 
 logger = logging.getLogger(__name__)
+
+USUAL = Evaluations()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,11 @@ class Training:
 
 
 def train(
-    training: Training, output: Path, settings: LoopSettings, optimizer_settings: OptimizerSettings
+    training: Training,
+    output: Path,
+    settings: LoopSettings,
+    optimizer_settings: OptimizerSettings,
+    evaluations: Evaluations = USUAL,
 ) -> RunDirectory:
     """Run all steps, from the newest checkpoint when `settings` say so; what was kept of the run."""
     trained = training.model if training.trained is None else training.trained
@@ -52,7 +58,15 @@ def train(
     state: RunState = restore(output, trained, optimizer) if settings.resume else {}
     kept = RunDirectory(output, training.model, training.tokenizer, training.record, state, training.beside, trained)
 
-    def checkpoint(step: int) -> None:
+    patience, last_stage = evaluations.early_stopping, (0, *plan.stage_ends)[-2]
+
+    def ends_at(step: int) -> bool:
+        """Whether this evaluation is one of as many in a row, without a better score, as there is patience for."""
+        best = kept.best["best"]["step"] if kept.best else 0
+        waited = {each for each in (*(entry["step"] for entry in kept.history), step) if each > max(best, last_stage)}
+        return patience is not None and len(waited) >= patience
+
+    def checkpoint(step: int) -> bool:
         trained.eval()
         training.model.eval()
         found = training.evaluate()
@@ -62,11 +76,17 @@ def train(
         kept.consider("best", step, found.score, found)
         for name, score in found.also.items():
             kept.consider(name, step, score, found)
-        kept.checkpoint(step, optimizer, found, last=step == plan.total_steps)
+        ended = ends_at(step)
+        if ended and step < plan.total_steps:
+            logger.info("step %d  no better score in %s evaluations: the training ends here", step, patience)
+        kept.checkpoint(step, optimizer, found, last=ended or step == plan.total_steps)
         training.observe(step, found.score)
+        return ended
 
     trained.train()
     step = training.make_step(plan)
     first = state.get("step", 0)
-    loop.fit(settings, trained, optimizer, training.batches, plan, step, checkpoint, first, training.name)
+    every = plan.epoch_steps if evaluations.eval_every == "epoch" else None
+    if not ends_at(first):
+        loop.fit(settings, trained, optimizer, training.batches, plan, step, checkpoint, first, training.name, every)
     return kept

@@ -53,6 +53,53 @@ class LoopSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Evaluations:
+    """When a training is evaluated on dev, and when it ends for that.
+
+    >>> from ofa_bert import FinetuneJob, make_job
+    >>> job = make_job(FinetuneJob, task_name="demo", model_name_or_path="m", output_dir="o", eval_every="epoch")
+    >>> job.evaluations.eval_every, job.evaluations.early_stopping
+    ('epoch', None)
+    """
+
+    eval_every: Literal["steps", "epoch"] = option(
+        "evaluate and write a checkpoint every `save_steps` steps, or after every pass over the training data", "steps"
+    )
+    early_stopping: int | None = option(
+        "end the training after N evaluations without a better score; the learning rate falls as if it went on."
+        " Of several stages the last one alone ends early",
+        None,
+        above=0,
+    )
+    test_file: str | None = option(
+        "labelled file of the training data's format that best/ is scored on once, after the last step; it chooses"
+        " nothing",
+        None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelLoss:
+    """How labels count in the loss of a finetuning.
+
+    >>> from ofa_bert import LabelLoss
+    >>> LabelLoss(class_weights="balanced").label_smoothing
+    0.0
+    """
+
+    class_weights: Literal["none", "balanced"] = option(
+        "balanced: every class counts alike in the loss, however rare its examples are; of tasks with classes", "none"
+    )
+    label_smoothing: float = option(
+        "share of a label that is spread over all classes, of tasks with classes", 0.0, least=0, below=1
+    )
+
+    @property
+    def changes(self) -> bool:
+        return self.class_weights != "none" or self.label_smoothing > 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimizerSettings:
     """AdamW.
 
@@ -109,7 +156,10 @@ class ModelSource:
     """
 
     model_type: str = model_type_option()
-    model_name_or_path: str = option("a PaddleNLP model name, or a local directory (PaddleNLP or Hugging Face layout)")
+    model_name_or_path: str = option(
+        "a local directory (PaddleNLP or Hugging Face layout), a PaddleNLP model name, or owner/name[@revision] on a"
+        " Hugging Face hub"
+    )
     tokenizer_name_or_path: str | None = option("another place for the tokenizer; default: the model's", None)
 
 
@@ -130,6 +180,8 @@ class FinetuneJob:
     model: ModelSource
     output_dir: str = option("where best/, last/ and checkpoints go")
     loop: LoopSettings = LoopSettings(save_steps=100)
+    evaluations: Evaluations = Evaluations()
+    labels: LabelLoss = LabelLoss()
     optimizer: OptimizerSettings = OptimizerSettings(learning_rate=1e-4, adam_epsilon=1e-6)
     held_out_share: float = option(
         "share of the training data that is not trained on, at most 1024 examples: those that run_glue_ofa.py holds out"

@@ -60,7 +60,8 @@ class StatedModel:
         """UserError for pairs of texts and a model that was trained without telling two texts apart."""
         directory = Path(self.where)
         marked = not has_byte_pairs(directory, self.model_type) and (directory / VOCABULARY).is_file()
-        if marked and len(task.text_columns) == 2 and self.size("type_vocab_size") == 1:
+        typed = family_named(self.model_type).token_types
+        if typed and marked and len(task.text_columns) == 2 and self.size("type_vocab_size") == 1:
             raise UserError(no_pairs(self.where, task))
 
     def check_size(self, who: str, wanted: Mapping[str, tuple[int, str]]) -> None:
@@ -94,8 +95,10 @@ def stated(name_or_path: str, model_type: str) -> StatedModel | None:
     if model_type == AUTO:
         model_type = stated_model_type(where, config, record.model_type)
     check_model_type(where, config, model_type)
+    family = family_named(model_type)
+    config = family.renamed(config)
     if "hidden_act" in config:
-        check_activation(where, config["hidden_act"], family_named(model_type))
+        check_activation(where, config["hidden_act"], family)
     return StatedModel(where, model_type, config, record)
 
 

@@ -11,7 +11,7 @@ from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.glue import glue_task
 from ofa_bert.tasks.task import Example
-from ofa_bert.training.glue_download import download_glue
+from ofa_bert.training.data.glue_download import download_glue
 
 GLUE = SHARED / "data" / "glue"
 

@@ -250,5 +250,5 @@ def test_files_that_cannot_trim(tmp_path):
     with pytest.raises(UserError, match="not UTF-8"):
         trim_vocabulary(model, tokenizer, tmp_path / "kept.txt", tmp_path)
     byte_pairs = read_tokenizer(write_byte_pairs(tmp_path / "r"), "roberta")
-    with pytest.raises(UserError, match="no WordPiece tokenizer"):
+    with pytest.raises(UserError, match="byte-pair tokenizer is neither a WordPiece nor a Unigram"):
         trim_vocabulary(model, byte_pairs, words(tmp_path / "kept.txt", "good"), tmp_path)

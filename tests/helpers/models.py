@@ -21,9 +21,10 @@ def randomise(model, seed=0):
 
 def build(model_type="bert", layers=4, hidden=32, heads=4, ffn=64, num_labels=3, seed=0, vocab_size=40, **more):
     """A tiny classification model of a family, in eval mode, with random weights."""
-    from ofa_bert.models.families.registry import model_class
+    from ofa_bert.models.families.registry import FAMILIES, model_class
 
     own = {"tinybert": {"fit_size": 24}, "ernie": {"use_task_id": True}, "electra": {"embedding_size": 16}}
+    own["ernie_gram"] = {"embedding_size": hidden}
     config = model_class(model_type).config_class(
         vocab_size=vocab_size,
         hidden_size=hidden,
@@ -31,9 +32,8 @@ def build(model_type="bert", layers=4, hidden=32, heads=4, ffn=64, num_labels=3,
         num_attention_heads=heads,
         intermediate_size=ffn,
         max_position_embeddings=48,
-        type_vocab_size=2,
         num_labels=num_labels,
-        **{**own.get(model_type, {}), **more},
+        **{**({"type_vocab_size": 2} if FAMILIES[model_type].token_types else {}), **own.get(model_type, {}), **more},
     )
     model = model_class(model_type)(config)
     model.eval()

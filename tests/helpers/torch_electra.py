@@ -40,7 +40,7 @@ def randomised(model, seed):
 
     rng = np.random.default_rng(seed)
     for name, parameter in model.named_parameters():
-        around = 1.0 if "LayerNorm" in name and name.endswith("weight") else 0.0
+        around = 1.0 if "norm" in name.lower() and name.endswith("weight") else 0.0
         with torch.no_grad():
             parameter.copy_(torch.from_numpy((around + rng.normal(0.0, 0.2, parameter.shape)).astype("float32")))
     return model.eval()

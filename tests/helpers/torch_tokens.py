@@ -12,8 +12,9 @@ import numpy as np
 
 from helpers.models import VOCABULARY
 from helpers.torch_electra import randomised
+from helpers.torch_families import answer
 
-FAMILIES = ("bert", "ernie", "roberta", "electra")
+FAMILIES = ("bert", "ernie", "roberta", "electra", "distilbert")
 # In another order than this project's, which must be found by the names.
 LABELS = ("B-PER", "I-PER", "O", "I-LOC", "B-LOC")
 SIZES = {
@@ -29,7 +30,13 @@ SIZES = {
     "id2label": dict(enumerate(LABELS)),
     "label2id": {label: number for number, label in enumerate(LABELS)},
 }
-OWN = {"electra": {"embedding_size": 8}, "ernie": {"use_task_id": True, "task_type_vocab_size": 3}}
+OWN = {
+    "electra": {"embedding_size": 8},
+    "ernie": {"use_task_id": True, "task_type_vocab_size": 3},
+    "distilbert": {"hidden_dim": 24},
+}
+# What a configuration would keep and its model not follow.
+NOT_OF = {"distilbert": ("intermediate_size", "layer_norm_eps", "type_vocab_size")}
 
 
 def batch() -> dict[str, np.ndarray]:
@@ -50,10 +57,10 @@ def main(directory: str) -> int:
     tensors["attention_mask"] = (tensors["input_ids"] != 0).long()
     found = {}
     for seed, family in enumerate(FAMILIES):
-        config = AutoConfig.for_model(family, **SIZES, **OWN.get(family, {}))
+        sizes = {name: size for name, size in SIZES.items() if name not in NOT_OF.get(family, ())}
+        config = AutoConfig.for_model(family, **sizes, **OWN.get(family, {}))
         model = randomised(AutoModelForTokenClassification.from_config(config), seed)
-        with torch.no_grad():
-            found[family] = model(**tensors).logits.numpy()
+        found[family] = answer(model, tensors)
         model.save_pretrained(str(target / family))
         words = [*VOCABULARY, *"0123456789xyz"]
         (target / family / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ import pytest
 from helpers.models import batch_of, build, randomise
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import ExitLayout
-from ofa_bert.models.encoder import attention_mask, classify, set_dropout, shape_of
+from ofa_bert.models.encoder import attention_mask, classifier_head, classify, module_at, set_dropout, shape_of
 from ofa_bert.models.exits.heads import Exits, extract_exits, load_exits
 from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.models.record import ExitRecord, ModelRecord
@@ -40,18 +40,12 @@ def test_a_ramp_with_the_models_own_head_answers_as_the_model(model_type):
     exits = Exits(model, ExitLayout("ramp", (1,)))
     exits.eval()
     ramp = exits.heads["1"]
-    np.testing.assert_array_equal(  # the pooler is copied to begin with, the classifier is not
-        ramp.dense.weight.numpy(),
-        (model.classifier if hasattr(model.classifier, "dense") else _pooler(model)).dense.weight.numpy(),
-    )
+    dense = module_at(model, classifier_head(model).dense)  # copied to begin with, the classifier is not
+    np.testing.assert_array_equal(ramp.dense.weight.numpy(), dense.weight.numpy())
     ramp.start_from(model, with_classifier=True)
     out = forward(model, batch.input_ids, batch.token_type_ids, whole(model))
     mask = attention_mask(model, batch.input_ids)
     np.testing.assert_allclose(exits.logits(1, out.hidden[-1], mask).numpy(), out.logits.numpy(), atol=1e-6)
-
-
-def _pooler(model):
-    return getattr(model, model.base_model_prefix).pooler
 
 
 def test_an_attention_head_ignores_padding_and_reads_all_tokens():

@@ -11,8 +11,10 @@ from helpers.models import build
 from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob
 from ofa_bert.latency.job import LatencyJob
+from ofa_bert.models.config_checks import check_model_type
 from ofa_bert.models.directories import load_model, save_model
-from ofa_bert.models.families.registry import AUTO, MODEL_TYPES, model_class
+from ofa_bert.models.families.refused import REFUSED
+from ofa_bert.models.families.registry import ALIASES, AUTO, MODEL_TYPES, model_class
 from ofa_bert.models.model_type import model_type_of_source, stated_model_type, with_model_type
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.options import options_of
@@ -84,6 +86,23 @@ def test_a_family_that_is_not_supported_is_refused_in_one_line(named, shown):
         stated_model_type("m", {"model_type": named})
     assert "supported are bert, ernie, roberta, tinybert, electra" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("named", REFUSED)
+def test_a_family_that_cannot_be_taken_is_refused_with_the_reason(named, tmp_path):
+    made = directory(tmp_path / "m", {"model_type": named})
+    with pytest.raises(UserError, match=rf"m: is a {named} model, whose .*; supported are bert, ") as error:
+        model_type_of_source(made)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("alias", "family"), ALIASES.items())
+def test_another_name_of_a_family_is_that_family(alias, family, tmp_path):
+    made = directory(tmp_path / "m", {"model_type": alias})
+    assert model_type_of_source(made) == family
+    check_model_type("m", {"model_type": alias}, family)
+    with pytest.raises(UserError, match=f"is a {family} model, not bert; use `model_type` {family}"):
+        check_model_type("m", {"model_type": alias}, "bert")
 
 
 def test_what_is_no_model_is_left_to_whoever_loads_it(tmp_path):

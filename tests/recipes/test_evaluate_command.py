@@ -16,8 +16,9 @@ from ofa_bert.models.directories import save_model
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.models.supernet import extract
-from ofa_bert.recipes.evaluate import evaluate, label_scores
+from ofa_bert.recipes.evaluate import evaluate
 from ofa_bert.recipes.evaluate_job import EvaluateJob
+from ofa_bert.recipes.evaluation.scores import label_scores
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.tasks.task import Example, Task
 from ofa_bert.training.evaluation import predict, stock_forward
@@ -62,7 +63,8 @@ def test_a_directory_scores_what_its_logits_do(case):
     found = evaluate(job_of("--model_name_or_path", folder / "supernet", "--file", folder / "file.tsv"))
     (split,) = found.splits
     assert split.examples == 60
-    assert split.scores == {"accuracy": pytest.approx(accuracy(model, encoded, tokenizer))}
+    assert list(split.scores) == ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "matthews"]
+    assert split.scores["accuracy"] == pytest.approx(accuracy(model, encoded, tokenizer))
     assert [label.label for label in split.labels] == ["bad", "good", "so"]
     assert sum(label.examples for label in split.labels) == 60
 
@@ -117,12 +119,63 @@ def test_a_classifier_from_elsewhere_is_scored_by_its_own_names(case):
         (("--model_name_or_path", "m", "--precision", "int8"), "--precision: is about a --bundle"),
         (("--bundle", "b", "--width_mult", "0.5"), "--width_mult: is about --model_name_or_path"),
         (("--bundle", "b", "--file", "f", "--task_name", "sst-2"), "leave out --data_dir and --task_name"),
+        (("--bundle", "b", "--beside_precision", "int8"), "--beside_precision: is about --beside"),
         (("--bundle", "b", "--label_separator", "|"), "--label_separator: describes --file"),
     ],
 )
 def test_mistakes_are_said_before_anything_is_loaded(words, message):
     with pytest.raises(UserError, match=message):
         job_of(*words)
+
+
+def test_a_directory_of_pictures_and_tables_and_another_model_beside(case, tmp_path, capsys):
+    folder, model, tokenizer, _, encoded = case
+    words = ["--model_name_or_path", folder / "supernet", "--file", folder / "file.tsv"]
+    small = [*words, "--width_mult", "0.5", "--beside", folder / "bundle", "--output_dir", tmp_path / "out"]
+    assert main(["evaluate", *map(str, small)]) == 0
+    printed = capsys.readouterr().out
+    written = json.loads((tmp_path / "out" / "scores.json").read_text())
+    (split,), (other,) = written["splits"], written["beside"]
+    confusion = np.asarray(split["confusion"])
+    assert confusion.sum() == 60
+    assert np.trace(confusion) / 60 == pytest.approx(split["scores"]["accuracy"])
+    assert confusion.sum(axis=1).tolist() == np.bincount(encoded.labels, minlength=3).tolist()
+    assert other["scores"]["accuracy"] == pytest.approx(accuracy(model, encoded, tokenizer))
+    wanted = split["scores"]["accuracy"] - other["scores"]["accuracy"]
+    assert other["difference"]["score"] == pytest.approx(wanted)
+    test = other["mcnemar"]
+    assert test["both"] + test["first"] == np.trace(confusion)
+    assert sum(test[name] for name in ("both", "first", "second", "neither")) == 60
+    for name in ("confusion-file.png", "calibration-file.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
+        assert f"  {name}: " in printed
+    header, *wrong = (tmp_path / "out" / "wrong-file.tsv").read_text().splitlines()
+    assert header.split("\t") == ["text", "label", "line", "predicted_label", "probability"]
+    assert len(wrong) == 60 - np.trace(confusion)
+    lines = (folder / "file.tsv").read_text().splitlines()
+    sure = []
+    for row in wrong:
+        text, label, line, predicted, probability = row.split("\t")
+        assert lines[int(line) - 1] == f"{text}\t{label}"
+        assert predicted != label
+        sure.append(float(probability))
+    assert sure == sorted(sure, reverse=True)
+    header, *parted = (tmp_path / "out" / "parted-file.tsv").read_text().splitlines()
+    assert [row.split("\t")[3] for row in parted].count("first") == test["first"]
+    assert len(parted) == test["first"] + test["second"]
+    assert "McNemar's test p = " in printed
+
+
+def test_a_model_of_other_labels_is_not_put_beside(case, tmp_path):
+    folder, _, tokenizer, _, _ = case
+    other = Task("own", ("bad", "good", "so", "very"), ("accuracy",), ("text",))
+    model = build("bert", num_labels=4)
+    save_model(tmp_path / "other", model, tokenizer, ModelRecord(task=other, shape=shape_of(model), max_seq_length=16))
+    words = ("--bundle", folder / "bundle", "--file", folder / "file.tsv", "--beside", tmp_path / "other")
+    with pytest.raises(
+        UserError, match=r"other: its labels are \['bad', 'good', 'so', 'very'\], not \['bad', 'good', "
+    ):
+        evaluate(job_of(*words))
 
 
 def test_without_data_a_line_says_what_is_missing(case):

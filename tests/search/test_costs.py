@@ -11,6 +11,7 @@ from helpers.source import asked
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.cli.parser import parse
 from ofa_bert.errors import RunError, UserError
+from ofa_bert.models.families.registry import MODEL_TYPES
 from ofa_bert.search.costs import registry
 from ofa_bert.search.costs.base import Given
 from ofa_bert.search.costs.file_size import LAYOUTS, file_bytes
@@ -111,7 +112,7 @@ FORMS = [("fp32", False), ("fp32", True), ("fp16", False), ("fp16", True), ("int
 
 
 @pytest.mark.slow(but="bert")
-@pytest.mark.parametrize("model_type", ["bert", "electra", "ernie", "roberta", "tinybert"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_predicted_file_sizes_are_within_one_percent_of_what_is_written(model_type, tmp_path):
     from ofa_bert.export.onnx import writer
     from ofa_bert.export.onnx.form import Form

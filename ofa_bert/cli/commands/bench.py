@@ -16,6 +16,6 @@ def run(argv: Sequence[str]) -> None:
 
     job = parse(BenchJob, argv, about, example, command="bench")
     from ofa_bert.bench.benchmark import bench
-    from ofa_bert.training.glue_download import download_glue
+    from ofa_bert.training.data.glue_download import download_glue
 
     show(bench(job, argv, download_glue))

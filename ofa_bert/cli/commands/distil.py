@@ -37,4 +37,6 @@ def run(argv: Sequence[str] | None) -> None:
         best, sizes = results["best"], (results["teacher_parameters"], results["parameters"])
         show(f"teacher, {sizes[0]} parameters, on dev: {as_text(results['teacher'])}")
         show(f"student, {sizes[1]} parameters, on dev: {as_text(best['scores'])} (best, step {best['step']})")
+        if "test" in results:
+            show(f"student on {results['test']['file']}: {as_text(results['test']['scores']['best'])}")
         show(f"written to {job.output_dir}")

@@ -7,6 +7,7 @@
     ... --precision fp32 fp16 int8 int8-static --task_name SST-2 --data_dir ./glue/SST-2
     ... --precision fp16 --engine rtx --engine_compute_capability 7.5 8.6 8.9
 
+    ... --hugging_face ./tmp/SST-2-0.67-hf      also what plain transformers loads
     ... --polish 3      first trains the sub-model alone on what the supernet's teacher answers
 
 Before it succeeds, it loads what it wrote into Paddle Inference and ONNX Runtime and compares logits on several batch
@@ -55,6 +56,8 @@ def run(argv: Sequence[str] | None) -> None:
         show(f"{engine.file}: {engine.state}")
     if "static" in summary:
         show(f"static model: {summary['static']}")
+    if "hugging_face" in summary:
+        show(f"for transformers: {summary['hugging_face']}")
 
 
 def _score(check):

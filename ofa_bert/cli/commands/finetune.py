@@ -32,7 +32,10 @@ def run(argv: Sequence[str] | None) -> None:
     results = finetune(job, datasets)
     if distributed.is_main():
         best = results["best"]
-        show(f"best on dev after step {best['step']}: {as_text(best['scores'])}\nwritten to {job.output_dir}")
+        show(f"best on dev after step {best['step']}: {as_text(best['scores'])}")
+        if "test" in results:
+            show(f"on {results['test']['file']}: {as_text(results['test']['scores']['best'])}")
+        show(f"written to {job.output_dir}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

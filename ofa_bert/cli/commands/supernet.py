@@ -46,7 +46,7 @@ def run(argv: Sequence[str] | None) -> None:
     datasets = begin(job.data, job.loop.device, early.supernet(job), launch)
     from ofa_bert.reporting import table
     from ofa_bert.training import distributed
-    from ofa_bert.training.supernet.train import printable, train_supernet
+    from ofa_bert.training.supernet.train import as_rounded, printable, train_supernet
 
     results = train_supernet(job, datasets)
     if distributed.is_main():
@@ -58,6 +58,10 @@ def run(argv: Sequence[str] | None) -> None:
                 f"\nbest/, after step {results['best_step']}; it was chosen on dev, which flatters its scores there:\n"
             )
             show(table(printable(results["best"], results["teacher"])))
+        if "test" in results:
+            show(f"\nbest/ on {results['test']['file']}, {results['test']['examples']} examples:\n")
+            scores = results["test"]["scores"]
+            show(table([{"sub-model": name, **as_rounded(each)} for name, each in scores.items()]))
         show(f"\nwritten to {job.output_dir}; export one with export_model.py")
 
 

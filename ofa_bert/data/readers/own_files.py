@@ -47,14 +47,11 @@ def read_own_files(
         check_labels(glue, labels)
     elif glue:
         labels = glue.labels
-    names = tuple(label_columns or _DEFAULT_LABEL)
-    # All numbers: there is no header. The arguments decide, so a look at the first line cannot guess wrong.
-    numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
-    train = read_table(files[0], has_header=not numbered)
+    names, train = tuple(label_columns or _DEFAULT_LABEL), own_table(files[0], text_columns, label_columns)
     grouped = None if label_kind or text_columns or glue else reader_of(train)
     if grouped is not None:
         return read_grouped_files(grouped, files, dev_share, described)
-    dev = train if files[1] is None else read_table(files[1], has_header=not numbered)
+    dev = train if files[1] is None else own_table(files[1], text_columns, label_columns)
     text_columns = tuple(text_columns or _default_text(train))
     if len(text_columns) not in (1, 2):
         raise UserError(f"text_columns {list(text_columns)}: give one column, or two for sentence pairs")
@@ -89,9 +86,7 @@ def read_own_file(
         KIND.check_columns(LabelColumns(file.path, file.columns.names, label_separator), labels)
         task = known or tagged_task(file, labels, "custom")
         return task, tagged_examples(file, task)
-    names = tuple(label_columns or _DEFAULT_LABEL)
-    numbered = bool(text_columns) and all(name.isdecimal() for name in (*(text_columns or ()), *names))
-    table = read_table(path, has_header=not numbered)
+    names, table = tuple(label_columns or _DEFAULT_LABEL), own_table(path, text_columns, label_columns)
     grouped = None if known is not None or label_kind or text_columns else reader_of(table)
     if grouped is not None:
         return read_grouped_file(grouped, path, known, described)
@@ -104,6 +99,13 @@ def read_own_file(
         kind, found = _kind_and_labels(table, columns, labels, label_kind, None)
         task = Task("custom", found, kind.usual_metrics, texts, kind.name)
     return task, read_examples(table, texts, names, task, label_separator)
+
+
+def own_table(path: str | Path, text_columns: Sequence[str] | None, label_columns: Sequence[str] | None) -> Table:
+    """A file of texts and labels as it stands, a row an example."""
+    names = (*(text_columns or ()), *(label_columns or _DEFAULT_LABEL))
+    # All numbers: there is no header. The arguments decide, so a look at the first line cannot guess wrong.
+    return read_table(path, has_header=not (text_columns and all(name.isdecimal() for name in names)))
 
 
 def _tagged_files(

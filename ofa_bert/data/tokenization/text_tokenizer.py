@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, overload
 
 import numpy as np
 
-from ofa_bert.data.tokenization.families import PADDLENLP
-from ofa_bert.data.tokenization.tokenizer_json import WORDPIECE, State, build
+from ofa_bert.data.tokenization import saving
+from ofa_bert.data.tokenization.tokenizer_json import (
+    BYTE_PAIRS,
+    UNIGRAM,
+    WORDPIECE,
+    State,
+    build,
+    vocabulary_of,
+    with_tokens,
+)
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.reading import Json
 from ofa_bert.numerics import Ints
@@ -21,8 +29,6 @@ from ofa_bert.reporting import shown
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
-FILE = "tokenizer.json"
-ADDITIONAL = "additional_special_tokens"
 _KEYS = ("input_ids", "token_type_ids")
 
 Text: TypeAlias = str | tuple[str, str]
@@ -78,8 +84,13 @@ class TextTokenizer:
         self._size = max(self._ids.values()) + 1
 
     @property
+    def kind(self) -> str:
+        """One of those of tokenizer_json."""
+        return str(self.state["model"]["type"])
+
+    @property
     def is_wordpiece(self) -> bool:
-        return bool(self.state["model"]["type"] == WORDPIECE)
+        return self.kind == WORDPIECE
 
     @property
     def pad_token_id(self) -> int:
@@ -102,6 +113,19 @@ class TextTokenizer:
     @property
     def all_special_ids(self) -> list[int]:
         return [self._ids[token] for token in self.all_special_tokens]
+
+    @property
+    def can_trim(self) -> bool:
+        """Whether fewer tokens mean no other cut of a text whose tokens are all there; merges of byte pairs do."""
+        return self.kind != BYTE_PAIRS
+
+    @property
+    def not_to_lose(self) -> set[str]:
+        """Every added and special token; in Unigram also the least likely one, which says what an unknown one costs."""
+        found = {*self.added_tokens, *self.all_special_tokens}
+        if self.kind == UNIGRAM:
+            found.add(min(self.state["model"]["vocab"], key=lambda entry: entry[1])[0])
+        return found
 
     @cached_property
     def digest(self) -> str:
@@ -151,58 +175,25 @@ class TextTokenizer:
         return {key: [row.tolist() for row in rows] for key, rows in zip(_KEYS, self.encode(texts, max_length))}
 
     def trimmed(self, kept: Sequence[str]) -> TextTokenizer:
-        """The same over fewer tokens, numbered in the order of `kept`, which must hold every added and special one."""
+        """The same over fewer tokens, numbered in the order of `kept`, which must hold those of `not_to_lose`."""
         numbers = {token: number for number, token in enumerate(kept)}
-        model, added = self.state["model"], self.state["added_tokens"]
-        smaller = {token: number for token, number in numbers.items() if token in model["vocab"]}
+        added = self.state["added_tokens"]
         state = {
             **self.state,
-            "model": {**model, "vocab": smaller},
+            "model": with_tokens(self.state, kept),
             "added_tokens": [{**token, "id": numbers[token["content"]]} for token in added],
         }
         return TextTokenizer(self.family, state, self.roles, self.settings)
 
     def save_pretrained(self, directory: str | Path) -> None:
         """tokenizer.json, and beside it the files that PaddleNLP's from_pretrained reads."""
-        directory, model = Path(directory), self.state["model"]
-        directory.mkdir(parents=True, exist_ok=True)
-        # Not by the library's own save, whose errors do not say that the disk is full.
-        (directory / FILE).write_text(self.fast.to_str(pretty=True), encoding="utf-8")
-        if self.is_wordpiece:
-            _write_lines(directory / "vocab.txt", _lines(model["vocab"]))
-        else:
-            _write_json(directory / "vocab.json", model["vocab"])
-            pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
-            _write_lines(directory / "merges.txt", ["#version: 0.2", *pairs])
-        special = self._special_tokens_map()
-        _write_json(directory / "special_tokens_map.json", special)
-        plain = {role: token for role, token in self.roles.items()}
-        about = {"tokenizer_class": PADDLENLP[self.family, model["type"]]}
-        _write_json(directory / "tokenizer_config.json", {**self.settings, **plain, **about})
-        added = self.state["added_tokens"]
-        beyond = {token["content"]: token["id"] for token in added if token["content"] not in model["vocab"]}
-        if beyond:
-            _write_json(directory / "added_tokens.json", beyond)
-
-    def _special_tokens_map(self) -> dict[str, object]:
-        known = {token["content"]: token for token in self.state["added_tokens"]}
-
-        def entry(content: str) -> str | dict[str, object]:
-            # A plain string eats the blanks around it in PaddleNLP, which only byte pairs would notice.
-            token = known.get(content)
-            if self.is_wordpiece or token is None:
-                return content
-            return {key: token[key] for key in ("content", "single_word", "lstrip", "rstrip", "normalized")}
-
-        others = [token for token in self.all_special_tokens if token not in self.roles.values()]
-        roles: dict[str, object] = {role: entry(token) for role, token in self.roles.items()}
-        return {**roles, ADDITIONAL: [entry(token) for token in others]} if others else roles
+        saving.save(self, Path(directory))
 
 
 def template(state: State, roles: Mapping[str, str]) -> dict[str, object]:
     """The post-processor: [CLS] A [SEP] B [SEP] with types 0 and 1; RoBERTa's byte pairs: two marks between, type 0."""
     wordpiece = state["model"]["type"] == WORDPIECE
-    numbers = {token["content"]: token["id"] for token in state["added_tokens"]} | state["model"]["vocab"]
+    numbers = {token["content"]: token["id"] for token in state["added_tokens"]} | vocabulary_of(state)
     start, end = roles["cls_token"], roles["sep_token"]
 
     def mark(token: str, kind: int = 0) -> dict[str, object]:
@@ -288,18 +279,3 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
     if second <= room // 2:
         return room - second, second
     return room - room // 2, room // 2
-
-
-def _lines(vocabulary: Mapping[str, int]) -> list[str]:
-    """vocab.txt: a token stands in the line of its number. A line without one repeats the last, which counts later."""
-    tokens = {number: token for token, number in vocabulary.items()}
-    last = tokens[max(tokens)]
-    return [tokens.get(number, last) for number in range(max(tokens) + 1)]
-
-
-def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="")
-
-
-def _write_json(path: Path, value: object) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")

@@ -11,15 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ofa_bert.data.tokenization.families import PADDLENLP
-from ofa_bert.data.tokenization.text_tokenizer import ADDITIONAL, FILE, TextTokenizer
+from ofa_bert.data.tokenization.saving import ADDITIONAL, FILE
+from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
 from ofa_bert.data.tokenization.tokenizer_json import (
     BYTE_PAIRS,
+    UNIGRAM,
     WORDPIECE,
     AddedToken,
     State,
     build,
     checked_token,
     read_state,
+    vocabulary_of,
 )
 from ofa_bert.data.tokenization.vocabulary_files import (
     MERGES,
@@ -48,6 +51,7 @@ _ROLES = {
         "cls_token": "<s>", "mask_token": "<mask>",
     },
 }  # fmt: skip
+_ROLES[UNIGRAM] = _ROLES[BYTE_PAIRS]
 # tokenizer_config.json -> the normalizer of tokenizer.json.
 _NORMALIZER = {
     "do_lower_case": "lowercase",
@@ -92,6 +96,11 @@ def _check_there(directory: Path, family: str) -> None:
         wanted = [PAIRS, MERGES]
     absent = [name for name in wanted if not (directory / name).is_file()]
     if absent and not (directory / FILE).is_file():
+        if any(directory.glob("*.model")) and (family, UNIGRAM) in PADDLENLP:
+            raise UserError(
+                f"{directory}: has a sentencepiece model without {FILE}; transformers' AutoTokenizer writes one when it"
+                " loads the directory and saves it again"
+            )
         raise UserError(f"{directory}: has no tokenizer; {absent[0]} is missing")
 
 
@@ -115,7 +124,7 @@ def _check_not_lost(directory: Path, config: Mapping[str, Json], reason: str) ->
 def _from_json(directory: Path, config: Mapping[str, Json]) -> State:
     """tokenizer.json; what tokenizer_config.json says of letter case, accents and ideographs goes before."""
     state = read_state(directory / FILE)
-    known = {token["content"]: token["id"] for token in state["added_tokens"]} | state["model"]["vocab"]
+    known = {token["content"]: token["id"] for token in state["added_tokens"]} | vocabulary_of(state)
     if state["model"]["type"] == WORDPIECE and (directory / VOCABULARY).is_file():
         for token, number in read_vocabulary(directory / VOCABULARY).items():
             if known.get(token) != number:
@@ -152,7 +161,7 @@ def _added(
     directory: Path, config: Mapping[str, Json], state: State, roles: Mapping[str, str], more: list[str]
 ) -> list[AddedToken]:
     """Every added and special token with its number, by number. The first that describes a token decides how it is."""
-    vocabulary: dict[str, int] = state["model"]["vocab"]
+    vocabulary = vocabulary_of(state)
     special = list(dict.fromkeys([*roles.values(), *more]))
     found: dict[str, AddedToken] = {}
     for token in [*state["added_tokens"], *_stated(directory, config, special)]:
@@ -166,7 +175,7 @@ def _added(
     numbers = {**vocabulary, **{token: end + place for place, token in enumerate(absent)}}
     for content in special:
         # RoBERTa's mask takes the blank before it along, as a word would.
-        before = content == roles["mask_token"] and state["model"]["type"] == BYTE_PAIRS
+        before = content == roles["mask_token"] and state["model"]["type"] != WORDPIECE
         if content not in found:
             about: dict[str, Json] = {"content": content, "id": numbers[content], "special": True, "lstrip": before}
             found[content] = checked_token(about)

@@ -6,7 +6,11 @@ one that passes is the one written here.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
@@ -35,7 +39,7 @@ class AddedToken(TypedDict):
     normalized: bool
 
 
-WORDPIECE, BYTE_PAIRS = "WordPiece", "BPE"
+WORDPIECE, BYTE_PAIRS, UNIGRAM = "WordPiece", "BPE", "Unigram"
 CONTINUES = "##"  # how WordPiece marks a piece that goes on with a word
 
 # PaddleNLP cuts at symbols beside punctuation, and at a few more characters.
@@ -46,6 +50,11 @@ _NORMALIZERS = {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "St
 _PRE_TOKENIZERS = {
     "BertPreTokenizer", "ByteLevel", "Digits", "Punctuation", "Sequence", "Whitespace", "WhitespaceSplit",
 }  # fmt: skip
+# What sentencepiece does before Unigram: its own table of characters, and a mark in place of blanks.
+_TABLE, _MARKED = "Precompiled", "Metaspace"
+_BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
+_BLANKS = [{"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content} for content in (" ", _BLANK)]
+_KNOWN = (SPLIT_SYMBOLS, *_BLANKS)  # the only regular expressions that pass
 _NESTED = 4  # sequences in sequences
 _LARGEST_ID = 10_000_000
 _LONGEST_WORD = 1000  # WordPiece takes time with the square of a word's length
@@ -63,13 +72,14 @@ def read_state(path: Path) -> State:
     if not isinstance(model, dict):
         raise ValueError("it has no model")
     # Files of 2020 and before do not name it.
-    kind = model.setdefault("type", BYTE_PAIRS if "merges" in model else WORDPIECE)
-    if kind not in (WORDPIECE, BYTE_PAIRS):
-        raise ValueError(f"its model is {shown(kind)}, supported are {WORDPIECE} and {BYTE_PAIRS}")
-    _check_vocabulary(model.get("vocab"))
-    (_check_wordpiece if kind == WORDPIECE else _check_byte_pairs)(model)
-    _check_part("normalizer", state.get("normalizer"), _NORMALIZERS, "normalizers")
-    _check_part("pre_tokenizer", state.get("pre_tokenizer"), _PRE_TOKENIZERS, "pretokenizers")
+    scored = isinstance(model.get("vocab"), list)
+    kind = model.setdefault("type", BYTE_PAIRS if "merges" in model else UNIGRAM if scored else WORDPIECE)
+    if not isinstance(kind, str) or kind not in _CHECKS:
+        raise ValueError(f"its model is {shown(kind)}, supported are {', '.join(_CHECKS)}")
+    _CHECKS[kind](model)
+    more = ({_TABLE}, {_MARKED}) if kind == UNIGRAM else (set(), set())
+    _check_part("normalizer", state.get("normalizer"), _NORMALIZERS | more[0], "normalizers")
+    _check_part("pre_tokenizer", state.get("pre_tokenizer"), _PRE_TOKENIZERS | more[1], "pretokenizers")
     _check_marks("post_processor", state.get("post_processor"))
     _check_added(state.setdefault("added_tokens", []))
     # Lengths and padding are this project's own business, and nothing is ever decoded.
@@ -134,6 +144,25 @@ def library() -> ModuleType:
     return tokenizers
 
 
+def vocabulary_of(state: State) -> dict[str, int]:
+    """The model's tokens and their numbers, without added ones; in Unigram a token stands in its number's place."""
+    vocabulary = state["model"]["vocab"]
+    if state["model"]["type"] == UNIGRAM:
+        return {token: number for number, (token, _) in enumerate(vocabulary)}
+    found: dict[str, int] = vocabulary
+    return found
+
+
+def with_tokens(state: State, kept: Sequence[str]) -> State:
+    """The model over those of its tokens that are in `kept`, numbered in that order: WordPiece or Unigram."""
+    model, known = state["model"], vocabulary_of(state)
+    numbers = {token: number for number, token in enumerate(kept) if token in known}
+    if model["type"] != UNIGRAM:
+        return {**model, "vocab": numbers}
+    unknown = model["vocab"][model["unk_id"]][0]
+    return {**model, "vocab": [model["vocab"][known[token]] for token in numbers], "unk_id": numbers[unknown]}
+
+
 def _check_vocabulary(vocabulary: object) -> None:
     if not isinstance(vocabulary, dict) or not vocabulary:
         raise ValueError("its vocabulary is no object of tokens and their numbers")
@@ -145,6 +174,7 @@ def _check_vocabulary(vocabulary: object) -> None:
 
 
 def _check_wordpiece(model: State) -> None:
+    _check_vocabulary(model.get("vocab"))
     unknown, prefix = model.get("unk_token"), model.get("continuing_subword_prefix")
     if not isinstance(unknown, str) or unknown not in model["vocab"]:
         raise ValueError(f"its unk_token {shown(unknown)} is not in the vocabulary")
@@ -158,6 +188,7 @@ def _check_wordpiece(model: State) -> None:
 
 
 def _check_byte_pairs(model: State) -> None:
+    _check_vocabulary(model.get("vocab"))
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"):
         if model.get(key):
             raise ValueError(f"its model has {key} {shown(model[key])}, which no model here is trained with")
@@ -165,14 +196,48 @@ def _check_byte_pairs(model: State) -> None:
         raise ValueError("its merges are no list")
 
 
+def _check_unigram(model: State) -> None:
+    vocabulary, unknown = model.get("vocab"), model.get("unk_id")
+    if not isinstance(vocabulary, list) or not 0 < len(vocabulary) <= _LARGEST_ID:
+        raise ValueError("its vocabulary is no list of tokens and their scores")
+    for entry in vocabulary:
+        token, score = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
+        number = isinstance(score, (int, float)) and not isinstance(score, bool) and math.isfinite(score)
+        if not isinstance(token, str) or not token or not number:
+            raise ValueError(f"an entry of its vocabulary is {shown(entry)}, no token and its score")
+    if len({token for token, _ in vocabulary}) < len(vocabulary):
+        raise ValueError("its vocabulary holds a token twice")
+    if type(unknown) is not int or not 0 <= unknown < len(vocabulary):
+        raise ValueError(f"its unk_id is {shown(unknown)}, no number of its vocabulary")
+    if model.get("byte_fallback"):
+        raise ValueError("its model has byte_fallback, which no model here is trained with")
+
+
+_CHECKS = {WORDPIECE: _check_wordpiece, BYTE_PAIRS: _check_byte_pairs, UNIGRAM: _check_unigram}
+
+
+def _check_sentencepiece(part: State) -> None:
+    """Of what only Unigram may have: sentencepiece's table is a trie behind its size, in base64."""
+    if part["type"] == _MARKED and part.get("replacement") != _BLANK:
+        raise ValueError(f"its {_MARKED} marks a blank as {shown(part.get('replacement'))}, not {_BLANK}")
+    if part["type"] == _TABLE:
+        try:
+            table = base64.b64decode(part["precompiled_charsmap"], validate=True)
+        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+            raise ValueError(f"its {_TABLE} normalizer has no table of characters in base64") from error
+        if len(table) < 8 or int.from_bytes(table[:4], "little") > len(table) - 4:
+            raise ValueError(f"its {_TABLE} normalizer has a table that is cut off")
+
+
 def _check_part(name: str, part: object, allowed: set[str], members: str, depth: int = 0) -> None:
-    if (part is None and depth == 0) or part == SPLIT_SYMBOLS:
+    if (part is None and depth == 0) or part in _KNOWN:
         return
     if not isinstance(part, dict):
         raise ValueError(f"its {name} is {shown(part)}")
     kind = part.get("type")
     if not isinstance(kind, str) or kind not in allowed or depth > _NESTED:
         raise ValueError(f"its {name} {shown(kind)} is not supported; known are {', '.join(sorted(allowed))}")
+    _check_sentencepiece(part)
     if kind == "Sequence":
         if not isinstance(part.get(members), list):
             raise ValueError(f"its {name} is a Sequence without {members}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from ofa_bert.models.families.paddlenlp import PaddleConfig
+from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
 
 Config = PaddleConfig
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,12 +35,27 @@ class ClassifierHead:
 
 
 @dataclass(frozen=True)
+class Transformers:
+    """A family as Hugging Face's transformers has it.
+
+    prefix: what the names of its classes begin with. heads: what they end with, after "For", of those whose classifier
+    has the layers that ours has. refusal: why a model of this configuration, with such a head, is none that
+    transformers could compute; None where it is one. more_config: what config.json says beyond every family's.
+    """
+
+    prefix: str
+    heads: tuple[str, ...] = (ONE_LABEL, TAGS, CONTEXTS, OPTIONS)
+    refusal: Callable[[Config, str], str | None] = lambda config, head: None
+    more_config: Callable[[Config], Mapping[str, object]] = lambda config: {}
+
+
+@dataclass(frozen=True)
 class Family:
     """One family whose encoder is a paddle.nn.TransformerEncoder.
 
     model_type: as config.json has it; also the name of the encoder inside PaddleNLP's models.
-    classifier, tokenizer, masked_lm: PaddleNLP's classes. token_classifier: the one that answers for every token; None
-    in a family of which PaddleNLP has none.
+    classifier, tokenizer: PaddleNLP's classes. masked_lm and token_classifier, which answers for every token: None in
+    a family of which PaddleNLP has none.
     head: the classifier's head, of a configuration.
     tokenizer_in: PaddleNLP's tokenizer for the files of a directory, where a family has several.
     more_shape: fields of ModelShape beyond those of every family, of a configuration.
@@ -46,14 +64,16 @@ class Family:
     model_type: str
     classifier: str
     tokenizer: str
-    masked_lm: str
     head: Callable[[Config], ClassifierHead]
+    masked_lm: str | None = None
     token_classifier: str | None = None
     token_pooler: bool = False  # whether that has a pooler, which its answers do not come from
     tokenizer_in: Callable[[Path], str] | None = None
     more_shape: Callable[[Config], Mapping[str, int]] = lambda config: {}
 
     # How ids become the states that enter the first layer.
+    # Whether tokens have types. Where they have none, models are called and exported with both inputs all the same.
+    token_types: bool = True
     # The linear layer behind the embeddings' LayerNorm, in the encoder; models without it take no projection.
     projection: str | None = None
     # Positions count from after the padding token's id, and padding stays there.
@@ -61,10 +81,20 @@ class Family:
     # (table, row): every token adds the same row of a table among the embeddings; None when it does not.
     shared_row: Callable[[Config], tuple[str, int] | None] = lambda config: None
 
+    # Further values of config.json's model_type that are of this family.
+    aliases: tuple[str, ...] = ()
     # What config.json must say beyond the sizes of every family, each a number of at least 1.
     sizes: tuple[str, ...] = ()
     # The values of hidden_act that PaddleNLP's classes know; None: every function of paddle.nn.functional.
     activations: tuple[str, ...] | None = None
+    # Sizes that must be the hidden size.
+    equal_to_hidden: tuple[str, ...] = ()
+    # Values that must not stand in config.json, and why.
+    refused: Mapping[str, str] = field(default_factory=dict)
+    # The epsilon of PaddleNLP's LayerNorms where its configurations say none.
+    layer_norm_eps: float | None = None
+    # Hugging Face's name of a value -> PaddleNLP's.
+    config_names: Mapping[str, str] = field(default_factory=dict)
     # The activation in the head of Hugging Face's classifier where PaddleNLP's follows hidden_act.
     hugging_face_activation: str | None = None
 
@@ -77,6 +107,11 @@ class Family:
     other_heads: tuple[str, ...] = ()
     # Hugging Face module -> PaddleNLP module, outside of the layers and beyond those of every family.
     modules: Mapping[str, str] = field(default_factory=dict)
+    # Where the layers stand in Hugging Face's encoder; module -> module inside of one, beyond those of every family.
+    layers: str = "encoder.layer"
+    layer_modules: Mapping[str, str] = field(default_factory=dict)
+    # Beginnings of names beside "classifier." that stand outside of the encoder: the other parts of the head.
+    outside: tuple[str, ...] = ()
     # Module of a masked-LM's head in a checkpoint -> ours, "transform" or "layer_norm"; and names of its bias.
     masked_lm_modules: Mapping[str, str] = field(default_factory=dict)
     masked_lm_biases: tuple[str, ...] = ()
@@ -84,8 +119,19 @@ class Family:
     classifier_part: str | None = None
     masked_lm_part: str | None = None
 
+    # None: transformers has no such model.
+    transformers: Transformers | None = None
     # Whether bench/peers.py builds the peers of a benchmark in this family's shape.
     has_peers: bool = False
+
+    def renamed(self, config: Mapping[str, T]) -> dict[str, T]:
+        """A config.json under PaddleNLP's names. A name that stands there already keeps its value."""
+        names = {theirs: ours for theirs, ours in self.config_names.items() if ours not in config}
+        return {names.get(name, name): value for name, value in config.items()}
+
+    def sizes_of(self, hidden: int) -> dict[str, int]:
+        """What else a configuration of that hidden size must say."""
+        return dict.fromkeys(self.equal_to_hidden, hidden)
 
 
 # Of every family's token_classifier.

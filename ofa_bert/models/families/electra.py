@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ofa_bert.models.families.base import TWO_LAYERS, Config, Family, two_layers
+from ofa_bert.models.families.base import TWO_LAYERS, Config, Family, Transformers, two_layers
+from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, TAGS
 
 _PROJECTION = "embeddings_project"
+_ACTIVATION = "gelu"  # in the head of transformers' classifier
 
 
 def more_shape(config: Config) -> Mapping[str, int]:
     return {"embedding_size": config.embedding_size}
+
+
+def refusal(config: Config, head: str) -> str | None:
+    if head == ONE_LABEL and config.hidden_act != _ACTIVATION:
+        return f"hidden_act {config.hidden_act}; transformers' classifier has {_ACTIVATION} whatever that is"
+    return None
 
 
 ELECTRA = Family(
@@ -24,7 +32,8 @@ ELECTRA = Family(
     projection=_PROJECTION,
     sizes=("embedding_size",),
     activations=("gelu", "mish", "relu", "relu6", "sigmoid", "silu", "swish", "tanh"),
-    hugging_face_activation="gelu",
+    hugging_face_activation=_ACTIVATION,
+    transformers=Transformers("Electra", (ONE_LABEL, TAGS, CONTEXTS), refusal, more_shape),
     # The discriminator's, the generator's, and ERNIE-Health's, which is an ELECTRA.
     other_heads=(
         "discriminator_predictions.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 if TYPE_CHECKING:
+    import paddle
     from paddle import nn
 
     from ofa_bert.data.tokenization.text_tokenizer import PaddleTokenizer
@@ -53,10 +54,13 @@ class ConfigClass(Protocol):
 
 
 class ModelClass(Protocol):
+    __name__: str
     base_model_prefix: str
     config_class: ConfigClass
 
+    def __hash__(self) -> int: ...
     def __call__(self, config: PaddleConfig, /) -> nn.Layer: ...
+    def forward(self, model: nn.Layer, input_ids: paddle.Tensor, /, **more: object) -> paddle.Tensor: ...
     def _resolve_model_file_path(self, name: str, /, *, convert_from_torch: bool) -> tuple[str, ...]: ...
 
 

@@ -8,11 +8,15 @@ from types import ModuleType
 from ofa_bert.errors import UserError
 from ofa_bert.models.families.base import Family
 from ofa_bert.models.families.bert import BERT
+from ofa_bert.models.families.distilbert import DISTILBERT
 from ofa_bert.models.families.electra import ELECTRA
 from ofa_bert.models.families.ernie import ERNIE
+from ofa_bert.models.families.ernie_gram import ERNIE_GRAM
 from ofa_bert.models.families.paddlenlp import ModelClass, TokenizerClass
+from ofa_bert.models.families.ppminilm import PPMINILM
 from ofa_bert.models.families.roberta import ROBERTA
 from ofa_bert.models.families.tinybert import TINYBERT
+from ofa_bert.models.families.without_types import with_types
 from ofa_bert.options import option
 from ofa_bert.system import interrupts
 
@@ -24,9 +28,13 @@ FAMILIES = {
         ROBERTA,
         TINYBERT,
         ELECTRA,
+        DISTILBERT,
+        PPMINILM,
+        ERNIE_GRAM,
     )
 }
 MODEL_TYPES = tuple(FAMILIES)
+ALIASES = {alias: family.model_type for family in FAMILIES.values() for alias in family.aliases}
 DEFAULT = BERT.model_type  # of a model that does not say its own
 AUTO = "auto"  # in place of one of them: what the model says
 
@@ -47,9 +55,12 @@ def family_named(model_type: str) -> Family:
 
 
 def model_class(model_type: str, per_token: bool = False) -> ModelClass:
-    """PaddleNLP's classifier of texts, or of every token; UserError where it has none."""
+    """PaddleNLP's classifier of texts, or of every token; UserError where it has none.
+
+    It is called with (input_ids, token_type_ids) in a family without types too.
+    """
     found: ModelClass = getattr(_transformers(), _classifier(model_type, per_token))
-    return found
+    return found if family_named(model_type).token_types else with_types(found)
 
 
 def check_per_token(model_type: str) -> None:

@@ -1,10 +1,11 @@
-"""RoBERTa: no pooler, positions that count from after the padding token's id, and two kinds of tokenizers."""
+"""RoBERTa: no pooler, positions that count from after the padding token's id, and three kinds of tokenizers."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ofa_bert.models.families.base import TWO_LAYERS, Family, two_layers
+from ofa_bert.models.families.base import TWO_LAYERS, Family, Transformers, two_layers
+from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, TAGS
 
 
 def tokenizer_in(directory: Path) -> str:
@@ -21,5 +22,7 @@ ROBERTA = Family(
     head=lambda config: two_layers("tanh"),
     tokenizer_in=tokenizer_in,
     positions_after_padding=True,
+    aliases=("xlm-roberta",),  # the same model, cut by Unigram
     modules=TWO_LAYERS,
+    transformers=Transformers("Roberta", (ONE_LABEL, TAGS, CONTEXTS)),
 )

@@ -12,7 +12,7 @@ from paddle import nn
 
 from ofa_bert.data.batches import Batch, TrainBatches
 from ofa_bert.latency.device import VOCABULARY, Measurer
-from ofa_bert.models.encoder import answers_per_token
+from ofa_bert.models.encoder import answers_per_token, family_of
 from ofa_bert.models.families.paddlenlp import PaddleConfig, changed
 from ofa_bert.models.families.registry import model_class
 from ofa_bert.models.operators import backward
@@ -78,6 +78,7 @@ def fresh(supernet: Supernet, shape: Shape, vocab_size: int | None = None) -> nn
             num_hidden_layers=shape.depth,
             num_attention_heads=shape.heads,
             hidden_size=shape.hidden,
+            **family_of(supernet.model).sizes_of(shape.hidden),
             intermediate_size=shape.ffn,
             vocab_size=config.vocab_size if vocab_size is None else vocab_size,
         )

@@ -13,6 +13,7 @@ import numpy as np
 from ofa_bert.numerics import Array, Floats
 from ofa_bert.tasks import answer_metrics as metrics
 from ofa_bert.tasks import passages
+from ofa_bert.tasks.heads import CONTEXTS
 from ofa_bert.tasks.kinds.base import (
     Answer,
     Extract,
@@ -132,4 +133,5 @@ KIND = Answers(
     grouped=True,
     objectives=(ALWAYS, MAY_LACK),
     per_token=True,
+    head=CONTEXTS,
 )

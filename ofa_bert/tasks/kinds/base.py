@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ from ofa_bert.errors import UserError
 from ofa_bert.files.reading import Json
 from ofa_bert.numerics import Array, Bools, Floats, Ints
 from ofa_bert.reporting import shown
+from ofa_bert.tasks.heads import ONE_LABEL
 
 
 class Span(NamedTuple):
@@ -126,7 +127,8 @@ class TaskKind(ABC):
     grouped: an example may have several rows of the model's input; what is judged are then arrays as of
     `tasks.groups.regrouped`. together: they have one answer. objectives: what a model can be trained for, if not one.
     per_token: the model answers [B, T, C], for every token; what counts are first pieces of words, and N below is their
-    number.
+    number. reported: what an evaluation tells besides a task's own metrics; of some of these less is better.
+    head, problem_type: what transformers' class of such models, and its configuration, say.
     """
 
     name: str
@@ -139,6 +141,9 @@ class TaskKind(ABC):
     together: bool = False
     objectives: tuple[str, ...] = ()
     per_token: bool = False
+    reported: Mapping[str, Metric] = field(default_factory=dict)
+    head: str = ONE_LABEL
+    problem_type: str | None = None
 
     @property
     def row(self) -> str | None:
@@ -242,6 +247,10 @@ class TaskKind(ABC):
     def of_words(self, logits: Floats, words: Words, text: str, names: Sequence[str]) -> Answer:
         """What the logits [W, C] of a text's words say, where the model answers for every token."""
         raise TypeError(f"a task with {self.word} has no answers word by word")
+
+    def right(self, logits: Floats, labels: Array, thresholds: Sequence[float]) -> Bools | None:
+        """Which of N answers [N] are right, by logits [N, C] and labels [N]; None where one is not right or wrong."""
+        return None
 
     def same(self, first: Floats, second: Floats, thresholds: Sequence[float]) -> Bools:
         """Which rows [N] of two sets of logits [N, C] mean the same answer."""

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ofa_bert.numerics import Array, Floats, log_softmax
+from ofa_bert.numerics import Array, Bools, Floats, log_softmax
 from ofa_bert.reporting import shown
 from ofa_bert.tasks.groups import is_real
-from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, Values, another_kind
+from ofa_bert.tasks.heads import OPTIONS
+from ofa_bert.tasks.kinds.base import (
+    Answer,
+    Label,
+    LabelColumns,
+    Said,
+    Values,
+    another_kind,
+)
 from ofa_bert.tasks.kinds.classification import Classification
 from ofa_bert.tasks.label_text import readable_number
 
@@ -64,6 +72,9 @@ class Choices(Classification):
         questions = max(1, round(float(labels.sum())))
         return f"{questions} questions with {len(labels) / questions:.3g} choices each"
 
+    def right(self, logits: Floats, labels: Array, thresholds: Sequence[float]) -> Bools | None:
+        return np.asarray(self.predictions(logits, thresholds) == labels.argmax(axis=-1))
+
     def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         """One for each question, of logits [E, C]."""
         found = []
@@ -87,4 +98,5 @@ KIND = Choices(
     ("predicted_choice", "probability"),
     grouped=True,
     together=True,
+    head=OPTIONS,
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ofa_bert.errors import UserError
-from ofa_bert.numerics import Array, Floats, log_softmax
+from ofa_bert.numerics import Array, Bools, Floats, log_softmax
 from ofa_bert.tasks.kinds.base import Answer, Label, LabelColumns, Said, TaskKind, Values, another_kind, one_text
 from ofa_bert.tasks.label_text import FEW, check_twins, counted, in_order, is_whole, unknown, warn_of_ids, whole_number
 
@@ -35,6 +35,18 @@ def macro_f1(predictions: Array, labels: Array) -> float:
     from sklearn.metrics import f1_score
 
     return float(f1_score(labels, predictions, average="macro", zero_division=0.0))
+
+
+def weighted_f1(predictions: Array, labels: Array) -> float:
+    """Mean over the classes of each one's F1, weighted by how many examples have it."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(labels, predictions, average="weighted", zero_division=0.0))
+
+
+def balanced_accuracy(predictions: Array, labels: Array) -> float:
+    """Mean over the classes that occur of the share of each one that is found."""
+    return float(np.mean([(predictions[labels == each] == each).mean() for each in np.unique(labels)]))
 
 
 def matthews(predictions: Array, labels: Array) -> float:
@@ -112,6 +124,9 @@ class Classification(TaskKind):
     def predictions(self, logits: Floats, thresholds: Sequence[float]) -> Array:
         return np.asarray(logits.argmax(axis=-1))  # [N]
 
+    def right(self, logits: Floats, labels: Array, thresholds: Sequence[float]) -> Bools | None:
+        return np.asarray(self.predictions(logits, thresholds) == labels)
+
     def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         probabilities = np.exp(log_softmax(logits)) if len(logits) else logits  # [N, C]
         return [
@@ -147,7 +162,22 @@ def _tell(columns: LabelColumns, classes: set[str], rows: int) -> None:
 KIND = Classification(
     "classification",
     "classes",
-    {"accuracy": accuracy, "f1": f1, "macro_f1": macro_f1, "matthews": matthews},
+    {
+        "accuracy": accuracy,
+        "f1": f1,
+        "macro_f1": macro_f1,
+        "weighted_f1": weighted_f1,
+        "balanced_accuracy": balanced_accuracy,
+        "matthews": matthews,
+    },
     ACCURACY,
     ("predicted_label", "probability"),
+    reported={
+        "accuracy": accuracy,
+        "balanced_accuracy": balanced_accuracy,
+        "macro_f1": macro_f1,
+        "weighted_f1": weighted_f1,
+        "matthews": matthews,
+    },
+    problem_type="single_label_classification",
 )

@@ -138,6 +138,10 @@ class Multilabel(TaskKind):
         """[N, C] bool."""
         return np.asarray(sigmoid(logits) >= np.asarray(tuple(thresholds) or HALF))
 
+    def right(self, logits: Floats, labels: Array, thresholds: Sequence[float]) -> Bools | None:
+        """Where every label is."""
+        return np.asarray((self.predictions(logits, thresholds) == (labels == 1)).all(axis=-1))
+
     def answers(self, logits: Floats, names: Sequence[str], thresholds: Sequence[float]) -> list[Answer]:
         chosen = self.predictions(logits, thresholds)
         return [
@@ -262,4 +266,5 @@ KIND = Multilabel(
     ("micro_f1", "macro_f1", "exact_match"),
     ("predicted_labels",),
     held_out_share=0.1,
+    problem_type="multi_label_classification",
 )

@@ -71,4 +71,5 @@ KIND = Ranking(
     ("predicted_value",),
     grouped=True,
     objectives=(BINARY, NUMBERS, LISTS),
+    problem_type="regression",
 )

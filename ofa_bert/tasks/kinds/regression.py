@@ -39,6 +39,14 @@ def spearman(predictions: Array, labels: Array) -> float:
     return _correlation(spearmanr, predictions, labels)
 
 
+def mean_absolute_error(predictions: Array, labels: Array) -> float:
+    return float(np.mean(np.abs(predictions - labels)))
+
+
+def root_mean_squared_error(predictions: Array, labels: Array) -> float:
+    return float(np.sqrt(np.mean((predictions - labels) ** 2)))
+
+
 def _correlation(measure: Callable[[Array, Array], Sequence[float]], predictions: Array, labels: Array) -> float:
     # SciPy warns and returns NaN for a constant.
     if np.ptp(predictions) == 0 or np.ptp(labels) == 0:
@@ -171,4 +179,8 @@ KIND = Regression(
     {"pearson": pearson, "spearman": spearman},
     ("pearson", "spearman"),
     ("predicted_value",),
-)
+    reported={
+        "pearson": pearson, "spearman": spearman, "mae": mean_absolute_error, "rmse": root_mean_squared_error,
+    },
+    problem_type="regression",
+)  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Array, Floats, log_softmax
+from ofa_bert.tasks.heads import TAGS
 from ofa_bert.tasks.kinds import classification
 from ofa_bert.tasks.kinds.base import (
     Answer,
@@ -222,4 +223,5 @@ KIND = Tokens(
     ("f1", "precision", "recall", "token_accuracy"),
     ("entities",),
     per_token=True,
+    head=TAGS,
 )

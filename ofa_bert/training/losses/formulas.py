@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import paddle
 import paddle.nn.functional as F
 
@@ -9,6 +11,25 @@ import paddle.nn.functional as F
 def cross_entropy(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
     """Mean cross-entropy of logits [B, C] to int64 labels [B]."""
     return F.cross_entropy(logits, labels)
+
+
+def weighed_cross_entropy(
+    weights: Sequence[float] | None, smoothing: float
+) -> Callable[[paddle.Tensor, paddle.Tensor], paddle.Tensor]:
+    """`cross_entropy` in which an example counts by its class's weight, through B all the same.
+
+    smoothing: the share of each label that is spread evenly over all classes (Szegedy et al. 2016, section 7).
+    """
+
+    def loss(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+        log_p = F.log_softmax(logits, axis=-1)
+        found = -paddle.take_along_axis(log_p, labels.unsqueeze(-1), -1).squeeze(-1)  # [B]
+        found = (1.0 - smoothing) * found - smoothing * log_p.mean(-1)
+        if weights is not None:
+            found = found * paddle.gather(paddle.to_tensor(weights, dtype=logits.dtype), labels)
+        return found.mean()
+
+    return loss
 
 
 def soft_cross_entropy(student_logits: paddle.Tensor, teacher_logits: paddle.Tensor) -> paddle.Tensor:

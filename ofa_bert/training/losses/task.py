@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ class KindLosses(NamedTuple):
     last exit's, 0 for the same. right: of logits and labels, how right each answer is [B], from 0 to 1.
     of_batch: the losses of a batch with these labels, where they say what of the logits counts.
     joint: the rows of an example are compared with each other: logits and labels are [E, C], as `for_batch` makes them.
+    weighed: `task` by weights of the classes, if any, and with a share of the label spread over all of them.
     """
 
     task: Loss
@@ -32,6 +33,7 @@ class KindLosses(NamedTuple):
     right: Loss
     of_batch: Callable[[paddle.Tensor], KindLosses] | None = None
     joint: bool = False
+    weighed: Callable[[Sequence[float] | None, float], Loss] | None = None
 
 
 def losses_of(task: Task) -> KindLosses:

@@ -11,7 +11,14 @@ from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option
 from ofa_bert.system.accelerator import WHERE, Device, means
 from ofa_bert.training.presets import DISTIL, described
-from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource, OptimizerSettings, unused_share
+from ofa_bert.training.settings import (
+    Augmentation,
+    Evaluations,
+    LoopSettings,
+    ModelSource,
+    OptimizerSettings,
+    unused_share,
+)
 
 HELD_OUT = 0.05
 STUDENT = (
@@ -124,6 +131,7 @@ class DistilJob:
     weights: DistilWeights = DistilWeights()
     augmentation: Augmentation = Augmentation()
     loop: LoopSettings = LoopSettings()
+    evaluations: Evaluations = Evaluations()
     optimizer: OptimizerSettings = OptimizerSettings()
     held_out_share: float | None = option(
         "share of train that is not trained on, at most 1024 examples; importance for a shape is measured there."

@@ -18,6 +18,7 @@ from ofa_bert.options import to_json
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed, loop
+from ofa_bert.training.data.test_split import TestScores, TestSplit
 from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.losses.task import losses_of
@@ -35,8 +36,9 @@ logger = logging.getLogger(__name__)
 KIND = "distil"
 
 
-class DistilResults(RunResults):
+class DistilResults(RunResults, total=False):
     task: str
+    test: TestScores
     teacher: Mapping[str, float]
     best: Scored
     last: ScoredEntry
@@ -66,6 +68,7 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
     projection = _projection(job, pair)
     trained = loop.JointLayers(student=student, projection=projection)
     distributed.same_start(trained.parameters())
+    test = TestSplit.read(job.evaluations.test_file, job.data, task)
     teacher_scores = score(pair.taught, stock_forward(pair.teacher), setup.dev, pad_id, label="teacher on dev")
     logger.info("teacher  dev %s", as_text(teacher_scores))
     warn_below_chance(job.pair.teacher, task, teacher_scores["score"])
@@ -87,7 +90,7 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
         make_step=lambda plan: _step(job, pair, projection, cache),
         evaluate=evaluate,
     )
-    kept = train(training, output, job.loop, job.optimizer)
+    kept = train(training, output, job.loop, job.optimizer, job.evaluations)
     own: DistilResults = {
         "task": task.name,
         "teacher": teacher_scores,
@@ -96,6 +99,8 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
         "parameters": sum(parameter.size for parameter in student.parameters()),
         "teacher_parameters": sum(parameter.size for parameter in pair.teacher.parameters()),
     }
+    if test is not None:
+        own["test"] = test.scores(output / "best", job.loop.length, lambda best: {"best": stock_forward(best)})
     return kept.write_results(to_json(job), own)
 
 

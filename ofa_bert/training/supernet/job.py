@@ -9,7 +9,14 @@ from ofa_bert.data.source import DataSource
 from ofa_bert.options import option, unused
 from ofa_bert.submodels.values import MULTIPLIER
 from ofa_bert.training.presets import SUPERNET, described
-from ofa_bert.training.settings import Augmentation, LoopSettings, ModelSource, OptimizerSettings, unused_share
+from ofa_bert.training.settings import (
+    Augmentation,
+    Evaluations,
+    LoopSettings,
+    ModelSource,
+    OptimizerSettings,
+    unused_share,
+)
 
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 
@@ -35,6 +42,7 @@ class SupernetJob:
     output_dir: str = option("where best/, last/ and checkpoints go")
     recipe: Literal["quick", "strong"] | None = option(described(SUPERNET), None, presets=SUPERNET)
     loop: LoopSettings = LoopSettings(batch_size=8, warmup_proportion=0.0, logging_steps=500)
+    evaluations: Evaluations = Evaluations()
     optimizer: OptimizerSettings = OptimizerSettings()
     width_mult_list: tuple[float, ...] = option(
         "widths: share of heads and FFN neurons kept", WIDTHS, above=0, most=1, example=MULTIPLIER

@@ -27,7 +27,8 @@ from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
-from ofa_bert.training.evaluation import score, stock_forward, tuned, warn_below_chance
+from ofa_bert.training.data.test_split import TestScores, TestSplit
+from ofa_bert.training.evaluation import Forward, score, stock_forward, tuned, warn_below_chance
 from ofa_bert.training.finetune import trained_record
 from ofa_bert.training.loop import Plan
 from ofa_bert.training.losses.task import losses_of
@@ -58,8 +59,9 @@ class SubModelRow(TypedDict):
     difference: float
 
 
-class SupernetResults(RunResults):
+class SupernetResults(RunResults, total=False):
     task: str
+    test: TestScores
     teacher: Mapping[str, float]
     layer_choice: Mapping[str, object]
     best: list[SubModelRow]
@@ -79,6 +81,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
     if setup.record.is_sub_model:
         where = job.model.model_name_or_path
         raise UserError(f"{where}: is an exported sub-model; a supernet starts from a full model")
+    test = TestSplit.read(job.evaluations.test_file, job.data, task)
     teacher = _teacher(job, setup, datasets)
     batches = setup.train_batches(job.loop, job.augmentation, teacher)
     objective = Objective(losses_of(task), job.lambda_logit, job.lambda_rep)
@@ -106,7 +109,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         evaluate=lambda: _evaluation(setup, space, job.keep_best_sub_models),
         stage_shares=(job.width_stage_share,) if job.stages != "joint" else (),
     )  # fmt: skip
-    kept = train(training, output, job.loop, job.optimizer)
+    kept = train(training, output, job.loop, job.optimizer, job.evaluations)
     own: SupernetResults = {
         "task": task.name,
         "teacher": teacher_scores,
@@ -116,6 +119,8 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         "best_step": kept.best["best"]["step"],
         "best_of_each": {name: value for name, value in kept.best.items() if name != "best"},
     }
+    if test is not None:
+        own["test"] = test.scores(output / "best", job.loop.length, lambda best: _forwards(best, space))
     return kept.write_results(settings, own)
 
 
@@ -136,8 +141,7 @@ def _teacher(job: SupernetJob, setup: TrainingSetup, datasets: Datasets) -> nn.L
 def _evaluation(setup: TrainingSetup, space: SearchSpace, each_kept: bool) -> Evaluation:
     """Of all sub-models as they are now; each_kept: the best weights of each are kept by themselves."""
     model, task = setup.model, setup.task
-    every = [_sub_model_forward(model, sub_model) for sub_model in space.sub_models().values()]
-    decided = tuned(task, model, every, setup.held_out, setup.tokenizer.pad_token_id)
+    decided = tuned(task, model, list(_forwards(model, space).values()), setup.held_out, setup.tokenizer.pad_token_id)
     scores = evaluate_sub_models(dataclasses.replace(setup, task=decided), model, space)
     each = {f"best_{name}": values["score"] for name, values in scores.items()}
     return Evaluation(
@@ -175,6 +179,11 @@ def _sub_model_forward(model: nn.Layer, sub_model: SubModelConfig) -> Callable[[
     return lambda batch: forward(model, batch.input_ids, batch.token_type_ids, sub_model).logits
 
 
+def _forwards(model: nn.Layer, space: SearchSpace) -> dict[str, Forward]:
+    """What every sub-model computes, by its name."""
+    return {name: _sub_model_forward(model, sub_model) for name, sub_model in space.sub_models().items()}
+
+
 def _score(setup: TrainingSetup, run: Callable[[Batch], paddle.Tensor], label: str) -> dict[str, float]:
     return score(setup.task, run, setup.dev, setup.tokenizer.pad_token_id, label=label)
 
@@ -199,14 +208,14 @@ def result_rows(
 def printable(rows: Sequence[SubModelRow], teacher: Mapping[str, float]) -> list[dict[str, str]]:
     """The rows of `result_rows` for `reporting.table`, the teacher first. FLOPs are for 128 tokens."""
     full = rows[0]
-    shown = [{"sub-model": "teacher", "parameters": "", "GFLOPs": "", **_rounded(teacher), "difference": ""}]
+    shown = [{"sub-model": "teacher", "parameters": "", "GFLOPs": "", **as_rounded(teacher), "difference": ""}]
     for row in rows:
         shown.append(
             {
                 "sub-model": row["name"],
                 "parameters": millions(row["parameters"]),
                 "GFLOPs": f"{row['flops'] / 1e9:.2f}",
-                **_rounded(row["scores"]),
+                **as_rounded(row["scores"]),
                 "difference": f"{row['difference']:+.4f}",
             }
         )
@@ -214,5 +223,5 @@ def printable(rows: Sequence[SubModelRow], teacher: Mapping[str, float]) -> list
     return shown
 
 
-def _rounded(scores: Mapping[str, float]) -> dict[str, str]:
+def as_rounded(scores: Mapping[str, float]) -> dict[str, str]:
     return {name: f"{value:.4f}" for name, value in scores.items() if name != "score" or len(scores) > 2}
