@@ -2,8 +2,8 @@
 
 python benchmarks/imbalanced_csv.py --output_dir out/imbalanced
 
-Messages to a shop. Each rare class has phrases of its own, which messages of the usual class have now and then as well:
-whoever goes by accuracy alone calls nearly all of them usual. Drawn from `--seed`.
+Messages to a shop. Each rare class has phrases of its own, and so have some messages of the usual class: of two classes
+the phrases alone say too little to beat the usual one in accuracy. Drawn from `--seed`.
 """
 
 import argparse
@@ -38,15 +38,16 @@ PHRASES = {
 }  # fmt: skip
 ITEMS = "lamp desk kettle jacket phone chair tent mixer shelf bag".split()
 OPENINGS = ("hello,", "good morning,", "about the order:", "a question:", "once more:", "hi,")
-BORROWED = 0.16  # of the usual class's messages: a phrase of a rare one beside their own
+BORROWED = 0.12  # of the usual class's messages: they have a phrase of a rare one in place of their own
 MUTED = 0.25  # of a rare class's messages: a phrase of the usual one beside their own
 
 
 def row(rng, label):
-    phrases = [str(rng.choice(PHRASES[label]))]
+    said = label
     if label == "other" and rng.random() < BORROWED:
-        phrases.append(str(rng.choice(PHRASES[str(rng.choice([name for name in SHARES if name != "other"]))])))
-    elif label != "other" and rng.random() < MUTED:
+        said = str(rng.choice([name for name in SHARES if name != "other"]))
+    phrases = [str(rng.choice(PHRASES[said]))]
+    if label != "other" and rng.random() < MUTED:
         phrases.append(str(rng.choice(PHRASES["other"])))
     rng.shuffle(phrases)
     return f"{rng.choice(OPENINGS)} the {rng.choice(ITEMS)}. {'. '.join(phrases)}."
