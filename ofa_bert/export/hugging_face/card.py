@@ -16,7 +16,7 @@ from ofa_bert.models.record import HUB, ModelRecord, numbers
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.submodels.counting import count_flops, count_parameters
-from ofa_bert.submodels.values import ModelShape, SubModelConfig
+from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from ofa_bert.system import timing
 from ofa_bert.system.machine import machine
 from ofa_bert.tasks.heads import CONTEXTS, ONE_LABEL, OPTIONS, TAGS
@@ -70,15 +70,15 @@ def card(record: ModelRecord, shape: ModelShape, sub_model: SubModelConfig, layo
     parts = [
         f"---\n{head}\n---\n\n# {task.name}: {sub_model.depth} of {shape.num_layers} layers",
         f"`{layout.architecture}` with {millions(count_parameters(shape, sub_model))} parameters and"
-        f" {count_flops(shape, sub_model) / 1e9:.2f} GFLOPs for {_TOKENS} tokens, cut out of a supernet by ofa_bert"
-        f" {made}. `transformers.AutoModelFor{layout.head}.from_pretrained` loads it.",
+        f" {count_flops(shape, sub_model) / 1e9:.2f} GFLOPs for {_TOKENS} tokens, made with ofa_bert {made}."
+        f" `transformers.AutoModelFor{layout.head}.from_pretrained` loads it.",
         _sizes(sub_model, layout),
+        ""
+        if sub_model == uniform(shape, 1.0)
+        else "The heads and neurons of a layer are the most important ones, by"
+        " weight times gradient, of the layer that it was cut from; `ofa_export.json` says which layers these are.",
         _scores(record),
         _speed(speed),
-        "How it was made: an encoder was finetuned for the task; its attention heads and FFN neurons were put in order"
-        " of importance (weight times gradient); a supernet whose sub-models keep the first of them was trained,"
-        " taught by the finetuned model; this sub-model is one of them. `ofa_export.json` names task, sizes and"
-        " versions.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
