@@ -92,7 +92,8 @@ def load_batches(spec: dict, bucket: bool, rank: int, world: int) -> list:
     """One round's batches of this process: arrays, padded."""
     import numpy as np
 
-    from ofa_bert.data.batches import Encoded, TrainBatches
+    from ofa_bert.data.encoding.batches import TrainBatches
+    from ofa_bert.data.encoding.encoded import Encoded
 
     size = spec["batch"] // world
     rng = np.random.default_rng(spec["seed"])
@@ -107,14 +108,14 @@ def load_batches(spec: dict, bucket: bool, rank: int, world: int) -> list:
 
 def sst2(spec: dict, rng):
     """`sentences` of SST-2's training sentences drawn by chance: the same ones for every side."""
-    from ofa_bert.data import batches
+    from ofa_bert.data.encoding.encoded import encode
     from ofa_bert.data.sources import load_datasets
     from ofa_bert.models.pretrained import load_tokenizer, locate
 
     examples = load_datasets(task_name="SST-2", data_dir=spec["sst2"]).train
     drawn = [examples[i] for i in rng.choice(len(examples), spec["sentences"], replace=False)]
     tokenizer = load_tokenizer(locate(spec["encoder"], "bert"), "bert", spec["shape"]["vocab_size"])
-    return batches.encode(drawn, tokenizer, 128, progress=False)
+    return encode(drawn, tokenizer, 128, progress=False)
 
 
 def run_ours(spec: dict, port: int) -> None:

@@ -81,7 +81,7 @@ def random_bert(shape: ModelShape):
 
 
 def encoded(count: int, length: int, vocabulary: int):
-    from ofa_bert.data.batches import Encoded
+    from ofa_bert.data.encoding.encoded import Encoded
 
     rng = np.random.default_rng(0)
     ids = [rng.integers(5, vocabulary, rng.integers(3, length + 1)) for _ in range(count)]

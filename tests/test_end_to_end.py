@@ -11,7 +11,8 @@ import run_glue
 import run_glue_ofa
 from helpers.models import VOCABULARY
 from helpers.paths import ROOT
-from ofa_bert.data.batches import encode, eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.supernet import forward

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.reading import read_object

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from ofa_bert.data.batches import eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
 from ofa_bert.numerics import Floats
 from ofa_bert.submodels.layer_sets import (
     MOST_GAP,

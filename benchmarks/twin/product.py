@@ -11,7 +11,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.cli.process import begin
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import arrays_of
 from ofa_bert.models.supernet import Output

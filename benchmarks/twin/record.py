@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.files.reading import read_object
 from ofa_bert.submodels.values import SubModelConfig

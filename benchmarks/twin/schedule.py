@@ -8,9 +8,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ofa_bert.data.batches import Batch, TrainBatches
-from ofa_bert.data.changed_batches import ChangedBatches
 from ofa_bert.data.corpus import Corpus
+from ofa_bert.data.encoding.batches import Batch, TrainBatches
+from ofa_bert.data.encoding.changed_batches import ChangedBatches
 from ofa_bert.submodels.grid import SearchSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.settings import LoopSettings

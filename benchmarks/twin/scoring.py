@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ofa_bert.data.batches import Encoded, TrainBatches, encode, eval_batches, held_out_count, split_holdout
-from ofa_bert.data.changed_batches import ChangedBatches, NearWords
+from ofa_bert.data.encoding.batches import TrainBatches, eval_batches
+from ofa_bert.data.encoding.changed_batches import ChangedBatches, NearWords
+from ofa_bert.data.encoding.encoded import Encoded, encode
+from ofa_bert.data.held_out import held_out_count, split_holdout
 from ofa_bert.numerics import Array, Floats
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.tasks.metrics import compute, main_score

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.supernet.job import SupernetJob
 from twin.graphs import Losses, Replayed

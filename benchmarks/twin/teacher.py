@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from ofa_bert.data.batches import Batch, TrainBatches
+from ofa_bert.data.encoding.batches import Batch, TrainBatches
 from ofa_bert.progress import Progress
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.supernet.job import SupernetJob

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_bert.data.batches import POOL_BATCHES, Batch
+from ofa_bert.data.encoding.batches import POOL_BATCHES, Batch
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.numerics import Bools, Ints

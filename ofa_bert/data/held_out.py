@@ -1,14 +1,17 @@
-"""The part of the training data that a run held out, so that a later one judges on that very part."""
+"""The part of the training data that is held out, and which one a run held out, for a later one to judge on that."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ofa_bert.data.batches import Encoded, split_holdout
+import numpy as np
+
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.numerics import Ints
 
+MOST_HELD_OUT = 1024
 _GIVE = "give the data that it was trained with"
 
 
@@ -49,3 +52,19 @@ class HeldOut:
                 f"{where}: was trained with other training data: the {self.count} examples held out from them, which"
                 f" nothing was trained on, cannot be found in these; {_GIVE}"
             )
+
+
+def held_out_count(n: int, share: float) -> int:
+    """How many of n training examples a share holds out: at least one, at most what measuring needs."""
+    return min(MOST_HELD_OUT, max(1, int(n * share)))
+
+
+def split_holdout(n: int, count: int, seed: int) -> tuple[Ints, Ints]:
+    """(rest, held): sorted int64 indices that part range(n), `count` of them held out by chance.
+
+    Raises UserError when nothing would be left to train on.
+    """
+    if not 0 <= count < n:
+        raise UserError(f"cannot hold out {count} of {n} training examples; give a number from 0 to {n - 1}")
+    order = np.random.default_rng(seed).permutation(n)
+    return np.sort(order[count:]), np.sort(order[:count])

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.data.encoding.batches import Batch, eval_batches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
 from ofa_bert.numerics import Array, Floats, Ints

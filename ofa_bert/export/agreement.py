@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.models.encoder import backbone
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.evaluation import Forward, predict, stock_forward

@@ -24,7 +24,7 @@ from ofa_bert.bundle.entries import FileEntry, ModelEntry, TokenizerEntry
 from ofa_bert.bundle.exit_entry import ExitsEntry
 from ofa_bert.bundle.manifest import MANIFEST, SHORTEST_INPUT, Manifest, checked_manifest
 from ofa_bert.bundle.tolerances import ABSOLUTE
-from ofa_bert.data.batches import eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.engines.build import add_planned
 from ofa_bert.engines.plan import EnginePlan

@@ -15,7 +15,7 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.export.onnx.form import FACTOR_LIMIT, quantize
 from ofa_bert.export.onnx.writer import linear_inputs, residual_sums
 from ofa_bert.models.encoder import backbone, encoder_layers

@@ -11,7 +11,8 @@ from paddle import nn
 
 from ofa_bert.bundle.entries import Check
 from ofa_bert.bundle.tolerances import RELATIVE, counting, relative
-from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.data.encoding.batches import Batch, eval_batches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.export.agreement import Compared
 from ofa_bert.models.encoder import backbone

@@ -10,7 +10,7 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.bundle.manifest import INPUTS
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.export.onnx import writer
 from ofa_bert.models.encoder import backbone
 from ofa_bert.numerics import Ints

@@ -23,7 +23,7 @@ import paddle
 from paddle import nn
 
 from ofa_bert.bundle.manifest import PARAMETERS, STATIC_PREFIX, program_path
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.errors import RunError
 from ofa_bert.export.calibration import ActivationSample
 from ofa_bert.export.static import save_static

@@ -13,7 +13,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch, encode
+from ofa_bert.data.encoding.batches import Batch
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.engines.plan import engine_plan
 from ofa_bert.errors import UserError

@@ -13,7 +13,7 @@ from paddle import nn
 
 from ofa_bert.bundle.entries import HALF_STATIC, IR, NNCF, Check, ModelEntry
 from ofa_bert.bundle.manifest import KINDS, PARAMETERS, Kind, program_path
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import nncf_int8, paddle_int8
 from ofa_bert.export.calibration import ActivationSample, choose_scales, observe

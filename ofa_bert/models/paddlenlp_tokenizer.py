@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.tokenization.families import PADDLENLP
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_bert.data.batches import rows_of
+from ofa_bert.data.encoding.encoded import rows_of
 from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock

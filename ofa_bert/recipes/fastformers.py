@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 from ofa_bert.bundle.manifest import read_manifest
-from ofa_bert.data import token_ids
+from ofa_bert.data.encoding import token_ids
 from ofa_bert.data.source import DataSource
 from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob

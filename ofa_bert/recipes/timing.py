@@ -19,7 +19,8 @@ import numpy as np
 import paddle
 
 from ofa_bert.bundle.manifest import Manifest, read_manifest
-from ofa_bert.data.batches import Encoded, encode, eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
+from ofa_bert.data.encoding.encoded import Encoded, encode
 from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.models.directories import WEIGHTS, load_model
 from ofa_bert.models.record import ModelRecord, check_task

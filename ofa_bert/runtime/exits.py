@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.bundle.manifest import Bundle, open_bundle
-from ofa_bert.data.batches import plan_batches
+from ofa_bert.data.encoding.batches import plan_batches
 from ofa_bert.errors import RunError, first_line
 from ofa_bert.exits.loop import Answer, Answers, Kind, Stage, Work, advance
 from ofa_bert.exits.token_table import TokenTable

@@ -23,7 +23,7 @@ def paddlenlp_encoder(bundle: Path, longest: int) -> TextEncoder:
             f"{bundle}: has no {TOKENIZER}, its tokenizer needs PaddleNLP, which does not load ({error}):"
             f" {packages.install('cpu')}"
         ) from error
-    from ofa_bert.data.batches import encode
+    from ofa_bert.data.encoding.encoded import encode
     from ofa_bert.tasks.task import Example
 
     tokenizer = AutoTokenizer.from_pretrained(str(bundle))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ofa_bert.bundle.exits import FROM_POLICY, plan_of
 from ofa_bert.bundle.manifest import Bundle, open_bundle
-from ofa_bert.data.batches import plan_batches
+from ofa_bert.data.encoding.batches import plan_batches
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
 from ofa_bert.exits.loop import POOL_BATCHES, Answers

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.data.encoding.batches import Batch, eval_batches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.export.variants import Forms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TypedDict
 
-from ofa_bert.data.batches import TrainBatches
+from ofa_bert.data.encoding.batches import TrainBatches
 from ofa_bert.models.encoder import set_dropout
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig

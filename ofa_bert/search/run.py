@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypedDict, cast
 
-from ofa_bert.data import token_ids
+from ofa_bert.data.encoding import token_ids
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic

@@ -9,7 +9,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded, eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.exits.outputs import Outputs, unpack
 from ofa_bert.models.encoder import attention_mask, embed

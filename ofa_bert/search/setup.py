@@ -11,10 +11,11 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.data.batches import Encoded, eval_batches, held_out_count
-from ofa_bert.data.held_out import HeldOut
+from ofa_bert.data.encoding.batches import eval_batches
+from ofa_bert.data.encoding.encoded import Encoded
+from ofa_bert.data.encoding.token_ids import encode_once
+from ofa_bert.data.held_out import HeldOut, held_out_count
 from ofa_bert.data.source import DataSource
-from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.layout import default_criterion

@@ -13,7 +13,8 @@ import paddle
 from paddle import nn
 
 from ofa_bert.bundle.latency_table import LatencyTable
-from ofa_bert.data.batches import Batch, Encoded
+from ofa_bert.data.encoding.batches import Batch
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.source import DataSource
 from ofa_bert.errors import RunError
 from ofa_bert.exits.layout import EXITS

@@ -9,7 +9,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch, Encoded, eval_batches
+from ofa_bert.data.encoding.batches import Batch, eval_batches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.progress import Progress
 from ofa_bert.tasks.metrics import chance, compute, main_score

@@ -11,9 +11,10 @@ from typing import TypedDict
 import numpy as np
 import paddle
 
-from ofa_bert.data.batches import Batch, Encoded
+from ofa_bert.data.encoding.batches import Batch
+from ofa_bert.data.encoding.encoded import Encoded
+from ofa_bert.data.encoding.token_ids import DIRECTORY
 from ofa_bert.data.held_out import HeldOut
-from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of

@@ -12,7 +12,7 @@ from typing import Protocol
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.errors import RunError
 from ofa_bert.models import operators
 from ofa_bert.progress import Progress
@@ -28,7 +28,7 @@ Step = Callable[[Batch, int, Callable[[paddle.Tensor], None]], "dict[str, float]
 
 
 class Batches(Protocol):
-    """What a loop goes through: `data.batches.TrainBatches`, `data.corpus.Corpus`."""
+    """What a loop goes through: `data.encoding.batches.TrainBatches`, `data.corpus.Corpus`."""
 
     @property
     def steps_per_epoch(self) -> int: ...

@@ -12,10 +12,12 @@ from typing import Literal
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded, TrainBatches, held_out_count, split_holdout, texts_of
-from ofa_bert.data.changed_batches import ChangedBatches, NearWords
 from ofa_bert.data.description import TokenLengths, described, much_is_cut
-from ofa_bert.data.token_ids import encode_once
+from ofa_bert.data.encoding.batches import TrainBatches
+from ofa_bert.data.encoding.changed_batches import ChangedBatches, NearWords
+from ofa_bert.data.encoding.encoded import Encoded, texts_of
+from ofa_bert.data.encoding.token_ids import encode_once
+from ofa_bert.data.held_out import held_out_count, split_holdout
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.models.config_checks import OTHER_CLASSES

@@ -20,7 +20,7 @@ from twin.command_line import limited, told_to_prove, told_to_train
 from twin.directory import read_directory
 from twin.tables import LIMIT, Check, Row, loss_rows, seeds_table, shown_checks, shown_rows, verdict
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import write_weights

@@ -23,7 +23,7 @@ from twin.elastic.setup import Setup, with_rules
 from twin.schedule import make_schedule
 from twin.tables import verdict
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.files.weights import read_weights, write_weights
 from ofa_bert.models.record import ModelRecord
 from ofa_bert.submodels.grid import SearchSpace

@@ -8,7 +8,7 @@ import pytest
 from helpers.answers_case import lines, questions, squad
 from helpers.models import VOCABULARY
 from helpers.tokenizer_files import write_vocabulary
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.source import DataSource
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer

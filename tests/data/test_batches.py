@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from helpers.tokenizer_files import write_vocabulary
-from ofa_bert.data.batches import Encoded, TrainBatches, encode, eval_batches, split_holdout
+from ofa_bert.data.encoding.batches import TrainBatches, eval_batches
+from ofa_bert.data.encoding.encoded import Encoded, encode
+from ofa_bert.data.held_out import split_holdout
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Example

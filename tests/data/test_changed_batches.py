@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ofa_bert.data.augmentation import NEAREST, nearest
-from ofa_bert.data.batches import Encoded, TrainBatches
-from ofa_bert.data.changed_batches import ChangedBatches, NearWords, uniform_draws, word_pieces
+from ofa_bert.data.encoding.augmentation import NEAREST, nearest
+from ofa_bert.data.encoding.batches import TrainBatches
+from ofa_bert.data.encoding.changed_batches import ChangedBatches, NearWords, uniform_draws, word_pieces
+from ofa_bert.data.encoding.encoded import Encoded
 
 WORDS = [f"word{letter}" for letter in "abcdefghijklmnopqrst"]
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[unused1]", ",", "...", "1990", "s", "\u597d", "##ing", *WORDS]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from helpers.tokenizer_files import write_vocabulary
-from ofa_bert.data.batches import Encoded, encode
 from ofa_bert.data.description import TokenLengths, described, much_is_cut
+from ofa_bert.data.encoding.encoded import Encoded, encode
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.tasks.task import Example, Task
 

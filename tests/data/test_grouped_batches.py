@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ofa_bert.data.batches import Encoded, TrainBatches, example_batches, judged
-from ofa_bert.data.changed_batches import ChangedBatches, NearWords
 from ofa_bert.data.dev_split import split_dev
+from ofa_bert.data.encoding.batches import TrainBatches, example_batches
+from ofa_bert.data.encoding.changed_batches import ChangedBatches, NearWords
+from ofa_bert.data.encoding.encoded import Encoded, judged
 from ofa_bert.data.held_out import HeldOut
 from ofa_bert.tasks.groups import MOST
 from ofa_bert.tasks.task import Example, Task

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ofa_bert.data.batches import Encoded, split_holdout
-from ofa_bert.data.held_out import HeldOut
+from ofa_bert.data.encoding.encoded import Encoded
+from ofa_bert.data.held_out import HeldOut, split_holdout
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 

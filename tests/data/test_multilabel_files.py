@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from ofa_bert.data.augmentation import augment
-from ofa_bert.data.batches import Encoded, encode
+from ofa_bert.data.encoding.augmentation import augment
+from ofa_bert.data.encoding.encoded import Encoded, encode
 from ofa_bert.data.source import DataSource
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.table_files import read_table

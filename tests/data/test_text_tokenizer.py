@@ -17,7 +17,7 @@ from helpers.tokenizer_files import (
     write_byte_pairs,
     write_vocabulary,
 )
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.tokenization.families import LETTER_CASE_ONLY, PADDLENLP
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.data.tokenization.tokenizer_json import WORDPIECE

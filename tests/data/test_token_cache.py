@@ -7,9 +7,9 @@ import pytest
 
 from helpers.models import VOCABULARY
 from helpers.tokenizer_files import add_tokens, write_vocabulary
-from ofa_bert.data import token_ids
-from ofa_bert.data.batches import encode
-from ofa_bert.data.token_ids import encode_once
+from ofa_bert.data.encoding import token_ids
+from ofa_bert.data.encoding.encoded import encode
+from ofa_bert.data.encoding.token_ids import encode_once
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.tasks.task import Example

@@ -6,11 +6,12 @@ import pytest
 from helpers.models import VOCABULARY
 from helpers.paths import SHARED
 from helpers.tokenizer_files import write_byte_pairs, write_vocabulary
-from ofa_bert.data.augmentation import augment
-from ofa_bert.data.batches import TrainBatches, encode, eval_batches
+from ofa_bert.data.encoding.augmentation import augment
+from ofa_bert.data.encoding.batches import TrainBatches, eval_batches
+from ofa_bert.data.encoding.encoded import encode
+from ofa_bert.data.encoding.token_ids import encode_once
 from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.data.tagging.labels import scored_words
-from ofa_bert.data.token_ids import encode_once
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.data.tokenization.words import cut_words
 from ofa_bert.errors import UserError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.paths import ROOT
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria.base import State, fresh
 from ofa_bert.exits.criteria.entropy import entropy

@@ -5,7 +5,7 @@ import paddle
 import pytest
 
 from helpers.models import build, randomise
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.export.agreement import Compared
 from ofa_bert.tasks.task import Task
 

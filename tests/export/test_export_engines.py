@@ -14,7 +14,7 @@ from helpers.models import build, randomise
 from ofa_bert.bundle.entries import HALF_STATIC
 from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.engines.job import EngineOptions
 from ofa_bert.engines.plan import engine_plan
 from ofa_bert.errors import RunError, UserError

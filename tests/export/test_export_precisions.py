@@ -9,7 +9,7 @@ from helpers.models import build, randomise
 from helpers.paths import SHARED
 from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import Encoded, encode
+from ofa_bert.data.encoding.encoded import Encoded, encode
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import calibration, paddle_int8, variants
 from ofa_bert.export.bundle import export_bundle

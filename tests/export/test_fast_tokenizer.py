@@ -10,7 +10,8 @@ from helpers.foreign_files import tokenizer_for
 from helpers.models import VOCABULARY, build
 from helpers.paths import SHARED
 from helpers.tokenizer_files import ADDED, SPELLINGS, add_tokens, write_byte_pairs, write_vocabulary
-from ofa_bert.data.batches import encode, eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
 from ofa_bert.export.bundle import export_bundle

@@ -8,7 +8,8 @@ import pytest
 from helpers.models import build, randomise
 from ofa_bert.bundle.manifest import open_bundle
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import Batch, Encoded
+from ofa_bert.data.encoding.batches import Batch
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.export import nncf_int8, variants
 from ofa_bert.export.bundle import export_bundle

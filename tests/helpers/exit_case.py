@@ -31,7 +31,7 @@ def texts_of(count, seed=0, longest=20):
 
 
 def make_case(path, head="ramp", model_type="bert", count=45, num_labels=3, policy=None, onnx=True, **how):
-    from ofa_bert.data.batches import encode
+    from ofa_bert.data.encoding.encoded import encode
     from ofa_bert.exits.layout import ExitLayout
     from ofa_bert.export.bundle import export_bundle
     from ofa_bert.models import encoder

@@ -44,7 +44,7 @@ def batch_of(size=3, length=7, vocab_size=40, seed=0, num_labels=3, pad_id=0):
     """A padded batch of random ids as Paddle tensors; the first row is full, later ones are shorter."""
     import numpy as np
 
-    from ofa_bert.data.batches import Batch
+    from ofa_bert.data.encoding.batches import Batch
     from ofa_bert.training.evaluation import to_tensors
 
     rng = np.random.default_rng(seed)

@@ -204,7 +204,7 @@ def test_ramps_train_on_a_model_that_gets_no_gradient(head):
 
 
 def encoded_of(batch):
-    from ofa_bert.data.batches import Encoded
+    from ofa_bert.data.encoding.encoded import Encoded
 
     lengths = (batch.input_ids != 0).astype("int64").sum(1).numpy()
     ids = [row[:n] for row, n in zip(batch.input_ids.numpy(), lengths)]

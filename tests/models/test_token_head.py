@@ -10,7 +10,7 @@ import pytest
 from helpers.models import batch_of, build, randomise
 from helpers.paths import TESTS
 from helpers.torch_tokens import FAMILIES, LABELS
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.errors import UserError
 from ofa_bert.export.onnx import writer
 from ofa_bert.export.onnx.form import Form

@@ -9,7 +9,7 @@ from helpers.foreign_files import tokenizer_for
 from helpers.models import WORDS, build, randomise
 from ofa_bert.__main__ import main
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.errors import UserError
 from ofa_bert.export.bundle import export_bundle
 from ofa_bert.models.directories import save_model

@@ -14,7 +14,7 @@ from helpers.models import VOCABULARY, build
 from ofa_bert import __main__ as commands
 from ofa_bert import options
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.export.onnx.form import Form
 from ofa_bert.export.onnx.writer import write

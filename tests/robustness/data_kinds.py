@@ -203,7 +203,7 @@ def token_cache(directory: Path) -> Path:
 
 def read_token_cache(path: Path) -> None:
     """It saves time and nothing else: the ids are right, whatever the file says."""
-    from ofa_bert.data.batches import encode
+    from ofa_bert.data.encoding.encoded import encode
 
     found, wanted = _encoded(path.parent.parent), encode(EXAMPLES, _tokenizer(path.parent.parent), 16, False)
     assert [row.tolist() for row in found.input_ids] == [row.tolist() for row in wanted.input_ids]
@@ -220,7 +220,7 @@ def _tokenizer(directory: Path):
 
 
 def _encoded(directory: Path):
-    from ofa_bert.data.token_ids import encode_once
+    from ofa_bert.data.encoding.token_ids import encode_once
 
     return encode_once(EXAMPLES, _tokenizer(directory), 16, directory / "cache", False)
 

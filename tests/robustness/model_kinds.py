@@ -172,7 +172,7 @@ def read_teacher_logits(path: Path) -> None:
 
 
 def _teacher(directory: Path) -> Any:
-    from ofa_bert.data.batches import Encoded
+    from ofa_bert.data.encoding.encoded import Encoded
     from ofa_bert.training.students.teacher_logits import TeacherLogits
 
     rows = [np.arange(3), np.arange(3)]

@@ -32,7 +32,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "data/readers/superglue_files.py": ("SuperGLUE's multirc", "SuperGLUE's wic", "SuperGLUE's wsc", "SuperGLUE's cb"),
     "data/readers/tagged_files.py": ("labelled .conll", "tagged .jsonl"),
     "data/table_files.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl"),
-    "data/token_ids.py": ("token cache",),
+    "data/encoding/token_ids.py": ("token cache",),
     "data/tokenization/tokenizer_json.py": ("tokenizer.json", "tokenizer.json of a bundle", "added_tokens.json"),
     "data/tokenization/vocabulary_files.py": (
         "vocab.txt", "vocab.txt, cut with", "vocab.json", "merges.txt", "tokenizer_config.json",

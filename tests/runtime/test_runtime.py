@@ -12,7 +12,8 @@ import pytest
 from helpers.handmade_bundle import LABELS, change_manifest, digests_of, expected, make_bundle
 from helpers.models import WORDS
 from helpers.paths import ROOT
-from ofa_bert.data.batches import encode, plan_batches
+from ofa_bert.data.encoding.batches import plan_batches
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.tokenization.text_tokenizer import longest_first
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.runtime import predictor as runtime_predictor

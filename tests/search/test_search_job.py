@@ -16,7 +16,7 @@ from helpers.paths import ROOT
 from ofa_bert.__main__ import main
 from ofa_bert.bundle.front import Front
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.held_out import HeldOut
 from ofa_bert.errors import RunError
 from ofa_bert.latency.device import Measurer

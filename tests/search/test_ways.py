@@ -7,7 +7,7 @@ import pytest
 
 from helpers.models import batch_of, build, randomise
 from ofa_bert.bundle.latency_table import ExitCost, LatencyTable
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits

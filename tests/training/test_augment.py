@@ -8,8 +8,8 @@ import pytest
 from helpers.directories import distil_arguments as arguments
 from helpers.models import VOCABULARY
 from ofa_bert import __main__ as commands
-from ofa_bert.data.augmentation import NEAREST, SHARE, Vocabulary, augment, neighbours
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.augmentation import NEAREST, SHARE, Vocabulary, augment, neighbours
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.files.kept import kept_content
 
 PIECES = [*VOCABULARY, "un", "##heard", "3rd"]

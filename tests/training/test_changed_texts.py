@@ -10,7 +10,7 @@ import run_glue_ofa
 from helpers.models import batch_of, build
 from ofa_bert import __main__ as commands
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.encoder import word_embeddings

@@ -14,7 +14,7 @@ from helpers.launching import free_port, launch
 from helpers.models import VOCABULARY, batch_of, build
 from ofa_bert import __main__ as commands
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.errors import UserError
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model

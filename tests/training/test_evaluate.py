@@ -9,7 +9,7 @@ import paddle
 import pytest
 
 from ofa_bert.cli import process
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.reporting import table
 from ofa_bert.system import timing

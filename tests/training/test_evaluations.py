@@ -9,7 +9,7 @@ import pytest
 
 from helpers.models import WORDS, build, randomise
 from ofa_bert.__main__ import main
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.source import DataSource
 from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
 from ofa_bert.errors import UserError
@@ -106,7 +106,7 @@ class Three:
     steps_per_epoch = 3
 
     def epoch(self, number, start=0):
-        from ofa_bert.data.batches import Batch
+        from ofa_bert.data.encoding.batches import Batch
 
         for _ in range(start, 3):
             ones = np.ones([1, 2], "int64")

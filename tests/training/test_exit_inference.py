@@ -7,7 +7,8 @@ import paddle
 import pytest
 
 from helpers.models import build, randomise
-from ofa_bert.data.batches import Encoded, eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.exits.criteria.registry import criterion as named
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import Policy, first_exits

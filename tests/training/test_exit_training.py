@@ -14,7 +14,7 @@ from helpers.launching import free_port, launch
 from helpers.models import build
 from ofa_bert import __main__ as commands
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.exits.outputs import Outputs

@@ -9,7 +9,8 @@ import pytest
 import run_glue_ofa
 from helpers.models import build
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import Encoded, TrainBatches
+from ofa_bert.data.encoding.batches import TrainBatches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.errors import UserError
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.encoder import encoder_layers

@@ -68,7 +68,7 @@ def test_a_kept_layer_stands_in_for_those_dropped_after_it(kept, matched):
 
 def test_the_layer_that_does_nothing_is_dropped_first():
     from helpers.models import build
-    from ofa_bert.data.batches import Encoded
+    from ofa_bert.data.encoding.encoded import Encoded
     from ofa_bert.models.encoder import encoder_layers
 
     model = build(layers=4, num_labels=3)

@@ -12,7 +12,7 @@ import run_glue_ofa
 from helpers.handmade_bundle import change_manifest
 from helpers.models import WORDS
 from ofa_bert.__main__ import main
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.table_files import read_table
 from ofa_bert.exits.criteria.registry import criterion
@@ -134,7 +134,7 @@ def test_it_learned_and_the_thresholds_come_from_the_held_out_part(runs):
     model, tokenizer, record = load_model(runs / "teacher" / "best")
     model.eval()
     data = load_datasets(train_file=runs / "train.jsonl", dev_file=runs / "dev.jsonl")
-    from ofa_bert.data.batches import held_out_count, split_holdout
+    from ofa_bert.data.held_out import held_out_count, split_holdout
 
     count = held_out_count(400, SETS.held_out_share)
     _, held = split_holdout(400, count, record.seed)

@@ -11,7 +11,8 @@ import export_model
 import run_glue_ofa
 from helpers.stated_models import state_supernet
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import encode, eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.export.early import check_export

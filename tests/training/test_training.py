@@ -16,7 +16,7 @@ from helpers.launching import free_port, launch
 from helpers.models import build
 from helpers.paths import ROOT
 from ofa_bert.cli.parser import parse
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.training.pretraining.elastic_job import ElasticJob
 from ofa_bert.training.pretraining.elastic_plan import relation_heads, shares

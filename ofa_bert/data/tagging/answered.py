@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.tagging.labels import counted
 from ofa_bert.numerics import Array, Ints
 

@@ -167,7 +167,7 @@ class TextTokenizer:
     ) -> dict[str, list[int]] | dict[str, list[list[int]]]:  # fmt: skip
         """input_ids and token_type_ids of one text or of several, as lists: called as a PaddleNLP tokenizer is."""
         if asked.get("padding"):
-            raise TypeError("texts are not padded here; data.batches does it")
+            raise TypeError("texts are not padded here; data.encoding.batches does it")
         if isinstance(text, str):
             found = self.encode([(text, text_pair) if isinstance(text_pair, str) else text], max_length)
             return {key: rows[0].tolist() for key, rows in zip(_KEYS, found)}

@@ -24,7 +24,7 @@ def export(request: Mapping[str, object]) -> dict[str, object]:
     import numpy as np
     import paddle
 
-    from ofa_bert.data.batches import eval_batches
+    from ofa_bert.data.encoding.batches import eval_batches
     from ofa_bert.doctor.probes.models import bert, sentences
     from ofa_bert.export.onnx import writer
     from ofa_bert.export.onnx.form import Form

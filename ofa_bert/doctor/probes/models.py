@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.models.encoder import set_dropout
 from ofa_bert.models.families.registry import model_class
 

@@ -59,7 +59,7 @@ def _parity(model: nn.Layer) -> float:
     """The largest difference of logits between the supernet's forward of the whole model and PaddleNLP's own."""
     import paddle
 
-    from ofa_bert.data.batches import eval_batches
+    from ofa_bert.data.encoding.batches import eval_batches
     from ofa_bert.doctor.probes.models import sentences
     from ofa_bert.models.supernet import forward, whole
     from ofa_bert.training.evaluation import stock_forward, to_tensors
@@ -96,7 +96,7 @@ def _supernet(model: nn.Layer) -> Step:
 
 def _fit(name: str, model: nn.Layer, step: Step, where: str, amp: str) -> list[float]:
     """(first, last) loss of a few steps of the project's own loop on one batch; RunError when it does not fall."""
-    from ofa_bert.data.batches import TrainBatches
+    from ofa_bert.data.encoding.batches import TrainBatches
     from ofa_bert.doctor.probes.models import sentences
     from ofa_bert.training import distributed, loop
     from ofa_bert.training.settings import LoopSettings, OptimizerSettings

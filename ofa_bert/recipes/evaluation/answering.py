@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ofa_bert.bundle.manifest import MANIFEST
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.errors import UserError
 from ofa_bert.models.sub_model_choice import SubModelChoice
 from ofa_bert.recipes.evaluate_job import BundleRun, EvaluateJob

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ofa_bert.data.batches import judged, texts_of
+from ofa_bert.data.encoding.encoded import judged, texts_of
 from ofa_bert.data.tagging.answer_windows import passage_of
 from ofa_bert.data.tagging.labels import scored_words
 from ofa_bert.numerics import Array, Floats

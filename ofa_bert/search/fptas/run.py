@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar
 
-from ofa_bert.data import token_ids
+from ofa_bert.data.encoding import token_ids
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch, TrainBatches
+from ofa_bert.data.encoding.batches import Batch, TrainBatches
 from ofa_bert.latency.device import VOCABULARY, Measurer
 from ofa_bert.models.encoder import answers_per_token, family_of
 from ofa_bert.models.families.paddlenlp import PaddleConfig, changed

@@ -14,7 +14,7 @@ import numpy as np
 from paddle import nn
 
 from ofa_bert.bundle.manifest import Manifest, read_manifest
-from ofa_bert.data import token_ids
+from ofa_bert.data.encoding import token_ids
 from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob
 from ofa_bert.export.sub_model import deploy

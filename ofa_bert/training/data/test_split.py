@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from paddle import nn
 
-from ofa_bert.data.batches import encode, rows_of
+from ofa_bert.data.encoding.encoded import encode, rows_of
 from ofa_bert.data.readers.own_files import read_own_file
 from ofa_bert.data.source import DataSource
 from ofa_bert.models.directories import load_model

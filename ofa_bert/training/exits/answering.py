@@ -8,7 +8,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded, eval_batches
+from ofa_bert.data.encoding.batches import eval_batches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.exits.loop import POOL_BATCHES, Answer, Answers, Kind, Library, Stage, Work, advance, groups
 from ofa_bert.exits.policy import Policy
 from ofa_bert.exits.token_table import depth_batches

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.models.encoder import attention_mask, embed
 from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.supernet import encode

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.exits.loop import Answers
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy

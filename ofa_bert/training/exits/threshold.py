@@ -11,7 +11,7 @@ from typing import TypedDict
 import numpy as np
 from paddle import nn
 
-from ofa_bert.data.batches import Encoded, encode
+from ofa_bert.data.encoding.encoded import Encoded, encode
 from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError

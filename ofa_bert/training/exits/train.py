@@ -11,8 +11,8 @@ from typing import TypedDict
 import numpy as np
 import paddle
 
+from ofa_bert.data.encoding.token_ids import DIRECTORY
 from ofa_bert.data.held_out import HeldOut
-from ofa_bert.data.token_ids import DIRECTORY
 from ofa_bert.exits.layout import EXITS, ExitLayout, check_one_answer
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.encoder import shape_of

@@ -35,7 +35,7 @@ def certainty_loss(
 ) -> paddle.Tensor:
     """Mean squared error of certainty [B] against how right logits [B, C] are (BERxiT); these get no gradient.
 
-    label_weights: as of `data.batches.Batch`.
+    label_weights: as of `data.encoding.batches.Batch`.
     """
     right = losses.right(logits.detach(), labels).astype(certainty.dtype)
     if label_weights is None:

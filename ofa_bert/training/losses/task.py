@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import paddle
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.numerics import MASKED, Floats, Ints
 from ofa_bert.tasks.groups import places
 from ofa_bert.tasks.task import Task
@@ -49,7 +49,7 @@ def for_batch(losses: KindLosses, batch: Batch) -> KindLosses:
 
 
 def on_labelled(losses: KindLosses, weights: Floats | None, group: Ints | None = None) -> KindLosses:
-    """The same losses where a batch has texts whose label counts for nothing; `weights` [B] as of `data.batches.Batch`.
+    """The same losses where a batch has texts whose label counts for nothing; `weights` [B] as of `Batch`.
 
     `task` is the sum over the other texts, each by its weight, through B: what processes hold can be averaged.
     group [B]: the example of each row, of which all rows weigh the same.

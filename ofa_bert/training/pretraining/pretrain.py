@@ -14,8 +14,8 @@ from pathlib import Path
 
 import paddle
 
-from ofa_bert.data.batches import Batch
 from ofa_bert.data.corpus import Corpus
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import MODEL_META

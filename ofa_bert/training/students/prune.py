@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from ofa_bert.data.token_ids import DIRECTORY
+from ofa_bert.data.encoding.token_ids import DIRECTORY
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.directories import save_model

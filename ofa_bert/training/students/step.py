@@ -9,7 +9,7 @@ from typing import NamedTuple
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.models.encoder import attention_mask, backbone, embed, encoder_layers
 from ofa_bert.models.operators import linear, softmax
 from ofa_bert.models.supernet import encode, whole

@@ -10,7 +10,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch, Encoded
+from ofa_bert.data.encoding.batches import Batch
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.tagging.answered import Answered
 from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.models.directories import arrays_of

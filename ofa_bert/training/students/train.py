@@ -10,8 +10,8 @@ from pathlib import Path
 import paddle
 from paddle import nn
 
-from ofa_bert.data import token_ids
-from ofa_bert.data.augmentation import augment
+from ofa_bert.data.encoding import token_ids
+from ofa_bert.data.encoding.augmentation import augment
 from ofa_bert.models.encoder import set_dropout, word_embeddings
 from ofa_bert.models.model_type import with_model_type
 from ofa_bert.options import to_json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.tasks.task import Example

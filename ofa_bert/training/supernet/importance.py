@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch, eval_batches, example_batches
+from ofa_bert.data.encoding.batches import Batch, eval_batches, example_batches
 from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.encoder import encoder_layers
 from ofa_bert.models.operators import backward

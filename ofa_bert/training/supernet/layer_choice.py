@@ -10,7 +10,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch, Encoded
+from ofa_bert.data.encoding.batches import Batch
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.models.encoder import shape_of
 from ofa_bert.models.supernet import forward
 from ofa_bert.progress import Progress

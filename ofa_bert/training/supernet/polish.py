@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from paddle import nn
 
-from ofa_bert.data.batches import encode
+from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.models.encoder import set_dropout
 from ofa_bert.models.record import ModelRecord

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.models.encoder import attention_mask, backbone, embed
 from ofa_bert.models.supernet import Output, encode, forward, whole
 from ofa_bert.submodels.values import SubModelConfig

@@ -13,8 +13,8 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch
-from ofa_bert.data.token_ids import DIRECTORY
+from ofa_bert.data.encoding.batches import Batch
+from ofa_bert.data.encoding.token_ids import DIRECTORY
 from ofa_bert.errors import UserError
 from ofa_bert.models.encoder import set_dropout, shape_of
 from ofa_bert.models.model_type import with_model_type

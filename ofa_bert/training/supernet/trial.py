@@ -13,7 +13,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ofa_bert.data.batches import Batch
+from ofa_bert.data.encoding.batches import Batch
 from ofa_bert.files.kept import keep_content, kept_content
 from ofa_bert.models.directories import arrays_of
 from ofa_bert.models.encoder import set_dropout, shape_of

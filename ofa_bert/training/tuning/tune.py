@@ -17,8 +17,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypedDict
 
-from ofa_bert.data.batches import rows_of, split_holdout
-from ofa_bert.data.token_ids import DIRECTORY, encode_once
+from ofa_bert.data.encoding.encoded import rows_of
+from ofa_bert.data.encoding.token_ids import DIRECTORY, encode_once
+from ofa_bert.data.held_out import split_holdout
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import remove, write_json_atomic

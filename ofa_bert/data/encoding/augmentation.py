@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ofa_bert.data.batches import Encoded
 from ofa_bert.data.corpus import Words
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.numerics import Bools, Floats, Ints
 from ofa_bert.progress import Progress

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ofa_bert.data.batches import Encoded, encode, groups_of
+from ofa_bert.data.encoding.encoded import Encoded, encode, groups_of
 from ofa_bert.data.tagging.answer_windows import windows_of
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, TextTokenizer
 from ofa_bert.files.kept import keep_content, kept_content

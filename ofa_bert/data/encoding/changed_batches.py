@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ofa_bert.data.augmentation import nearest
-from ofa_bert.data.batches import Batch, Encoded, TrainBatches
+from ofa_bert.data.encoding.augmentation import nearest
+from ofa_bert.data.encoding.batches import Batch, TrainBatches
+from ofa_bert.data.encoding.encoded import Encoded
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.numerics import Bools, Floats, Ints
 

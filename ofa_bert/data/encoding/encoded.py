@@ -1,11 +1,11 @@
-"""From examples to padded batches: tokenizing, length buckets, and the part of a batch that one rank sees."""
+"""Examples as token ids, by the tokenizer that the model has."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -16,16 +16,13 @@ from ofa_bert.data.tagging.labels import scored_tokens, tag_rows
 from ofa_bert.data.tokenization.text_tokenizer import Cutter, CutTexts, PaddleTokenizer, Text, TextTokenizer
 from ofa_bert.data.tokenization.windows import CutWindows, joined, windows_with
 from ofa_bert.data.tokenization.words import CutWords, words_with
-from ofa_bert.errors import UserError
-from ofa_bert.numerics import Array, Floats, Ints
+from ofa_bert.numerics import Array, Ints
 from ofa_bert.progress import Progress
 from ofa_bert.tasks.groups import ExampleRows, regrouped
 from ofa_bert.tasks.kinds.base import Golds, Spans
 from ofa_bert.tasks.passages import Window, passages_of, placed
 from ofa_bert.tasks.task import Example
 
-POOL_BATCHES = 50  # batches sorted by length together: enough to hardly pad, few enough to stay shuffled
-MOST_HELD_OUT = 1024
 _CHUNK = 500  # examples per tokenizer call, between two moves of the progress bar
 
 
@@ -105,18 +102,6 @@ class Encoded:
         for ids in self.input_ids:
             found.update(len(ids).to_bytes(4, "little") + np.ascontiguousarray(ids, dtype=np.int64).tobytes())
         return found.hexdigest()
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Padded to its own longest example."""
-
-    input_ids: Ints  # [B, T] int64
-    token_type_ids: Ints  # [B, T] int64
-    labels: Array  # [B] int64 or float32, [B, C] float32, [B, T] int64
-    index: Ints  # [B] int64, positions in the data set
-    label_weights: Floats | None = None  # [B] float32: 0 for a changed text, whose label counts not; None: all alike
-    group: Ints | None = None  # [B] int64, the example of each row, where an example has several
 
 
 def encode(
@@ -235,122 +220,3 @@ def _run_paddlenlp(
 
 def _rows(lists: Iterable[Sequence[int]]) -> list[Ints]:
     return [np.asarray(row, dtype=np.int64) for row in lists]
-
-
-def held_out_count(n: int, share: float) -> int:
-    """How many of n training examples a share holds out: at least one, at most what measuring needs."""
-    return min(MOST_HELD_OUT, max(1, int(n * share)))
-
-
-def split_holdout(n: int, count: int, seed: int) -> tuple[Ints, Ints]:
-    """(rest, held): sorted int64 indices that part range(n), `count` of them held out by chance.
-
-    Raises UserError when nothing would be left to train on.
-    """
-    if not 0 <= count < n:
-        raise UserError(f"cannot hold out {count} of {n} training examples; give a number from 0 to {n - 1}")
-    order = np.random.default_rng(seed).permutation(n)
-    return np.sort(order[count:]), np.sort(order[:count])
-
-
-class TrainBatches:
-    """Shuffled batches of one rank, the same for the same (seed, epoch).
-
-    A global batch has batch_size * world examples and rank r takes every world-th of it. So two ranks with
-    batch_size b see together what one process with 2b sees, of about equal lengths. The last global batch
-    is filled up from the start of the epoch's shuffle: every rank always holds batch_size examples.
-    An example of several rows stays together: a batch then has more rows.
-    """
-
-    def __init__(
-        self,
-        encoded: Encoded,
-        batch_size: int,
-        seed: int,
-        pad_id: int,
-        rank: int = 0,
-        world: int = 1,
-        bucket: bool = True,
-        pad_type_id: int = 0,
-    ):
-        if len(encoded) == 0 or batch_size < 1 or not 0 <= rank < world:
-            raise ValueError(f"{len(encoded)} examples, batch_size {batch_size}, rank {rank} of {world}")
-        self.encoded = encoded
-        self.batch_size = batch_size
-        self.seed = seed
-        self.pad_id = pad_id
-        self.pad_type_id = pad_type_id
-        self.rank = rank
-        self.world = world
-        self.bucket = bucket
-        self._rows = None if encoded.group is None else ExampleRows.of(encoded.group)
-        self._lengths = _lengths(encoded) if self._rows is None else self._rows.longest(_lengths(encoded))  # [E]
-        self.steps_per_epoch = -(-len(self._lengths) // (batch_size * world))
-
-    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of epoch `number` (counted from 0) without the first `start` of them."""
-        for indices in self._plan(number)[start:]:
-            mine, group = indices[self.rank :: self.world], None  # [batch_size]
-            if self._rows is not None:
-                mine, group = self._rows.rows(mine, (self.seed, number))
-            yield _pad(self.encoded, mine, self.pad_id, self.pad_type_id, group)
-
-    def _plan(self, number: int) -> Ints:
-        """[steps, batch_size * world] int64 indices."""
-        rng = np.random.default_rng([self.seed, number])
-        size = self.batch_size * self.world
-        # np.resize repeats the shuffle from its start, as often as a tiny data set needs.
-        order = np.resize(rng.permutation(len(self._lengths)), self.steps_per_epoch * size)
-        if not self.bucket:
-            return order.reshape(-1, size)
-        pools = np.split(order, range(POOL_BATCHES * size, len(order), POOL_BATCHES * size))
-        order = np.concatenate([pool[np.argsort(self._lengths[pool], kind="stable")] for pool in pools])
-        return rng.permutation(order.reshape(-1, size), axis=0)
-
-
-def eval_batches(encoded: Encoded, batch_size: int, pad_id: int, pad_type_id: int = 0) -> Iterator[Batch]:
-    """Every example once, longest first: a batch that does not fit in memory fails at once, not at the end.
-
-    `Batch.index` says where each example stood. The rows of an example need not stay together: see `example_batches`.
-    """
-    order = np.argsort(-_lengths(encoded), kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield _pad(encoded, order[start : start + batch_size], pad_id, pad_type_id)
-
-
-def example_batches(encoded: Encoded, batch_size: int, pad_id: int) -> Iterator[Batch]:
-    """Every example once, in order, with its rows together, of long lists as many as training takes."""
-    every = ExampleRows.alone(len(encoded)) if encoded.group is None else ExampleRows.of(encoded.group)
-    for start in range(0, len(every), batch_size):
-        rows, which = every.rows(np.arange(start, min(start + batch_size, len(every))), (0,))
-        yield _pad(encoded, rows, pad_id, 0, which)
-
-
-def plan_batches(lengths: Ints, rows: int, tokens: int) -> list[Ints]:
-    """Indices [B_i] that part range(N) into batches, longest texts first, within `rows` and `tokens` (but one row)."""
-    order = np.argsort(-lengths, kind="stable")
-    groups: list[Ints] = []
-    start = 0
-    while start < len(order):
-        count = max(1, min(rows, tokens // max(1, int(lengths[order[start]]))))
-        groups.append(order[start : start + count])
-        start += count
-    return groups
-
-
-def _lengths(encoded: Encoded) -> Ints:
-    return np.asarray([len(ids) for ids in encoded.input_ids], dtype=np.int64)  # [N]
-
-
-def _pad(encoded: Encoded, indices: Ints, pad_id: int, pad_type_id: int, group: Ints | None = None) -> Batch:
-    longest = max(len(encoded.input_ids[i]) for i in indices)
-    input_ids = np.full((len(indices), longest), pad_id, dtype=np.int64)  # [B, T]
-    token_type_ids = np.full((len(indices), longest), pad_type_id, dtype=np.int64)  # [B, T]
-    for row, i in enumerate(indices):
-        length = len(encoded.input_ids[i])
-        input_ids[row, :length] = encoded.input_ids[i]
-        token_type_ids[row, :length] = encoded.token_type_ids[i]
-    labels = encoded.labels[indices]
-    if encoded.per_token:
-        labels = labels[:, :longest]
-    return Batch(input_ids, token_type_ids, labels, np.asarray(indices, dtype=np.int64), group=group)
