@@ -55,6 +55,9 @@ def test_the_configuration_names_it(tmp_path, model_type):
         ({"architectures": ["RobertaModel"]}, "roberta"),
         ({"architectures": ["ErnieForSequenceClassification"]}, "ernie"),
         ({"architectures": ["ElectraForPreTraining"]}, "electra"),
+        ({"architectures": ["DistilBertForMaskedLM"]}, "distilbert"),
+        ({"architectures": ["ErnieGramModel"]}, "ernie_gram"),
+        ({"architectures": ["PPMiniLMForQuestionAnswering"]}, "ppminilm"),
         ({"architectures": ["TinyBertForSequenceClassification"]}, "tinybert"),
         ({"init_class": "TinyBertForPretraining", "init_args": [{"init_class": "TinyBertModel"}]}, "tinybert"),
         ({"init_args": [{"init_class": "ElectraModel", "hidden_size": 8}], "num_classes": 2}, "electra"),
@@ -124,6 +127,9 @@ def test_an_option_is_kept(tmp_path):
         ("hfl/roberta-wwm-ext", "roberta"),
         ("tinybert-4l-312d-v2", "tinybert"),
         ("electra-small", "electra"),
+        ("distilbert-base-uncased", "distilbert"),
+        ("ppminilm-6l-768h", "ppminilm"),
+        ("ernie-gram-zh", "ernie_gram"),
     ],
 )
 def test_names_that_paddlenlp_knows(name, found):

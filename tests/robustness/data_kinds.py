@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from helpers.data_files import write_sentiment_tsv
 from helpers.grouped_data import write_choices, write_lists, write_pairs
 from helpers.models import VOCABULARY
 from helpers.mutations import Mutation
+from helpers.paths import TESTS
 from helpers.superglue_rows import write_superglue
 from helpers.token_case import conll, tagged_sentences
 from helpers.tokenizer_files import add_tokens, write_byte_pairs, write_vocabulary
@@ -172,6 +174,13 @@ def whole_tokenizer(directory: Path) -> Path:
     return add_tokens(directory / "tokens", "tokenizer.json") / "tokenizer.json"
 
 
+def unigram(directory: Path) -> Path:
+    """XLM-RoBERTa's kind, as transformers wrote it."""
+    (directory / "tokens").mkdir()
+    stored = TESTS / "models" / "stored" / "xlm-roberta" / "classifier" / "tokenizer.json"
+    return Path(shutil.copy(stored, directory / "tokens"))
+
+
 def read_tokens(path: Path, family: str) -> None:
     """As training does: loaded, used, saved, loaded again."""
     from ofa_bert.data.tokenization.tokenizer_files import read_tokenizer
@@ -264,6 +273,7 @@ KINDS = (
     _of_words("vocab.json", partial(byte_pairs, damaged="vocab.json"), mutations.of_json, "roberta"),
     _of_words("merges.txt", partial(byte_pairs, damaged="merges.txt"), mutations.of_lines, "roberta"),
     _of_words("tokenizer.json", whole_tokenizer, mutations.of_json),
+    _of_words("tokenizer.json of Unigram", unigram, mutations.of_json, "roberta"),
     FileKind("tokenizer.json of a bundle", whole_tokenizer, read_tokenizer_of_a_bundle, mutations.of_json, cases=80),
     FileKind("token cache", token_cache, read_token_cache, mutations.of_bytes, refuses=False, cases=20),
 )  # fmt: skip

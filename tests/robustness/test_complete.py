@@ -33,7 +33,10 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "data/readers/tagged_files.py": ("labelled .conll", "tagged .jsonl"),
     "data/table_files.py": ("labelled .tsv", "labelled .csv", "labelled .jsonl"),
     "data/encoding/token_ids.py": ("token cache",),
-    "data/tokenization/tokenizer_json.py": ("tokenizer.json", "tokenizer.json of a bundle", "added_tokens.json"),
+    "data/tokenization/saving.py": ("tokenizer.json of Unigram",),
+    "data/tokenization/tokenizer_json.py": (
+        "tokenizer.json", "tokenizer.json of a bundle", "tokenizer.json of Unigram", "added_tokens.json",
+    ),
     "data/tokenization/vocabulary_files.py": (
         "vocab.txt", "vocab.txt, cut with", "vocab.json", "merges.txt", "tokenizer_config.json",
         "special_tokens_map.json",

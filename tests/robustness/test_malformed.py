@@ -81,6 +81,13 @@ CASES = {
         (("model", "max_input_chars_per_word"), 10**9, "max_input_chars_per_word is 1000000000"),
         (("normalizer",), DEEP, "nested too deeply"),
     ],
+    "tokenizer.json of Unigram": [
+        (("model", "vocab", 5), ["x", INF], "an entry of its vocabulary is"),
+        (("model", "vocab"), DEEP, "nested too deeply|an entry of its vocabulary"),
+        (("model", "unk_id"), 10**12, "its unk_id is 1000000000000"),
+        (("normalizer", "normalizers", 0, "precompiled_charsmap"), "/////w==", "a table that is cut off"),
+        (("pre_tokenizer", "replacement"), "x", "marks a blank as 'x'"),
+    ],
     "index": [
         (("weight_map", "scalar"), "model.safetensors.index.json", "names 'model.safetensors.index.json', which is no"),
         (("weight_map", "scalar"), "../two.safetensors", "must lie beside the index"),
