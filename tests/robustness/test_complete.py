@@ -42,6 +42,7 @@ READERS: dict[str, tuple[str, ...] | str] = {
         "special_tokens_map.json",
     ),
     "doctor/parts/training.py": OWN,
+    "export/hugging_face/write.py": OWN,
     "doctor/probes/engine.py": OWN,
     "doctor/probes/train.py": OWN,
     "engines/library.py": ("file of a bundle",),
