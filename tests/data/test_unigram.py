@@ -51,6 +51,21 @@ def test_ids_are_transformers_own():
     assert (found.pad_token_id, found.mask_token_id, len(found)) == (1, 104, 105)
 
 
+def test_a_file_of_2020_is_read_too(tmp_path):
+    """As the first XLM-RoBERTa's is: its model has no name, the table stands alone, blanks are marked in two steps."""
+    state = json.loads((STORED / "tokenizer.json").read_text())
+    del state["model"]["type"], state["model"]["byte_fallback"]
+    state["normalizer"] = state["normalizer"]["normalizers"][0]
+    marked = {"type": "Metaspace", "replacement": BLANK, "str_rep": BLANK, "add_prefix_space": True}
+    state["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, marked]}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(state))
+    found, stored = read_tokenizer(tmp_path, "roberta"), json.loads((STORED / "ids.json").read_text())
+    texts = {text: row for text, row in zip(TEXTS, stored["singles"]) if "\t" not in text}  # such a file drops tabs
+    assert ids_of(found, list(texts)) == list(texts.values())
+    found.save_pretrained(tmp_path / "saved")
+    assert ids_of(read_tokenizer(tmp_path / "saved", "roberta"), list(texts)) == list(texts.values())
+
+
 def test_ids_are_sentencepieces_own(model, tokenizer):
     rng, letters = random.Random(3), "".join(sentences())
     texts = [*ODD, *sentences(), *("".join(rng.choices(letters, k=30)) for _ in range(500))]

@@ -83,7 +83,7 @@ def gradients(model, sub_model, batch):
     return {name: None if p.grad is None else p.grad.numpy() for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("model_type", ["bert", "electra"])
+@pytest.mark.parametrize("model_type", [name for name in MODEL_TYPES if name != "tinybert"])  # has idle projections
 def test_largest_sub_model_gives_every_parameter_a_gradient(model_type):
     model = build(model_type)
     for name, gradient in gradients(model, uniform(shape_of(model), 1.0), batch_of()).items():

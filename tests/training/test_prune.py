@@ -43,7 +43,7 @@ def test_pruning_to_full_size_is_the_identity_whatever_the_order(seed):
     assert about["sub_model"] == SubModelConfig((0, 1, 2, 3), heads=(4,) * 4, ffn=(64,) * 4)
 
 
-@pytest.mark.parametrize("model_type", ["bert", "roberta", "electra"])
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "electra", "distilbert"])
 def test_the_pruned_model_is_the_model_with_what_was_taken_zeroed(model_type):
     model, batch = build(model_type, pad_token_id=0), batch_of(size=4)
     importance = random_importance(3)
