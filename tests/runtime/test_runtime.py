@@ -294,9 +294,10 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
     assert len(labels.split()) == 2
     allowed = {
         "bundle": "digest_cache digests engine_entry entries exit_entry exits manifest shape_fields",
-        "data": "batches file_text tagging",
+        "data": "encoding file_text tagging",
+        "data.encoding": "batches encoded",
         "data.tagging": "answer_windows labels",
-        "data.tokenization": "families text_tokenizer tokenizer_json windows words",
+        "data.tokenization": "families saving text_tokenizer tokenizer_json windows words",
         "exits": "layout loop policy token_table",
         "exits.criteria": "base certainty entropy margin normalised patience registry",
         "files": "atomic fields pickle_machine pickles reading weights",
@@ -306,7 +307,7 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt tensorrt_engine",
         "submodels": "values",
         "system": "accelerator environment nvidia owner packages",
-        "tasks": "answer_metrics groups kinds label_text passages questions ranking_metrics task",
+        "tasks": "answer_metrics groups heads kinds label_text passages questions ranking_metrics task",
         "tasks.kinds": "answers base choices classification multilabel ranking regression registry tokens",
     }
     names = {"errors", "numerics", "progress", "reporting", *allowed}
