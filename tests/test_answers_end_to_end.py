@@ -9,6 +9,7 @@ import export_model
 import run_glue
 import run_glue_ofa
 from helpers.answers_case import questions, write_case
+from helpers.latency import by_size
 from helpers.models import VOCABULARY
 from ofa_bert.__main__ import main
 from ofa_bert.bundle.manifest import read_manifest
@@ -179,6 +180,7 @@ def test_a_trimmed_and_polished_export(runs, tmp_path):
 def test_latency_and_a_family_of_speedups(runs, tmp_path):
     few = ["--models", 2, "--check", 3, "--repeats", 3, "--min_width", 0.5, "--length", 16]
     assert command("latency", "--model", runs / "supernet", "--output", tmp_path / "t.json", *few) == 0
+    by_size(tmp_path / "t.json")
     base = ["search", "--model", runs / "supernet", "--device", "cpu", "--trials", 10, "--population", 5]
     family = ["--latency_table", tmp_path / "t.json", "--speedups", 1.1]
     assert command(*base, "--output_dir", tmp_path / "two", *family) == 0

@@ -9,6 +9,7 @@ import pytest
 import export_model
 import run_glue
 import run_glue_ofa
+from helpers.latency import by_size
 from helpers.models import VOCABULARY
 from helpers.token_case import tagged_sentences, write_case
 from ofa_bert.__main__ import main
@@ -168,6 +169,7 @@ def test_distil_prune_and_distil_again(runs, tmp_path):
 def test_latency_search_and_a_family_of_speedups(runs, tmp_path):
     few = ["--models", 2, "--check", 3, "--repeats", 3, "--min_width", 0.5, "--length", 16]
     assert command("latency", "--model", runs / "supernet", "--output", tmp_path / "t.json", *few) == 0
+    by_size(tmp_path / "t.json")
     base = ["search", "--model", runs / "supernet", "--device", "cpu"]
     few = ["--trials", 10, "--population", 5]
     limit = [*few, "--max_params", 30000, "--finetune_steps", 3]

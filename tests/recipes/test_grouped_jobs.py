@@ -9,6 +9,7 @@ import export_model
 import run_glue
 import run_glue_ofa
 from helpers.grouped_data import write_choices, write_lists
+from helpers.latency import by_size
 from helpers.models import WORDS
 from ofa_bert.__main__ import main
 from ofa_bert.bundle.manifest import read_manifest
@@ -167,6 +168,7 @@ def test_a_sub_model_is_chosen_by_its_latency(made, tmp_path):
     few = "--models 2 --check 3 --repeats 3 --min_width 0.5 --length 16".split()
     supernet, table = str(home / "supernet"), str(tmp_path / "table.json")
     assert main(["latency", "--model", supernet, "--output", table, *few]) == 0
+    by_size(table)
     options = ["search", "--model", supernet, "--device", "cpu", "--latency_table", table, "--speedups", "1.05"]
     options += "--trials 12 --population 6 --examples 20".split()
     assert main([*options, "--output_dir", str(tmp_path / "found")]) == 0

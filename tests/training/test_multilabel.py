@@ -10,6 +10,7 @@ import export_model
 import run_glue
 import run_glue_ofa
 from helpers.handmade_bundle import change_manifest
+from helpers.latency import by_size
 from helpers.models import WORDS
 from ofa_bert.__main__ import main
 from ofa_bert.data.encoding.encoded import encode
@@ -328,6 +329,7 @@ def test_tuning_and_a_family_of_speedups(runs, tiny_bert_dir, tmp_path):
     supernet, table = str(runs / "supernet"), str(tmp_path / "table.json")
     few = "--models 2 --check 3 --repeats 3 --min_width 0.5 --length 16".split()
     assert main(["latency", "--model", supernet, "--output", table, *few]) == 0
+    by_size(table)
     line = ["search", "--model", supernet, "--device", "cpu", "--latency_table", table, "--speedups", "1.05"]
     assert main([*line, *"--trials 10 --population 5".split(), "--output_dir", str(tmp_path / "found")]) == 0
     (member,) = json.loads((tmp_path / "found" / "results.json").read_text())["family"]
