@@ -27,6 +27,15 @@ from ofa_bert.system.provenance import versions
 logger = logging.getLogger(__name__)
 
 SCORES = "scores.json"
+# What there is of a split, by the beginnings of its files' names.
+_KINDS = {
+    "confusion": "which labels are taken for which",
+    "calibration": "how sure answers are, and how often right",
+    "values": "answers against the right numbers",
+    "wrong": "examples that are answered wrongly, the surest first",
+    "parted": "examples that only one of the two models answers rightly",
+}
+_SUFFIXES = (".png", ".tsv", ".csv", ".jsonl")
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,8 @@ def _write(output: Path, first: Subject, second: Subject | None, found: Scored, 
     output.mkdir(parents=True, exist_ok=True)
     task = first.task
     for each in found.splits:
+        for name in (f"{kind}-{each.split}{suffix}" for kind in _KINDS for suffix in _SUFFIXES):
+            (output / name).unlink(missing_ok=True)  # of an evaluation before this one
         logits, labels = first.answers[each.split]
         title = f"{task.name}, {each.split}"
         if each.confusion is not None and each.calibration is not None:
@@ -114,14 +125,7 @@ def _write(output: Path, first: Subject, second: Subject | None, found: Scored, 
 
 def files_in(output: str) -> Mapping[str, str]:
     """What each file of an output directory is."""
-    said = {
-        "confusion": "which labels are taken for which",
-        "calibration": "how sure answers are, and how often right",
-        "values": "answers against the right numbers",
-        "wrong": "examples that are answered wrongly, the surest first",
-        "parted": "examples that only one of the two models answers rightly",
-        "scores": "everything that is said here",
-    }
+    said = {**_KINDS, "scores": "everything that is said here"}
     return {
         path.name: said[path.stem.partition("-")[0]]
         for path in sorted(Path(output).iterdir())

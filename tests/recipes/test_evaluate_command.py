@@ -164,6 +164,11 @@ def test_a_directory_of_pictures_and_tables_and_another_model_beside(case, tmp_p
     assert [row.split("\t")[3] for row in parted].count("first") == test["first"]
     assert len(parted) == test["first"] + test["second"]
     assert "McNemar's test p = " in printed
+    # Another evaluation in the same directory leaves nothing of this one.
+    (tmp_path / "out" / "wrong-notes.tsv").write_text("mine")
+    assert main(["evaluate", *map(str, words), "--output_dir", str(tmp_path / "out")]) == 0
+    assert not (tmp_path / "out" / "parted-file.tsv").exists()
+    assert (tmp_path / "out" / "wrong-notes.tsv").read_text() == "mine"
 
 
 def test_a_model_of_other_labels_is_not_put_beside(case, tmp_path):
