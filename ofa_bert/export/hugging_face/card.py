@@ -1,4 +1,4 @@
-"""The model card of a sub-model: what it is, how good and how fast, and how it was made."""
+"""The model card of a sub-model: what it is, how good and how fast."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def card(record: ModelRecord, shape: ModelShape, sub_model: SubModelConfig, layo
         ""
         if sub_model == uniform(shape, 1.0)
         else "The heads and neurons of a layer are the most important ones, by"
-        " weight times gradient, of the layer that it was cut from; `ofa_export.json` says which layers these are.",
+        " weight times gradient, of the layer that it was cut from.",
         _scores(record),
         _speed(speed),
     ]
