@@ -90,7 +90,7 @@ def _beside(first: Subject, second: Subject | None) -> tuple[Beside, ...]:
     if second is None:
         return ()
     return tuple(
-        beside(first.task, name, second.what, logits, second.answers[name][0], labels)
+        beside(first.task, name, second.what, logits, second.answers[name][0], labels, second.task.thresholds)
         for name, (logits, labels) in first.answers.items()
     )
 
@@ -116,7 +116,8 @@ def _write(output: Path, first: Subject, second: Subject | None, found: Scored, 
             pictures.numbers_picture(numbers, labels, title, output / f"values-{each.split}.png")
         tables = {"wrong": wrong(task, logits, labels)}
         if second is not None:
-            tables["parted"] = parted(task, logits, second.answers[each.split][0], labels)
+            others = second.answers[each.split][0]
+            tables["parted"] = parted(task, logits, others, labels, second.task.thresholds)
         for name, (order, cells) in tables.items():
             if len(order):
                 suffix, text = rows_text(task, examples, table, order, cells)

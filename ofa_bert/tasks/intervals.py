@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -27,20 +27,25 @@ class Difference(NamedTuple):
     high: float
 
 
-def difference(task: Task, logits: Floats, others: Floats, labels: Array, seed: int = 0) -> Difference:
+def difference(
+    task: Task, logits: Floats, others: Floats, labels: Array, seed: int = 0, thresholds: Sequence[float] | None = None
+) -> Difference:
     """The main score of `logits` less that of `others`, on the same examples, with its interval at 95 %.
 
     Examples are drawn anew, each with both answers (paired percentile bootstrap): what both get right or wrong alike
     says nothing of their difference, so this is much narrower than what two separate intervals would say.
+    thresholds: what `others` are decided by, if not by the task's.
     """
     logits, others, labels = np.asarray(logits), np.asarray(others), np.asarray(labels)
 
     def found(drawn: Array) -> float:
-        first, second = (main_score(task, compute(task, each[drawn], labels[drawn])) for each in (logits, others))
+        answers = zip(tasks, (logits, others))
+        first, second = (main_score(own, compute(own, each[drawn], labels[drawn])) for own, each in answers)
         return first - second
 
     rng, draw = np.random.default_rng(seed), _drawing(task, labels)
     task = replace(task, metrics=task.metrics[:1])
+    tasks = task, task if thresholds is None else replace(task, thresholds=tuple(thresholds))
     whole = found(np.arange(len(labels)))
     low, high = np.quantile([found(draw(rng)) for _ in range(_PAIRED)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Difference(whole, min(float(low), whole), max(float(high), whole))

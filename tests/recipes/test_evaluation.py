@@ -1,6 +1,7 @@
 """Every number of an evaluation against scikit-learn's on random inputs, its tables and pictures."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -94,12 +95,25 @@ def test_beside_says_the_difference_and_its_interval():
     rng = np.random.default_rng(1)
     labels = rng.integers(0, 4, 300)
     better, worse = (np.eye(4)[labels] + rng.normal(0, noise, [300, 4]) for noise in (0.3, 1.0))
-    found = beside(CLASSES, "dev", "small", better, worse, labels)
+    found = beside(CLASSES, "dev", "small", better, worse, labels, ())
     assert found.difference.low > 0
     assert found.mcnemar.p < 0.01
     assert found.scores["accuracy"] == pytest.approx((worse.argmax(-1) == labels).mean())
-    numbers = beside(NUMBERS, "dev", "small", labels[:, None] + 0.0, rng.normal(size=[300, 1]), labels * 1.0)
+    numbers = beside(NUMBERS, "dev", "small", labels[:, None] + 0.0, rng.normal(size=[300, 1]), labels * 1.0, ())
     assert numbers.mcnemar is None
+
+
+def test_each_of_two_models_answers_by_its_own_thresholds():
+    labels = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 0], [0, 1, 0]], np.float32)
+    sharp = np.where(labels == 1, 3.0, -3.0)
+    strict, lenient = replace(SETS, thresholds=(0.9, 0.9, 0.9)), replace(SETS, thresholds=(0.1, 0.1, 0.1))
+    shifted = sharp - 2.0  # right at a tenth: 0.73 and 0.007; nothing is found at nine tenths
+    found = beside(strict, "dev", "small", sharp, shifted, labels, lenient.thresholds)
+    assert found.scores["micro_f1"] == 1.0
+    assert found.difference.score == 0.0
+    assert (found.mcnemar.both, found.mcnemar.first) == (4, 0)
+    assert list(parted(strict, sharp, shifted, labels, lenient.thresholds)[0]) == []
+    assert beside(strict, "dev", "small", sharp, shifted, labels, strict.thresholds).difference.score > 0
 
 
 @pytest.mark.parametrize("suffix", ["tsv", "csv", "jsonl"])
@@ -148,7 +162,7 @@ def test_what_only_one_model_knows_is_told_with_both_answers():
     labels = np.array([0, 1, 2])
     first = np.eye(4)[[0, 1, 0]] * 4
     second = np.eye(4)[[0, 3, 2]] * 4
-    order, cells = parted(CLASSES, first, second, labels)
+    order, cells = parted(CLASSES, first, second, labels, ())
     assert list(order) == [1, 2]
     assert [(cell["right"], cell["predicted_label"], cell["second_predicted_label"]) for cell in cells] == [
         ("first", "b", "d"), ("second", "a", "c"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -50,11 +50,16 @@ class Beside:
         }
 
 
-def beside(task: Task, split: str, what: str, logits: Floats, others: Floats, labels: Array) -> Beside:
-    """The model of `others` beside that of `logits`; both as of `metrics.compute`."""
-    first, second = (task.kind.right(each, labels, task.thresholds) for each in (logits, others))
+def beside(
+    task: Task, split: str, what: str, logits: Floats, others: Floats, labels: Array, thresholds: tuple[float, ...]
+) -> Beside:
+    """The model of `others`, decided by `thresholds`, beside that of `logits`; both as of `metrics.compute`."""
+    own = replace(task, thresholds=thresholds)
+    first = task.kind.right(logits, labels, task.thresholds)
+    second = task.kind.right(others, labels, thresholds)
     test = None if first is None or second is None else mcnemar(first, second)
-    return Beside(split, what, reported(task, others, labels), difference(task, logits, others, labels), test)
+    apart = difference(task, logits, others, labels, thresholds=thresholds)
+    return Beside(split, what, reported(own, others, labels), apart, test)
 
 
 def mcnemar(first: Bools, second: Bools) -> McNemar:

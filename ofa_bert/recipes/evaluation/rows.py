@@ -29,12 +29,18 @@ def wrong(task: Task, logits: Floats, labels: Array) -> tuple[Ints, list[Cells]]
     return order, [said[place] for place in order]
 
 
-def parted(task: Task, logits: Floats, others: Floats, labels: Array) -> tuple[Ints, list[Cells]]:
-    """(examples, what both say of each): those that only one of two models answers rightly, the first's own first."""
-    first, second = (task.kind.right(each, labels, task.thresholds) for each in (logits, others))
+def parted(
+    task: Task, logits: Floats, others: Floats, labels: Array, thresholds: tuple[float, ...]
+) -> tuple[Ints, list[Cells]]:
+    """(examples, what both say of each): those that only one of two models answers rightly, the first's own first.
+
+    thresholds: what the second one's answers, `others`, are decided by.
+    """
+    first = task.kind.right(logits, labels, task.thresholds)
+    second = task.kind.right(others, labels, thresholds)
     if first is None or second is None:
         return np.zeros(0, np.int64), []
-    said, also = answers(task, logits), answers(task, others)
+    said, also = answers(task, logits), answers(replace(task, thresholds=thresholds), others)
     order = np.concatenate([np.flatnonzero(first & ~second), np.flatnonzero(second & ~first)])
     return order, [
         {
