@@ -13,6 +13,8 @@ from ofa_bert.numerics import MASKED, Floats
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
 from twin.directory import WORDS, Directory
 
+OUT_PROJ, LINEAR2 = "self_attn.out_proj", "linear2"
+
 
 class Output(NamedTuple):
     """Logits [B, C] and the hidden states [B, T, H] after each kept layer."""
@@ -70,7 +72,7 @@ class Net:
         words, kinds = self.weights[WORDS], self.weights["embeddings.token_type_embeddings.weight"]
         places = self.weights["embeddings.position_embeddings.weight"][: ids.shape[1]]  # [T, H]
         summed = F.embedding(ids, words) + places + F.embedding(types, kinds)
-        return self._drop(self._norm(summed, "embeddings.layer_norm"))
+        return self._drop(self.norm(summed, "embeddings.layer_norm"))
 
     def mask(self, ids: torch.Tensor) -> torch.Tensor:
         """Additive [B, 1, 1, T]."""
@@ -79,8 +81,8 @@ class Net:
     def encode(self, x: torch.Tensor, mask: torch.Tensor, sub_model: SubModelConfig) -> Output:
         """From the embeddings [B, T, H]."""
         hidden = self.states(x, mask, sub_model)
-        pooled = self._drop(torch.tanh(self._linear(hidden[-1][:, 0], "pooler.dense")))  # [B, H]
-        return Output(self._linear(pooled, "classifier"), hidden)
+        pooled = self._drop(torch.tanh(self.linear(hidden[-1][:, 0], "pooler.dense")))  # [B, H]
+        return Output(self.linear(pooled, "classifier"), hidden)
 
     def states(self, x: torch.Tensor, mask: torch.Tensor, sub_model: SubModelConfig) -> tuple[torch.Tensor, ...]:
         """[B, T, H] after each kept layer, from the embeddings; needs no classifier."""
@@ -92,31 +94,34 @@ class Net:
 
     def projections(self, x: torch.Tensor, layer: int) -> tuple[torch.Tensor, ...]:
         """Queries, keys and values [B, T, A] of all heads of a layer, from what enters it."""
-        return tuple(self._linear(x, f"encoder.layers.{layer}.self_attn.{part}_proj") for part in "qkv")
+        return tuple(self.linear(x, f"encoder.layers.{layer}.self_attn.{part}_proj") for part in "qkv")
 
     def _layer(self, at: str, x: torch.Tensor, mask: torch.Tensor, heads: int, neurons: int) -> torch.Tensor:
-        mixed = self._attention(at + "self_attn.", x, mask, heads)
-        x = self._norm(x + self._drop(mixed), at + "norm1")
-        inner = self._drop(F.gelu(self._linear(x, at + "linear1", columns=neurons)))  # [B, T, n]
-        return self._norm(x + self._drop(self._linear(inner, at + "linear2", rows=neurons)), at + "norm2")
+        mixed = self.linear(self.attended(at, x, mask, heads), at + OUT_PROJ, rows=heads * self.shape.head_dim)
+        x = self.norm(x + self._drop(mixed), at + "norm1")
+        inner = self._drop(self.activated(at, x, neurons))
+        return self.norm(x + self._drop(self.linear(inner, at + LINEAR2, rows=neurons)), at + "norm2")
 
-    def _attention(self, at: str, x: torch.Tensor, mask: torch.Tensor, heads: int) -> torch.Tensor:
+    def attended(self, at: str, x: torch.Tensor, mask: torch.Tensor, heads: int) -> torch.Tensor:
+        """The values that the heads of a layer mixed, side by side [B, T, h * d]."""
         size, width = self.shape.head_dim, heads * self.shape.head_dim
 
         def project(name: str) -> torch.Tensor:
-            return self._linear(x, at + name, columns=width).unflatten(-1, (heads, size)).transpose(1, 2)
+            return self.linear(x, f"{at}self_attn.{name}", columns=width).unflatten(-1, (heads, size)).transpose(1, 2)
 
         query, key, value = map(project, ("q_proj", "k_proj", "v_proj"))  # [B, h, T, d]
         mixed = F.scaled_dot_product_attention(query, key, value, mask, self.attention_dropout)
-        return self._linear(mixed.transpose(1, 2).flatten(2), at + "out_proj", rows=width)  # [B, T, H]
+        return mixed.transpose(1, 2).flatten(2)
 
-    def _linear(
-        self, x: torch.Tensor, module: str, rows: int | None = None, columns: int | None = None
-    ) -> torch.Tensor:
+    def activated(self, at: str, x: torch.Tensor, neurons: int) -> torch.Tensor:
+        """The FFN neurons of a layer [B, T, n]."""
+        return F.gelu(self.linear(x, at + "linear1", columns=neurons))
+
+    def linear(self, x: torch.Tensor, module: str, rows: int | None = None, columns: int | None = None) -> torch.Tensor:
         weight, bias = self.weights[module + ".weight"], self.weights[module + ".bias"]
         return x @ weight[:rows, :columns] + bias[:columns]
 
-    def _norm(self, x: torch.Tensor, module: str) -> torch.Tensor:
+    def norm(self, x: torch.Tensor, module: str) -> torch.Tensor:
         weight, bias = self.weights[module + ".weight"], self.weights[module + ".bias"]
         return F.layer_norm(x, weight.shape, weight, bias, self.epsilon)
 
