@@ -116,7 +116,9 @@ def _write(
     job: DemoJob, metric: str, results: SupernetResults, milliseconds: Mapping[int, Mapping[str, float]]
 ) -> None:
     """results.json: the rows of the supernet with what each takes here, batch size -> ms."""
-    rows = [{**row, "ms": {str(batch): ms[row["name"]] for batch, ms in milliseconds.items()}} for row in results["best"]]
+    rows = [
+        {**row, "ms": {str(batch): ms[row["name"]] for batch, ms in milliseconds.items()}} for row in results["best"]
+    ]
     found = {
         "task": results["task"],
         "metric": metric,

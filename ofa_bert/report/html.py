@@ -30,8 +30,8 @@ def joined(parts: Iterable[Part]) -> Html:
     return Html("".join(part if isinstance(part, Html) else escaped(part) for part in parts if part is not None))
 
 
-def element(name: str, *parts: Part, **attributes: str | None) -> Html:
-    """`<name ...>parts</name>`; of attributes, `class_` is class and `data_value` data-value; None leaves one out.
+def element(kind: str, /, *parts: Part, **attributes: str | None) -> Html:
+    """`<kind ...>parts</kind>`; of attributes, `class_` is class and `data_value` data-value; None leaves one out.
 
     >>> element("td", "<b>", class_="number", data_value="0.5")
     '<td class="number" data-value="0.5">&lt;b&gt;</td>'
@@ -41,4 +41,4 @@ def element(name: str, *parts: Part, **attributes: str | None) -> Html:
         for key, value in attributes.items()
         if value is not None
     )
-    return Html(f"<{name}{said}>" if name in VOID else f"<{name}{said}>{joined(parts)}</{name}>")
+    return Html(f"<{kind}{said}>" if kind in VOID else f"<{kind}{said}>{joined(parts)}</{kind}>")

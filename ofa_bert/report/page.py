@@ -82,9 +82,7 @@ def _document(title: str, body: Html) -> Html:
 
 
 def _summary(run: RunFiles) -> Html:
-    facts = [
-        element("div", element("b", value), element("span", name), class_="fact") for name, value in _facts(run)
-    ]
+    facts = [element("div", element("b", value), element("span", name), class_="fact") for name, value in _facts(run)]
     said = making.commands(run)
     return element(
         "section",
@@ -132,9 +130,7 @@ def _section(section: Section, run: RunFiles, missing: str, name: str) -> Html:
 
 
 def _folded(section: Section, run: RunFiles) -> Html:
-    return element(
-        "section", element("details", element("summary", section.title), *_blocks(section, run, ""))
-    )
+    return element("section", element("details", element("summary", section.title), *_blocks(section, run, "")))
 
 
 def _blocks(section: Section, run: RunFiles, missing: str) -> Iterator[Html]:

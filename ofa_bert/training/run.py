@@ -30,8 +30,8 @@ class Training:
     """What one job trains. The model is in training mode during steps, in eval mode while `evaluate` runs.
 
     trained: what the optimizer holds and a checkpoint restores, where that is more or less than `model`. beside: layers
-    saved beside the model. make_step: called when the plan is known. stage_shares: as of `loop.make_plan`. data: what is
-    trained and scored on, for results.json.
+    saved beside the model. make_step: called when the plan is known. stage_shares: as of `loop.make_plan`. data: what
+    it trains and scores on, for results.json.
     """
 
     name: str

@@ -13,7 +13,7 @@ from ofa_bert.training.logs.viewers import About
 
 SHAPE = ModelShape(4, 32, 4, 8, 64, 100, 64, 2, 3)
 SPACE = SearchSpace(SHAPE, (1.0, 0.5), (1.0, 0.5))
-LABELS = ("<script>alert('label')</script>", "good & \"bad\"", "fine")
+LABELS = ("<script>alert('label')</script>", 'good & "bad"', "fine")
 TASK = Task("own <i>task</i>", LABELS, ("accuracy", "f1"), ("text",))
 VERSIONS = {"ofa_bert": "0.1.0", "paddlepaddle": "2.6.2"}
 CONFIG = {"task_name": None, "output_dir": "o <b>", "seed": 7, "device": "cpu", "width_mult_list": [1.0, 0.5]}
@@ -67,18 +67,18 @@ def finetune(directory, logged=True):
     return directory
 
 
-def supernet(directory, name="{name}"):
-    """name: how sub-models are called, with the name that they have."""
+def supernet(directory):
     sub_models = SPACE.sub_models()
 
     def scores(step):
-        return {name.format(name=each): scores_of(-place, step) for place, each in enumerate(sub_models)}
+        return {each: scores_of(-place, step) for place, each in enumerate(sub_models)}
 
     teacher = scores_of(2, 311)
+    found = scores(200)
     rows = [
-        {"name": name.format(name=each), "sub_model": sub_model.to_json(), "scores": scores(200)[name.format(name=each)],
+        {"name": each, "sub_model": sub_model.to_json(), "scores": found[each],
          "parameters": count_parameters(SHAPE, sub_model), "flops": count_flops(SHAPE, sub_model),
-         "difference": scores(200)[name.format(name=each)]["score"] - teacher["score"]}
+         "difference": found[each]["score"] - teacher["score"]}
         for each, sub_model in sub_models.items()
     ]  # fmt: skip
     write_log(directory, scores)
@@ -96,7 +96,8 @@ def supernet(directory, name="{name}"):
 def search(directory):
     directory.mkdir(parents=True, exist_ok=True)
     FRONT.save(directory / "front.json")
-    grid = [{"name": "w1_d1", "score": 0.931, "latency_ms": 6.25}, {"name": "w0.5_d1", "score": 0.777, "latency_ms": 2.75}]
+    names = {"w1_d1": (0.931, 6.25), "w0.5_d1": (0.777, 2.75)}
+    grid = [{"name": name, "score": score, "latency_ms": ms} for name, (score, ms) in names.items()]
     winner = {"dev": {"score": 0.8765, "accuracy": 0.8765}, "latency": {"predicted_ms": 3.0, "measured_ms": 3.125}}
     results = {"task": TASK.name, "cost": "latency_ms", "trials": 90, "search_seconds": 61.5, "front": [], "grid": grid}
     write(directory / "results.json", {**results, **winner, "config": CONFIG, "versions": VERSIONS})
@@ -140,7 +141,8 @@ def pruned(directory):
 def exits(directory):
     def scores(step):
         each = [{"layers": layers, **scores_of(layers, step)} for layers in (1, 2, 4)]
-        return {"held_out": 0.6 + step / 9999, "exits": [{"name": "model", "sub_model": {}, "exits": each, "held_out": 0.7}]}
+        model = {"name": "model", "sub_model": {}, "exits": each, "held_out": 0.7}
+        return {"held_out": 0.6 + step / 9999, "exits": [model]}
 
     write_log(directory, scores)
     best = {"step": 200, "score": 0.62, "scores": scores(200)}
@@ -191,9 +193,8 @@ def demo(directory):
     finetune(directory / "teacher")
     told = json.loads((directory / "supernet" / "results.json").read_text())
     rows = [{**row, "ms": {"1": 2.125 - place / 9, "16": 20.5 - place}} for place, row in enumerate(told["best"])]
-    results = {"task": TASK.name, "metric": "accuracy", "teacher": told["teacher"], "sub_models": rows, "measured": "fast",
-               "config": CONFIG, "versions": VERSIONS}  # fmt: skip
-    write(directory / "results.json", results)
+    results = {"task": TASK.name, "metric": "accuracy", "teacher": told["teacher"], "sub_models": rows}
+    write(directory / "results.json", {**results, "measured": "fast", "config": CONFIG, "versions": VERSIONS})
     return directory
 
 
@@ -201,9 +202,9 @@ def family(directory):
     search(directory)
     told = json.loads((directory / "results.json").read_text())
     rows = [
-        {"name": f"x{times}", "target": times, "speedup": times + 0.031, "ms": 9.75 / times, "file_bytes": 7654321 // times,
-         "precision": "int8", "score": 0.9 - times / 71, "difference": {"score": -0.011, "low": -0.032, "high": 0.014},
-         "dev": {"score": 0.85 - times / 71}} for times in (2, 3)
+        {"name": f"x{times}", "target": times, "speedup": times + 0.031, "ms": 9.75 / times,
+         "file_bytes": 7654321 // times, "precision": "int8", "score": 0.9 - times / 71,
+         "difference": {"score": -0.011, "low": -0.032, "high": 0.014}, "dev": {"score": 0.85 - times / 71}} for times in (2, 3)
     ]  # fmt: skip
     full = {"precision": "fp32", "predicted_ms": 9.75, "score": 0.912, "examples": 211}
     write(directory / "results.json", {**told, "full": full, "teacher": 0.922, "family": rows})
@@ -226,8 +227,8 @@ def elastic(directory):
 
     write_log(directory, scores)
     best = {"step": 300, "score": -0.75, "scores": scores(300)}
-    results = {"kept_layers": {}, "start": scores(1), "best": best, "last": history(scores)[-1], **about_run("pretrain")}
-    write(directory / "results.json", {**results, "history": history(scores)})
+    results = {"kept_layers": {}, "start": scores(1), "best": best, "last": history(scores)[-1]}
+    write(directory / "results.json", {**results, **about_run("pretrain"), "history": history(scores)})
     write(directory / "ofa_run.json", {"what": "elastic pre-training", "settings": CONFIG})
     return directory
 

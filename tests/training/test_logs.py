@@ -1,4 +1,4 @@
-"""What trainings say of themselves: the log that each leaves, the viewers that were asked for, and what resuming keeps."""
+"""What trainings say of themselves: the log that each leaves, the viewers they are told of, what resuming keeps."""
 
 import json
 import sys

@@ -36,4 +36,5 @@ def run(argv: Sequence[str] | None) -> None:
     show(f"before, {results['parameters_before']} parameters, on dev: {as_text(results['before'])}")
     show(f"pruned, {results['parameters']} parameters, on dev: {as_text(results['after'])}")
     leave_page(job.output_dir, "prune", argv)
-    show(f"written to {job.output_dir}, report.html among it; distil again into it: python -m ofa_bert distil --student {job.output_dir}")
+    show(f"written to {job.output_dir}, report.html among it")
+    show(f"distil again into it: python -m ofa_bert distil --student {job.output_dir}")

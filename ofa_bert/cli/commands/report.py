@@ -12,8 +12,8 @@ logger = logging.getLogger(__name__)
 
 def run(argv: Sequence[str] | None) -> None:
     about = (
-        "Write report.html again, the page that every training, search and evaluation leaves: curves, sub-models, tables,"
-        " settings. It is made from the files of the directory, those of a run that still trains too."
+        "Write report.html again, the page that every training, search and evaluation leaves: curves, sub-models,"
+        " tables, settings. It is made from the files of the directory, those of a run that still trains too."
     )
     example = (
         "python -m ofa_bert report ./tmp/SST-2-ofa\n"

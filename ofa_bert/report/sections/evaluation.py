@@ -36,9 +36,8 @@ def _split(split: Fields, number: int) -> list[Table | Chart | str]:
     name, labels = split.text("split"), split.each("labels", default=[])
     examples = split.whole("examples", 0)
     scores = numbers(split.mapping("scores"))
-    parts: list[Table | Chart | str] = [
-        Table(["metric", "value"], [[metric, score(value)] for metric, value in scores.items()], f"{name}: {examples:,} examples.")
-    ]
+    values: list[list[Cell]] = [[metric, score(value)] for metric, value in scores.items()]
+    parts: list[Table | Chart | str] = [Table(["metric", "value"], values, f"{name}: {examples:,} examples.")]
     if labels:
         rows: list[list[Cell]] = [
             [each.text("label"), count(each.whole("examples", 0)), *(score(each.number(m)) for m in _MEASURES)]
@@ -51,7 +50,8 @@ def _split(split: Fields, number: int) -> list[Table | Chart | str]:
         parts.append(_confusion_chart(f"confusion{number}", f"Labels and answers, {name}", counts, names))
         if len(names) <= _MOST_CELLS:
             cells: list[list[Cell]] = [[label, *map(count, row)] for label, row in zip(names, counts.tolist())]
-            parts.append(Table(["label \\ answer", *names], cells, f"{name}: how many of a row's label got which answer."))
+            said = f"{name}: how many of a row's label got which answer."
+            parts.append(Table(["label \\ answer", *names], cells, said))
     if "calibration" in split:
         sure = split.inner("calibration")
         error = sure.number("expected_calibration_error", 0, 1)

@@ -25,7 +25,8 @@ def section(run: RunFiles) -> Section | None:
     cells: list[list[Cell]] = [
         [name, *(score(each[count]) if count in each else None for count in layers)] for name, each in found.items()
     ]
-    table = Table(["sub-model", *(f"{count} layers" for count in layers)], cells, "On dev, where every text leaves there.")
+    columns = ["sub-model", *(f"{count} layers" for count in layers)]
+    table = Table(columns, cells, "On dev, where every text leaves there.")
     shown = {name: sorted(each.items()) for name, each in list(found.items())[:_MOST_LINES]}
     drawn = charts.lines("exits", "Score of each exit", shown, ("layers run", run.metric))
     return Section("Exits", [table, drawn])
@@ -42,15 +43,14 @@ def threshold_section(run: RunFiles) -> Section | None:
         return None
     held, chosen = found.inner("held_out"), found.inner("chosen")
     threshold = chosen.number("threshold", default=None)
-    sweeps = {
-        mode: held.each(mode) for mode in ("threshold", "predicted") if isinstance(held.value.get(mode), list)
-    }
+    sweeps = {mode: held.each(mode) for mode in ("threshold", "predicted") if isinstance(held.value.get(mode), list)}
     parts: list[Table | Chart | str] = [
         f"{found.text('name')}: {chosen.text('criterion', default='')} threshold {threshold}, chosen on"
         f" {held.whole('examples')} held-out training examples."
     ]
     lines = {
-        mode: [charts.Named(row.number("speedup", 0), row.number("score")) for row in rows] for mode, rows in sweeps.items()
+        mode: [charts.Named(row.number("speedup", 0), row.number("score")) for row in rows]
+        for mode, rows in sweeps.items()
     }
     if lines:
         axes = ("times as fast as without exits", run.metric)

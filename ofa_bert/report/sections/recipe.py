@@ -16,12 +16,14 @@ def section(run: RunFiles) -> Section | None:
     faster = {row.text("stage"): row.number("speedup_to_padded", 0) for row in rows}
     scores = [(place, row.number("score")) for place, row in enumerate(rows)]
     columns = ["stage", "score", "parameters", "file MiB", "ms p50", "ms p95", "texts/s", "to previous", "to padded"]
+    axes = ("row of the table, from 0", "score")
+    note = "Speed-ups are of throughput. table.md says how it was measured."
     return Section(
         "Stages",
         [
             charts.bars("stages", "Throughput", faster, "times the padded baseline", "{:.3g}×"),
-            charts.lines("stage_scores", "Score of each stage", {"score": scores}, ("row of the table, from 0", "score")),
-            Table(columns, [_row(row) for row in rows], "Speed-ups are of throughput. table.md says how it was measured."),
+            charts.lines("stage_scores", "Score of each stage", {"score": scores}, axes),
+            Table(columns, [_row(row) for row in rows], note),
         ],
     )
 

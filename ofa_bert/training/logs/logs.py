@@ -41,9 +41,7 @@ class Logs:
                 closing.callback(writer.close)
 
     def losses(self, step: int, losses: Mapping[str, float], learning_rate: float, steps_per_second: float) -> None:
-        self._write(
-            Moment(step=step, losses=losses, learning_rate=learning_rate, steps_per_second=steps_per_second)
-        )
+        self._write(Moment(step=step, losses=losses, learning_rate=learning_rate, steps_per_second=steps_per_second))
 
     def scores(self, step: int, scores: Mapping[str, object]) -> None:
         """Of an evaluation, whatever their form."""

@@ -11,7 +11,7 @@ from ofa_bert.models.record import is_number, numbers
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """After `step` optimizer steps. losses: means since the moment before. scores: of an evaluation, by `named_scores`."""
+    """After `step` optimizer steps. losses: means since the moment before. scores: of an evaluation, flat."""
 
     step: int
     losses: Mapping[str, float] = field(default_factory=dict)

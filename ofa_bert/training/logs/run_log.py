@@ -42,7 +42,7 @@ class RunLog:
 
 
 def read_log(directory: Path) -> tuple[Moment, ...]:
-    """All that was said, () where there is no log. A last line that a kill cut short is left out; UserError for others."""
+    """All that was said, () without a log. A last line that a kill cut short is left out; UserError for any other."""
     path = directory / LOG
     if not path.exists():
         return ()
