@@ -19,6 +19,23 @@ _FAR = 30  # times as large: a linear axis would show the smaller one as nothing
 FAINTEST = 1e-3  # the lowest end of the colours of a heat map
 
 
+def _plain(value: float, place: object) -> str:
+    """How a logarithmic axis is labelled: not by powers, which only mathematical type can set."""
+    return f"{value:g}"
+
+
+def _nothing(value: float, place: object) -> str:
+    return ""
+
+
+def _legend(axis: Axes) -> None:
+    """Below the picture, where it covers nothing."""
+    handles, names = axis.get_legend_handles_labels()
+    longest = max(map(len, names))
+    columns = max(1, min(len(names), 60 // (longest + 6)))
+    axis.figure.legend(handles, names, loc="outside lower center", ncols=columns)
+
+
 class Named(NamedTuple):
     x: float
     y: float
@@ -47,9 +64,10 @@ def lines(
         values = [y for points in series.values() for _, y in points]
         if far and min(values) > 0 and max(values) > _FAR * min(values):
             axis.set_yscale("log")
+            axis.yaxis.set_major_formatter(_plain)
         axis.set(xlabel=axes[0], ylabel=axes[1])
         if len(series) > 1 or level or marked:
-            axis.legend()
+            _legend(axis)
 
     return Chart(name, title, draw)
 
@@ -76,10 +94,12 @@ def points(
             axis.axhline(level[0], color="grey", linestyle="--", linewidth=1.2, label=level[1])
         if far:
             axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(_plain)
+            axis.xaxis.set_minor_formatter(_nothing)
         axis.set(xlabel=axes[0], ylabel=axes[1])
         axis.margins(x=0.14, y=0.12)
         if len(groups) > 1 or level or winner:
-            axis.legend()
+            _legend(axis)
         name_points(axis, [(p.x, p.y, p.name) for group in groups.values() for p in group if p.name])
 
     return Chart(name, title, draw)
@@ -109,7 +129,7 @@ def heat(name: str, title: str, scores: Floats, marks: Mapping[str, int], note: 
                 label, (kept - 0.5, 1), xycoords=("data", "axes fraction"), xytext=(0, 3), textcoords="offset points",
                 ha="center", fontsize=7.5,
             )  # fmt: skip
-        axis.figure.colorbar(image, ax=axis, label="share of the layer's largest")
+        axis.figure.colorbar(image, ax=axis, label="share of the layer's largest", format=_plain)
 
     return Chart(name, title, draw, note=note)
 

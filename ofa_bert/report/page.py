@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -98,6 +99,10 @@ def _facts(run: RunFiles) -> Iterator[tuple[str, str]]:
     best = results.value.get("best")
     if isinstance(best, Mapping) and isinstance(best.get("score"), float):
         yield f"best score ({run.metric})", f"{best['score']:.4f}"
+    if isinstance(best, list) and best:
+        rows = results.each("best")
+        for row in (rows[0], rows[-1]):
+            yield f"{row.text('name')} ({run.metric})", f"{row.inner('scores').number('score', default=math.nan):.4f}"
     if run.best_step is not None:
         yield "steps until best/", f"{run.best_step:,}"
     if run.evaluations:

@@ -13,7 +13,7 @@ from ofa_bert.reporting import pyplot
 
 # Colours that can be told apart on white as on black.
 PALETTE = ("#2f6fde", "#e0662b", "#2a9d6e", "#b04bc4", "#c2a11a", "#1aa3b8", "#d6457a", "#7b7f8c", "#8a5a2b", "#5a6fb0")
-_INK = "#010203"  # stands in an SVG for the colour of the page's text
+_INK = "#010203"  # next to black; in a page it stands for the colour of the text
 _DPI = 144  # of the PNG files, and of what an SVG holds as pixels
 _LOOK: dict[str, object] = {
     "font.size": 9,
@@ -39,38 +39,43 @@ def figure(chart: Chart, directory: Path, missing: str) -> Html:
     if missing:
         told = element("div", f"This picture is missing: {missing}", class_="missing")
         return element("figure", title, told, note)
-    write_bytes_atomic(directory / file_of(chart), _drawn(chart, "png", "#202020"))
-    return element("figure", title, _svg(chart), note)
+    svg, png = _drawn(chart)
+    write_bytes_atomic(directory / file_of(chart), png)
+    return element("figure", title, _in_page(svg.decode("utf-8"), chart.title), note)
 
 
 def file_of(chart: Chart) -> str:
     return f"report-{chart.name}.png"
 
 
-def _svg(chart: Chart) -> Html:
-    text = _drawn(chart, "svg", _INK).decode("utf-8")
-    text = text[text.index("<svg") :].replace(_INK, "currentColor")
+def _in_page(svg: str, title: str) -> Html:
+    """An SVG as an element of the page: in the page's colour of text, as wide as there is room."""
+    text = svg[svg.index("<svg") :].replace(_INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     # Names of groups, which nothing refers to, are the same in every picture; a page must have each once.
     text = re.sub(r'<g id="[^"]*"', "<g", text)
-    text = re.sub(r'(<svg [^>]*?) (?:width|height)="[^"]*pt"', r"\1", text)
-    text = re.sub(r'(<svg [^>]*?) (?:width|height)="[^"]*pt"', r"\1", text)
-    return Html(text.replace("<svg ", f'<svg role="img" aria-label="{escaped(chart.title)}" ', 1))
+    opening, rest = text.split(">", 1)
+    opening = re.sub(r' (?:width|height)="[^"]*"', "", opening)
+    return Html(opening.replace("<svg", f'<svg role="img" aria-label="{escaped(title)}"', 1) + ">" + rest)
 
 
-def _drawn(chart: Chart, kind: str, ink: str) -> bytes:
+def _drawn(chart: Chart) -> tuple[bytes, bytes]:
+    """(SVG, PNG) of one drawing."""
     plt = pyplot()
     from cycler import cycler
 
-    colours = {name: ink for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
+    colours = {name: _INK for name in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")}
     look = {**_LOOK, **colours, "axes.prop_cycle": cycler(color=PALETTE), "svg.hashsalt": chart.name}
+    made = {"svg": io.BytesIO(), "png": io.BytesIO()}
     with plt.rc_context(look):
         drawing, axis = plt.subplots(figsize=chart.size, layout="constrained")
         try:
             chart.draw(axis)
-            made = io.BytesIO()
-            about = {"Date": None} if kind == "svg" else {}  # the same run is the same file
-            drawing.savefig(made, format=kind, dpi=_DPI, transparent=kind == "svg", metadata=about)
+            drawing.get_layout_engine().execute(drawing)
+            drawing.set_layout_engine("none")  # else everything would be measured again for every file
+            about = {"Date": None}  # the same run is the same file
+            drawing.savefig(made["svg"], format="svg", dpi=_DPI, transparent=True, metadata=about)
+            drawing.savefig(made["png"], format="png", dpi=_DPI)
         finally:
             plt.close(drawing)
-    return made.getvalue()
+    return made["svg"].getvalue(), made["png"].getvalue()

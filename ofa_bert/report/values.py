@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -76,3 +76,10 @@ def share(value: float) -> Number:
 
 def times(value: float | None) -> Number | None:
     return None if value is None else Number(value, f"{value:.2f}×")
+
+
+def metrics_of(rows: Sequence[Mapping[str, float]]) -> list[str]:
+    """The metrics of several evaluations; without `score` where it is one of the others again."""
+    names = list(dict.fromkeys(name for scores in rows for name in scores))
+    again = any(all(scores.get(name) == scores.get("score") for scores in rows) for name in names if name != "score")
+    return [name for name in names if name != "score" or not again]

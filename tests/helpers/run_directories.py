@@ -204,7 +204,8 @@ def family(directory):
     rows = [
         {"name": f"x{times}", "target": times, "speedup": times + 0.031, "ms": 9.75 / times,
          "file_bytes": 7654321 // times, "precision": "int8", "score": 0.9 - times / 71,
-         "difference": {"score": -0.011, "low": -0.032, "high": 0.014}, "dev": {"score": 0.85 - times / 71}} for times in (2, 3)
+         "difference": {"score": -0.011, "low": -0.032, "high": 0.014}, "dev": {"score": 0.85 - times / 71}}
+        for times in (2, 3)
     ]  # fmt: skip
     full = {"precision": "fp32", "predicted_ms": 9.75, "score": 0.912, "examples": 211}
     write(directory / "results.json", {**told, "full": full, "teacher": 0.922, "family": rows})

@@ -171,7 +171,7 @@ def test_the_page_of_a_supernet_says_what_there_is_to_know(made):
     pictures = {about["aria-label"] for about in found.tags("svg")}
     assert pictures == {
         "Score by parameters", "Score by operations", "Loss", "Learning rate", "Score of each evaluation",
-        "Importance: attention heads", "Importance: ffn neurons",
+        "Importance of attention heads", "Importance of FFN neurons",
     }  # fmt: skip
     for word in ("teacher", "w0.5_d0.5", "311", "seed", "paddlepaddle", "2.6.2", "the longest 77", "1 min 37 s"):
         assert word in found.text, word

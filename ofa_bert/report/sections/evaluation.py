@@ -107,7 +107,7 @@ def _reliability_chart(name: str, title: str, bins: Sequence[tuple[float, ...]],
         axis.plot(sure, sure, "o", color="#e0662b", markersize=4, label="mean probability")
         axis.plot([0, 1], [0, 1], color="grey", linewidth=1, zorder=0)
         axis.set(xlabel="probability of the answer", ylabel="share of right answers", xlim=(0, 1), ylim=(0, 1.03))
-        axis.legend(loc="upper left")
+        axis.legend(loc="upper left")  # as high as a bar there would be far off
 
     return Chart(name, title, draw, note=note)
 

@@ -12,7 +12,7 @@ from ofa_bert.report.run_files import IMPORTANCE, RunFiles
 from ofa_bert.report.values import Section
 from ofa_bert.submodels.values import scaled
 
-_NAMES = {"heads": "Attention heads", "neurons": "FFN neurons"}
+_NAMES = {"heads": "attention heads", "neurons": "FFN neurons"}
 
 
 def section(run: RunFiles) -> Section | None:
@@ -24,7 +24,7 @@ def section(run: RunFiles) -> Section | None:
         scores = fields.made(name, _scores)
         marks = _marks(run, name, scores.shape[1])
         said = "Each layer by itself, the most important first; red: what a width keeps." if marks else ""
-        drawn.append(charts.heat(f"importance_{name}", f"Importance: {title.lower()}", scores, marks, said))
+        drawn.append(charts.heat(f"importance_{name}", f"Importance of {title}", scores, marks, said))
     return Section("Importance", drawn)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ofa_bert.models.record import is_number, numbers
 from ofa_bert.report.run_files import RunFiles
-from ofa_bert.report.values import Cell, Section, Table, count, score
+from ofa_bert.report.values import Cell, Section, Table, count, metrics_of, score
 
 
 def section(run: RunFiles) -> Section | None:
@@ -40,8 +40,7 @@ def test_section(run: RunFiles) -> Section | None:
 
 def score_table(what: str, rows: Sequence[tuple[str, Mapping[str, float], object]], note: str) -> Table:
     """Rows of (name, scores, parameters where they are known)."""
-    metrics = list(dict.fromkeys(name for _, scores, _ in rows for name in scores))
-    metrics = [name for name in metrics if name != "score" or len(metrics) > 2]
+    metrics = metrics_of([scores for _, scores, _ in rows])
     sized = any(type(size) is int for _, _, size in rows)
     cells: list[list[Cell]] = []
     for name, scores, size in rows:

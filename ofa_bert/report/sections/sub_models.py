@@ -10,7 +10,7 @@ from ofa_bert.files.fields import Fields
 from ofa_bert.models.record import numbers
 from ofa_bert.report import charts
 from ofa_bert.report.run_files import RunFiles
-from ofa_bert.report.values import Cell, Chart, Number, Section, Table, difference, measure, score
+from ofa_bert.report.values import Cell, Chart, Number, Section, Table, difference, measure, metrics_of, score
 from ofa_bert.submodels.values import SubModelConfig
 
 
@@ -36,7 +36,7 @@ def section(run: RunFiles) -> Section | None:
     note = f"GFLOPs are for one text of 128 tokens.{chosen}"
     parts: list[Table | Chart | str] = [table(rows, teacher, note), *pictures(rows, teacher, run.metric)]
     if not any(row.milliseconds for row in rows):
-        parts.append("No latency is known here; `ofa-bert report --latency_table` adds what a table predicts.")
+        parts.append("No latency is known here: ofa-bert report --latency_table adds what a table predicts.")
     return Section("Sub-models", parts)
 
 
@@ -63,7 +63,7 @@ def _setting(setting: Mapping[str, object]) -> str:
 
 def table(rows: Sequence[Row], teacher: Mapping[str, float], note: str) -> Table:
     """The teacher first, which has the largest one's size."""
-    metrics = _metrics(rows[0].scores if rows else teacher)
+    metrics = metrics_of([*(row.scores for row in rows), *([teacher] if teacher else [])])
     timed = list(dict.fromkeys(name for row in rows for name in row.milliseconds))
     columns = ["sub-model", "parameters", "GFLOPs", *metrics, "to teacher", *(f"ms ({name})" for name in timed)]
     cells: list[list[Cell]] = []
@@ -71,7 +71,10 @@ def table(rows: Sequence[Row], teacher: Mapping[str, float], note: str) -> Table
         cells.append(["teacher", None, None, *_scores(teacher, metrics), None, *(None for _ in timed)])
     for row in rows:
         ms = [_measured(row.milliseconds.get(name)) for name in timed]
-        size = [Number(row.parameters, f"{row.parameters / 1e6:.2f} M"), Number(row.flops, f"{row.flops / 1e9:.2f}")]
+        size = [
+            Number(row.parameters, f"{row.parameters / 1e6:.2f} M"),
+            Number(row.flops, measure(row.flops / 1e9).shown),
+        ]
         cells.append([row.name, *size, *_scores(row.scores, metrics), difference(row.difference), *ms])
     return Table(columns, cells, note)
 
@@ -104,11 +107,6 @@ def _by_depth(places: Sequence[tuple[Row, float]]) -> dict[str, list[charts.Name
         group = found.setdefault(f"depth {depth}" if depth else "sub-models", [])
         group.append(charts.Named(place, row.scores.get("score", float("nan")), row.name))
     return found
-
-
-def _metrics(scores: Mapping[str, float]) -> list[str]:
-    """`score` is the main metric again, unless there are several."""
-    return [name for name in scores if name != "score" or len(scores) > 2]
 
 
 def _scores(scores: Mapping[str, float], metrics: Sequence[str]) -> list[Cell]:
