@@ -32,7 +32,7 @@ def _legend(axis: Axes) -> None:
     """Below the picture, where it covers nothing."""
     handles, names = axis.get_legend_handles_labels()
     longest = max(map(len, names))
-    columns = max(1, min(len(names), 60 // (longest + 6)))
+    columns = max(1, min(len(names), 52 // (longest + 6)))
     axis.figure.legend(handles, names, loc="outside lower center", ncols=columns)
 
 
@@ -149,4 +149,4 @@ def bars(name: str, title: str, values: Mapping[str, float], axis_name: str, sho
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(axis_name)
 
-    return Chart(name, title, draw, size=(5.4, 1.2 + 0.32 * len(values)))
+    return Chart(name, title, draw, size=(4.6, 1.2 + 0.3 * len(values)))

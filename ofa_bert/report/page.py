@@ -88,7 +88,6 @@ def _summary(run: RunFiles) -> Html:
     return element(
         "section",
         element("div", *facts, class_="facts") if facts else None,
-        Html("<br>") if facts and said else None,
         *(element("pre", command) for command in said),
     )
 

@@ -71,7 +71,8 @@ def _drawn(chart: Chart) -> tuple[bytes, bytes]:
         drawing, axis = plt.subplots(figsize=chart.size, layout="constrained")
         try:
             chart.draw(axis)
-            drawing.get_layout_engine().execute(drawing)
+            for _ in range(2):  # the first places what the second measures
+                drawing.get_layout_engine().execute(drawing)
             drawing.set_layout_engine("none")  # else everything would be measured again for every file
             about = {"Date": None}  # the same run is the same file
             drawing.savefig(made["svg"], format="svg", dpi=_DPI, transparent=True, metadata=about)

@@ -39,7 +39,7 @@ class Chart:
     name: str
     title: str
     draw: Callable[[Axes], None]
-    size: tuple[float, float] = (5.4, 3.3)
+    size: tuple[float, float] = (4.6, 3.0)
     note: str = ""
 
 

@@ -36,6 +36,7 @@ def _split(split: Fields, number: int) -> list[Table | Chart | str]:
     name, labels = split.text("split"), split.each("labels", default=[])
     examples = split.whole("examples", 0)
     scores = numbers(split.mapping("scores"))
+    drawn: list[Chart] = []
     values: list[list[Cell]] = [[metric, score(value)] for metric, value in scores.items()]
     parts: list[Table | Chart | str] = [Table(["metric", "value"], values, f"{name}: {examples:,} examples.")]
     if labels:
@@ -47,7 +48,7 @@ def _split(split: Fields, number: int) -> list[Table | Chart | str]:
     names = [each.text("label") for each in labels]
     if "confusion" in split:
         counts = split.made("confusion", lambda value: _square(value, len(names)))
-        parts.append(_confusion_chart(f"confusion{number}", f"Labels and answers, {name}", counts, names))
+        drawn.append(_confusion_chart(f"confusion{number}", f"Labels and answers, {name}", counts, names))
         if len(names) <= _MOST_CELLS:
             cells: list[list[Cell]] = [[label, *map(count, row)] for label, row in zip(names, counts.tolist())]
             said = f"{name}: how many of a row's label got which answer."
@@ -57,9 +58,9 @@ def _split(split: Fields, number: int) -> list[Table | Chart | str]:
         error = sure.number("expected_calibration_error", 0, 1)
         bins = [tuple(each.number(key) for key in _BIN) for each in sure.each("bins")]
         title = f"Reliability, {name}"
-        drawn = _reliability_chart(f"reliability{number}", title, bins, f"Expected calibration error {error:.4f}.")
-        parts.append(drawn)
-    return parts
+        note = f"Expected calibration error {error:.4f}."
+        drawn.append(_reliability_chart(f"reliability{number}", title, bins, note))
+    return [*parts, *drawn]
 
 
 _MEASURES = ("precision", "recall", "f1")
@@ -87,13 +88,14 @@ def _confusion_chart(name: str, title: str, counts: Floats, names: Sequence[str]
                 color = "white" if shares[row, column] > 0.55 else "black"
                 axis.text(column, row, str(counts[row, column]), ha="center", va="center", color=color, fontsize=8)
         if size <= _MOST_NAMED:
+            long = sum(map(len, names)) > 24
             short = [label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…" for label in names]
-            axis.set_xticks(range(size), short, rotation=90 if size > 3 else 0, fontsize=8)
+            axis.set_xticks(range(size), short, rotation=90 if long else 0, fontsize=8)
             axis.set_yticks(range(size), short, fontsize=8)
         axis.set(xlabel="answer", ylabel="label")
 
-    side = min(9.0, 3.2 + 0.16 * size)
-    return Chart(name, title, draw, size=(side + 1.6, side))
+    side = min(9.0, 3.2 + 0.14 * size)
+    return Chart(name, title, draw, size=(side + 1.4, side))
 
 
 def _reliability_chart(name: str, title: str, bins: Sequence[tuple[float, ...]], note: str) -> Chart:

@@ -22,7 +22,7 @@ def section(run: RunFiles) -> Section | None:
         ("best on dev", results.value.get("dev") if "tuned_on" in results else None, None),
     ]
     known = [(name, numbers(scores), size) for name, scores, size in rows if _are_numbers(scores)]
-    if not known:
+    if [name for name, _, _ in known] in ([], ["teacher"]):
         return None
     return Section("Scores", [score_table("model", known, "" if "held_out" in results else "On the development data.")])
 

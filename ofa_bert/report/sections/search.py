@@ -58,7 +58,7 @@ def _picture(front: Front, grid: Sequence[charts.Named]) -> Chart:
     groups = {"front": placed, **({"uniform sub-models": grid} if grid else {})}
     winner = None if front.winner is None else placed[front.winner]._replace(name="winner")
     axes = (cost.axis, front.metric)
-    return charts.points("front", "Front", groups, axes, winner=winner, joined=("front",))
+    return charts.points("front", f"Score by {cost.words}", groups, axes, winner=winner, joined=("front",))
 
 
 def _winner(point: OperatingPoint) -> Table:
