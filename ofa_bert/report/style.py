@@ -40,6 +40,7 @@ section > * + * { margin-top: 1rem; }
 .missing { border: 1px dashed var(--line); border-radius: 8px; padding: .8rem 1rem; color: var(--dim); }
 details > summary { cursor: pointer; color: var(--dim); font-size: .92rem; }
 details[open] > summary { margin-bottom: .6rem; }
-@media (max-width: 480px) { main { padding: 1rem .5rem 2rem; } section { padding: .9rem .8rem 1rem; } h1 { font-size: 1.4rem; } }
+@media (max-width: 480px) { main { padding: 1rem .5rem 2rem; } section { padding: .9rem .8rem 1rem; }
+  h1 { font-size: 1.4rem; } }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """

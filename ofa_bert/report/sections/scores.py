@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeGuard
 
 from ofa_bert.models.record import is_number, numbers
 from ofa_bert.report.run_files import RunFiles
@@ -54,5 +55,5 @@ def _scores_of(run: RunFiles, name: str) -> object:
     return value.get("scores") if isinstance(value, Mapping) else None
 
 
-def _are_numbers(scores: object) -> bool:
+def _are_numbers(scores: object) -> TypeGuard[Mapping[str, object]]:
     return isinstance(scores, Mapping) and bool(scores) and all(is_number(value) for value in scores.values())
