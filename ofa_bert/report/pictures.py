@@ -71,7 +71,7 @@ def _drawn(chart: Chart) -> tuple[bytes, bytes]:
         drawing, axis = plt.subplots(figsize=chart.size, layout="constrained")
         try:
             chart.draw(axis)
-            for _ in range(2):  # the first places what the second measures
+            for _ in range(2 if axis.images else 1):  # a square is placed before what stands around it is measured
                 drawing.get_layout_engine().execute(drawing)
             drawing.set_layout_engine("none")  # else everything would be measured again for every file
             about = {"Date": None}  # the same run is the same file

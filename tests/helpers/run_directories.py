@@ -121,7 +121,7 @@ def evaluation(directory):
 
 
 def distilled(directory):
-    finetune(directory)
+    finetune(directory, logged=False)
     told = json.loads((directory / "results.json").read_text())
     more = {"teacher": scores_of(3, 1), "parameters": 123457, "teacher_parameters": 7654321}
     write(directory / "results.json", {**told, **more})
@@ -174,7 +174,7 @@ def tuned(directory):
     ]  # fmt: skip
     results = {"task": TASK.name, "best": {**trials[3]}, "dev": scores_of(1, 1), "trials": trials, "tuned_on": 44}
     write(directory / "results.json", {**results, "config": CONFIG, "versions": VERSIONS})
-    return finetune(directory / "trial-3").parent
+    return finetune(directory / "trial-3", logged=False).parent
 
 
 def recipe(directory):
@@ -190,7 +190,7 @@ def recipe(directory):
 
 def demo(directory):
     supernet(directory / "supernet")
-    finetune(directory / "teacher")
+    finetune(directory / "teacher", logged=False)
     told = json.loads((directory / "supernet" / "results.json").read_text())
     rows = [{**row, "ms": {"1": 2.125 - place / 9, "16": 20.5 - place}} for place, row in enumerate(told["best"])]
     results = {"task": TASK.name, "metric": "accuracy", "teacher": told["teacher"], "sub_models": rows}
