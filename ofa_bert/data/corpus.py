@@ -121,6 +121,16 @@ class Corpus:
     def global_batch(self) -> int:
         return self.batch_size * self.world
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What results.json says of the data."""
+        parts = {"train": self.size, "held out from train": self.texts - self.size}
+        return {
+            "task": self.path.name,
+            "classes": [],
+            "parts": {name: {"rows": rows, "examples": rows, "holds": f"{rows} texts"} for name, rows in parts.items()},
+        }
+
     def held_out(self) -> list[Batch]:
         """The held-out texts, always masked alike."""
         kept = (line for i, line in enumerate(read_lines(self.path)) if self.hold_every and i % self.hold_every == 0)

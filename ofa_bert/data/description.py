@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -47,6 +48,21 @@ class TokenLengths:
 def described(task: Task, encoded: Encoded) -> str:
     """Rows and labels: "872 rows: negative 428, positive 444"."""
     return f"{len(encoded)} row{'s' * (len(encoded) != 1)}: {task.kind.summary(encoded.labels, task.labels)}"
+
+
+def facts(task: Task, parts: Mapping[str, Encoded | None], limit: int) -> dict[str, object]:
+    """The same as JSON: of each part its rows and labels, of train how long texts were before they were cut."""
+    held = {name: part for name, part in parts.items() if part is not None}
+    whole = held["train"].whole
+    return {
+        "task": task.name,
+        "classes": list(task.labels),
+        "parts": {
+            name: {"rows": len(part), "examples": part.examples, "holds": described(task, part)}
+            for name, part in held.items()
+        },
+        **({} if whole is None else {"tokens": asdict(TokenLengths.of(whole, limit))}),
+    }
 
 
 def much_is_cut(whole: Ints, limit: int, positions: int) -> str:

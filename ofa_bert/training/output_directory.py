@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ofa_bert.errors import UserError
 
+RESULTS = "results.json"  # what a finished run says of itself
+RUN = "ofa_run.json"  # what a run was told, from its beginning on
 _CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
 
 

@@ -14,7 +14,9 @@ from paddle import nn
 
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.models.record import ModelRecord
-from ofa_bert.training import loop
+from ofa_bert.training import distributed, loop
+from ofa_bert.training.logs.logs import Logs
+from ofa_bert.training.logs.viewers import About
 from ofa_bert.training.run_directory import Evaluation, RunDirectory, RunState, restore
 from ofa_bert.training.settings import Evaluations, LoopSettings, OptimizerSettings
 
@@ -28,7 +30,8 @@ class Training:
     """What one job trains. The model is in training mode during steps, in eval mode while `evaluate` runs.
 
     trained: what the optimizer holds and a checkpoint restores, where that is more or less than `model`. beside: layers
-    saved beside the model. make_step: called when the plan is known. stage_shares: as of `loop.make_plan`.
+    saved beside the model. make_step: called when the plan is known. stage_shares: as of `loop.make_plan`. data: what
+    it trains and scores on, for results.json.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Training:
     beside: Mapping[str, nn.Layer] = field(default_factory=dict)
     stage_shares: Sequence[float] = ()
     observe: Callable[[int, float], None] = lambda step, score: None
+    data: Mapping[str, object] = field(default_factory=dict)
 
 
 def train(
@@ -56,7 +60,9 @@ def train(
     plan = loop.make_plan(settings, training.batches.steps_per_epoch, training.stage_shares)
     optimizer = loop.make_optimizer(optimizer_settings, trained, plan)
     state: RunState = restore(output, trained, optimizer) if settings.resume else {}
-    kept = RunDirectory(output, training.model, training.tokenizer, training.record, state, training.beside, trained)
+    kept = RunDirectory(
+        output, training.model, training.tokenizer, training.record, state, training.beside, trained, training.data
+    )
 
     patience, last_stage = evaluations.early_stopping, (0, *plan.stage_ends)[-2]
 
@@ -73,6 +79,7 @@ def train(
         trained.train()
         for line in found.lines:
             logger.info("step %d  %s", step, line)
+        logs.scores(step, found.scores)
         kept.consider("best", step, found.score, found)
         for name, score in found.also.items():
             kept.consider(name, step, score, found)
@@ -87,6 +94,17 @@ def train(
     step = training.make_step(plan)
     first = state.get("step", 0)
     every = plan.epoch_steps if evaluations.eval_every == "epoch" else None
-    if not ends_at(first):
-        loop.fit(settings, trained, optimizer, training.batches, plan, step, checkpoint, first, training.name, every)
+    with _logs(training, output, settings, first) as logs:
+        if not ends_at(first):
+            loop.fit(
+                settings, trained, optimizer, training.batches, plan, step, checkpoint, first, training.name, every,
+                logs.losses,
+            )  # fmt: skip
     return kept
+
+
+def _logs(training: Training, output: Path, settings: LoopSettings, first: int) -> Logs:
+    if not distributed.is_main():
+        return Logs()
+    about = About(f"{training.name} {output.name}", training.record.config, first)
+    return Logs.opened(output, settings.log_to, about)

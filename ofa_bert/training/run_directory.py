@@ -34,7 +34,8 @@ from ofa_bert.training.checkpoints import (
     restore_checkpoint,
     save_checkpoint,
 )
-from ofa_bert.training.output_directory import check_free, step_of
+from ofa_bert.training.output_directory import RESULTS as RESULTS
+from ofa_bert.training.output_directory import RUN, check_free, step_of
 
 logger = logging.getLogger(__name__)
 
@@ -103,12 +104,12 @@ class RunResults(TypedDict, total=False):
     seconds: float
     processes: int
     peak_memory_mib: int
+    data: Mapping[str, object]
     config: Mapping[str, object]
     versions: Mapping[str, str]
 
 
 R = TypeVar("R", bound=RunResults)
-RESULTS = "results.json"
 _AGES = 1e10  # seconds: three centuries
 
 
@@ -116,7 +117,7 @@ class RunDirectory:
     """Keeps the best and the last weights of one run. Only the main process writes.
 
     `state` is what `restore` returned: empty for a new run. Layers in `beside` are saved beside the model.
-    `trained` is what resuming must restore.
+    `trained` is what resuming must restore. `data` is what results.json says of the data.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class RunDirectory:
         state: RunState,
         beside: Mapping[str, nn.Layer],
         trained: nn.Layer,
+        data: Mapping[str, object] | None = None,
     ) -> None:
         self._started = time.monotonic() - state.get("seconds", 0.0)
         self.output = output
@@ -136,6 +138,7 @@ class RunDirectory:
         self.record = record
         self.beside = dict(beside)
         self.trained = trained
+        self.data = dict(data or {})
         self.best: dict[str, Best] = dict(state.get("best", {}))
         self.history: list[Entry] = list(state.get("history", []))
 
@@ -186,6 +189,8 @@ class RunDirectory:
         own["seconds"] = round(self._seconds(), 1)
         own["processes"] = distributed.world_size()
         own["peak_memory_mib"] = peak_memory_mib()
+        if self.data:
+            own["data"] = self.data
         own["config"] = dict(config)
         own["versions"] = versions()
         if distributed.is_main():
@@ -260,9 +265,8 @@ def peak_memory_mib() -> int:
     return host
 
 
-_RUN = "ofa_run.json"
 # Settings that a resumed run may change: they decide nothing about the weights it ends with.
-FREE = {"output_dir", "resume", "logging_steps", "save_steps", "device"}
+FREE = {"output_dir", "resume", "logging_steps", "log_to", "save_steps", "device"}
 
 
 def check_output_dir(path: str | Path, settings: Mapping[str, object], resume: bool, what: str) -> None:
@@ -284,11 +288,11 @@ def check_output_dir(path: str | Path, settings: Mapping[str, object], resume: b
     if check_free(path, resume):
         _check_same_run(path, what, settings)
     elif distributed.is_main():
-        write_json_atomic(path / _RUN, {"what": what, "settings": settings})
+        write_json_atomic(path / RUN, {"what": what, "settings": settings})
 
 
 def _check_same_run(path: Path, what: str, settings: Mapping[str, object]) -> None:
-    stored = Fields(read_json(path / _RUN), str(path / _RUN), "name another `output_dir`")
+    stored = Fields(read_json(path / RUN), str(path / RUN), "name another `output_dir`")
     held, before = stored.text("what"), stored.mapping("settings")
     if held != what:
         held = one_line(held, 80)

@@ -7,7 +7,8 @@ from typing import Literal
 
 from ofa_bert.data.source import TrainingData
 from ofa_bert.models.families.registry import model_type_option
-from ofa_bert.options import option, unused
+from ofa_bert.options import option, repeated, unused
+from ofa_bert.system import packages
 from ofa_bert.system.accelerator import WHERE, Device, means
 
 DEFAULT_LENGTH = 128  # tokens, where neither the user nor the model says it
@@ -35,6 +36,11 @@ class LoopSettings:
     warmup_steps: int = option("steps of linear warm-up; above 0 it overrides `warmup_proportion`", 0, least=0)
     warmup_proportion: float = option("share of all steps spent on linear warm-up", 0.1, least=0, below=1)
     logging_steps: int = option("log the loss every N steps", 100, above=0)
+    log_to: tuple[Literal["tensorboard", "visualdl", "wandb"], ...] = option(
+        "also write losses, learning rate and scores for these viewers, each into a directory of its name in"
+        " `output_dir`; where wandb sends them, its own settings say, such as WANDB_MODE=offline",
+        (),
+    )
     save_steps: int = option("evaluate and write a checkpoint every N steps", 500, above=0)
     seed: int = option("seed of everything random", 42, least=0)
     device: Device = option(WHERE, "auto", means=means)
@@ -47,9 +53,11 @@ class LoopSettings:
         return self.max_seq_length or DEFAULT_LENGTH
 
     def problems(self) -> list[str]:
+        found = repeated("log_to", self.log_to)
+        found += [f"`log_to` {name}: {packages.missing(name)}" for name in self.log_to if not packages.installed(name)]
         if self.amp != "off" and self.device == "cpu":
-            return [f"`amp` {self.amp}: needs `device` gpu; leave it out on a CPU"]
-        return []
+            found.append(f"`amp` {self.amp}: needs `device` gpu; leave it out on a CPU")
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

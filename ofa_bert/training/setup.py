@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import paddle
 from paddle import nn
 
-from ofa_bert.data.description import TokenLengths, described, much_is_cut
+from ofa_bert.data.description import TokenLengths, described, facts, much_is_cut
 from ofa_bert.data.encoding.batches import TrainBatches
 from ofa_bert.data.encoding.changed_batches import ChangedBatches, NearWords
 from ofa_bert.data.encoding.encoded import Encoded, texts_of
@@ -47,6 +47,7 @@ class TrainingSetup:
     tokenizer: Cutter
     record: ModelRecord
     scored_on: str = "dev"  # what a log calls `dev`
+    facts: Mapping[str, object] = field(default_factory=dict)  # of the data, for results.json
 
     @property
     def measured(self) -> Encoded:
@@ -134,9 +135,11 @@ def prepare(
         train, held_out = train.take(rest), train.take(held)
     scored_on = datasets.scored_on
     scored = {_called(name, scored_on): part for name, part in dev.items()}
-    _tell(task, {"train": train, "held out from train": held_out, **scored})
+    parts = {"train": train, "held out from train": held_out, **scored}
+    _tell(task, parts)
     _tell_lengths(task, train, length, longest_input(model))
-    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record, scored_on)
+    about = facts(task, parts, length)
+    return TrainingSetup(task, train, held_out, dev, model, tokenizer, record, scored_on, about)
 
 
 def _tell(task: Task, parts: Mapping[str, Encoded | None]) -> None:

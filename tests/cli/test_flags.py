@@ -36,6 +36,7 @@ COMMANDS = {
     "pretrain_elastic": "training.pretraining.elastic_job.ElasticJob",
     "prune": "training.students.jobs.PruneJob",
     "recipe": "recipes.jobs.RecipeJob",
+    "report": "report.job.ReportJob",
     "search": "search.job.SearchJob",
     "supernet": "training.supernet.job.SupernetJob",
     "train_exits": "training.exits.jobs.ExitTrainingJob",

@@ -13,6 +13,7 @@ import setuptools
 
 from helpers.handmade_bundle import make_bundle
 from helpers.paths import ROOT
+from helpers.run_directories import finetune
 from helpers.stated_models import state_supernet
 from ofa_bert import __main__ as program
 from ofa_bert.cli import process
@@ -55,6 +56,7 @@ LINES = {
     "prune": "--model_name_or_path {tmp}/model --target_num_heads 1 --target_ffn_dim 1 --output_dir {tmp}/prune "
     "--device cpu " + DATA,
     "recipe": "--teacher {tmp}/model --student {tmp}/model --output_dir {tmp}/recipe --device cpu " + DATA,
+    "report": "{tmp}/run",
     "search": "--model {tmp}/model --max_params 1e6 --output_dir {tmp}/search --device cpu",
     "trtexec": "--bundle {bundle} --precision fp32",
     "tune": "--model_name_or_path {tmp}/model --output_dir {tmp}/tune --device cpu " + DATA,
@@ -72,6 +74,7 @@ NEED_NO_PADDLE = (
     "evaluate numbers",
     "export_serving",
     "predict",
+    "report",
     "trtexec",
 )
 # Runs every line of standard input, [command, words], where the packages of its arguments cannot be imported.
@@ -120,6 +123,7 @@ def places(tmp_path_factory):
     bundle, numbers = make_bundle(tmp / "bundle", labels=["0", "1"]), make_bundle(tmp / "numbers", labels=[])
     f1 = make_bundle(tmp / "f1", labels=["0", "1"], task=task)
     state_supernet(tmp / "model", TASK)
+    finetune(tmp / "run")
     (tmp / "texts.tsv").write_text("text\tlabel\n" + "a good film\t1\nbad\t0\n" * 4)
     (tmp / "numbers.tsv").write_text("text\tlabel\n" + "a good film\t1.5\nbad\t0.25\nvery dull\t0.5\n" * 4)
     return {"tmp": str(tmp), "bundle": str(bundle), "f1": str(f1), "numbers": str(numbers)}
@@ -180,6 +184,7 @@ def test_a_runtime_install_runs_what_needs_no_paddle_and_says_what_else_is_wante
         "evaluate numbers": {"matplotlib", "scipy", "seqeval", "sklearn"},
         "export_serving": {"onnx", "tritonclient"},
         "predict": set(),
+        "report": set(),  # it says which pictures are missing
         "trtexec": set(),
     }
     assert all(wanted[name] & {"paddle", "paddlenlp", "optuna"} for name in set(LINES) - set(NEED_NO_PADDLE))

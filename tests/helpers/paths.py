@@ -14,6 +14,7 @@ WITHOUT_PADDLE = (
     "engines",
     "exits",
     "files",
+    "report",
     "runtime",
     "serving",
     "submodels",

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
 from ofa_bert.recipes.jobs import DemoJob
@@ -16,5 +17,7 @@ def run(argv: Sequence[str] | None) -> None:
     select_device(job.device)
     from ofa_bert.recipes.demo import demo, printed
 
-    show(printed(demo(job)))
-    show(f"\nBundles to deploy: {job.output_dir}/static")
+    rows = demo(job)
+    leave_page(job.output_dir, "demo", argv)
+    show(printed(rows))
+    show(f"\nBundles to deploy: {job.output_dir}/static. How it went: {job.output_dir}/report.html")

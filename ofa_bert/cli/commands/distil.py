@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
 from ofa_bert.training.output_directory import check_free
@@ -39,4 +40,5 @@ def run(argv: Sequence[str] | None) -> None:
         show(f"student, {sizes[1]} parameters, on dev: {as_text(best['scores'])} (best, step {best['step']})")
         if "test" in results:
             show(f"student on {results['test']['file']}: {as_text(results['test']['scores']['best'])}")
-        show(f"written to {job.output_dir}")
+        leave_page(job.output_dir, "distil", argv)
+        show(f"written to {job.output_dir}; report.html there shows how it went")

@@ -1,5 +1,6 @@
 """What a model or a bundle scores on labelled data."""
 
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
 
@@ -45,6 +46,7 @@ def run(argv):
     if job.output is not None:
         show(f"written to {job.output}")
     if job.output_dir is not None:
+        leave_page(job.output_dir, "evaluate", argv)
         show(f"written to {job.output_dir}:")
         for name, what in files_in(job.output_dir).items():
             show(f"  {name}: {what}")

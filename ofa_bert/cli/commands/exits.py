@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import paragraphs, parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training.exits.jobs import ExitChoiceJob
@@ -32,4 +33,5 @@ def run(argv: Sequence[str] | None) -> None:
     show(table(printable(results)))
     histogram = Fields(results["dev"]["exits"], "dev").mapping("histogram")
     show("\nanswered after layer: " + "  ".join(f"{layers}: {count}" for layers, count in histogram.items() if count))
+    leave_page(job.output_dir, "exits", argv)
     show(f"written to {job.output_dir}")

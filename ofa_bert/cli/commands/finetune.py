@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import paragraphs
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.training import early
@@ -35,7 +36,8 @@ def run(argv: Sequence[str] | None) -> None:
         show(f"best on dev after step {best['step']}: {as_text(best['scores'])}")
         if "test" in results:
             show(f"on {results['test']['file']}: {as_text(results['test']['scores']['best'])}")
-        show(f"written to {job.output_dir}")
+        leave_page(job.output_dir, "finetune", argv)
+        show(f"written to {job.output_dir}; report.html there shows how it went")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

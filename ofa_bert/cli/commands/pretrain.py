@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.commands import pretrain_elastic
 from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.process import show
 from ofa_bert.options import options_of
 from ofa_bert.system import interrupts
@@ -51,4 +52,5 @@ def run(argv: Sequence[str] | None) -> None:
         show(f"held out: accuracy {scores['accuracy']:.4f}, loss {scores['loss']:.4f}")
         if teacher:
             show(f"teacher: accuracy {teacher['accuracy']:.4f}, loss {teacher['loss']:.4f}")
-        show(f"written to {job.output_dir}; finetune it with run_glue.py")
+        leave_page(job.output_dir, "pretrain", argv)
+        show(f"written to {job.output_dir}, report.html among it; finetune it with run_glue.py")

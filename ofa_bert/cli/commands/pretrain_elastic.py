@@ -19,6 +19,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import paragraphs
 from ofa_bert.cli.process import show
 from ofa_bert.models.record import numbers_of_each
@@ -58,4 +59,5 @@ def run(argv: Sequence[str] | None) -> None:
         show(f"nearest to the encoder on held-out texts after step {best['step']}:")
         for name, values in numbers_of_each(best["scores"]).items():
             show(line_of(name, values))
-        show(f"written to {job.output_dir}; finetune it with run_glue.py")
+        leave_page(job.output_dir, "pretrain", argv)
+        show(f"written to {job.output_dir}, report.html among it; finetune it with run_glue.py")

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
@@ -34,4 +35,6 @@ def run(argv: Sequence[str] | None) -> None:
     results = prune(job, datasets)
     show(f"before, {results['parameters_before']} parameters, on dev: {as_text(results['before'])}")
     show(f"pruned, {results['parameters']} parameters, on dev: {as_text(results['after'])}")
-    show(f"written to {job.output_dir}; distil again into it: python -m ofa_bert distil --student {job.output_dir}")
+    leave_page(job.output_dir, "prune", argv)
+    show(f"written to {job.output_dir}, report.html among it")
+    show(f"distil again into it: python -m ofa_bert distil --student {job.output_dir}")

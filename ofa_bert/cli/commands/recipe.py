@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
@@ -28,4 +29,6 @@ def run(argv: Sequence[str]) -> None:
     datasets = begin(job.data, job.loop.device, check)
     from ofa_bert.recipes.fastformers import recipe
 
-    show(recipe(job, datasets, argv))
+    found = recipe(job, datasets, argv)
+    leave_page(job.output_dir, "recipe", argv)
+    show(found)

@@ -62,6 +62,7 @@ COMMANDS = {
         "finetune with many hyper-parameters, stopping the bad runs early; for shapes that are hard to finetune",
         _SAME_COMMAND,
     ),
+    "report": Command("write report.html again, the page that every training, search and evaluation leaves"),
     "export_serving": Command("bundles as a Triton model repository and as Paddle Serving's and FastDeploy's input"),
     "engine": Command("engines of a bundle for NVIDIA's TensorRT, those of TensorRT for RTX without a GPU"),
     "trtexec": Command("the command line that compiles a bundle's ONNX model with NVIDIA's TensorRT"),

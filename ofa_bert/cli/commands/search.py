@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import show
 from ofa_bert.files.fields import Fields
@@ -41,7 +42,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.reporting import table
 
     if job.algorithm == "fptas":
-        _show_fptas(job)
+        _show_fptas(job, argv)
         return
     from ofa_bert.search.report import described, printable
     from ofa_bert.search.run import search_sub_models
@@ -52,6 +53,7 @@ def run(argv: Sequence[str] | None) -> None:
     results = search_sub_models(job)
     if results is None:
         return
+    leave_page(job.output_dir, "search", argv)
     show(table(printable(results["comparison"], results["cost"])))
     if "family" in results:
         _show_family(results, job.output_dir)
@@ -61,7 +63,7 @@ def run(argv: Sequence[str] | None) -> None:
     if "way" in winner:
         show(f"to be run in {winner.made('way', RunMode.from_json).described()}")
     show(printed(results))
-    show(f"written to {job.output_dir}: front.json, front.png, winner.json, sub_model/")
+    show(f"written to {job.output_dir}: report.html, front.json, front.png, winner.json, sub_model/")
     show(f"export it: python export_model.py {shlex.join(results['export'])}")
 
 
@@ -76,11 +78,12 @@ def _show_family(results: FamilyResults, output: str) -> None:
     show(" ".join(row["directory"] for row in results["family"]))
 
 
-def _show_fptas(job: SearchJob) -> None:
+def _show_fptas(job: SearchJob, argv: Sequence[str] | None) -> None:
     from ofa_bert.reporting import table
     from ofa_bert.search.fptas.run import printable, search_fptas
 
     results = search_fptas(job)
+    leave_page(job.output_dir, "search", argv)
     show(table(printable(results)))
     for epsilon, missed in results["regret"].items():
         show(f"an interval of {epsilon} would have missed {missed:.1%} of the highest W")

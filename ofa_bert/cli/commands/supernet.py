@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from ofa_bert.cli.commands import train_exits
 from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import paragraphs
 from ofa_bert.cli.process import begin, run_command, show
 from ofa_bert.options import options_of
@@ -62,7 +63,8 @@ def run(argv: Sequence[str] | None) -> None:
             show(f"\nbest/ on {results['test']['file']}, {results['test']['examples']} examples:\n")
             scores = results["test"]["scores"]
             show(table([{"sub-model": name, **as_rounded(each)} for name, each in scores.items()]))
-        show(f"\nwritten to {job.output_dir}; export one with export_model.py")
+        leave_page(job.output_dir, "supernet", argv)
+        show(f"\nwritten to {job.output_dir}, report.html among it; export one with export_model.py")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,6 +12,7 @@ with exits.safetensors beside it. Then: python -m ofa_bert exits
 from collections.abc import Sequence
 
 from ofa_bert.cli.launch import parse_launched
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import paragraphs
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
@@ -35,4 +36,5 @@ def run(argv: Sequence[str] | None) -> None:
         best = results["best"]
         show(f"best/, after step {best['step']}, chosen on the held-out part. Scores on dev by layers run:\n")
         show(table(printable(results)))
-        show(f"\nwritten to {job.output_dir}; choose a threshold with python -m ofa_bert exits")
+        leave_page(job.output_dir, "supernet", argv)
+        show(f"\nwritten to {job.output_dir}, report.html among it; choose a threshold with python -m ofa_bert exits")

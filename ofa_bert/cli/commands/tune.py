@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+from ofa_bert.cli.page import leave_page
 from ofa_bert.cli.parser import parse
 from ofa_bert.cli.process import begin, show
 from ofa_bert.training import early
@@ -27,6 +28,7 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.training.tuning.tune import printable, tune
 
     results = tune(job, datasets)
+    leave_page(job.output_dir, "tune", argv)
     show(table(printable(results)))
     scores = "  ".join(f"{name} {value:.4f}" for name, value in results["dev"].items() if name != "score")
     show(f"\nbest run on dev: {scores}; it is in {job.output_dir}/best")

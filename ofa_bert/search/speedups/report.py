@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
-from ofa_bert.reporting import pyplot
+from ofa_bert.reporting import name_points, pyplot
 from ofa_bert.search.costs.parameters import COST as PARAMETERS
 from ofa_bert.search.speedups.targets import TOLERANCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.text import Annotation
 
 
 class Interval(TypedDict):
@@ -148,25 +147,3 @@ def draw_family(axis: Axes, found: FamilyResults) -> None:
     axis.set(xlabel="times as fast as the full model", ylabel="held-out score")
     axis.grid(alpha=0.3)
     axis.legend(loc="lower left")
-
-
-# Where a name may stand beside its point, in points of 1/72 inch; the first free place is taken.
-_PLACES = [(6, 6), (6, -14), (-6, 6), (-6, -14), *((6, 6 + 14 * up) for up in range(1, 9))]
-
-
-def name_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> list[Annotation]:
-    """Write each name (x, y, name) beside its point, where it covers none that was written before."""
-    axis.figure.canvas.draw()  # so that sizes in pixels are known
-    made: list[Annotation] = []
-    for x, y, name in points:
-        for place in _PLACES:
-            text = axis.annotate(
-                name, (x, y), xytext=place, textcoords="offset points", fontsize=8,
-                ha="left" if place[0] > 0 else "right",
-            )  # fmt: skip
-            box = text.get_window_extent()
-            if not any(box.overlaps(other.get_window_extent()) for other in made):
-                made.append(text)
-                break
-            text.remove()
-    return made

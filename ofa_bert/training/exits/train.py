@@ -118,6 +118,7 @@ def train_exits(job: ExitTrainingJob, datasets: Datasets) -> ExitResults:
         make_step=lambda plan: _step(job, setup, exits, frozen["train"], _schedule(job, space, sub_models)),
         evaluate=evaluate,
         beside={EXITS: exits},
+        data=setup.facts,
     )
     kept = train(training, output, job.loop, job.optimizer)
     own: ExitResults = {

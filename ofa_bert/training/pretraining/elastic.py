@@ -81,6 +81,7 @@ def pretrain_elastic(job: ElasticJob) -> ElasticResults:
         batches=corpus,
         make_step=lambda plan: elastic_step(model, teacher, objective, tuple(sub_models.values())),
         evaluate=evaluate,
+        data=corpus.facts,
     )
     kept = train(training, output, loops, job.optimizer)
     own: ElasticResults = {

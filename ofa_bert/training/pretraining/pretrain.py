@@ -84,6 +84,7 @@ def pretrain(job: PretrainJob) -> PretrainResults:
         batches=corpus,
         make_step=lambda plan: pretrain_step(student, teacher, job.losses),
         evaluate=found,
+        data=corpus.facts,
     )  # fmt: skip
     kept = train(training, output, loops, job.optimizer)
     own: PretrainResults = {

@@ -42,6 +42,7 @@ class PruneResults(TypedDict):
     sub_model: Mapping[str, list[int]]
     measured_on: int
     seconds: float
+    data: Mapping[str, object]
     config: Mapping[str, object]
     versions: Mapping[str, str]
 
@@ -85,6 +86,7 @@ def prune(job: PruneJob, datasets: Datasets, token_cache: Path | None = None) ->
         "sub_model": about["sub_model"].to_json(),
         "measured_on": setup.measured.examples,
         "seconds": round(time.monotonic() - started, 1),
+        "data": dict(setup.facts),
         "config": to_json(job),
         "versions": versions(),
     }

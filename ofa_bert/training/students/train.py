@@ -89,6 +89,7 @@ def distil(job: DistilJob, datasets: Datasets, token_cache: Path | None = None) 
         batches=setup.train_batches(job.loop, job.augmentation, pair.teacher),
         make_step=lambda plan: _step(job, pair, projection, cache),
         evaluate=evaluate,
+        data=setup.facts,
     )
     kept = train(training, output, job.loop, job.optimizer, job.evaluations)
     own: DistilResults = {

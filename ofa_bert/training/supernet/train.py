@@ -108,6 +108,7 @@ def train_supernet(job: SupernetJob, datasets: Datasets) -> SupernetResults:
         make_step=lambda plan: supernet_step(model, teacher, objective, _schedule(job, space, plan)),
         evaluate=lambda: _evaluation(setup, space, job.keep_best_sub_models),
         stage_shares=(job.width_stage_share,) if job.stages != "joint" else (),
+        data=setup.facts,
     )  # fmt: skip
     kept = train(training, output, job.loop, job.optimizer, job.evaluations)
     own: SupernetResults = {

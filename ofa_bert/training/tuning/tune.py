@@ -48,7 +48,7 @@ HELD_OUT = "held out"
 SEEDS = 5
 STUDY = "study.db"
 _STARTUP = 4  # runs that are never stopped: there is nothing to compare them with
-_LEFT_OUT = ("output_dir", "trials", "minutes", "logging_steps", "device")  # may differ when a search is continued
+_LEFT_OUT = ("output_dir", "trials", "minutes", "logging_steps", "log_to", "device")  # may differ when it goes on
 
 
 class Chosen(TypedDict):
