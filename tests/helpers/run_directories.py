@@ -16,7 +16,15 @@ SPACE = SearchSpace(SHAPE, (1.0, 0.5), (1.0, 0.5))
 LABELS = ("<script>alert('label')</script>", 'good & "bad"', "fine")
 TASK = Task("own <i>task</i>", LABELS, ("accuracy", "f1"), ("text",))
 VERSIONS = {"ofa_bert": "0.1.0", "paddlepaddle": "2.6.2"}
-CONFIG = {"task_name": None, "output_dir": "o <b>", "seed": 7, "device": "cpu", "width_mult_list": [1.0, 0.5]}
+CONFIG = {
+    "task_name": None,
+    "output_dir": "o <b>",
+    "seed": 7,
+    "augment": 0.0,
+    "resume": False,
+    "device": "cpu",
+    "width_mult_list": [1.0, 0.5],
+}
 DATA = {
     "task": TASK.name, "classes": list(LABELS),
     "parts": {"train": {"rows": 311, "examples": 311, "holds": f"311 rows: {LABELS[0]} 300, fine 11"},

@@ -221,7 +221,10 @@ def test_a_run_that_still_trains_has_a_page(tmp_path, undrawn):
     write_page(run)
     found = page_in(run)
     assert {"Loss", "Score of each evaluation"} <= set(found.texts)
-    assert "ofa-bert supernet --output_dir 'o <b>' --seed 7 --device cpu --width_mult_list 1.0 0.5" in found.text
+    assert (
+        "ofa-bert supernet --output_dir 'o <b>' --seed 7 --augment 0.0 --device cpu --width_mult_list 1.0 0.5"
+        in found.text
+    )
 
 
 def test_without_matplotlib_the_page_says_which_pictures_are_missing(tmp_path, undrawn, capsys):

@@ -78,7 +78,7 @@ def arguments(config: Mapping[str, object]) -> list[str]:
     """The words of a command line that says these settings."""
     words: list[str] = []
     for name, value in config.items():
-        if value in (None, False) or value == []:
+        if value is None or value is False or value == []:  # but 0 is said
             continue
         words.append(f"--{name}")
         if value is not True:
