@@ -1,4 +1,4 @@
-"""What people read: tables, pictures, and how a message shows a value."""
+"""What people read: tables, what their columns mean, and how a message shows a value; matplotlib for pictures."""
 
 from __future__ import annotations
 
@@ -26,6 +26,25 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
 
     rule = "|" + "|".join("-" * (w + 1) + (":" if r else "-") for w, r in zip(widths, right)) + "|"
     return "\n".join([line(columns), rule, *map(line, cells)])
+
+
+def legend(rows: Sequence[Mapping[str, object]], meanings: Mapping[str, str]) -> str:
+    """What the columns of a table mean, a line each; columns that say it themselves have no meaning and no line.
+
+    meanings: by the whole heading, or where that ends in a blank by how it begins: the rest is a number or a name.
+    """
+    lines = []
+    for column in rows[0]:
+        starts = (start for start in meanings if start.endswith(" ") and column.startswith(start))
+        known = column if column in meanings else next(starts, None)
+        if known is not None:
+            lines.append(f"{column}: {meanings[known]}")
+    return "\n".join(lines)
+
+
+def explained(rows: Sequence[Mapping[str, object]], meanings: Mapping[str, str]) -> str:
+    """The table, and under it what its columns mean."""
+    return f"{table(rows)}\n\n{legend(rows, meanings)}"
 
 
 def _numeric(text: str) -> bool:
