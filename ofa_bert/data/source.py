@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ofa_bert.data.dev_split import MOST_SHARE
+from ofa_bert.data.schema import LabelledSchema
 from ofa_bert.data.sources import load_datasets
+from ofa_bert.data.table_files import read_table
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.options import option
@@ -83,6 +85,17 @@ class DataSource:
         None,
         above=0,
     )
+    schema: LabelledSchema = LabelledSchema()
+
+    @property
+    def text_places(self) -> tuple[str, ...] | None:
+        """The text columns by name or number; None where nothing says."""
+        return self.schema.texts() or self.text_columns
+
+    @property
+    def label_places(self) -> tuple[str, ...] | None:
+        """The label columns, likewise."""
+        return self.schema.label() or self.label_column
 
     @property
     def given(self) -> bool:
@@ -97,6 +110,11 @@ class DataSource:
         if not own and (self.text_columns or about_labels):
             names = ", ".join(f"`{name}`" for name in ("text_columns", *LABEL_OPTIONS))
             problems.append(f"{names} describe `train_file` and `dev_file`")
+        if self.schema.input_schema and not own:
+            problems.append("`input_schema` describes `train_file` and `dev_file`")
+        problems += self.schema.clashes(self.text_columns)
+        if self.schema.input_schema and self.label_column:
+            problems.append("`input_schema` has the label by `label_name`: leave `label_column` out")
         if self.text_columns and len(self.text_columns) > 2:
             problems.append(f"`text_columns` {' '.join(self.text_columns)}: one or two columns")
         return problems
@@ -125,7 +143,14 @@ class DataSource:
             labels=settings.texts("labels", default=None),
             metric=settings.text("metric", default=None),
             doc_stride=settings.whole("doc_stride", 1, default=None),
+            schema=LabelledSchema.recorded(settings),
         )
+
+    def _check_width(self) -> None:
+        """That the schema names every column."""
+        for path in (self.train_file, self.dev_file):
+            if path is not None and self.schema.input_schema is not None:
+                self.schema.check_width(path, len(read_table(path, has_header=False).header))
 
     def load(
         self,
@@ -134,14 +159,15 @@ class DataSource:
         task_name: str | None = None,
     ) -> Datasets:
         """The task with its examples; arguments as of `load_datasets`. task_name: where none was given."""
+        self._check_width()
         found = load_datasets(
             task_name=self.task_name or task_name,
             data_dir=self.data_dir,
             train_file=self.train_file,
             dev_file=self.dev_file,
             dev_share=self.dev_share,
-            text_columns=self.text_columns,
-            label_columns=self.label_column,
+            text_columns=self.text_places,
+            label_columns=self.label_places,
             labels=self.labels,
             label_kind=None if self.label_kind == "auto" else self.label_kind,
             label_separator=self.label_separator,
