@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ofa_bert.data.dev_split import MOST_SHARE, split_dev
 from ofa_bert.data.readers.own_files import own_table, read_own_file
-from ofa_bert.data.schema import LabelledSchema
+from ofa_bert.data.schema import LabelledSchema, check_width, label_places, text_places
 from ofa_bert.data.source import LABEL_OPTIONS
 from ofa_bert.data.sources import load_datasets
-from ofa_bert.data.table_files import Table, read_table
+from ofa_bert.data.table_files import Table
 from ofa_bert.errors import UserError
 from ofa_bert.options import option, unused
 from ofa_bert.tasks.kinds.registry import WORDS
@@ -64,17 +64,16 @@ class LabelledData:
 
     @property
     def _texts(self) -> tuple[str, ...] | None:
-        return self.schema.texts() or self.text_columns
+        return text_places(self.schema) or self.text_columns
 
     @property
     def _label(self) -> tuple[str, ...] | None:
-        return self.schema.label() or self.label_column
+        return label_places(self.schema) or self.label_column
 
     def load(self, known: Task | None) -> tuple[Task, dict[str, tuple[Example, ...]]]:
         """(task, split -> examples). known: the model's task, whose labels and order the data must have."""
         if self.file:
-            if self.schema.input_schema is not None:
-                self.schema.check_width(self.file, len(read_table(self.file, has_header=False).header))
+            check_width(self.schema, self.file)
             task, examples = read_own_file(
                 self.file, known, self._texts, self._label, self.labels, self._kind(), self.label_separator
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ofa_bert.data.table_files import read_table
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.options import option, unused
@@ -68,27 +69,6 @@ class TextSchema:
             return []
         return ["`input_schema` says by `first_sequence` where the text is: leave `text_columns` out"]
 
-    def texts(self) -> tuple[str, ...] | None:
-        """Which columns hold the texts, as numbers; None without a schema."""
-        if self.input_schema is None:
-            return None
-        return tuple(self.place(name) for name in (self.first_sequence, self.second_sequence) if name is not None)
-
-    def place(self, name: str) -> str:
-        """The number of a column, from 0, as a word."""
-        names = names_of(self.input_schema or "")
-        if name not in names:
-            raise UserError(f"{shown(name)}: `input_schema` has {', '.join(names)}")
-        return str(names.index(name))
-
-    def check_width(self, where: object, width: int) -> None:
-        """UserError for a file with another number of columns: each name would stand for the wrong one."""
-        if self.input_schema is None:
-            return
-        wanted = len(names_of(self.input_schema))
-        if width != wanted:
-            raise UserError(f"{where}: has {width} columns, `input_schema` names {wanted}; name every column of it")
-
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSchema(TextSchema):
@@ -105,12 +85,40 @@ class LabelledSchema(TextSchema):
         name, names = self.label_name or _LABEL, names_of(self.input_schema)
         return [] if name in names else [f"`label_name` {shown(name)}: `input_schema` has {', '.join(names)}"]
 
-    def label(self) -> tuple[str, ...] | None:
-        """Which column holds the label, as a number; None without a schema."""
-        return None if self.input_schema is None else (self.place(self.label_name or _LABEL),)
-
     @classmethod
     def recorded(cls, settings: Fields) -> LabelledSchema:
         """What a run recorded among its settings."""
         names = ("input_schema", *_NAMES, "label_name")
         return cls(**{name: settings.text(name, default=None) for name in names})
+
+
+def text_places(schema: TextSchema) -> tuple[str, ...] | None:
+    """Which columns hold the texts, as numbers; None without a schema."""
+    if schema.input_schema is None:
+        return None
+    names = (schema.first_sequence, schema.second_sequence)
+    return tuple(place_of(schema, name) for name in names if name is not None)
+
+
+def label_places(schema: LabelledSchema) -> tuple[str, ...] | None:
+    """Which column holds the label, as a number; None without a schema."""
+    return None if schema.input_schema is None else (place_of(schema, schema.label_name or _LABEL),)
+
+
+def place_of(schema: TextSchema, name: str) -> str:
+    """The number of a column, from 0, as a word."""
+    names = names_of(schema.input_schema or "")
+    if name not in names:
+        raise UserError(f"{shown(name)}: `input_schema` has {', '.join(names)}")
+    return str(names.index(name))
+
+
+def check_width(schema: TextSchema, *files: str | None) -> None:
+    """UserError for a file with another number of columns: each name would stand for the wrong one."""
+    if schema.input_schema is None:
+        return
+    wanted = len(names_of(schema.input_schema))
+    for file in files:
+        width = wanted if file is None else len(read_table(file, has_header=False).header)
+        if width != wanted:
+            raise UserError(f"{file}: has {width} columns, `input_schema` names {wanted}; name every column of it")

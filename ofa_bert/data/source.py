@@ -6,9 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ofa_bert.data.dev_split import MOST_SHARE
-from ofa_bert.data.schema import LabelledSchema
+from ofa_bert.data.schema import LabelledSchema, check_width, label_places, text_places
 from ofa_bert.data.sources import load_datasets
-from ofa_bert.data.table_files import read_table
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
 from ofa_bert.options import option
@@ -90,12 +89,12 @@ class DataSource:
     @property
     def text_places(self) -> tuple[str, ...] | None:
         """The text columns by name or number; None where nothing says."""
-        return self.schema.texts() or self.text_columns
+        return text_places(self.schema) or self.text_columns
 
     @property
     def label_places(self) -> tuple[str, ...] | None:
         """The label columns, likewise."""
-        return self.schema.label() or self.label_column
+        return label_places(self.schema) or self.label_column
 
     @property
     def given(self) -> bool:
@@ -146,12 +145,6 @@ class DataSource:
             schema=LabelledSchema.recorded(settings),
         )
 
-    def _check_width(self) -> None:
-        """That the schema names every column."""
-        for path in (self.train_file, self.dev_file):
-            if path is not None and self.schema.input_schema is not None:
-                self.schema.check_width(path, len(read_table(path, has_header=False).header))
-
     def load(
         self,
         known: Task | None = None,
@@ -159,7 +152,7 @@ class DataSource:
         task_name: str | None = None,
     ) -> Datasets:
         """The task with its examples; arguments as of `load_datasets`. task_name: where none was given."""
-        self._check_width()
+        check_width(self.schema, self.train_file, self.dev_file)
         found = load_datasets(
             task_name=self.task_name or task_name,
             data_dir=self.data_dir,

@@ -15,6 +15,7 @@ from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.description import TokenLengths
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.readers.asked import asked_of
+from ofa_bert.data.schema import check_width, place_of, text_places
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, NewCells, table_text
 from ofa_bert.errors import RunError, UserError
@@ -44,11 +45,11 @@ class Summary(TypedDict):
 def predict_file(job: PredictJob) -> Summary:
     """Predict every row of job.input and write job.output; returns what to tell about it."""
     bundle = open_bundle(job.bundle)
-    given = job.schema.texts() or job.text_columns
+    given = text_places(job.schema) or job.text_columns
     columns = given or _trained_columns(bundle)
     has_header = not (given and all(name.isdecimal() for name in columns))
     table = read_table(job.input, has_header=has_header)
-    job.schema.check_width(job.input, len(table.header))
+    check_width(job.schema, job.input)
     kept = _kept_columns(job, table)
     per_token = bundle.manifest.per_token
     if per_token and job.all_probabilities:
@@ -90,7 +91,7 @@ def _kept_columns(job: PredictJob, table: Table) -> Table:
         return table if job.output_columns is None else with_columns(table, ())
     names = job.append_columns
     if job.schema.input_schema is not None:
-        names = tuple(job.schema.place(name) for name in names)
+        names = tuple(place_of(job.schema, name) for name in names)
     return with_columns(table, names)
 
 
