@@ -112,8 +112,9 @@ def name_points(axis: Axes, points: Sequence[Named], marks: Sequence[tuple[float
 
     The most important first: a name for which there is no room is left out. Whatever changes the layout comes before.
     """
-    settle(axis.figure)
-    pixel = axis.figure.dpi / 72
+    figure = axis.figure.canvas.figure  # the whole one, not a part of it
+    settle(figure)
+    pixel = figure.dpi / 72
     room = axis.get_window_extent().extents
     where = [tuple(axis.transData.transform(place)) for place in [*((p.x, p.y) for p in points), *marks]]
     taken = [_around(x, y, _CLEAR * pixel) for x, y in where] + _texts(axis)
@@ -179,7 +180,8 @@ def _behind(direction: float) -> float:
 def _texts(axis: Axes) -> list[Box]:
     """What is written in the panel already, its legend included."""
     legend = axis.get_legend()
-    return [tuple(each.get_window_extent().extents) for each in (*axis.texts, *([legend] if legend else []))]
+    found = [each.get_window_extent() for each in (*axis.texts, *([legend] if legend else []))]
+    return [(box.x0, box.y0, box.x1, box.y1) for box in found]
 
 
 def _around(x: float, y: float, half: float) -> Box:

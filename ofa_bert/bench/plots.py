@@ -54,8 +54,7 @@ def latency_figure(rows: Sequence[Row]) -> Figure:
 
 def _bars(axis: Axes, places: Sequence[float], rows: Sequence[Row], size: float, number: int, bundle: str) -> None:
     values, own = [row["p50_ms"] for row in rows], look(number)
-    style = {"color": own.color, "hatch": own.hatch, "edgecolor": "white", "linewidth": 0}
-    axis.barh(places, values, size, label=bundle, **style)
+    axis.barh(places, values, size, label=bundle, color=own.color, hatch=own.hatch, edgecolor="white", linewidth=0)
     slower = [max(0.0, row["p95_ms"] - row["p50_ms"]) for row in rows]
     axis.errorbar(
         values, places, xerr=[[0.0] * len(rows), slower], fmt="none", ecolor="0.25", elinewidth=0.8, capsize=2

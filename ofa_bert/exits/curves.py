@@ -42,6 +42,7 @@ def curves_figure(curves: Curves) -> Figure:
     """Score against mean layers, held out and on dev, and against measured time; a line for each mode."""
     sizes = list(curves.chosen["ms"])
     count = 1 + len(sizes)
+    figure: Figure
     figure, axes = pyplot().subplots(
         1, count, figsize=(2.6 + 4.4 * count, 5), layout="constrained", sharey=True, squeeze=False
     )

@@ -116,7 +116,7 @@ def _at_most(net: int, count: int, drop: float, shares: Floats) -> Floats:
     low = -(size // 2)
     if net < low:
         return np.zeros(len(shares))
-    return np.clip(density[:, np.arange(low, min(net, -low) + 1) % size].sum(axis=1), 0.0, 1.0)
+    return np.asarray(np.clip(density[:, np.arange(low, min(net, -low) + 1) % size].sum(axis=1), 0.0, 1.0))
 
 
 @lru_cache(maxsize=4096)

@@ -13,6 +13,7 @@ from ofa_bert.data.table_files import Table
 from ofa_bert.data.table_writers import NewCells
 from ofa_bert.errors import UserError
 from ofa_bert.exits.loop import Answers
+from ofa_bert.numerics import Floats
 from ofa_bert.runtime.jobs import EXIT_LAYER, LOGITS, PREDICTIONS, PROBABILITIES
 from ofa_bert.runtime.predictor import Prediction, Predictor
 
@@ -38,7 +39,7 @@ def chosen_cells(names: Sequence[str], predictions: Sequence[Prediction], answer
     return [_cells(names, each, logits) for each, logits in zip(predictions, answers.logits)]
 
 
-def _cells(names: Sequence[str], prediction: Prediction, logits: np.ndarray) -> NewCells:
+def _cells(names: Sequence[str], prediction: Prediction, logits: Floats) -> NewCells:
     every: dict[str, object] = {
         PREDICTIONS: _answer(prediction),
         PROBABILITIES: [round(value, _DIGITS) for value in prediction.probabilities],

@@ -328,7 +328,7 @@ def _check_exits(threshold: object, mode: object, criterion: object, drop: objec
     if criterion is not None:
         word("exit_criterion", criterion, CRITERIA)
     if drop is not None:
-        if isinstance(drop, bool) or not isinstance(drop, Real) or not 0 < drop < 1:
+        if isinstance(drop, bool) or not isinstance(drop, Real) or not 0 < float(drop) < 1:
             raise UserError(f"exit_drop {shown(drop)}: must be a number above 0 and below 1, such as 0.01")
         if threshold is not None or mode or criterion:
             raise UserError("exit_drop says which threshold is taken; leave exit_threshold, _mode and _criterion out")

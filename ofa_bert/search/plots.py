@@ -79,9 +79,10 @@ def _draw_points(score: Axes, loss: Axes, front: Sequence[Point], grid: Sequence
             score.errorbar(
                 *places, yerr=bars, fmt="none", ecolor=own.color, elinewidth=0.7, capsize=2, alpha=0.6, zorder=2
             )
-        style = {"linestyle": "", "markersize": 5, "color": own.color, "marker": own.marker, "zorder": 3}
-        score.plot(costs, scores, label=f"front{kind} ({len(points)})", **style)
-        loss.plot(costs, [p.more["loss"] for p in points], label=f"front{kind} ({len(points)})", **style)
+        for axis, values in ((score, scores), (loss, [p.more["loss"] for p in points])):
+            axis.plot(
+                costs, values, own.marker, markersize=5, color=own.color, zorder=3, label=f"front{kind} ({len(points)})"
+            )
     for marker, (kind, points) in zip("sD^v", _kinds(grid).items()):
         for axis, values in ((score, [p.score for p in points]), (loss, [p.more["loss"] for p in points])):
             axis.plot(

@@ -298,6 +298,9 @@ def test_the_picture_of_a_family_has_targets_counts_and_names(tmp_path):
     (axis,) = figure.axes
     assert sorted(upright_lines(axis).values()) == [2.0, 3.0, 5.0]
     assert "3 chosen of 77 evaluated" in note(figure)
+    crowded = {**FAMILY, "family": [*FAMILY["family"], row("x2.1", 2.1, 0.88, -0.02, 0.003)]}
+    labels = [label.get_text() for label in family_figure(crowded, "made up").axes[0].get_xticklabels()]
+    assert labels == ["1×", "2×", "", "3×", "5×"]
     found = boxes(figure, axis)
     assert sorted(found) == ["x2 fp32", "x3 int8", "x5 int8"]
     assert overlapping(found) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
 from ofa_bert import drawing
@@ -14,6 +14,9 @@ from ofa_bert.search.speedups.targets import TOLERANCE
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+
+_TOUCHING = 1.17  # times as fast as another target, below which their labels on the axis would touch
 
 
 class Interval(TypedDict):
@@ -141,6 +144,16 @@ def family_figure(found: FamilyResults, title: str, evaluated: int | None = None
     return figure
 
 
+def _apart(ticks: Sequence[float]) -> list[str]:
+    """A label for each, but for those that would touch the one before."""
+    labels, last = [], 0.0
+    for tick in ticks:
+        near = tick < last * _TOUCHING
+        labels.append("" if near else f"{tick:g}×")
+        last = last if near else tick
+    return labels
+
+
 def draw_family(axis: Axes, found: FamilyResults) -> None:
     full, family = found["full"], found["family"]
     axis.axhline(full["score"], color="black", linewidth=0.8, label=f"full model, {full['precision']}")
@@ -159,7 +172,7 @@ def draw_family(axis: Axes, found: FamilyResults) -> None:
         )
     axis.set_xscale("log")
     ticks = sorted({1.0, *(row["target"] for row in family)})
-    axis.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
+    axis.set_xticks(ticks, _apart(ticks))
     axis.set_xticks([], minor=True)
     axis.set_xlim(0.9, 1.35 * max(row["speedup"] for row in family))
     axis.margins(y=0.12)

@@ -38,7 +38,7 @@ class ExitChoice(TypedDict):
     held_out: Mapping[str, object]
     chosen_on: Mapping[str, object]
     dev: Mapping[str, Mapping[str, object]]
-    dev_curves: Mapping[str, object]
+    dev_curves: Mapping[str, Sequence[Row]]
     config: Mapping[str, object]
     versions: Mapping[str, str]
 
