@@ -1,4 +1,4 @@
-"""What people read: tables, pictures, and how a message shows a value."""
+"""What people read: tables, what their columns mean, and how a message shows a value; matplotlib for pictures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,6 @@ import os
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.text import Annotation
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
@@ -33,6 +28,25 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     return "\n".join([line(columns), rule, *map(line, cells)])
 
 
+def legend(rows: Sequence[Mapping[str, object]], meanings: Mapping[str, str]) -> str:
+    """What the columns of a table mean, a line each; columns that say it themselves have no meaning and no line.
+
+    meanings: by the whole heading, or where that ends in a blank by how it begins: the rest is a number or a name.
+    """
+    lines = []
+    for column in rows[0]:
+        starts = (start for start in meanings if start.endswith(" ") and column.startswith(start))
+        known = column if column in meanings else next(starts, None)
+        if known is not None:
+            lines.append(f"{column}: {meanings[known]}")
+    return "\n".join(lines)
+
+
+def explained(rows: Sequence[Mapping[str, object]], meanings: Mapping[str, str]) -> str:
+    """The table, and under it what its columns mean."""
+    return f"{table(rows)}\n\n{legend(rows, meanings)}"
+
+
 def _numeric(text: str) -> bool:
     return text.replace(".", "").replace("-", "").replace("+", "").replace("%", "").replace(" M", "").isdigit()
 
@@ -50,28 +64,6 @@ def pyplot() -> ModuleType:
     from matplotlib import pyplot
 
     return pyplot
-
-
-# Where a name may stand beside its point, in points of 1/72 inch; the first free place is taken.
-_PLACES = [(6, 6), (6, -14), (-6, 6), (-6, -14), *((6, 6 + 14 * up) for up in range(1, 9))]
-
-
-def name_points(axis: Axes, points: Sequence[tuple[float, float, str]]) -> list[Annotation]:
-    """Write each name (x, y, name) beside its point, where it covers none that was written before."""
-    axis.figure.canvas.draw()  # so that sizes in pixels are known
-    made: list[Annotation] = []
-    for x, y, name in points:
-        for place in _PLACES:
-            text = axis.annotate(
-                name, (x, y), xytext=place, textcoords="offset points", fontsize=8,
-                ha="left" if place[0] > 0 else "right",
-            )  # fmt: skip
-            box = text.get_window_extent()
-            if not any(box.overlaps(other.get_window_extent()) for other in made):
-                made.append(text)
-                break
-            text.remove()
-    return made
 
 
 def shown(value: object) -> str:

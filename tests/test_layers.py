@@ -32,7 +32,7 @@ for name in sys.argv[1:]:
 
 
 def files_of(*packages):
-    lowest = [PACKAGE / f"{name}.py" for name in ("errors", "numerics", "options", "reporting")]
+    lowest = [PACKAGE / f"{name}.py" for name in ("drawing", "errors", "numerics", "options", "reporting")]
     return [*lowest, *(path for package in packages for path in sorted((PACKAGE / package).rglob("*.py")))]
 
 

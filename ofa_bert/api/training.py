@@ -16,7 +16,7 @@ from ofa_bert.training.students.jobs import DistilJob, PruneJob
 from ofa_bert.training.supernet.job import SupernetJob
 
 if TYPE_CHECKING:
-    from ofa_bert.training.exits.threshold import ExitChoice
+    from ofa_bert.training.exits.choice_report import ExitChoice
     from ofa_bert.training.exits.train import ExitResults
     from ofa_bert.training.finetune import FinetuneResults
     from ofa_bert.training.students.prune import PruneResults

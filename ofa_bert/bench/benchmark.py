@@ -16,11 +16,12 @@ from pathlib import Path
 from ofa_bert.bench.job import BenchGrid, BenchJob, RoundSettings
 from ofa_bert.bench.peers.registry import PEERS
 from ofa_bert.bench.plan import Bundles, Model, check, open_bundles, runnable, setup_of, thread_counts
-from ofa_bert.bench.plots import LATENCY, TRADE_OFF, latency_plot, trade_off_plot
+from ofa_bert.bench.plots import LATENCY, TRADE_OFF, latency_figure, trade_off_figure
 from ofa_bert.bench.probe import Candidate, open_candidate, tokens
 from ofa_bert.bench.rows import (
     CSV_FILE,
     JSON_FILE,
+    MODEL_COLUMNS,
     TABLE_FILE,
     About,
     Measured,
@@ -30,7 +31,7 @@ from ofa_bert.bench.rows import (
     add_score_differences,
     add_speedups,
     in_full,
-    model_table,
+    model_rows,
     skipped_lines,
     speed_table,
     timing,
@@ -39,10 +40,12 @@ from ofa_bert.bench.rows import (
 from ofa_bert.bundle.entries import ModelEntry
 from ofa_bert.bundle.manifest import Manifest
 from ofa_bert.data.source import DataSource
+from ofa_bert.drawing import save
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.progress import Progress
+from ofa_bert.reporting import explained
 from ofa_bert.runtime.answering.labelled import answered
 from ofa_bert.runtime.backends.registry import REGISTRY
 from ofa_bert.runtime.opening import Backend
@@ -51,7 +54,7 @@ from ofa_bert.system import packages
 from ofa_bert.system import timing as system_timing
 from ofa_bert.system.machine import machine
 from ofa_bert.system.provenance import versions
-from ofa_bert.tasks.metrics import compute, main_score
+from ofa_bert.tasks.intervals import mean_score
 from ofa_bert.tasks.task import Datasets, Task
 
 logger = logging.getLogger(__name__)
@@ -84,11 +87,19 @@ def bench(job: BenchJob, argv: Sequence[str] = (), download: Callable[[Task], Da
                 add_speedups(rows)
                 add_score_differences(rows)
                 write_rows(output, rows, skipped)
-    latency_plot(rows, output / LATENCY)
-    drawn = [LATENCY, TRADE_OFF] if trade_off_plot(rows, output / TRADE_OFF) else [LATENCY]
+    drawn = _draw(rows, output)
     text = report(rows, skipped, next((b.manifest.task.kind.row for b in bundles.values() if b.manifest.task), None))
     write_text_atomic(output / TABLE_FILE, text + "\n")
     return f"{text}\n\n{output}: {', '.join([JSON_FILE, CSV_FILE, TABLE_FILE, *drawn])}"
+
+
+def _draw(rows: Sequence[Row], output: Path) -> list[str]:
+    """The names of the pictures; without any score there is one alone."""
+    pictures = {LATENCY: latency_figure(rows), TRADE_OFF: trade_off_figure(rows)}
+    drawn = {name: figure for name, figure in pictures.items() if figure is not None}
+    for name, figure in drawn.items():
+        save(figure, output / name)
+    return list(drawn)
 
 
 def _about(device: str, argv: Sequence[str]) -> About:
@@ -118,24 +129,29 @@ def _data(source: DataSource, bundles: Bundles, download: Callable[[Task], Datas
 
 
 def score_of(model: Model, bundles: Bundles, data: Datasets | None, grid: BenchGrid) -> Score:
-    """score, score_name and score_source: measured on the given dev data, or else what the manifest says."""
+    """Measured on the given dev data, or else what the manifest says."""
     candidate, bundle = model.candidate, bundles[model.candidate.bundle]
-    none: Score = {"score": None, "score_name": None, "score_source": None}
+    none: Score = {
+        "score": None, "score_low": None, "score_high": None, "score_name": None, "score_source": None,
+    }  # fmt: skip
     task = bundle.manifest.task
     if candidate.is_peer or task is None:
         return none
     if data is None:
         score = _known_score(candidate, bundle.manifest)
-        return none if score is None else {"score": score, "score_name": task.metrics[0], "score_source": "manifest"}
+        named: Score = {**none, "score": score, "score_name": task.metrics[0], "score_source": "manifest"}
+        return none if score is None else named
     label = f"{candidate.bundle}, {candidate.backend}, {candidate.precision}"
     logger.info("scoring %s", label)
     with Predictor(
         bundle, candidate.backend, candidate.precision, device=grid.device, provider=grid.provider
     ) as predictor:
-        mains = []
-        for examples in data.dev.values():
-            mains.append(main_score(task, compute(task, *answered(predictor, examples))))
-    return {"score": sum(mains) / len(mains), "score_name": task.metrics[0], "score_source": "measured"}
+        splits = [answered(predictor, examples) for examples in data.dev.values()]
+    found = mean_score(task, splits)
+    return {
+        "score": found.score, "score_low": found.low, "score_high": found.high, "score_name": task.metrics[0],
+        "score_source": "measured",
+    }  # fmt: skip
 
 
 def _known_score(candidate: Candidate, manifest: Manifest) -> float | None:
@@ -222,7 +238,7 @@ def _files_of(backend: str, manifest: Manifest) -> list[ModelEntry]:
 
 
 def report(rows: Sequence[Row], skipped: Sequence[Skipped], unit: str | None = None) -> str:
-    """The tables, and in words how they came about; unit as of `model_table`."""
+    """The tables, and in words how they came about; unit as of `model_rows`."""
     first = rows[0]
     on = f"{first['processor']}, {first['cores']} core(s)" + (f", {first['gpu']}" if first["gpu"] else "")
     runs = min(row["runs"] for row in rows)
@@ -232,7 +248,8 @@ def report(rows: Sequence[Row], skipped: Sequence[Skipped], unit: str | None = N
         f" Last column: against {first['bundle']}, {first['backend']}, {first['precision']}."
     )
     memory = "Memory is the peak of a process that runs this one model" + (", on the host." if first["gpu"] else ".")
-    parts = [speed_table(rows), model_table(rows, unit), f"{how} {memory}"]
+    models = model_rows(rows, unit)
+    parts = [speed_table(rows), explained(models, MODEL_COLUMNS), f"{how} {memory}"]
     if skipped:
         parts.append("\n".join(skipped_lines(skipped)))
     return "\n\n".join(parts)

@@ -17,9 +17,14 @@ from ofa_bert.reporting import table
 
 
 class Score(TypedDict):
-    """A model's score on dev, which metric that is, and whether it was measured or the manifest says it."""
+    """A model's score on dev, which metric that is, and whether it was measured or the manifest says it.
+
+    score_low, score_high: where a measured one may really lie (95 %).
+    """
 
     score: float | None
+    score_low: float | None
+    score_high: float | None
     score_name: str | None
     score_source: str | None
 
@@ -178,12 +183,23 @@ def _cell(row: Row | None, ratio: bool) -> str:
     return f"{text} ({speedup:.2f}x)" if ratio and speedup else text
 
 
-def model_table(rows: Sequence[Row], unit: str | None = None) -> str:
-    """Size, memory and score of each model, and its speed-up over the first one at the largest setting.
+# What the columns of `model_rows` mean, for `reporting.legend`.
+MODEL_COLUMNS = {
+    "file MiB": "of the model on disk",
+    "memory MiB": "most that a process took which ran this one model",
+    "95 %": "where the score may really lie, each by itself; only of scores that were measured here",
+    "to full fp32": "score less that of the first bundle in FP32",
+    "speed-up, batch ": "times as fast as the first model of this table at the largest setting",
+}
+
+
+def model_rows(rows: Sequence[Row], unit: str | None = None) -> list[Line]:
+    """Size, memory and score of each model, and its speed-up over the first one at the largest setting, for a table.
 
     unit: what a row of a batch is; where it is given, how many of them in a second are said too.
     """
     largest = max(map(setting_of, rows))
+    sure = any(row["score_low"] is not None for row in rows)
     lines: list[Line] = []
     for row in rows:
         if setting_of(row) != largest:
@@ -196,12 +212,17 @@ def model_table(rows: Sequence[Row], unit: str | None = None) -> str:
                 "file MiB": _number(row["model_mib"], ".1f"),
                 "memory MiB": _number(row["peak_memory_mib"], ".0f"),
                 row["score_name"] or "score": _number(row["score"], ".4f"),
+                **({"95 %": _between(row)} if sure else {}),
                 "to full fp32": _number(row["score_to_full"], "+.4f"),
                 **({f"{unit}/s": f"{row['samples_per_second']:.0f}"} if unit else {}),
                 f"speed-up, batch {largest.batch}": f"{row['speedup']:.2f}x",
             }
         )
-    return table(_same_keys(lines))
+    return _same_keys(lines)
+
+
+def _between(row: Row) -> str:
+    return "–" if row["score_low"] is None else f"{row['score_low']:.4f} to {row['score_high']:.4f}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from ofa_bert.bundle.entries import ONNX, PADDLE, PRECISIONS, check_part, word
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria.registry import CRITERIA
+from ofa_bert.exits.kept_curve import KeptCurve
 from ofa_bert.exits.layout import HEADS
 from ofa_bert.exits.policy import MODES, Policy, read_ask
 from ofa_bert.files.fields import Fields
@@ -117,13 +118,15 @@ class ExitModel:
 class ChosenPolicy:
     """The policy that python -m ofa_bert exits chose; `ask`: the places of the exits that may answer, ascending.
 
-    about: all of its exit_policy.json, which also says what it was chosen for.
+    about: all of its exit_policy.json, which also says what it was chosen for. curve: of all thresholds that were
+    tried; policies of before, and those of a search, keep none.
     """
 
     policy: Policy
     mode: str
     ask: tuple[int, ...]
     about: Mapping[str, object]
+    curve: KeptCurve | None = None
 
     @classmethod
     def from_json(cls, fields: Fields, layers: Sequence[int]) -> ChosenPolicy:
@@ -131,7 +134,8 @@ class ChosenPolicy:
         ask = read_ask(fields, len(layers) - 1)
         if "layers" in fields and fields.wholes("layers") != tuple(layers):
             fields.wrong("layers", f"those of the exits, {shown(list(layers))}")
-        return cls(Policy.read(fields.inner("policy")), fields.text("mode", MODES), ask, dict(fields.value))
+        curve = KeptCurve.read(fields.inner("curve"), len(layers) - 1) if "curve" in fields else None
+        return cls(Policy.read(fields.inner("policy")), fields.text("mode", MODES), ask, dict(fields.value), curve)
 
 
 @dataclass(frozen=True)

@@ -58,18 +58,24 @@ def exits_of(bundle: Bundle) -> ExitsEntry:
     return bundle.manifest.exits
 
 
-def plan_of(bundle: Bundle, threshold: float | str, mode: str | None = None, criterion: str | None = None) -> ExitPlan:
+def plan_of(
+    bundle: Bundle, threshold: float | str | None, mode: str | None = None, criterion: str | None = None,
+    drop: float | None = None,
+) -> ExitPlan:  # fmt: skip
     """The way that a run answers. UserError for a threshold that cannot be meant and for what the bundle lacks.
 
     threshold: a number, compared at every exit by `criterion` (that of the bundle's policy, or what its exits were
     trained for); or "policy": threshold, criterion and the exits to ask as chosen at `python -m ofa_bert exits`.
     mode: "threshold" or "predicted"; unless given, the policy's, and "threshold" for a number.
+    drop: instead of a threshold: the fastest of the policy's curve that promises to lose at most so much of the score.
     """
     entry = exits_of(bundle)
     count = len(entry.layers) - 1
     if mode is not None and mode not in MODES:
         raise UserError(f"exit_mode {mode}: must be one of {', '.join(MODES)}")
-    if threshold == FROM_POLICY:
+    if drop is not None:
+        policy, ask = _within(bundle, entry, drop)
+    elif threshold == FROM_POLICY:
         chosen = _chosen(bundle, entry, criterion)
         policy, ask, mode = chosen.policy, chosen.ask, mode or chosen.mode
     else:
@@ -91,14 +97,26 @@ def _chosen(bundle: Bundle, entry: ExitsEntry, criterion: str | None) -> ChosenP
     return entry.chosen
 
 
-def _given(entry: ExitsEntry, task: Task, threshold: float | str, criterion: str | None) -> Policy:
+def _within(bundle: Bundle, entry: ExitsEntry, drop: float) -> tuple[Policy, tuple[int, ...]]:
+    """The policy with another threshold, and the exits to ask."""
+    chosen = _chosen(bundle, entry, None)
+    if chosen.curve is None:
+        raise UserError(
+            f"{bundle.path}: its exit policy keeps no curve to choose `exit_drop` {drop:g} from; choose it anew with"
+            " python -m ofa_bert exits and export again, or give an exit threshold"
+        )
+    point = chosen.curve.within(drop)
+    return replace(chosen.policy, threshold=point.threshold), point.ask
+
+
+def _given(entry: ExitsEntry, task: Task, threshold: float | str | None, criterion: str | None) -> Policy:
     exits = len(entry.layers) - 1
     own = entry.chosen.policy if entry.chosen else Policy.never_leaves(exits, entry.criterion)
     criterion = criterion or own.criterion
     if criterion not in CRITERIA:
         raise UserError(f"exit_criterion {criterion}: must be one of {', '.join(CRITERIA)}")
     try:
-        number = float(threshold)
+        number = float(threshold)  # type: ignore[arg-type]  # what is no number is told below
     except (TypeError, ValueError):
         raise UserError(f"exit threshold {threshold!r}: must be a number or {FROM_POLICY}") from None
     if math.isnan(number):
@@ -107,7 +125,7 @@ def _given(entry: ExitsEntry, task: Task, threshold: float | str, criterion: str
     return Policy(criterion, number, own.tolerance, task.kind_name)
 
 
-def _table(bundle: Path, entry: ExitsEntry, threshold: float | str) -> TokenTable:
+def _table(bundle: Path, entry: ExitsEntry, threshold: float | str | None) -> TokenTable:
     if threshold != FROM_POLICY:
         raise UserError(
             f"exit threshold {threshold}: exits are predicted for the bundle's own policy alone; give"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ofa_bert.data.dev_split import MOST_SHARE, split_dev
 from ofa_bert.data.readers.own_files import own_table, read_own_file
+from ofa_bert.data.schema import LabelledSchema, check_width, label_places, text_places
 from ofa_bert.data.source import LABEL_OPTIONS
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.data.table_files import Table
@@ -49,17 +50,32 @@ class LabelledData:
     labels: tuple[str, ...] | None = option(
         "names of the labels, in their order, where the model does not say; default: those of the file, sorted", None
     )
+    schema: LabelledSchema = LabelledSchema()
 
     def problems(self) -> list[str]:
         if self.file and (self.data_dir or self.task_name):
             return ["`file` is a file of your own: leave out `data_dir` and `task_name`"]
-        return [] if self.file else unused(self, OWN, "describes `file`; give that too")
+        if not self.file:
+            found = unused(self, OWN, "describes `file`; give that too")
+            return found + unused(self.schema, ("input_schema",), "describes `file`; give that too")
+        if self.schema.input_schema and self.label_column:
+            return ["`input_schema` has the label by `label_name`: leave `label_column` out"]
+        return self.schema.clashes(self.text_columns)
+
+    @property
+    def _texts(self) -> tuple[str, ...] | None:
+        return text_places(self.schema) or self.text_columns
+
+    @property
+    def _label(self) -> tuple[str, ...] | None:
+        return label_places(self.schema) or self.label_column
 
     def load(self, known: Task | None) -> tuple[Task, dict[str, tuple[Example, ...]]]:
         """(task, split -> examples). known: the model's task, whose labels and order the data must have."""
         if self.file:
+            check_width(self.schema, self.file)
             task, examples = read_own_file(
-                self.file, known, self.text_columns, self.label_column, self.labels, self._kind(), self.label_separator
+                self.file, known, self._texts, self._label, self.labels, self._kind(), self.label_separator
             )
             if self.dev_share is None:
                 return task, {"file": examples}
@@ -75,7 +91,7 @@ class LabelledData:
         """The file with all its columns, a row an example of `load`; None where examples are no rows of it."""
         if not self.file or self.dev_share is not None or not task.kind.exits:
             return None
-        return own_table(self.file, self.text_columns, self.label_column)
+        return own_table(self.file, self._texts, self._label)
 
     def _kind(self) -> str | None:
         return None if self.label_kind == "auto" else self.label_kind

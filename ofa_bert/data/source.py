@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ofa_bert.data.dev_split import MOST_SHARE
+from ofa_bert.data.schema import LabelledSchema, check_width, label_places, text_places
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
@@ -83,6 +84,17 @@ class DataSource:
         None,
         above=0,
     )
+    schema: LabelledSchema = LabelledSchema()
+
+    @property
+    def text_places(self) -> tuple[str, ...] | None:
+        """The text columns by name or number; None where nothing says."""
+        return text_places(self.schema) or self.text_columns
+
+    @property
+    def label_places(self) -> tuple[str, ...] | None:
+        """The label columns, likewise."""
+        return label_places(self.schema) or self.label_column
 
     @property
     def given(self) -> bool:
@@ -97,6 +109,11 @@ class DataSource:
         if not own and (self.text_columns or about_labels):
             names = ", ".join(f"`{name}`" for name in ("text_columns", *LABEL_OPTIONS))
             problems.append(f"{names} describe `train_file` and `dev_file`")
+        if self.schema.input_schema and not own:
+            problems.append("`input_schema` describes `train_file` and `dev_file`")
+        problems += self.schema.clashes(self.text_columns)
+        if self.schema.input_schema and self.label_column:
+            problems.append("`input_schema` has the label by `label_name`: leave `label_column` out")
         if self.text_columns and len(self.text_columns) > 2:
             problems.append(f"`text_columns` {' '.join(self.text_columns)}: one or two columns")
         return problems
@@ -125,6 +142,7 @@ class DataSource:
             labels=settings.texts("labels", default=None),
             metric=settings.text("metric", default=None),
             doc_stride=settings.whole("doc_stride", 1, default=None),
+            schema=LabelledSchema.recorded(settings),
         )
 
     def load(
@@ -134,14 +152,15 @@ class DataSource:
         task_name: str | None = None,
     ) -> Datasets:
         """The task with its examples; arguments as of `load_datasets`. task_name: where none was given."""
+        check_width(self.schema, self.train_file, self.dev_file)
         found = load_datasets(
             task_name=self.task_name or task_name,
             data_dir=self.data_dir,
             train_file=self.train_file,
             dev_file=self.dev_file,
             dev_share=self.dev_share,
-            text_columns=self.text_columns,
-            label_columns=self.label_column,
+            text_columns=self.text_places,
+            label_columns=self.label_places,
             labels=self.labels,
             label_kind=None if self.label_kind == "auto" else self.label_kind,
             label_separator=self.label_separator,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ofa_bert.errors import UserError
+from ofa_bert.exits.kept_curve import KeptCurve
 from ofa_bert.exits.layout import ExitLayout
 from ofa_bert.exits.policy import MODES, Policy, check_policy, read_ask
 from ofa_bert.exits.token_table import TABLE, TokenTable, read_table
@@ -28,11 +29,11 @@ class Chosen(NamedTuple):
 
 def policy_json(
     policy: Policy, mode: str, ask: Sequence[int], sub_model: SubModelConfig, layout: ExitLayout, layers: Sequence[int],
-    task: Task, where: str,
+    task: Task, where: str, curve: KeptCurve | None = None,
 ) -> dict[str, object]:  # fmt: skip
     """The content of an exit_policy.json: what `read_policy` checks, and `where` it was chosen.
 
-    layers: that run until each exit, the last one included.
+    layers: that run until each exit, the last one included. curve: of all thresholds that were tried.
     """
     return {
         "policy": policy.to_json(),
@@ -43,6 +44,7 @@ def policy_json(
         "ask": list(ask),
         "task": task.to_json(),
         "model": where,
+        **({} if curve is None else {"curve": curve.to_json()}),
     }
 
 
@@ -75,6 +77,8 @@ def read_policy(
             )
     check_policy(policy, Policy.read(policy), task.kind_name, task.num_labels, len(layers) - 1)
     read_ask(fields, len(layers) - 1)
+    if "curve" in fields:
+        KeptCurve.read(fields.inner("curve"), len(layers) - 1)
     table = path.with_name(TABLE)
     found = _table(table, layers, vocab_size, kept_tokens) if table.is_file() else None
     if found is None and mode == "predicted":

@@ -1,11 +1,9 @@
-"""Thresholds from never to always: what each would score and save, which one to take, and a picture of them."""
+"""Thresholds from never to always: what each would score and save, and which one to take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,13 +11,14 @@ import numpy as np
 from ofa_bert.errors import UserError
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits, saving
+from ofa_bert.exits.promise import promised
 from ofa_bert.numerics import Array, Floats, Ints
-from ofa_bert.reporting import pyplot
 from ofa_bert.tasks.kinds.registry import DEFAULT
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 
-# What was measured at a threshold: `score`, `mean_layers`, `speedup`; `ms` by batch size; the task's metrics.
+# What was measured at a threshold: `score`, `mean_layers`, `speedup`; `ms` by batch size; the task's metrics; `low` and
+# `high`, between which the score may really lie.
 Row: TypeAlias = Mapping[str, Any]
 
 _WORTH = 0.01  # of the samples; a head costs about so much of a layer's time, more when batches are small
@@ -85,24 +84,21 @@ def run_length(layers: Ints, possible: Sequence[int]) -> dict[str, object]:
     }
 
 
-def choose(rows: Sequence[Row], target_drop: float | None, target_speedup: float | None) -> int:
+def choose(
+    rows: Sequence[Row], target_drop: float | None, target_speedup: float | None, bounds: Sequence[float] | None = None
+) -> int:
     """The row to take. Rows have `score` and `speedup`; the first is without early exits.
 
     With a drop, the fastest of those that score at least so near the first; with a speed-up, the best of those that are
     so fast; with both, the fastest that satisfies both. UserError when no row does.
+    bounds: the drop that each row promises, which then counts in place of the measured one: rows are asked from the
+    most careful on until one fails.
     """
-    full = rows[0]["score"]
-    able = [
-        i
-        for i, item in enumerate(rows)
-        if (target_drop is None or item["score"] >= full - target_drop - 1e-9)
-        and (target_speedup is None or item["speedup"] >= target_speedup)
-    ]
+    near = range(len(rows)) if target_drop is None else _near(rows, target_drop, bounds)
+    able = [i for i in near if target_speedup is None or rows[i]["speedup"] >= target_speedup]
     if not able:
-        drop = "" if target_drop is None else f" within {target_drop:g} of {full:.4f}"
-        fastest = max(
-            item["speedup"] for item in rows if target_drop is None or item["score"] >= full - target_drop - 1e-9
-        )
+        drop = "" if target_drop is None else f" within {target_drop:g} of {rows[0]['score']:.4f}"
+        fastest = max(rows[i]["speedup"] for i in near)
         raise UserError(
             f"`target_speedup` {target_speedup:g}: the fastest threshold{drop} is {fastest:.2f} times as fast as no"
             " early exits on the held-out part; ask for less, or allow a larger `target_drop`"
@@ -112,34 +108,9 @@ def choose(rows: Sequence[Row], target_drop: float | None, target_speedup: float
     return max(able, key=lambda i: rows[i]["speedup"])
 
 
-def plot(
-    sweeps: Mapping[str, Sequence[Row]], chosen: Row, path: Path, title: str, interval: tuple[float, float]
-) -> None:
-    """Score against mean layers and against measured time, a line for each mode and batch size.
-
-    interval: where the chosen score may really lie.
-    """
-    plt = pyplot()
-
-    sizes = list(chosen["ms"])
-    figure, axes = plt.subplots(1, 1 + len(sizes), figsize=(5 * (1 + len(sizes)), 4), layout="constrained", sharey=True)
-    panels: list[tuple[str, Callable[[Row], float]]] = [("mean layers", lambda item: item["mean_layers"])]
-    panels += [(f"ms per sample, batch {size}", partial(_ms, size)) for size in sizes]
-    for axis, (name, value) in zip(axes, panels):
-        for mode, rows in sweeps.items():
-            ordered = sorted(rows, key=value)
-            axis.plot([value(item) for item in ordered], [item["score"] for item in ordered], "o-", label=mode)
-        axis.plot(value(chosen), chosen["score"], "*", markersize=14, color="black", label="chosen")
-        axis.vlines(value(chosen), *interval, color="black", linewidth=0.8, label="its 95 % interval")
-        axis.axhline(sweeps["threshold"][0]["score"], color="grey", linewidth=0.8, linestyle="--")
-        axis.set(xlabel=name)
-        axis.grid(alpha=0.3)
-    axes[0].set(ylabel="score on the held-out part")
-    axes[0].legend()
-    figure.suptitle(title)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
-def _ms(size: object, item: Row) -> float:
-    return float(item["ms"][size])
+def _near(rows: Sequence[Row], drop: float, bounds: Sequence[float] | None) -> list[int]:
+    """The rows that lose so little; the first, which is without early exits, loses nothing."""
+    if bounds is None:
+        return [i for i, item in enumerate(rows) if item["score"] >= rows[0]["score"] - drop - 1e-9]
+    asked = sorted(range(1, len(rows)), key=lambda i: -rows[i]["mean_layers"])
+    return [0, *asked[: promised([bounds[i] for i in asked], drop)]]

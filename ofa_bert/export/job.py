@@ -1,19 +1,23 @@
-"""What export_model.py does, as a value."""
+"""What export_model.py and vocabulary do, as values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ofa_bert.bundle.entries import FILE_PRECISIONS, HALF_STATIC, NNCF
 from ofa_bert.bundle.manifest import SHORTEST_INPUT
 from ofa_bert.data.source import LABEL_OPTIONS, DataSource
+from ofa_bert.data.table_files import SUFFIXES
 from ofa_bert.engines.job import EngineOptions
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.models.sub_model_choice import SubModelChoice
-from ofa_bert.options import option, unused
+from ofa_bert.options import option, repeated, unused
 from ofa_bert.system.accelerator import WHERE, Device, means
 from ofa_bert.training.supernet.polishing import Polishing
+
+PLAIN = ".txt"  # a text a line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,4 +117,33 @@ class ExportJob:
                 f"`precision` {static[0]} is calibrated on training sentences: say where they are with `task_name` or"
                 " `data_dir`, or `train_file` with `dev_file` or `dev_share`; int8 needs none"
             )
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocabularyJob:
+    """What python -m ofa_bert vocabulary does: the tokens that texts need, for `trim_vocab`."""
+
+    model_name_or_path: str = option("the model whose tokens they are: its directory, or a training's output_dir")
+    model_type: str = model_type_option()
+    texts: tuple[str, ...] = option(
+        "files with texts of the kind that the model is for: .txt with one a line, or .tsv, .csv and .jsonl"
+    )
+    text_columns: tuple[str, ...] | None = option(
+        "the columns of .tsv, .csv and .jsonl that hold texts; default: sentence1 sentence2, sentence, or text", None
+    )
+    output: str = option("file to write: one token a line, in the order of the model's vocabulary")
+    least: int = option("keep the tokens that the texts have so often, or more often", 1, above=0)
+    characters: bool = option(
+        "also keep every token of a single character, so that words which these texts lack can still be spelled", False
+    )
+
+    def problems(self) -> list[str]:
+        found = repeated("texts", self.texts)
+        for path in self.texts:
+            suffix = Path(path).suffix.lower()
+            if suffix not in (PLAIN, *SUFFIXES):
+                found.append(f"`texts` {path}: must end in {', '.join((PLAIN, *SUFFIXES))}")
+        if self.text_columns and all(Path(path).suffix.lower() == PLAIN for path in self.texts):
+            found.append(f"`text_columns` {' '.join(self.text_columns)}: {PLAIN} files have no columns; leave it out")
         return found

@@ -63,6 +63,15 @@ def _of_error(table: LatencyTable, name: str) -> float:
     return value if isinstance(value, float) else float("nan")
 
 
+# What the columns of `printable` mean, for `reporting.legend`.
+COLUMNS = {
+    "held-out sub-model": "one that the table was not fitted to",
+    "measured ms": "of a call, the median",
+    "predicted ms": "by the table",
+    "error": "of the prediction, as a share of what was measured",
+}
+
+
 def printable(table: LatencyTable) -> list[dict[str, str]]:
     """The held-out sub-models, predicted and measured."""
     rows = []

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ofa_bert import drawing
+from ofa_bert.drawing import look, save
 from ofa_bert.files.atomic import write_json_atomic, write_text_atomic
 from ofa_bert.recipes.timing import Row, TimingPlan
-from ofa_bert.reporting import millions, pyplot, table
+from ofa_bert.reporting import explained, millions, pyplot
 from ofa_bert.system.machine import machine
 from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Task
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TABLE_FILE, JSON_FILE, PLOT = "table.md", "rows.json", "waterfall.png"
 TEXTS = 100_000_000
@@ -41,11 +48,23 @@ def write_report(
         "versions": versions(),
         **settings,
     }
-    text = "\n\n".join([table(printable(rows, task)), cost_line(rows), _how(plan, backend, rows, about)])
+    text = "\n\n".join([explained(printable(rows, task), COLUMNS), cost_line(rows), _how(plan, backend, rows, about)])
     write_json_atomic(output / JSON_FILE, found)
     write_text_atomic(output / TABLE_FILE, text + "\n")
-    waterfall(rows, task, output / PLOT)
+    save(waterfall_figure(rows, task), output / PLOT)
     return f"{text}\n\n{output}: {TABLE_FILE}, {JSON_FILE}, {PLOT}"
+
+
+# What the columns of `printable` mean, for `reporting.legend`.
+COLUMNS = {
+    "file MiB": "of the model on disk",
+    "ms p50": "milliseconds of one text alone, the median",
+    "ms p95": "the same, of all but the slowest twentieth",
+    "texts/s": "throughput in batches",
+    "to previous": "throughput, times that of the row above",
+    "to padded": "times that of the padded baseline",
+    "to dynamic length": "times that of the baseline with batches as long as their texts",
+}
 
 
 def printable(rows: Sequence[Row], task: Task) -> list[dict[str, str]]:
@@ -95,35 +114,58 @@ def _how(plan: TimingPlan, backend: str, rows: Sequence[Row], about: Mapping[str
     )
 
 
-def waterfall(rows: Sequence[Row], task: Task, path: Path) -> None:
+def waterfall_figure(rows: Sequence[Row], task: Task) -> Figure:
     """Each stage's speed-up on top of what the stages before it reached, on a log scale; scores beside it."""
-    plt = pyplot()
-    from matplotlib import ticker
-
-    places = range(len(rows))
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 1.4 + 0.45 * len(rows)), layout="constrained", sharey=True, width_ratios=(3, 1)
+    figure, (left, right) = pyplot().subplots(
+        1, 2, figsize=(11.5, 2.2 + 0.45 * len(rows)), layout="constrained", sharey=True, width_ratios=(3, 1)
     )
-    before = 1.0
-    for place, row in zip(places, rows):
-        now = row["speedup_to_padded"]
-        gain = row["speedup_to_previous"]
-        low, high = sorted((before, now))
-        left.barh(place, max(high - low, low * 0.01), left=low, color="C0" if now >= before else "C3")
-        text = f" {now:.3g}x" + (f"  (x {gain:.2f})" if gain is not None else "")
-        left.annotate(text, (high, place), va="center", fontsize=8)
-        before = now
-    left.set(xscale="log", xlabel="throughput, times the padded baseline (in brackets: times the row above)")
-    left.set_xlim(0.9, max(row["speedup_to_padded"] for row in rows) * 3)
-    left.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
-    left.set_yticks(list(places), [row["stage"] for row in rows])
-    left.invert_yaxis()
-    right.plot([row["score"] for row in rows], list(places), "o-", color="C1")
-    for place, row in zip(places, rows):
-        right.annotate(f" {row['score']:.4f}", (row["score"], place), fontsize=8, va="bottom")
-    right.set(xlabel=f"{task.name} dev {task.metrics[0]}")
-    right.margins(x=0.35)
+    _gains(left, rows)
+    _scores(right, rows, task)
     for axis in (left, right):
         axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    figure.legend(handles=drawing.handles([left]), loc="outside upper center", ncols=2, fontsize=8)
+    last = rows[-1]
+    how = f"{len(rows)} stages, {last['texts_timed']} dev texts, {last['rounds']} rounds with all in turn, medians."
+    sure = " Bars of scores: 95 %, each by itself." if _sure(rows) else ""
+    drawing.note(figure, [how + sure])
+    return figure
+
+
+def _gains(axis: Axes, rows: Sequence[Row]) -> None:
+    from matplotlib import ticker
+
+    before = 1.0
+    for place, row in enumerate(rows):
+        now, gain = row["speedup_to_padded"], row["speedup_to_previous"]
+        low, high = sorted((before, now))
+        own, name = (look(0), "faster") if now >= before else (look(4), "slower")
+        width = max(high - low, low * 0.01)
+        axis.barh(place, width, left=low, color=own.color, hatch=own.hatch, edgecolor="white", linewidth=0, label=name)
+        text = f"{now:.3g}x" + (f"  (x {gain:.2f})" if gain is not None else "")
+        axis.annotate(text, (high, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        before = now
+    axis.set(xscale="log", xlabel="throughput, times the padded baseline (in brackets: times the row above)")
+    axis.set_xlim(0.9, max(row["speedup_to_padded"] for row in rows) * 3)
+    axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axis.set_yticks(range(len(rows)), [row["stage"] for row in rows])
+    axis.invert_yaxis()
+
+
+def _scores(axis: Axes, rows: Sequence[Row], task: Task) -> None:
+    places, own = range(len(rows)), look(1)
+    scores = [row["score"] for row in rows]
+    if _sure(rows):
+        bars = list(zip(*(drawing.spread(row["score_low"], row["score"], row["score_high"]) for row in rows)))
+        axis.errorbar(scores, places, xerr=bars, fmt="none", ecolor=own.color, elinewidth=0.8, capsize=2, alpha=0.7)
+    axis.plot(scores, places, "o-", color=own.color)
+    for place, score in zip(places, scores):
+        axis.annotate(
+            f"{score:.4f}", (score, place), xytext=(0, 5), textcoords="offset points", fontsize=8, ha="center"
+        )
+    axis.set(xlabel=f"{task.name} dev {task.metrics[0]}")
+    axis.margins(x=0.25)
+
+
+def _sure(rows: Sequence[Row]) -> bool:
+    return all("score_low" in row for row in rows)

@@ -30,6 +30,7 @@ from ofa_bert.runtime.opening import open_model
 from ofa_bert.runtime.workers import Batch as Request
 from ofa_bert.runtime.workers import WorkerPool
 from ofa_bert.system.timing import SPIN_SECONDS, in_turn
+from ofa_bert.tasks.intervals import Sure, mean_score
 from ofa_bert.tasks.task import Datasets, Task
 from ofa_bert.training.evaluation import score_splits
 
@@ -98,6 +99,8 @@ class Row(TypedDict, total=False):
     padded: bool
     scores: Mapping[str, float]
     score: float
+    score_low: float  # between these it may really lie (95 %)
+    score_high: float
     parameters: int | None  # None: a bundle of before, which does not say it
     file_mib: float
     latency_p50_ms: float
@@ -122,9 +125,10 @@ def measure(plan: TimingPlan, datasets: Datasets, contenders: Sequence[Contender
     size = plan.batch_size
     with ExitStack() as stack:
         found = {c: stack.enter_context(opened(c, plan)) for c in Progress(contenders, desc="open", leave=False)}
-        scores = {}
+        scores: dict[Contender, dict[str, float]] = {}
+        sure: dict[Contender, Sure] = {}
         for contender, model in found.items():
-            scores[contender] = _score(plan, datasets, texts, contender, model, size)
+            scores[contender], sure[contender] = _score(plan, datasets, texts, contender, model, size)
             logger.info("%s: dev %s", contender.name, scores[contender])
         rates, counts = _throughput(plan, texts, found, size)
         latencies = _latencies(plan, texts, found)
@@ -141,6 +145,8 @@ def measure(plan: TimingPlan, datasets: Datasets, contenders: Sequence[Contender
                 "padded": contender.padded,
                 "scores": scores[contender],
                 "score": scores[contender]["score"],
+                "score_low": sure[contender].low,
+                "score_high": sure[contender].high,
                 "parameters": model.parameters,
                 "file_mib": model.mebibytes,
                 "latency_p50_ms": float(np.percentile(milliseconds, 50)),
@@ -187,7 +193,8 @@ def _length(plan: TimingPlan, contender: Contender) -> int:
 
 def _score(
     plan: TimingPlan, datasets: Datasets, texts: Texts, contender: Contender, model: Opened, size: int
-) -> dict[str, float]:
+) -> tuple[dict[str, float], Sure]:
+    """Every metric of every split; and the main score with its interval."""
     logits = {}
     for name, encoded in texts.dev.items():
         inputs, places = batches_of(encoded, size, texts.pad_id, _length(plan, contender))
@@ -196,7 +203,8 @@ def _score(
             answered.put(place, found)
         logits[name] = answered.logits
     task = check_task(contender.path, ModelRecord(task=model.task), datasets.task)
-    return score_splits(task, logits, texts.dev)
+    splits = [(texts.dev[name].by_example(found), texts.dev[name].scored) for name, found in logits.items()]
+    return score_splits(task, logits, texts.dev), mean_score(task, splits)
 
 
 def _throughput(

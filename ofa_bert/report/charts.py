@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ofa_bert import drawing
 from ofa_bert.numerics import Floats
 from ofa_bert.report.values import Chart
-from ofa_bert.reporting import name_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,7 +100,9 @@ def points(
         axis.margins(x=0.14, y=0.12)
         if len(groups) > 1 or level or winner:
             _legend(axis)
-        name_points(axis, [(p.x, p.y, p.name) for group in groups.values() for p in group if p.name])
+        every = [point for group in groups.values() for point in group]
+        named = [drawing.Named(point.x, point.y, point.name) for point in every if point.name]
+        drawing.name_points(axis, named, [(point.x, point.y) for point in every])
 
     return Chart(name, title, draw)
 

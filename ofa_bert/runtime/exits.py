@@ -114,7 +114,7 @@ class ExitModel:
 
 def open_exits(
     bundle: str | Path | Bundle,
-    threshold: float | str,
+    threshold: float | str | None,
     mode: str | None = None,
     criterion: str | None = None,
     limits: Sequence[int] = (64, 512),
@@ -123,10 +123,12 @@ def open_exits(
     device: str = "cpu",
     threads: int | None = None,
     provider: str | None = None,
+    drop: float | None = None,
 ) -> ExitModel:
-    """The bundle's exits, ready to run; the last five as in opening.open_model. In a worker process too."""
+    """The bundle's exits, ready to run; threshold to criterion, and drop, as of `plan_of`, the others as in
+    opening.open_model. In a worker process too."""
     bundle = open_bundle(bundle)
-    plan = plan_of(bundle, threshold, mode, criterion)
+    plan = plan_of(bundle, threshold, mode, criterion, drop)
     parts = open_exit_parts(bundle, plan, backend, precision, device, threads, provider)
     return ExitModel(parts, plan, bundle.manifest.num_labels, bundle.manifest.pad_token_id, Limits(*limits))
 

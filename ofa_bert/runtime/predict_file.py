@@ -15,21 +15,21 @@ from ofa_bert.bundle.manifest import Bundle, open_bundle
 from ofa_bert.data.description import TokenLengths
 from ofa_bert.data.file_text import whole_characters
 from ofa_bert.data.readers.asked import asked_of
+from ofa_bert.data.schema import check_width, place_of, text_places
 from ofa_bert.data.table_files import Table, read_table
 from ofa_bert.data.table_writers import BREAKS_TSV, LIST_SEPARATOR, NewCells, table_text
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.files.atomic import write_text_atomic
 from ofa_bert.reporting import shown
 from ofa_bert.runtime.backends.tensorrt import Profile, source_of, trtexec_command
-from ofa_bert.runtime.jobs import PredictJob, TrtexecJob
+from ofa_bert.runtime.jobs import EXIT_LAYER, PREDICTIONS, PROBABILITIES, PredictJob, TrtexecJob
+from ofa_bert.runtime.output_columns import check_output, chosen_cells, with_columns
 from ofa_bert.runtime.predictor import Prediction, Predictor
 from ofa_bert.runtime.texts import Text
 from ofa_bert.tasks.questions import Question
 
 LABEL, PROBABILITY, VALUE, SET = "predicted_label", "probability", "predicted_value", "predicted_labels"
-CHOICE, PROBABILITIES = "predicted_choice", "probabilities"
-ENTITIES = "entities"
-EXIT_LAYER = "exit_layer"
+CHOICE, ENTITIES = "predicted_choice", "entities"
 _DIGITS = 6
 _LONGEST_NAME = 200  # of 255 bytes: the file has a longer name until it is complete
 
@@ -45,35 +45,54 @@ class Summary(TypedDict):
 def predict_file(job: PredictJob) -> Summary:
     """Predict every row of job.input and write job.output; returns what to tell about it."""
     bundle = open_bundle(job.bundle)
-    columns = job.text_columns or _trained_columns(bundle)
-    has_header = not (job.text_columns and all(name.isdecimal() for name in columns))
+    given = text_places(job.schema) or job.text_columns
+    columns = given or _trained_columns(bundle)
+    has_header = not (given and all(name.isdecimal() for name in columns))
     table = read_table(job.input, has_header=has_header)
+    check_width(job.schema, job.input)
+    kept = _kept_columns(job, table)
     per_token = bundle.manifest.per_token
     if per_token and job.all_probabilities:
         raise UserError(
             "`all_probabilities`: this bundle finds parts of texts, which have one score each; leave it out"
         )
     asked = asked_of(bundle.manifest.task, table)
-    if asked is not None and job.text_columns:
-        raise UserError(
-            f"`text_columns` {' '.join(job.text_columns)}: {table.path} has columns of its own; leave it out"
-        )
+    if asked is not None and given:
+        raise UserError(f"`text_columns` {' '.join(given)}: {table.path} has columns of its own; leave it out")
     texts: Sequence[Text | Question] = _texts(table, columns, as_is=per_token) if asked is None else asked.items
     _check_writable(Path(job.output))
     with _predictor(job, bundle) as predictor:
         new = asked.columns if asked else predictor.task.kind.columns
-        _check_new_columns(table, predictor, job, new)
         lengths = np.zeros(len(texts), dtype=np.int64)
-        predictions = predictor.predict(texts, progress=True, lengths=lengths)
-        rows = [
-            _described(prediction, predictor.labels, job.all_probabilities, bool(table.objects))
-            for prediction in predictions
-        ]
-        rows = asked.cells(rows) if asked else rows
-    write_text_atomic(job.output, table_text(table, rows))
+        rows: Sequence[NewCells]
+        if job.output_columns is not None:
+            check_output(job.output_columns, predictor)
+            _check_new_columns(kept, predictor, job, job.output_columns)
+            answers = predictor.answers(texts, progress=True, lengths=lengths)  # type: ignore[arg-type]  # no questions
+            predictions = predictor.told(answers)
+            rows = chosen_cells(job.output_columns, predictions, answers)
+        else:
+            _check_new_columns(kept, predictor, job, new)
+            predictions = predictor.predict(texts, progress=True, lengths=lengths)
+            rows = [
+                _described(prediction, predictor.labels, job.all_probabilities, bool(table.objects))
+                for prediction in predictions
+            ]
+            rows = asked.cells(rows) if asked else rows
+    write_text_atomic(job.output, table_text(kept, rows))
     said = [label for answer in predictions for label in _said(answer)]
     counts = dict(Counter(map(whole_characters, said)).most_common())
     return {"rows": len(rows), "labels": counts, "lengths": TokenLengths.of(lengths, bundle.manifest.max_seq_length)}
+
+
+def _kept_columns(job: PredictJob, table: Table) -> Table:
+    """What is written of the input."""
+    if job.append_columns is None:
+        return table if job.output_columns is None else with_columns(table, ())
+    names = job.append_columns
+    if job.schema.input_schema is not None:
+        names = tuple(place_of(job.schema, name) for name in names)
+    return with_columns(table, names)
 
 
 def _said(answer: Prediction) -> list[str]:
@@ -93,9 +112,10 @@ def _predictor(job: PredictJob, bundle: Bundle) -> Predictor:
         provider=job.provider,
         batch_size=job.batch_size,
         max_tokens_per_batch=job.max_tokens_per_batch,
-        exit_threshold=job.exit_threshold,
+        exit_threshold=job.threshold,
         exit_mode=job.exit_mode,
-        exit_criterion=job.exit_criterion,
+        exit_criterion=job.criterion,
+        exit_drop=job.exit_drop,
     )
 
 
@@ -144,7 +164,7 @@ def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob, colu
     if job.all_probabilities:
         new += [f"{PROBABILITY}_{label}" for label in labels]
         new += [PROBABILITIES] if predictor.task.kind.together else []
-    if job.exit_threshold is not None:
+    if job.early and job.output_columns is None:
         new.append(EXIT_LAYER)
     taken = sorted(set(new) & {*table.header, *table.keys})
     if taken:
@@ -160,7 +180,7 @@ def _check_new_columns(table: Table, predictor: Predictor, job: PredictJob, colu
             "use .csv or .jsonl"
         )
     joined = [label for label in labels if LIST_SEPARATOR in label]
-    if SET in new and not table.objects and joined:
+    if SET in predictor.task.kind.columns and {SET, PREDICTIONS} & set(new) and not table.objects and joined:
         raise UserError(
             f"{table.path}: label {shown(joined[0])} holds {LIST_SEPARATOR!r}, which stands between labels in {suffix};"
             " use .jsonl"

@@ -102,6 +102,7 @@ class Predictor:
         exit_mode: str | None = None,
         exit_criterion: str | None = None,
         timeout: float = TIMEOUT,
+        exit_drop: float | None = None,
     ):
         """bundle: its directory, which is read and checked; or one that was opened, which is not read again.
         backend: onnx_runtime, openvino, paddle_inference or tensorrt_engine; auto: the first that is installed and has
@@ -118,6 +119,8 @@ class Predictor:
         whole model runs for every text.
         exit_mode: threshold, or predicted; unless given, the policy's, and threshold for a number.
         exit_criterion: what a number is compared with; unless given, the policy's, or what the exits were trained for.
+        exit_drop: instead of exit_threshold: the fastest threshold of the bundle's policy that promises to lose at most
+        so much of the score (0.01: one point), with the confidence and on the texts that it was chosen with.
         timeout: seconds that a worker may take for a batch; then another one does it.
         """
         bundle = bundle if isinstance(bundle, Bundle) else path("bundle", bundle)
@@ -132,7 +135,7 @@ class Predictor:
         if profile is not None and not isinstance(profile, Profile):
             raise UserError(f"profile {shown(profile)}: must be a Profile of ofa_bert.runtime.backends.tensorrt")
         provider = resolve(backend, precision, device, provider)
-        _check_exits(exit_threshold, exit_mode, exit_criterion)
+        _check_exits(exit_threshold, exit_mode, exit_criterion, exit_drop)
         bundle = open_bundle(bundle)  # read and checked here alone: what is opened below is given it
         self.manifest = bundle.manifest
         self.task = self.manifest.decided_task
@@ -145,12 +148,13 @@ class Predictor:
         tokens = max_tokens_per_batch or (CPU_TOKENS * used if provider == CPU else GPU_TOKENS)
         how: dict[str, object] = {"bundle": bundle, "backend": backend, "precision": precision, "device": device}
         how["provider"] = provider
-        self._exits = exit_threshold is not None
+        self._exits = exit_threshold is not None or exit_drop is not None
         opener: Callable[..., Backend | ExitModel] = open_model
-        if exit_threshold is not None:
+        if self._exits:
             opener = open_exits
-            plan = plan_of(bundle, exit_threshold, exit_mode, exit_criterion)
-            how.update(threshold=exit_threshold, mode=exit_mode, criterion=exit_criterion, limits=(batch_size, tokens))
+            asked = {"threshold": exit_threshold, "mode": exit_mode, "criterion": exit_criterion, "drop": exit_drop}
+            plan = plan_of(bundle, exit_threshold, exit_mode, exit_criterion, exit_drop)
+            how.update(asked, limits=(batch_size, tokens))
             # What runs is given many batches at once and makes full ones of the samples that stay.
             together = CHUNK if plan.table is not None else batch_size * POOL_BATCHES
             self._limits = together, tokens * (CHUNK if plan.table is not None else POOL_BATCHES)
@@ -192,7 +196,10 @@ class Predictor:
             return self._extract(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
         if self.task.kind.per_token:
             return self._of_words(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
-        answers = self.answers(texts, progress, lengths)  # type: ignore[arg-type]  # which looks at each
+        return self.told(self.answers(texts, progress, lengths))  # type: ignore[arg-type]  # which looks at each
+
+    def told(self, answers: Answers) -> list[Prediction]:
+        """What `answers` means, a prediction for each text; of bundles that answer texts as a whole."""
         logits = answers.logits.astype(np.float64)  # [N, C]
         layers: list[int | None] = answers.layers.tolist() if self._exits else [None] * len(logits)
         found = self.task.kind.answers(logits, self.labels, self.task.thresholds)
@@ -314,12 +321,18 @@ class Predictor:
                 yield batch
 
 
-def _check_exits(threshold: object, mode: object, criterion: object) -> None:
+def _check_exits(threshold: object, mode: object, criterion: object, drop: object) -> None:
     """UserError for words and types that mean nothing; what they mean to a bundle is exits.plan_of's."""
     if mode is not None:
         word("exit_mode", mode, MODES)
     if criterion is not None:
         word("exit_criterion", criterion, CRITERIA)
+    if drop is not None:
+        if isinstance(drop, bool) or not isinstance(drop, Real) or not 0 < float(drop) < 1:
+            raise UserError(f"exit_drop {shown(drop)}: must be a number above 0 and below 1, such as 0.01")
+        if threshold is not None or mode or criterion:
+            raise UserError("exit_drop says which threshold is taken; leave exit_threshold, _mode and _criterion out")
+        return
     if threshold is None and (mode or criterion):
         raise UserError("exit_mode and exit_criterion are for early exits; give an exit_threshold with them")
     if threshold is not None and (isinstance(threshold, bool) or not isinstance(threshold, (str, Real))):

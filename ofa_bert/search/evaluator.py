@@ -17,6 +17,7 @@ from ofa_bert.search.run_modes import RunModes
 from ofa_bert.search.scorer import Scorer
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.intervals import wilson
 
 _FINAL = 40  # points of the front that are evaluated on every held-out example, at most
 _EXPORTED = 16  # of them in a precision that must be exported for it, which takes ten times as long
@@ -24,7 +25,10 @@ _EXPORTED = 16  # of them in a precision that must be exported for it, which tak
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Sub-model -> Evaluated. The value is the score less loss_weight * loss: scores on few examples tie."""
+    """Sub-model -> Evaluated. The value is the score less loss_weight * loss: scores on few examples tie.
+
+    intervals: say where the score may really lie too, which takes longer than the score where that is no accuracy.
+    """
 
     scorer: Scorer
     costs: Costs
@@ -32,6 +36,7 @@ class Evaluator:
     loss_weight: float
     budget: Budget
     cost: str
+    intervals: bool = False
 
     def __call__(self, sub_model: SubModelConfig) -> Evaluated:
         found = self.every(sub_model, self.scorer.outputs(sub_model))
@@ -50,6 +55,8 @@ class Evaluator:
         for run in self.ways.runs(sub_model, outputs, precisions):
             judged = self.scorer.judge(run.logits)
             more: More = {"loss": judged["loss"], "scores": judged["scores"]}
+            if self.intervals:
+                more["interval"] = self.scorer.interval(run.logits)
             if self.ways.tables:
                 more["way"] = run.way.to_json()
                 more["mean_layers"], more["shares"] = run.mean_layers, list(run.shares)
@@ -99,9 +106,18 @@ class InFull:
 
     def points(self, sub_model: SubModelConfig, precision: str) -> list[Point]:
         """One for each way to run it; the one in one piece first."""
-        judge = dataclasses.replace(self.evaluator, scorer=self.scorer)
+        judge = dataclasses.replace(self.evaluator, scorer=self.scorer, intervals=True)
         found = judge.every(sub_model, self.outputs(sub_model, precision), (precision,))
         return [each.point(sub_model, judge.cost) for each in found]
+
+    @property
+    def _is_accuracy(self) -> bool:
+        """Whose interval follows from the score alone, so that nothing is evaluated again for it."""
+        return self.supernet.task.metrics[0] == "accuracy"
+
+    def _of_accuracy(self, point: Point) -> Point:
+        found = list(wilson(point.score, len(self.scorer.labels)))
+        return dataclasses.replace(point, more={**point.more, "interval": found})
 
     def front(self, points: Sequence[Point], promising: Promising) -> tuple[list[Point], list[Point]]:
         """(all points of the promising sub-models and of the trained ones, those of the trained ones in one piece)."""
@@ -111,14 +127,14 @@ class InFull:
         found: list[Point] = []
         grid: list[Point] = []
         for precision in self.evaluator.ways.precisions:
-            alike = precision not in self.engines and self.scorer is self.evaluator.scorer
+            alike = precision not in self.engines and self.scorer is self.evaluator.scorer and self._is_accuracy
             those = [p for several in tried.values() for p in several if precision_of(p) == precision]
             chosen = dict.fromkeys([*trained, *promising(those, _EXPORTED if precision in self.engines else _FINAL)])
             for sub_model in Progress(
                 list(chosen), desc=f"front on all held-out examples, {precision}", unit="sub-model"
             ):
                 if alike and sub_model in tried:
-                    points_of = [p for p in tried[sub_model] if precision_of(p) == precision]
+                    points_of = [self._of_accuracy(p) for p in tried[sub_model] if precision_of(p) == precision]
                 else:
                     points_of = self.points(sub_model, precision)
                 if sub_model in trained:

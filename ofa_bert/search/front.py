@@ -18,10 +18,14 @@ Cost = Callable[[SubModelConfig], float]
 
 
 class More(TypedDict, total=False):
-    """What else was found of a sub-model. way, mean_layers, shares: with latency tables. name: of a trained one."""
+    """What else was found of a sub-model. way, mean_layers, shares: with latency tables. name: of a trained one.
+
+    interval: where its score may really lie (95 %), of those that were evaluated on every held-out example.
+    """
 
     loss: float
     scores: Mapping[str, float]
+    interval: list[float]
     way: RunModeJson
     mean_layers: float
     shares: list[float]
@@ -55,6 +59,8 @@ def _more(fields: Fields) -> More:
         found["loss"] = fields.number("loss")
     if "scores" in fields:
         found["scores"] = numbers(fields.mapping("scores"))
+    if "interval" in fields:
+        found["interval"] = list(fields.numbers("interval"))
     if "way" in fields:
         found["way"] = RunMode.of(fields.inner("way")).to_json()
     if "mean_layers" in fields:

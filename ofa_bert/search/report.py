@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TypedDict
 
 from ofa_bert.bundle.front import ExitPoint, Front, OperatingPoint
+from ofa_bert.drawing import save
 from ofa_bert.files.atomic import write_json_atomic
-from ofa_bert.reporting import pyplot
 from ofa_bert.search.costs import registry
-from ofa_bert.search.front import More, Point
+from ofa_bert.search.front import Budget, More, Point
+from ofa_bert.search.plots import Searched, front_figure
 from ofa_bert.search.run_modes import RunMode
 from ofa_bert.search.setup import Supernet
 from ofa_bert.submodels.values import SubModelConfig
 
 FRONT = "front.json"
+PICTURE = "front.png"
 WINNER = "winner.json"
 
 
@@ -39,8 +41,9 @@ class FrontRows(TypedDict):
 
 
 def write_front(
-    output: Path, front: Sequence[Point], grid: Sequence[Point], winner: Point | None, cost: str, supernet: Supernet
-) -> FrontRows:
+    output: Path, front: Sequence[Point], grid: Sequence[Point], winner: Point | None, supernet: Supernet,
+    about: Searched,
+) -> FrontRows:  # fmt: skip
     """Write front.json, front.png and, with a winner, winner.json for export_model.py; the rows of results.json.
 
     winner: None where several were chosen.
@@ -52,14 +55,17 @@ def write_front(
     }
     place = front.index(winner) if winner in front else None
     points = tuple(operating_point(point) for point in front)
-    Front(supernet.space.shape, cost, supernet.task.metrics[0], points, place).save(output / FRONT)
+    Front(supernet.space.shape, about.cost, supernet.task.metrics[0], points, place).save(output / FRONT)
     if winner is not None:
         write_json_atomic(output / WINNER, winner.sub_model.to_json())
-    title = (
-        f"{supernet.task.name}: {supernet.task.metrics[0]} on {supernet.held_out.examples} held-out training examples"
-    )
-    plot(front, grid, winner, cost, output / "front.png", title)
+    save(front_figure(front, grid, winner, about), output / PICTURE)
     return rows
+
+
+def searched(supernet: Supernet, cost: str, evaluated: int, budget: Budget) -> Searched:
+    """What the picture says of a search over this supernet."""
+    task = supernet.task
+    return Searched(task.name, task.metrics[0], cost, evaluated, supernet.held_out.examples, budget)
 
 
 def operating_point(point: Point) -> OperatingPoint:
@@ -127,6 +133,18 @@ def printable(comparison: Sequence[Compared], searched: str) -> list[dict[str, s
     ]
 
 
+# What the columns of `printable` mean, for `reporting.legend`.
+COLUMNS = {
+    "uniform": "a sub-model of the trained grid, the same width in every layer",
+    "score": "of the uniform one, on the held-out examples",
+    "loss": "distance of its answers to the largest sub-model's; 0 is the same",
+    "front at this cost": "score of the best found that costs no more",
+    "its loss": "of that one",
+    "front as good": "cost of the cheapest found that is worth as much (score less weighted loss)",
+    "saved": "by how much that is cheaper than the uniform one",
+}
+
+
 def described(sub_model: SubModelConfig) -> str:
     """One line: layers with heads and neurons of each."""
     parts = [f"{k}:{h}/{n}" for k, h, n in zip(sub_model.layers, sub_model.heads, sub_model.ffn)]
@@ -136,43 +154,3 @@ def described(sub_model: SubModelConfig) -> str:
 def way_of(found: More) -> RunMode | None:
     """How a point runs its sub-model; None when there was nothing to choose."""
     return RunMode.from_json(found["way"]) if "way" in found else None
-
-
-def _kinds(points: Sequence[Point]) -> dict[str, list[Point]]:
-    """The points by precision, and by whether samples leave early; all under "" when there was nothing to choose."""
-    found: dict[str, list[Point]] = {}
-    for point in points:
-        way = way_of(point.more)
-        kind = "" if way is None else f", {way.precision}" + (" with exits" if way.policy else "")
-        found.setdefault(kind, []).append(point)
-    return found
-
-
-def plot(
-    front: Sequence[Point], grid: Sequence[Point], winner: Point | None, cost: str, path: Path, title: str
-) -> None:
-    plt = pyplot()
-
-    scale, unit = registry.cost(cost).scale, registry.cost(cost).axis
-    figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    for axis, name in ((axes[0], "score"), (axes[1], "loss")):
-
-        def value(point: Point, name: str = name) -> float:
-            return point.score if name == "score" else point.more["loss"]
-
-        axis.plot([p.cost / scale for p in front], [value(p) for p in front], "-", color="grey", linewidth=0.8)
-        for kind, points in _kinds(front).items():
-            axis.plot([p.cost / scale for p in points], [value(p) for p in points], ".", label=f"front{kind}")
-        for marker, (kind, points) in zip("sD^v", _kinds(grid).items()):
-            places = [(p.cost / scale, value(p)) for p in points]
-            axis.plot(*zip(*places), marker, mfc="none", color="dimgrey", label=f"uniform grid{kind}")
-            for point, where in zip(points, places) if marker == "s" else ():  # names of all would hide each other
-                axis.annotate(point.more["name"], where, fontsize=7, textcoords="offset points", xytext=(4, -8))
-        if winner is not None:
-            axis.plot(winner.cost / scale, value(winner), "*", markersize=14, color="black", label="winner")
-        axis.set(xlabel=unit, ylabel="score" if name == "score" else "distance to the supernet's outputs")
-        axis.grid(alpha=0.3)
-    axes[0].legend()
-    figure.suptitle(title)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)

@@ -25,7 +25,7 @@ from ofa_bert.search.front import Point, pareto_front, ranked
 from ofa_bert.search.guesses import GUESSES, GuessLimits, first_guesses
 from ofa_bert.search.job import NsgaSettings, SearchJob, WinnerFinetuning
 from ofa_bert.search.nsga2 import Nsga
-from ofa_bert.search.report import FrontRows, row, write_front
+from ofa_bert.search.report import FrontRows, row, searched, write_front
 from ofa_bert.search.setup import costs_of, engines_of, fingerprint, load_supernet, ways_of
 from ofa_bert.search.speedups.family import Family, FamilyOrder, make_family
 from ofa_bert.search.speedups.report import FamilyResults
@@ -125,7 +125,8 @@ def _one_winner(
     found, grid = judge.front(points, near_budget(budget))
     front = pareto_front(found)
     winner, tried = affordable(supernet, ranked(front, budget), ways, budget.limits.get(LATENCY.name))
-    rows = write_front(output, front, grid, winner, evaluator.cost, supernet)
+    about_it = searched(supernet, evaluator.cost, len(points), budget)
+    rows = write_front(output, front, grid, winner, supernet, about_it)
     about = latency_of(tried)
     if finetuning.finetune_steps:
         adam = OptimizerSettings(learning_rate=finetuning.learning_rate)

@@ -18,6 +18,7 @@ from ofa_bert.models.exits.heads import Exits
 from ofa_bert.models.supernet import encode
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig
+from ofa_bert.tasks.intervals import interval
 from ofa_bert.tasks.metrics import compute, main_score
 from ofa_bert.tasks.task import Task
 from ofa_bert.training.evaluation import to_tensors
@@ -91,6 +92,10 @@ class Scorer:
         """Of answers [N, C]."""
         scores = compute(self.task, self._by_example(logits), self.labels)
         return {"score": main_score(self.task, scores), "loss": self.loss(logits), "scores": scores}
+
+    def interval(self, logits: np.ndarray) -> list[float]:
+        """[low, high] of the score of answers [N, C] at 95 %."""
+        return list(interval(self.task, self._by_example(logits), self.labels))
 
     def loss(self, logits: np.ndarray) -> float:
         return self.task.kind.distance(self._by_example(self.wanted), self._by_example(logits))

@@ -27,10 +27,19 @@ class Difference(NamedTuple):
     high: float
 
 
+class Sure(NamedTuple):
+    """A score, and from where to where it may really lie."""
+
+    score: float
+    low: float
+    high: float
+
+
 def difference(
-    task: Task, logits: Floats, others: Floats, labels: Array, seed: int = 0, thresholds: Sequence[float] | None = None
-) -> Difference:
-    """The main score of `logits` less that of `others`, on the same examples, with its interval at 95 %.
+    task: Task, logits: Floats, others: Floats, labels: Array, seed: int = 0, thresholds: Sequence[float] | None = None,
+    level: float = LEVEL,
+) -> Difference:  # fmt: skip
+    """The main score of `logits` less that of `others`, on the same examples, with its interval at that level.
 
     Examples are drawn anew, each with both answers (paired percentile bootstrap): what both get right or wrong alike
     says nothing of their difference, so this is much narrower than what two separate intervals would say.
@@ -47,7 +56,7 @@ def difference(
     task = replace(task, metrics=task.metrics[:1])
     tasks = task, task if thresholds is None else replace(task, thresholds=tuple(thresholds))
     whole = found(np.arange(len(labels)))
-    low, high = np.quantile([found(draw(rng)) for _ in range(_PAIRED)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile([found(draw(rng)) for _ in range(_PAIRED)], [(1 - level) / 2, (1 + level) / 2])
     return Difference(whole, min(float(low), whole), max(float(high), whole))
 
 
@@ -68,6 +77,19 @@ def interval(task: Task, logits: Floats, labels: Array, seed: int = 0) -> tuple[
         scores.append(main_score(task, compute(task, logits[drawn], labels[drawn])))
     low, high = np.quantile(scores, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return min(float(low), found), max(float(high), found)
+
+
+def mean_score(task: Task, splits: Sequence[tuple[Floats, Array]]) -> Sure:
+    """The mean of the main scores of several splits, each logits and labels, with its interval at 95 %.
+
+    Splits are independent of each other, so the squares of what each may be off add up.
+    """
+    scores = [main_score(task, compute(task, logits, labels)) for logits, labels in splits]
+    score, ends = sum(scores) / len(scores), [interval(task, logits, labels) for logits, labels in splits]
+    below, above = (
+        math.sqrt(sum((end[side] - own) ** 2 for own, end in zip(scores, ends))) / len(scores) for side in (0, 1)
+    )
+    return Sure(score, score - below, score + above)
 
 
 def _drawing(task: Task, labels: Array) -> Callable[[np.random.Generator], Ints]:

@@ -42,6 +42,7 @@ COMMANDS = {
     "train_exits": "training.exits.jobs.ExitTrainingJob",
     "trtexec": "runtime.jobs.TrtexecJob",
     "tune": "training.tuning.job.TuneJob",
+    "vocabulary": "export.job.VocabularyJob",
 }
 # What `Budgets.limits` hands over, the limit of every cost.
 LIMITS = {cost.limit for cost in registry.every()}

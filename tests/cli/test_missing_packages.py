@@ -60,6 +60,7 @@ LINES = {
     "search": "--model {tmp}/model --max_params 1e6 --output_dir {tmp}/search --device cpu",
     "trtexec": "--bundle {bundle} --precision fp32",
     "tune": "--model_name_or_path {tmp}/model --output_dir {tmp}/tune --device cpu " + DATA,
+    "vocabulary": "--model_name_or_path {tmp}/model --texts {tmp}/texts.tsv --output {tmp}/tokens.txt",
     "run_glue.py": "--model_name_or_path {tmp}/model --output_dir {tmp}/ft --device cpu " + DATA,
     "run_glue_ofa.py": "--model_name_or_path {tmp}/model --output_dir {tmp}/ofa --device cpu " + DATA,
     "run_glue_ofa.py exits": "--exits geep --model_name_or_path {tmp}/model --output_dir {tmp}/e --device cpu " + DATA,

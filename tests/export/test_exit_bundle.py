@@ -15,6 +15,7 @@ from helpers.paths import ROOT
 from ofa_bert import __main__ as commands
 from ofa_bert.bundle.exits import ExitPlan, plan_of
 from ofa_bert.bundle.manifest import Bundle
+from ofa_bert.data.table_files import read_table
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.exits import policy_file
 from ofa_bert.exits.policy import Policy, first_exits
@@ -99,6 +100,46 @@ def test_every_exit_answers_as_the_dynamic_model(which, backend, request):
         assert len(certainty) == (place < 3)
         for found in certainty:
             np.testing.assert_allclose(found, case.outputs.certainty[place], atol=1e-5)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_drop_takes_the_fastest_threshold_that_promises_it(case, workers):
+    for drop, place in ((0.05, 2), (0.03, 2), (0.029, 1), (0.5, 3)):
+        point = case.manifest.exits.chosen.curve.points[place]
+        with Predictor(case.bundle, threads=1, exit_drop=drop, workers=workers) as predictor:
+            found = predictor.answers(case.texts)
+            assert None not in [each.exit_layer for each in predictor.predict(case.texts[:3])]
+        given = answers(case, point.threshold, exit_criterion="entropy")
+        np.testing.assert_array_equal(found.layers, given.layers)
+        np.testing.assert_allclose(found.logits, given.logits, atol=1e-5)
+        assert len(np.unique(found.layers)) > 1
+    with pytest.raises(UserError, match=r"exit_drop 0\.001: the 45 held-out texts .* promise 0\.01 of accuracy"):
+        Predictor(case.bundle, exit_drop=0.001)
+
+
+def test_a_policy_without_a_curve_says_so_when_a_drop_is_asked_for(case, attention):
+    manifest = case.manifest
+    chosen = replace(manifest.exits.chosen, curve=None)
+    bundle = Bundle(case.bundle, replace(manifest, exits=replace(manifest.exits, chosen=chosen)))
+    with pytest.raises(UserError, match="keeps no curve to choose `exit_drop` 0.01 from"):
+        plan_of(bundle, None, drop=0.01)
+    with pytest.raises(UserError, match="holds no exit policy"):
+        Predictor(attention.bundle, exit_drop=0.01)
+
+
+def test_predict_writes_exit_layers_by_a_drop_and_by_geep_s_threshold(case, tmp_path):
+    (tmp_path / "in.tsv").write_text("text\n" + "\n".join(case.texts[:12]) + "\n")
+    words = ["predict", "--bundle", str(case.bundle), "--input", str(tmp_path / "in.tsv"), "--threads", "1"]
+    for more, how in (
+        (["--exit_drop", "0.05"], {"exit_drop": 0.05}),
+        (["--geep_threshold", "0.7"], {"exit_threshold": 0.7, "exit_criterion": "normalised"}),
+    ):
+        more = [*more, "--output_columns", "predictions", "exit_layer", "--output", str(tmp_path / "out.tsv")]
+        assert commands.main([*words, *more]) == 0
+        with Predictor(case.bundle, threads=1, **how) as predictor:
+            wanted = predictor.predict(case.texts[:12])
+        rows = [tuple(cells) for _, cells in read_table(tmp_path / "out.tsv").rows]
+        assert rows == [(each.label, str(each.exit_layer)) for each in wanted]
 
 
 def test_no_weight_is_stored_twice(case):

@@ -84,9 +84,22 @@ def write_policy(path, exits, record, data, outputs, share, mode="threshold", as
         "ask": list(ask),
         "task": record.task.to_json(),
         "model": "somewhere",
+        "curve": curve_of(outputs).to_json(),
     }
     (path / "exit_policy.json").write_text(json.dumps(about))
     write_weights(path / TABLE, table.arrays())
+
+
+def curve_of(outputs):
+    """Made up but for its thresholds: at none, some and most of the samples leave; what each promises to lose."""
+    from ofa_bert.exits.kept_curve import CurvePoint, KeptCurve
+
+    promises = ((0.3, 0.01, 4.5), (0.6, 0.03, 3.5), (0.9, 0.2, 2.5))
+    points = [CurvePoint(0.0, (), 0.9, 5.0, 0.0, 0.0)]
+    points += [
+        CurvePoint(between(outputs, share), (0, 1, 2), 0.9, layers, 0.0, bound) for share, bound, layers in promises
+    ]
+    return KeptCurve("accuracy", 45, 0.95, tuple(points))
 
 
 def between(outputs, share, criterion="entropy"):

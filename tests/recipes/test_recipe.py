@@ -22,7 +22,7 @@ from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.recipes import fastformers, timing
 from ofa_bert.recipes.jobs import RecipeJob
-from ofa_bert.recipes.report import cost_line, printable, waterfall, write_report
+from ofa_bert.recipes.report import cost_line, printable, waterfall_figure, write_report
 from ofa_bert.recipes.timing import EAGER, Contender, TimingPlan, batches_of
 from ofa_bert.runtime.opening import open_files
 from ofa_bert.submodels.values import SubModelConfig
@@ -335,8 +335,10 @@ def test_the_report_says_ratios_and_costs(tmp_path):
     assert stored["command"] == "the command"
     assert stored["rows"][0]["usd_per_100m_texts"] == pytest.approx(5555.56, 1e-5)
     assert "USD" not in cost_line([{**row, "hours_per_100m_texts": 1.0} for row in fabricated()])
-    waterfall(rows, glue_task("SST-2"), tmp_path / "again.png")
-    assert (tmp_path / "again.png").exists()
+    figure = waterfall_figure(rows, glue_task("SST-2"))
+    labels = [text.get_text() for text in figure.axes[0].texts]
+    assert labels == ["1x", "4x  (x 4.00)", "2x  (x 0.50)"]
+    assert "3 stages" in figure.get_supxlabel()
 
 
 def test_mistakes_are_said_before_anything_is_trained(models, glue_dir, tmp_path, tiny_bert_dir, capsys):

@@ -6,17 +6,19 @@ import random
 
 import pytest
 
+from helpers.pictures import boxes, note, overlapping, upright_lines
 from helpers.stated_models import SHAPE as STATED
 from helpers.stated_models import state_supernet
 from ofa_bert import make_job
 from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.cli.parser import parse
+from ofa_bert.drawing import save
 from ofa_bert.errors import RunError, UserError
 from ofa_bert.search.early import check_search
 from ofa_bert.search.front import Point
 from ofa_bert.search.job import SearchJob
 from ofa_bert.search.speedups.choosing import Chooser
-from ofa_bert.search.speedups.report import family_remarks, family_table, name_points, plot_family
+from ofa_bert.search.speedups.report import family_figure, family_remarks, family_table
 from ofa_bert.search.speedups.targets import TOLERANCE, Choice, Pair, Target, approach, near, neighbours
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import ModelShape, SubModelConfig, uniform
@@ -291,19 +293,18 @@ def test_the_table_and_the_remarks_say_what_is_noise_and_what_was_missed():
     assert family_table(predicted)[0]["predicted"] == "2.01×"
 
 
-def test_names_in_the_picture_cover_none_of_each_other(tmp_path):
-    from ofa_bert.reporting import pyplot
-
-    plt = pyplot()
-    figure, axis = plt.subplots(figsize=(6, 4))
-    points = [(2 + number / 50, 0.9, f"x{2 + number / 50:g} int8") for number in range(8)]
-    axis.set_xscale("log")
-    axis.plot([x for x, _, _ in points], [y for _, y, _ in points], "o")
-    axis.set(xlim=(1, 10), ylim=(0, 1))
-    texts = name_points(axis, points)
-    assert [text.get_text() for text in texts] == [name for _, _, name in points]
-    boxes = [text.get_window_extent() for text in texts]
-    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
-    plt.close(figure)
-    plot_family(FAMILY, tmp_path / "family.png", "made up: accuracy")
+def test_the_picture_of_a_family_has_targets_counts_and_names(tmp_path):
+    figure = family_figure(FAMILY, "made up: accuracy", 77)
+    (axis,) = figure.axes
+    assert sorted(upright_lines(axis).values()) == [2.0, 3.0, 5.0]
+    assert "3 chosen of 77 evaluated" in note(figure)
+    crowded = {**FAMILY, "family": [*FAMILY["family"], row("x2.1", 2.1, 0.88, -0.02, 0.003)]}
+    labels = [label.get_text() for label in family_figure(crowded, "made up").axes[0].get_xticklabels()]
+    assert labels == ["1×", "2×", "", "3×", "5×"]
+    found = boxes(figure, axis)
+    assert sorted(found) == ["x2 fp32", "x3 int8", "x5 int8"]
+    assert overlapping(found) == []
+    bars = [bar for container in axis.containers for bar in container.lines[2][0].get_segments()]
+    assert bars[0][:, 1] == pytest.approx([0.89 - (0.89 - 0.9 + 0.02), 0.89 + 0.003 + 0.01])
+    save(figure, tmp_path / "family.png")
     assert (tmp_path / "family.png").read_bytes().startswith(b"\x89PNG")

@@ -17,10 +17,13 @@ from ofa_bert.cli.parser import parse
 from ofa_bert.data.encoding.encoded import encode
 from ofa_bert.data.sources import load_datasets
 from ofa_bert.errors import UserError
+from ofa_bert.exits.kept_curve import KeptCurve
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, first_exits, saving
+from ofa_bert.exits.promise import promised
 from ofa_bert.exits.sweep import choose, policies, row, taken, worth_asking
 from ofa_bert.exits.token_table import TABLE, TokenTable
+from ofa_bert.files.fields import Fields
 from ofa_bert.files.weights import read_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.exits.heads import load_exits
@@ -220,7 +223,7 @@ def test_exits_are_chosen_by_margin(runs, data, glue_dir, tmp_path):
 
 @pytest.mark.parametrize("mode", ["threshold", "predicted"])
 def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir, tmp_path, mode, capsys):
-    more = ["--target_drop", "0.1", "--mode", mode]
+    more = ["--target_drop", "0.1", "--confidence", "0", "--mode", mode]
     results = choose_in(runs, data, tmp_path, "geep", *more)
     assert "time saved" in capsys.readouterr().out
     about = json.loads((tmp_path / "policy" / "exit_policy.json").read_text())
@@ -253,9 +256,31 @@ def test_the_chosen_policy_does_on_dev_what_the_report_says(runs, data, glue_dir
     assert len(rows) > 2
 
 
+def test_a_promised_drop_is_kept_by_what_is_chosen_and_the_policy_keeps_the_curve(runs, data, tmp_path):
+    results = choose_in(runs, data, tmp_path, "geep", "--target_drop", "0.6", "--table_samples", "0")
+    curve = json.loads((tmp_path / "policy" / "exit_policy.json").read_text())["curve"]
+    rows = results["held_out"]["threshold"]
+    assert [point["threshold"] for point in curve["points"]] == [entry["threshold"] for entry in rows]
+    assert curve["points"][0]["at_most"] == 0.0
+    assert all(point["at_most"] >= max(0.0, point["drop"]) for point in curve["points"])
+    assert (curve["examples"], curve["confidence"], curve["metric"]) == (16, 0.95, "accuracy")
+    able = [0, *range(1, 1 + promised([point["at_most"] for point in curve["points"][1:]], 0.6))]
+    assert rows.index(taken_row(results, "threshold")) == max(able, key=lambda i: rows[i]["speedup"])
+    chosen = KeptCurve.read(Fields(curve, "curve"), len(results["chosen"]["layers"]) - 1).within(0.6)
+    assert chosen.at_most <= 0.6
+    dev = results["dev_curves"]["threshold"]
+    assert [entry["threshold"] for entry in dev] == [entry["threshold"] for entry in rows]
+    assert dev[0]["score"] == pytest.approx(results["dev"]["full"]["accuracy"])
+    assert dev[rows.index(taken_row(results, "threshold"))]["score"] == pytest.approx(
+        results["dev"]["exits"]["accuracy"]
+    )
+
+
 def test_what_a_threshold_is_chosen_on_is_said(runs, data, glue_dir, tmp_path, capsys):
     """16 examples: how many there are, and what their score may really be, in the table, the log and exits.json."""
-    results = choose_in(runs, data, tmp_path, "geep", "--target_drop", "0.1", "--table_samples", "0")
+    results = choose_in(
+        runs, data, tmp_path, "geep", "--target_drop", "0.1", "--confidence", "0", "--table_samples", "0"
+    )
     printed = capsys.readouterr()
     chosen = taken_row(results, "threshold")
     low, high = wilson(chosen["score"], 16)
@@ -265,7 +290,10 @@ def test_what_a_threshold_is_chosen_on_is_said(runs, data, glue_dir, tmp_path, c
         "exits": chosen["score"],
         "low": low,
         "high": high,
+        "drop_at_most": results["chosen_on"]["drop_at_most"],
+        "confidence": 0.95,
     }
+    assert f"at most {results['chosen_on']['drop_at_most']:.4f} with 95 % confidence" in printed.out
     assert "score on 16 held out" in printed.out
     assert f"{chosen['score']:.4f} ({low:.4f} to {high:.4f})" in printed.out
     warning = next(line for line in printed.err.splitlines() if "16 held-out examples" in line)
@@ -403,12 +431,15 @@ def test_regression_exits_by_certainty_and_patience(runs, tiny_bert_dir, tmp_pat
     assert run_glue.main([*own, *steps, "--model_name_or_path", str(tiny_bert_dir), "--output_dir", teacher]) == 0
     joint = ["--exits", "joint", "--model_name_or_path", teacher, "--output_dir", exits]
     assert run_glue_ofa.main([*own, *steps, *joint]) == 0
-    for more in (["--target_drop", "0.2"], ["--criterion", "patience", "--exit_threshold", "1", "--tolerance", "0.3"]):
+    for more in (
+        ["--target_drop", "0.2", "--confidence", "0"],
+        ["--criterion", "patience", "--exit_threshold", "1", "--tolerance", "0.3"],
+    ):
         target = ["--model_name_or_path", exits, "--output_dir", str(tmp_path / "policy")]
         assert commands.main(["exits", *own, *CHOICE, *target, *more]) == 0
         results = json.loads((tmp_path / "policy" / "exits.json").read_text())
         assert sum(results["dev"]["exits"]["histogram"].values()) == 40
-        assert results["chosen"]["policy"]["criterion"] == ("patience" if len(more) > 2 else "certainty")
+        assert results["chosen"]["policy"]["criterion"] == ("patience" if "patience" in more else "certainty")
         assert math.isfinite(results["dev"]["exits"]["pearson"])
     for criterion in ("entropy", "margin"):
         refused = ["exits", *own, *target, "--criterion", criterion]
@@ -460,6 +491,9 @@ def test_mistakes_are_said_in_one_line(runs, data, tiny_bert_dir, tmp_path, caps
         (runs / "geep", ["--geep_threshold", "0.1", "--criterion", "entropy"], "one or the other"),
         (runs / "geep", ["--target_speedup", "99", *CHOICE, "--table_samples", "0"], "ask for less"),
         (runs / "geep", ["--target_drop", "0.1", "--exit_threshold", "0.1"], "exclude each other"),
+        (runs / "geep", ["--target_drop", "0.01", *CHOICE], "promised with 95 % confidence, there are 16"),
+        (runs / "geep", ["--target_drop", "0", *CHOICE], "no number of held-out texts promises"),
+        (runs / "geep", ["--confidence", "0.9"], "--confidence is about --target_drop"),
         (runs / "geep", ["--mode", "predicted", "--table_samples", "0"], "needs the token table"),
     ):
         code, error = choice(source, *more)

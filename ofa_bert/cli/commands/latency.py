@@ -18,11 +18,11 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.models.device import select_device
 
     select_device(job.setting.device)
-    from ofa_bert.latency.measure import measure_table, printable
-    from ofa_bert.reporting import table
+    from ofa_bert.latency.measure import COLUMNS, measure_table, printable
+    from ofa_bert.reporting import explained
 
     found = measure_table(job)
-    show(table(printable(found)))
+    show(explained(printable(found), COLUMNS))
     show(
         f"\nmedian error {found.error['median_error']:.1%}, rank correlation {found.error['rank_correlation']:.3f} on"
         f" {found.error['models']} sub-models that the table was not fitted to; written to {job.output}"

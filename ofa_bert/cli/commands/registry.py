@@ -25,6 +25,7 @@ COMMANDS = {
         "train a once-for-all supernet from the finetuned model, or early exits; as run_glue_ofa.py", RESUME
     ),
     "export": Command("a sub-model of a supernet as files to deploy, checked and compared; as export_model.py"),
+    "vocabulary": Command("the tokens that texts of yours need, as the file for export's --trim_vocab"),
     "add_digests": Command(
         "SHA-256 of every file for a bundle from before there were any, so that a changed byte is found out"
     ),

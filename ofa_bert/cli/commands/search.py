@@ -39,12 +39,12 @@ def run(argv: Sequence[str] | None) -> None:
     from ofa_bert.models.device import select_device
 
     select_device(job.device)
-    from ofa_bert.reporting import table
+    from ofa_bert.reporting import explained
 
     if job.algorithm == "fptas":
         _show_fptas(job, argv)
         return
-    from ofa_bert.search.report import described, printable
+    from ofa_bert.search.report import COLUMNS, described, printable
     from ofa_bert.search.run import search_sub_models
     from ofa_bert.search.run_modes import RunMode
     from ofa_bert.search.winner import printed
@@ -54,7 +54,7 @@ def run(argv: Sequence[str] | None) -> None:
     if results is None:
         return
     leave_page(job.output_dir, "search", argv)
-    show(table(printable(results["comparison"], results["cost"])))
+    show(explained(printable(results["comparison"], results["cost"]), COLUMNS))
     if "family" in results:
         _show_family(results, job.output_dir)
         return
@@ -68,10 +68,10 @@ def run(argv: Sequence[str] | None) -> None:
 
 
 def _show_family(results: FamilyResults, output: str) -> None:
-    from ofa_bert.reporting import table
-    from ofa_bert.search.speedups.report import family_remarks, family_table
+    from ofa_bert.reporting import explained
+    from ofa_bert.search.speedups.report import COLUMNS, family_remarks, family_table
 
-    show("\n" + table(family_table(results)))
+    show("\n" + explained(family_table(results), COLUMNS) + "\n")
     for line in family_remarks(results):
         show(line)
     show(f"written to {output}: front.json, front.png, family.png; sub_model/ and the bundle static/ of each in")
@@ -79,12 +79,12 @@ def _show_family(results: FamilyResults, output: str) -> None:
 
 
 def _show_fptas(job: SearchJob, argv: Sequence[str] | None) -> None:
-    from ofa_bert.reporting import table
-    from ofa_bert.search.fptas.run import printable, search_fptas
+    from ofa_bert.reporting import explained
+    from ofa_bert.search.fptas.run import COLUMNS, printable, search_fptas
 
     results = search_fptas(job)
     leave_page(job.output_dir, "search", argv)
-    show(table(printable(results)))
+    show(explained(printable(results), COLUMNS) + "\n")
     for epsilon, missed in results["regret"].items():
         show(f"an interval of {epsilon} would have missed {missed:.1%} of the highest W")
     for value in results["rank_correlation_of_seeds"]:

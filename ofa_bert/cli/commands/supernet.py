@@ -45,15 +45,15 @@ def run(argv: Sequence[str] | None) -> None:
     job = as_recorded(job, job.model.model_name_or_path)
     check_free(job.output_dir, job.loop.resume)
     datasets = begin(job.data, job.loop.device, early.supernet(job), launch)
-    from ofa_bert.reporting import table
+    from ofa_bert.reporting import explained, table
     from ofa_bert.training import distributed
-    from ofa_bert.training.supernet.train import as_rounded, printable, train_supernet
+    from ofa_bert.training.supernet.train import COLUMNS, as_rounded, printable, train_supernet
 
     results = train_supernet(job, datasets)
     if distributed.is_main():
         last_step = results["history"][-1]["step"]
         show(f"last/, after step {last_step}, on dev:\n")
-        show(table(printable(results["last"], results["teacher"])))
+        show(explained(printable(results["last"], results["teacher"]), COLUMNS))
         if results["best_step"] != last_step:
             show(
                 f"\nbest/, after step {results['best_step']}; it was chosen on dev, which flatters its scores there:\n"

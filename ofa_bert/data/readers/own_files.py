@@ -52,7 +52,7 @@ def read_own_files(
     if grouped is not None:
         return read_grouped_files(grouped, files, dev_share, described)
     dev = train if files[1] is None else own_table(files[1], text_columns, label_columns)
-    text_columns = tuple(text_columns or _default_text(train))
+    text_columns = tuple(text_columns or default_text(train))
     if len(text_columns) not in (1, 2):
         raise UserError(f"text_columns {list(text_columns)}: give one column, or two for sentence pairs")
     columns = LabelColumns(train.path, names, label_separator)
@@ -134,7 +134,7 @@ def _trained_columns(table: Table, known: Task | None) -> tuple[str, ...]:
     """Those that the model was trained on, where the file has them."""
     if known is not None and set(known.text_columns) <= set(table.header):
         return known.text_columns
-    return _default_text(table)
+    return default_text(table)
 
 
 def _kind_and_labels(
@@ -151,7 +151,8 @@ def _kind_and_labels(
     return kind, kind.find_labels(columns, cells, guessed=label_kind is None)
 
 
-def _default_text(table: Table) -> tuple[str, ...]:
+def default_text(table: Table) -> tuple[str, ...]:
+    """The columns that hold texts by their names; UserError where none has one of those."""
     for names in _DEFAULT_TEXT:
         if set(names) <= set(table.header):
             return names

@@ -218,6 +218,16 @@ def _kept_layers(supernet: Supernet, depths: Sequence[int], examples: int) -> li
     return [{**{len(layers): layers for layers in found}, **trained}[depth] for depth in depths]
 
 
+# What the columns of `printable` mean, for `reporting.legend`.
+COLUMNS = {
+    "p": "parameters",
+    "i": "cost of an inference: operations, or milliseconds where time is measured",
+    "e": "error: cross-entropy to the largest model's answers",
+    "W": "Bort's coefficient of the three, higher is better",
+    "steps": "that it was trained for",
+}
+
+
 def printable(results: FptasResults, most: int = 10) -> list[dict[str, str]]:
     """The candidates with the highest W, for `reporting.table`."""
     return [

@@ -15,6 +15,7 @@ from paddle import nn
 
 from ofa_bert.bundle.manifest import Manifest, read_manifest
 from ofa_bert.data.encoding import token_ids
+from ofa_bert.drawing import save
 from ofa_bert.errors import UserError
 from ofa_bert.export.job import ExportJob
 from ofa_bert.export.sub_model import deploy
@@ -26,11 +27,11 @@ from ofa_bert.models.supernet import extract, forward, whole
 from ofa_bert.runtime.backends.registry import format_of, wants_fused
 from ofa_bert.search.evaluator import InFull, expanded
 from ofa_bert.search.front import Point, pareto_front
-from ofa_bert.search.report import FrontRows, write_front
+from ofa_bert.search.report import FrontRows, searched, write_front
 from ofa_bert.search.run_modes import RunModes
 from ofa_bert.search.setup import Supernet
 from ofa_bert.search.speedups.choosing import Chooser
-from ofa_bert.search.speedups.report import FamilyResults, MemberRow, plot_family
+from ofa_bert.search.speedups.report import FamilyResults, MemberRow, family_figure
 from ofa_bert.search.speedups.targets import Choice, Member, Pair, Target, near
 from ofa_bert.search.winner import export_job, finish, way_of_point
 from ofa_bert.submodels.counting import count_parameters
@@ -86,7 +87,8 @@ def make_family(order: FamilyOrder, judge: InFull, points: Sequence[Point]) -> F
     measurer = _Measurements(order, supernet, ways, full)
     members = _chooser(order, judge, points, found, full_ms, measurer).family()
     front = pareto_front([*found, *(member.point for member in members)])
-    rows = write_front(order.output, front, grid, None, judge.evaluator.cost, supernet)
+    about = searched(supernet, judge.evaluator.cost, len(points), judge.evaluator.budget)
+    rows = write_front(order.output, front, grid, None, supernet, about)
     wanted = judge.outputs(*full).logits[-1]
     family: FamilyResults = {
         "full": {
@@ -98,7 +100,8 @@ def make_family(order: FamilyOrder, judge: InFull, points: Sequence[Point]) -> F
         "teacher": _teacher_score(supernet),
         "family": [_made(order, judge, member, wanted, measurer.here) for member in members],
     }
-    plot_family(family, order.output / PICTURE, f"{supernet.task.name}: {supernet.task.metrics[0]}")
+    title = f"{supernet.task.name}: {supernet.task.metrics[0]}"
+    save(family_figure(family, title, len(points)), order.output / PICTURE)
     return {**rows, **family}
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, TypedDict
 
-from ofa_bert.reporting import name_points, pyplot
+from ofa_bert import drawing
+from ofa_bert.drawing import Named, look
+from ofa_bert.reporting import pyplot
 from ofa_bert.search.costs.parameters import COST as PARAMETERS
 from ofa_bert.search.speedups.targets import TOLERANCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+_TOUCHING = 1.17  # times as fast as another target, below which their labels on the axis would touch
 
 
 class Interval(TypedDict):
@@ -112,18 +117,41 @@ def family_remarks(found: FamilyResults) -> list[str]:
     return lines
 
 
-def plot_family(found: FamilyResults, path: Path, title: str) -> None:
+# What the columns of `family_table` mean, for `reporting.legend`.
+COLUMNS = {
+    "target": "how many times as fast as the full model the sub-model was to be",
+    "measured": "how many times as fast it is, both run in turn on this device",
+    "predicted": "how many times as fast it is by the latency tables, made on another kind of machine",
+    "ms": "of a call",
+    "file MiB": "of the exported model that this device runs",
+    "held-out": "score in points on examples that trained nothing; it was chosen by this",
+    "beside the full model": "difference of the two scores on the same examples, in points",
+    "95 %": "where that difference may really lie; one that holds 0 tells nothing apart",
+    "dev": "score in points on dev, which chose nothing",
+}
+
+
+def family_figure(found: FamilyResults, title: str, evaluated: int | None = None) -> Figure:
     """Score over speed-up, on a logarithmic axis; bars are intervals of the difference from the full model."""
-    plt = pyplot()
+    figure, axis = pyplot().subplots(figsize=(8.5, 5.4), layout="constrained")
     full, family = found["full"], found["family"]
-    figure, axis = plt.subplots(figsize=(8, 5), layout="constrained")
     draw_family(axis, found)
-    axis.set_title(
-        f"{title} on {full['examples']} held-out examples, bars: 95 %, paired with the full model", fontsize=9
-    )
-    name_points(axis, [(row["speedup"], row["score"], f"{row['name']} {row['precision']}") for row in family])
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    drawing.title(figure, f"{title} on {full['examples']} held-out examples")
+    counted = f"{len(family)} chosen" if evaluated is None else f"{len(family)} chosen of {evaluated} evaluated"
+    drawing.note(figure, [f"{counted}. Bars: 95 %, paired with the full model. Thin upright lines: the targets."])
+    names = [Named(row["speedup"], row["score"], f"{row['name']} {row['precision']}") for row in family]
+    drawing.name_points(axis, names)
+    return figure
+
+
+def _apart(ticks: Sequence[float]) -> list[str]:
+    """A label for each, but for those that would touch the one before."""
+    labels, last = [], 0.0
+    for tick in ticks:
+        near = tick < last * _TOUCHING
+        labels.append("" if near else f"{tick:g}×")
+        last = last if near else tick
+    return labels
 
 
 def draw_family(axis: Axes, found: FamilyResults) -> None:
@@ -131,19 +159,23 @@ def draw_family(axis: Axes, found: FamilyResults) -> None:
     axis.axhline(full["score"], color="black", linewidth=0.8, label=f"full model, {full['precision']}")
     teacher = found.get("teacher")
     if teacher is not None:
-        axis.axhline(teacher, color="grey", linewidth=0.8, linestyle="--", label="teacher")
+        axis.axhline(teacher, color=drawing.GREY, linewidth=0.8, linestyle="--", label="teacher")
+    for row in family:
+        axis.axvline(row["target"], color="0.75", linewidth=0.8, zorder=0)
     for number, precision in enumerate(dict.fromkeys(row["precision"] for row in family)):
-        rows = [row for row in family if row["precision"] == precision]
+        rows, own = [row for row in family if row["precision"] == precision], look(number)
         scores = [row["score"] for row in rows]
-        gaps = [row["difference"] for row in rows]
-        bars = [[gap["score"] - gap["low"] for gap in gaps], [gap["high"] - gap["score"] for gap in gaps]]
+        gaps = [drawing.spread(gap["low"], gap["score"], gap["high"]) for gap in (row["difference"] for row in rows)]
         speeds = [row["speedup"] for row in rows]
-        axis.errorbar(speeds, scores, yerr=bars, fmt="o", capsize=4, color=f"C{number}", label=precision)
+        axis.errorbar(
+            speeds, scores, yerr=list(zip(*gaps)), fmt=own.marker, capsize=4, color=own.color, label=precision
+        )
     axis.set_xscale("log")
     ticks = sorted({1.0, *(row["target"] for row in family)})
-    axis.set_xticks(ticks, [f"{tick:g}×" for tick in ticks])
+    axis.set_xticks(ticks, _apart(ticks))
     axis.set_xticks([], minor=True)
-    axis.set_xlim(0.9, 1.25 * max(row["speedup"] for row in family))
+    axis.set_xlim(0.9, 1.35 * max(row["speedup"] for row in family))
+    axis.margins(y=0.12)
     axis.set(xlabel="times as fast as the full model", ylabel="held-out score")
-    axis.grid(alpha=0.3)
-    axis.legend(loc="lower left")
+    axis.grid(alpha=0.3, axis="y")
+    axis.legend(loc="lower left", fontsize=8)

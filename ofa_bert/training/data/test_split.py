@@ -41,7 +41,7 @@ class TestSplit:
         """None where no file is named. UserError for a file that is not of the task."""
         if file is None:
             return None
-        _, examples = read_own_file(file, task, data.text_columns, data.label_column, None, None, data.label_separator)
+        _, examples = read_own_file(file, task, data.text_places, data.label_places, None, None, data.label_separator)
         return cls(file, examples)
 
     def scores(self, directory: Path, length: int, forwards: Callable[[nn.Layer], Mapping[str, Forward]]) -> TestScores:

@@ -16,19 +16,26 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ChosenOn:
-    """The held-out score without early exits and with the chosen ones, which may be anything from low to high."""
+    """The held-out score without early exits and with the chosen ones, which may be anything from low to high.
+
+    drop_at_most: what the chosen ones promise to lose at most, with that confidence.
+    """
 
     examples: int
     full: float
     exits: float
     low: float
     high: float
+    drop_at_most: float
+    confidence: float
 
     @classmethod
-    def of(cls, task: Task, answered: Floats, whole: Floats, labels: Array) -> ChosenOn:
+    def of(
+        cls, task: Task, answered: Floats, whole: Floats, labels: Array, drop_at_most: float, confidence: float
+    ) -> ChosenOn:
         """answered: logits [N, C] of the chosen exits; whole: of all layers."""
         full, exits = (main_score(task, compute(task, logits, labels)) for logits in (whole, answered))
-        return cls(len(labels), full, exits, *interval(task, answered, labels))
+        return cls(len(labels), full, exits, *interval(task, answered, labels), drop_at_most, confidence)
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
@@ -36,7 +43,15 @@ class ChosenOn:
     @classmethod
     def from_json(cls, value: object) -> ChosenOn:
         fields = Fields(value, "what the threshold was chosen on")
-        return cls(fields.whole("examples"), *(fields.number(name) for name in ("full", "exits", "low", "high")))
+        names = ("full", "exits", "low", "high", "drop_at_most", "confidence")
+        return cls(fields.whole("examples"), *(fields.number(name) for name in names))
+
+    def promise(self) -> str:
+        """In words."""
+        return (
+            f"loses {self.full - self.exits:.4f} on {self.examples} held-out texts, on new ones at most"
+            f" {self.drop_at_most:.4f} with {100 * self.confidence:g} % confidence"
+        )
 
     def column(self) -> tuple[str, dict[str, str]]:
         """Its title, and its cell in each row of a table."""

@@ -9,6 +9,7 @@ from typing import Literal
 from ofa_bert.data.source import DataSource
 from ofa_bert.exits.criteria import registry
 from ofa_bert.exits.layout import HEADS
+from ofa_bert.exits.promise import CONFIDENCE
 from ofa_bert.models.families.registry import model_type_option
 from ofa_bert.options import option, unused
 from ofa_bert.submodels.grid import multipliers
@@ -213,6 +214,13 @@ class ExitChoiceJob:
         None,
         least=0,
     )
+    confidence: float | None = option(
+        "how sure it must be that no more is lost than `target_drop` on new texts; 0: as measured on the held-out part;"
+        " default: 0.95 with `target_drop`, 0 without",
+        None,
+        least=0,
+        below=1,
+    )
     target_speedup: float | None = option(
         "choose the best threshold that is so many times faster than no exits, measured at the last of `batch_sizes`",
         None,
@@ -235,6 +243,8 @@ class ExitChoiceJob:
         targets = self.target_drop is not None or self.target_speedup is not None
         if self.wanted_threshold is not None and targets:
             found.append("a threshold and `target_drop` or `target_speedup` exclude each other")
+        if self.confidence is not None and self.target_drop is None:
+            found.append("`confidence` is about `target_drop`; give that too")
         if self.mode == "predicted" and not self.table_samples:
             found.append("`mode` predicted needs the token table: `table_samples` above 0")
         return found
@@ -242,3 +252,15 @@ class ExitChoiceJob:
     @property
     def wanted_threshold(self) -> float | None:
         return self.exit_threshold if self.geep_threshold is None else self.geep_threshold
+
+    @property
+    def sure(self) -> float:
+        """With which confidence a drop is kept; 0: it is the measured one. Whoever names a drop means it."""
+        if self.confidence is not None:
+            return self.confidence
+        return 0.0 if self.target_drop is None else CONFIDENCE
+
+    @property
+    def allowed_drop(self) -> float | None:
+        """How much of the score may be lost; None where only a speed-up was asked for."""
+        return 0.01 if self.target_drop is None and self.target_speedup is None else self.target_drop

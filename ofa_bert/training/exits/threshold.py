@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 from paddle import nn
@@ -16,47 +15,32 @@ from ofa_bert.data.held_out import HeldOut
 from ofa_bert.data.tokenization.text_tokenizer import Cutter
 from ofa_bert.errors import UserError
 from ofa_bert.exits.criteria import registry
+from ofa_bert.exits.curves import Curves
+from ofa_bert.exits.kept_curve import KeptCurve
 from ofa_bert.exits.layout import default_criterion
 from ofa_bert.exits.outputs import Outputs
 from ofa_bert.exits.policy import Policy, check_threshold
 from ofa_bert.exits.policy_file import policy_json
-from ofa_bert.exits.sweep import Row, answers_at, choose, plot, policies, row, run_length, taken, worth_asking
-from ofa_bert.exits.token_table import TABLE, TokenTable, calibrate, error_histogram, learn
+from ofa_bert.exits.sweep import Row, answers_at, choose, policies, row, taken, worth_asking
+from ofa_bert.exits.token_table import calibrate, learn
 from ofa_bert.files import lock
-from ofa_bert.files.atomic import EXIT_POLICY, atomic_directory, write_json_atomic
-from ofa_bert.files.fields import Fields
-from ofa_bert.files.weights import write_weights
 from ofa_bert.models.directories import load_model
 from ofa_bert.models.exits.graphs import depths
 from ofa_bert.models.exits.heads import Exits, exits_in, extract_exits, load_exits
-from ofa_bert.models.record import ModelRecord, best_of, check_task, numbers
+from ofa_bert.models.record import ModelRecord, best_of, check_task
 from ofa_bert.models.supernet import extract, whole
 from ofa_bert.options import to_json
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
+from ofa_bert.tasks.intervals import interval
 from ofa_bert.tasks.task import Datasets, Example, Task
-from ofa_bert.training.evaluation import score_logits
+from ofa_bert.training.exits.choice_report import ExitChoice, dev_curves, dev_report, prediction_errors, write_choice
 from ofa_bert.training.exits.chosen_on import ChosenOn
 from ofa_bert.training.exits.jobs import ExitChoiceJob
+from ofa_bert.training.exits.promises import bounds_of, check_enough, confidence_of, warn_of_none
 from ofa_bert.training.exits.subject import ExitRoute, Subject
 
 logger = logging.getLogger(__name__)
-
-
-class ExitChoice(TypedDict):
-    """What exits.json says. chosen: an exit policy; held_out: mode -> rows; dev: without exits and with them.
-
-    chosen_on: how many held-out examples, the score there without exits and with the chosen ones, its 95 % interval.
-    """
-
-    task: str
-    name: str
-    chosen: Mapping[str, object]
-    held_out: Mapping[str, object]
-    chosen_on: Mapping[str, object]
-    dev: Mapping[str, Mapping[str, object]]
-    config: Mapping[str, object]
-    versions: Mapping[str, str]
 
 
 @lock.writer("output_dir", beside=True)
@@ -73,22 +57,30 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> ExitChoice:
     as_trained = trained.held_out or HeldOut(0, 0)
     subject = _subject(job, datasets, as_trained, model, exits, tokenizer, record.max_seq_length)
     as_trained.check(where, subject.held_out)
+    check_enough(job, len(subject.held_out))
     held_out = subject.outputs(subject.held_out, "held out")
     tried = wanted or policies(criterion, job.tolerance, held_out, job.thresholds, datasets.task.kind_name)
     ways = _ways(job, tried, held_out, subject)
     sweeps = _sweep(ways, held_out, subject)
-    chosen = _choose(job, sweeps[job.mode])
+    bounds = {mode: bounds_of(subject, held_out, each, confidence_of(job)) for mode, each in ways.items()}
+    chosen = _choose(job, sweeps[job.mode], bounds[job.mode])
+    warn_of_none(job, chosen, bounds[job.mode])
     way = ways[job.mode][chosen]
     table = ways["predicted"][chosen].table if "predicted" in ways else None
     answered = answers_at(held_out, way.places(held_out, subject.held_out))
-    chosen_on = ChosenOn.of(subject.task, answered, held_out.logits[-1], subject.held_out.labels)
+    whole_answers, labels = held_out.logits[-1], subject.held_out.labels
+    promise = bounds[job.mode][chosen], confidence_of(job)
+    chosen_on = ChosenOn.of(subject.task, answered, whole_answers, labels, *promise)
     chosen_on.warn_of_few()
-    report = _report(subject, way)
+    report = dev_report(subject, way)
     if table is not None:
-        report["prediction"] = _prediction_errors(subject, way, table)
+        report["prediction"] = prediction_errors(subject, way, table)
     mode = "threshold" if way.table is None else "predicted"
+    curve = KeptCurve.of(
+        datasets.task.metrics[0], len(subject.held_out), confidence_of(job), sweeps["threshold"], bounds["threshold"]
+    )
     about = policy_json(
-        way.policy, mode, way.ask, sub_model, exits.layout, depths(model, exits), datasets.task, str(where)
+        way.policy, mode, way.ask, sub_model, exits.layout, depths(model, exits), datasets.task, str(where), curve
     )
     results: ExitChoice = {
         "task": datasets.task.name,
@@ -97,11 +89,25 @@ def choose_exits(job: ExitChoiceJob, datasets: Datasets) -> ExitChoice:
         "held_out": {"examples": len(subject.held_out), **sweeps},
         "chosen_on": chosen_on.to_json(),
         "dev": report,
+        "dev_curves": dev_curves(subject, ways),
         "config": to_json(job),
         "versions": versions(),
     }
-    _write(Path(job.output_dir), way.policy.criterion, table, results, sweeps, sweeps[job.mode][chosen], chosen_on)
+    write_choice(Path(job.output_dir), results, table, _curves(job, subject, results, sweeps, sweeps[job.mode][chosen]))
     return results
+
+
+def _curves(
+    job: ExitChoiceJob, subject: Subject, results: ExitChoice, sweeps: Mapping[str, Sequence[Row]], chosen: Row
+) -> Curves:
+    """What the picture shows."""
+    about = f"{results['task']}, {results['name']}: threshold {chosen['threshold']:.3g}, chosen on the held-out part"
+    drop = None if job.wanted_threshold is not None else job.allowed_drop
+    examples = sum(len(encoded) for encoded in subject.dev.values())
+    return Curves(
+        about, subject.task.metrics[0], sweeps, chosen, len(subject.held_out), results["dev_curves"], examples, drop,
+        job.target_speedup,
+    )  # fmt: skip
 
 
 def _cut(
@@ -190,96 +196,34 @@ def _ways(job: ExitChoiceJob, tried: list[Policy], held_out: Outputs, subject: S
 def _sweep(
     ways: Mapping[str, list[ExitRoute]], held_out: Outputs, subject: Subject
 ) -> dict[str, list[dict[str, object]]]:
-    """Mode -> a row for each way, on the held-out part: scores, layers and measured time."""
+    """Mode -> a row for each way, on the held-out part: scores with their intervals, layers and measured time."""
     named = {f"{mode} {i}": way for mode, each in ways.items() for i, way in enumerate(each)}
     times = subject.milliseconds(subject.held_out, named)
-    base = times["threshold 0"]
-    last = str(subject.timing.batch_sizes[-1])
-    sweeps = {}
-    for mode, each in ways.items():
-        sweeps[mode] = [
-            {
-                "threshold": way.policy.threshold,
-                "ask": list(way.ask),
-                **row(subject.task, held_out, way.places(held_out, subject.held_out), subject.held_out.labels),
-                "ms": times[f"{mode} {i}"],
-                "speedup": base[last] / times[f"{mode} {i}"][last],
-            }
-            for i, way in enumerate(each)
-        ]
-    return sweeps
-
-
-def _choose(job: ExitChoiceJob, rows: Sequence[Row]) -> int:
-    if job.wanted_threshold is not None:
-        return len(rows) - 1
-    drop = job.target_drop
-    if drop is None and job.target_speedup is None:
-        drop = 0.01
-    return choose(rows, drop, job.target_speedup)
-
-
-def _report(subject: Subject, way: ExitRoute) -> dict[str, dict[str, object]]:
-    """Dev, really run at the last of the batch sizes: with early exits and without."""
-    size = subject.timing.batch_sizes[-1]
-    labels = {name: encoded.labels for name, encoded in subject.dev.items()}
-    possible = depths(subject.model, subject.exits)
-    ways = {"full": ExitRoute(Policy.never_leaves(len(possible) - 1, kind=subject.task.kind_name), ()), "exits": way}
-    report: dict[str, dict[str, object]] = {}
-    for name, each in ways.items():
-        answers = {split: subject.run(encoded, each, size) for split, encoded in subject.dev.items()}
-        layers = np.concatenate([found.layers for found in answers.values()])
-        scores = score_logits(subject.task, {split: found.logits for split, found in answers.items()}, labels)
-        report[name] = {**scores, **run_length(layers, possible)}
-    times = subject.milliseconds(next(iter(subject.dev.values())), ways)
-    for name, ms in times.items():
-        report[name]["ms"] = ms
-        report[name]["time_saving"] = {size: 1 - ms[size] / times["full"][size] for size in ms}
-    return report
-
-
-def _prediction_errors(subject: Subject, way: ExitRoute, table: TokenTable) -> dict[str, object]:
-    """How far predicted and needed exits lie apart on the first dev split, in layers; also with the mean as a guess."""
-    encoded = next(iter(subject.dev.values()))
-    outputs = subject.outputs(encoded, "dev")
-    layers = np.asarray(outputs.layers)
-    needed, predicted = layers[taken(way.policy, outputs, way.ask)], layers[table.predict(encoded.input_ids)]
+    full_ms = times["threshold 0"][str(subject.timing.batch_sizes[-1])]
     return {
-        "error_histogram": error_histogram(predicted, needed),
-        "right": float((predicted == needed).mean()),
-        "mean_error": float(np.abs(predicted - needed).mean()),
-        "mean_error_of_the_mean": float(np.abs(np.round(needed.mean()) - needed).mean()),
+        mode: [_row(way, held_out, subject, times[f"{mode} {i}"], full_ms) for i, way in enumerate(each)]
+        for mode, each in ways.items()
     }
 
 
-def _write(
-    output: Path, criterion: str, table: TokenTable | None, results: ExitChoice, sweeps: Mapping[str, Sequence[Row]],
-    chosen: Row, chosen_on: ChosenOn,
-) -> None:  # fmt: skip
-    with atomic_directory(output) as new:
-        write_json_atomic(new / EXIT_POLICY, results["chosen"])
-        write_json_atomic(new / "exits.json", results)
-        if table is not None:
-            write_weights(new / TABLE, table.arrays())
-        title = f"{results['task']}, {results['name']}: {criterion} on {chosen_on.examples} held-out training examples"
-        plot(sweeps, chosen, new / "exits.png", title, (chosen_on.low, chosen_on.high))
+def _row(
+    way: ExitRoute, held_out: Outputs, subject: Subject, ms: Mapping[str, float], full_ms: float
+) -> dict[str, object]:
+    """full_ms: without early exits, at the last batch size."""
+    places, labels = way.places(held_out, subject.held_out), subject.held_out.labels
+    low, high = interval(subject.task, answers_at(held_out, places), labels)
+    return {
+        "threshold": way.policy.threshold,
+        "ask": list(way.ask),
+        **row(subject.task, held_out, places, labels),
+        "low": low,
+        "high": high,
+        "ms": ms,
+        "speedup": full_ms / ms[str(subject.timing.batch_sizes[-1])],
+    }
 
 
-def printable(results: ExitChoice) -> list[dict[str, str]]:
-    """Full model and early exits on dev, and what the threshold was chosen on, for `reporting.table`."""
-    shown = []
-    title, held_out = ChosenOn.from_json(results["chosen_on"]).column()
-    for name, entry in (("full", results["dev"]["full"]), ("with exits", results["dev"]["exits"])):
-        scores = {k: f"{v:.4f}" for k, v in entry.items() if isinstance(v, float) and k not in _NOT_SCORES}
-        fields = Fields(entry, f"on dev, {name}")
-        times = {f"ms, batch {size}": f"{ms:.2f}" for size, ms in numbers(fields.mapping("ms")).items()}
-        saved = {f"time saved, batch {size}": f"{x:.1%}" for size, x in numbers(fields.mapping("time_saving")).items()}
-        layers = {
-            "mean layers": f"{fields.number('mean_layers'):.2f}",
-            "layers saved": f"{fields.number('saving'):.1%}",
-        }
-        shown.append({"on dev": name, **scores, **layers, **times, **saved, title: held_out[name]})
-    return shown
-
-
-_NOT_SCORES = ("score", "mean_layers", "saving")
+def _choose(job: ExitChoiceJob, rows: Sequence[Row], bounds: Sequence[float]) -> int:
+    if job.wanted_threshold is not None:
+        return len(rows) - 1
+    return choose(rows, job.allowed_drop, job.target_speedup, bounds if job.sure else None)

@@ -206,6 +206,14 @@ def result_rows(
     ]
 
 
+# What the columns of `printable` mean, for `reporting.legend`.
+COLUMNS = {
+    "sub-model": "w: share of heads and FFN neurons, d: share of layers",
+    "GFLOPs": "of a forward pass over 128 tokens",
+    "difference": "score less the teacher's",
+}
+
+
 def printable(rows: Sequence[SubModelRow], teacher: Mapping[str, float]) -> list[dict[str, str]]:
     """The rows of `result_rows` for `reporting.table`, the teacher first. FLOPs are for 128 tokens."""
     full = rows[0]
