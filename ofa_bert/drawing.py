@@ -107,10 +107,13 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def name_points(axis: Axes, points: Sequence[Named], marks: Sequence[tuple[float, float]] = ()) -> Names:
+def name_points(
+    axis: Axes, points: Sequence[Named], marks: Sequence[tuple[float, float]] = (), halo: bool = True
+) -> Names:
     """Write each name beside its point, where it covers no other name, no point and no other mark.
 
     The most important first: a name for which there is no room is left out. Whatever changes the layout comes before.
+    halo: a white edge around letters, which a picture on any background but white is without.
     """
     figure = axis.figure.canvas.figure  # the whole one, not a part of it
     settle(figure)
@@ -122,7 +125,7 @@ def name_points(axis: Axes, points: Sequence[Named], marks: Sequence[tuple[float
     for point, (x, y) in zip(points, where):
         if not _inside(_around(x, y, 0), room):
             continue
-        text = _written(axis, point)
+        text = _written(axis, point, halo)
         extent = text.get_window_extent()
         place = _free(x, y, extent.width, extent.height, pixel, taken, room)
         if place is None:
@@ -138,13 +141,13 @@ def name_points(axis: Axes, points: Sequence[Named], marks: Sequence[tuple[float
     return found
 
 
-def _written(axis: Axes, point: Named) -> Annotation:
+def _written(axis: Axes, point: Named, halo: bool) -> Annotation:
     from matplotlib import patheffects  # as matplotlib itself: drawing alone needs it
 
-    halo = [patheffects.withStroke(linewidth=2, foreground="white")]
+    edge = [patheffects.withStroke(linewidth=2, foreground="white")] if halo else []
     return axis.annotate(
         point.name, (point.x, point.y), xytext=(0, 0), textcoords="offset points", fontsize=8, ha="left", va="bottom",
-        path_effects=halo,
+        path_effects=edge,
     )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ def points(
             _legend(axis)
         every = [point for group in groups.values() for point in group]
         named = [drawing.Named(point.x, point.y, point.name) for point in every if point.name]
-        drawing.name_points(axis, named, [(point.x, point.y) for point in every])
+        drawing.name_points(axis, named, [(point.x, point.y) for point in every], halo=False)
 
     return Chart(name, title, draw)
 

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 # Characters that no page may hold: control characters, and halves of surrogate pairs.
 _NONE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-VOID = frozenset({"meta", "br"})  # elements that are never closed
+VOID = frozenset({"meta", "br", "img"})  # elements that are never closed
 
 
 class Html(str):

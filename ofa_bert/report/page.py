@@ -13,12 +13,12 @@ from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.errors import UserError
 from ofa_bert.files.atomic import write_json_atomic, write_text_atomic
 from ofa_bert.report.html import Html, element, joined
-from ofa_bert.report.pictures import figure
+from ofa_bert.report.pictures import figure, shown
 from ofa_bert.report.run_files import ABOUT, PAGE, RunFiles
 from ofa_bert.report.sections import making
 from ofa_bert.report.sections.registry import FOLDED, SECTIONS
 from ofa_bert.report.style import STYLE
-from ofa_bert.report.values import Chart, Number, Section, Table
+from ofa_bert.report.values import Chart, Number, Picture, Section, Table
 from ofa_bert.system import packages
 
 
@@ -147,6 +147,8 @@ def _blocks(section: Section, run: RunFiles, missing: str) -> Iterator[Html]:
         for part in parts:
             if isinstance(part, Table):
                 yield _table(part)
+            elif isinstance(part, Picture):
+                yield from filter(None, [shown(part, run.directory, missing)])
             elif isinstance(part, str):
                 yield element("p", part)
 

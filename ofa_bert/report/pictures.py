@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from pathlib import Path
 
 from ofa_bert.files.atomic import write_bytes_atomic
 from ofa_bert.report.html import Html, element, escaped
-from ofa_bert.report.values import Chart
+from ofa_bert.report.values import Chart, Picture
 from ofa_bert.reporting import pyplot
 
 # Colours that can be told apart on white as on black.
@@ -37,11 +38,23 @@ def figure(chart: Chart, directory: Path, missing: str) -> Html:
     title = element("strong", chart.title)
     note = element("figcaption", chart.note) if chart.note else None
     if missing:
-        told = element("div", f"This picture is missing: {missing}", class_="missing")
-        return element("figure", title, told, note)
+        return element("figure", title, _missing(missing), note)
     svg, png = _drawn(chart)
     write_bytes_atomic(directory / file_of(chart), png)
     return element("figure", title, _in_page(svg.decode("utf-8"), chart.title), note)
+
+
+def shown(picture: Picture, directory: Path, missing: str) -> Html | None:
+    """A picture that the command left beside the page, in it; None where it left none though it could have."""
+    path, title = directory / picture.file, element("strong", picture.title)
+    if path.is_file():
+        source = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+        return element("figure", title, element("img", src=source, alt=picture.title))
+    return element("figure", title, _missing(missing)) if missing else None
+
+
+def _missing(why: str) -> Html:
+    return element("div", f"This picture is missing: {why}", class_="missing")
 
 
 def file_of(chart: Chart) -> str:
@@ -71,8 +84,10 @@ def _drawn(chart: Chart) -> tuple[bytes, bytes]:
         drawing, axis = plt.subplots(figsize=chart.size, layout="constrained")
         try:
             chart.draw(axis)
+            engine = drawing.get_layout_engine()  # none where names were placed by pixels already
             for _ in range(2 if axis.images else 1):  # a square is placed before what stands around it is measured
-                drawing.get_layout_engine().execute(drawing)
+                if engine is not None:
+                    engine.execute(drawing)
             drawing.set_layout_engine("none")  # else everything would be measured again for every file
             about = {"Date": None}  # the same run is the same file
             drawing.savefig(made["svg"], format="svg", dpi=_DPI, transparent=True, metadata=about)

@@ -21,6 +21,7 @@ PAGE, ABOUT = "report.html", "report.json"
 # What the jobs whose packages are no lower than this one call their files.
 IMPORTANCE, FRONT = "importance.json", "front.json"  # supernet, prune; search
 ROWS, SCORES, EXITS = "rows.json", "scores.json", "exits.json"  # recipe; evaluate; exits
+FRONT_PICTURE, FAMILY_PICTURE, EXITS_PICTURE = "front.png", "family.png", "exits.png"
 _ONE_OF = (RESULTS, RUN, ROWS, SCORES, EXITS)
 _CURE = "take a directory that a training command, a search or an evaluation wrote"
 # What a run is called, by the word in its ofa_run.json.

@@ -26,6 +26,7 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 figure { margin: 0; min-width: 0; }
 figure > strong { display: block; font-size: .95rem; font-weight: 600; margin-bottom: .2rem; }
 figure svg { display: block; width: 100%; height: auto; max-width: 540px; }
+figure img { display: block; width: 100%; height: auto; max-width: 940px; background: #fff; border-radius: 8px; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem .75rem .32rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }

@@ -44,11 +44,22 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """One that the command drew itself. file: its name in the directory."""
+
+    file: str
+    title: str
+
+
+Part: TypeAlias = "Table | Chart | Picture | str"
+
+
+@dataclass(frozen=True)
 class Section:
     """A text among the parts is a paragraph."""
 
     title: str
-    parts: Sequence[Table | Chart | str]
+    parts: Sequence[Part]
 
 
 def score(value: float) -> Number:

@@ -1,5 +1,6 @@
 """report.html: a page that stands alone, whose numbers are the files', with nothing of the data run as a script."""
 
+import base64
 import json
 import math
 import re
@@ -18,7 +19,7 @@ from ofa_bert.cli.page import leave_page
 from ofa_bert.report import page
 from ofa_bert.report.page import write_page
 
-VOID = {"meta", "br"}
+VOID = {"meta", "br", "img"}
 
 
 class Page(HTMLParser):
@@ -324,3 +325,16 @@ def test_a_page_is_made_without_paddle(tmp_path):
     code = "import sys; from ofa_bert.__main__ import main; print(main(sys.argv[1:]), 'paddle' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, "report", str(run)], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "0 False", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"), [("search", "front.png"), ("family", "family.png"), ("threshold", "exits.png")]
+)
+def test_a_picture_that_the_command_drew_is_in_the_page(tmp_path, kind, file):
+    directory = KINDS[kind](tmp_path / kind)
+    before, _ = write_page(directory)
+    assert not Page(before.read_text(encoding="utf-8")).tags("img")
+    (directory / file).write_bytes(b"\x89PNG picture")
+    after, _ = write_page(directory)
+    (image,) = Page(after.read_text(encoding="utf-8")).tags("img")
+    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == b"\x89PNG picture"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.record import is_number
 from ofa_bert.report import charts
-from ofa_bert.report.run_files import EXITS, RunFiles
-from ofa_bert.report.values import Cell, Chart, Number, Section, Table, measure, score, share, times
+from ofa_bert.report.run_files import EXITS, EXITS_PICTURE, RunFiles
+from ofa_bert.report.values import Cell, Number, Part, Picture, Section, Table, measure, score, share, times
 
 _MOST_LINES = 8
 
@@ -44,17 +44,11 @@ def threshold_section(run: RunFiles) -> Section | None:
     held, chosen = found.inner("held_out"), found.inner("chosen")
     threshold = chosen.number("threshold", default=None)
     sweeps = {mode: held.each(mode) for mode in ("threshold", "predicted") if isinstance(held.value.get(mode), list)}
-    parts: list[Table | Chart | str] = [
+    parts: list[Part] = [
+        Picture(EXITS_PICTURE, "Score by layers and by time"),
         f"{found.text('name')}: {chosen.text('criterion', default='')} threshold {threshold}, chosen on"
-        f" {held.whole('examples')} held-out training examples."
+        f" {held.whole('examples')} held-out training examples.",
     ]
-    lines = {
-        mode: [charts.Named(row.number("speedup", 0), row.number("score")) for row in rows]
-        for mode, rows in sweeps.items()
-    }
-    if lines:
-        axes = ("times as fast as without exits", run.metric)
-        parts.append(charts.points("thresholds", "Score by speed-up", lines, axes, joined=tuple(lines)))
     parts += [_on_dev(found.inner("dev")), *(_sweep(mode, rows, threshold) for mode, rows in sweeps.items())]
     return Section("Threshold", parts)
 

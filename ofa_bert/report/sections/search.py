@@ -8,8 +8,8 @@ from ofa_bert.bundle.front import Front, OperatingPoint
 from ofa_bert.files.fields import Fields
 from ofa_bert.models.record import numbers
 from ofa_bert.report import charts
-from ofa_bert.report.run_files import FRONT, RunFiles
-from ofa_bert.report.values import Cell, Chart, Number, Section, Table, count, difference, measure, score, times
+from ofa_bert.report.run_files import FAMILY_PICTURE, FRONT, FRONT_PICTURE, RunFiles
+from ofa_bert.report.values import Cell, Number, Part, Picture, Section, Table, count, difference, measure, score, times
 from ofa_bert.search.costs import registry
 
 _MOST_RECORDS = 20
@@ -20,8 +20,7 @@ def section(run: RunFiles) -> Section | None:
         return None
     front = Front.load(run.directory / FRONT)
     cost = registry.cost(front.cost)
-    grid = _grid(run.results, front.cost)
-    parts: list[Table | Chart | str] = [_picture(front, grid)]
+    parts: list[Part] = [Picture(FRONT_PICTURE, f"Score by {cost.words}")]
     if front.winner is not None:
         parts += [_winner(front.points[front.winner]), *_on_dev(run.results)]
     marked = [] if front.winner is None else [front.winner]
@@ -40,25 +39,6 @@ def section(run: RunFiles) -> Section | None:
 
 def _cost(name: str, value: float | None) -> Cell:
     return None if value is None else Number(value, registry.cost(name).shown(value))
-
-
-def _grid(results: Fields, cost: str) -> list[charts.Named]:
-    found = []
-    for row in results.each("grid", default=[]):
-        value = row.number(cost, 0, default=None)
-        if value is not None:
-            place = value / registry.cost(cost).scale
-            found.append(charts.Named(place, row.number("score"), row.text("name", default="")))
-    return found
-
-
-def _picture(front: Front, grid: Sequence[charts.Named]) -> Chart:
-    cost = registry.cost(front.cost)
-    placed = [charts.Named(point.costs[front.cost] / cost.scale, point.score) for point in front.points]
-    groups = {"front": placed, **({"uniform sub-models": grid} if grid else {})}
-    winner = None if front.winner is None else placed[front.winner]._replace(name="winner")
-    axes = (cost.axis, front.metric)
-    return charts.points("front", f"Score by {cost.words}", groups, axes, winner=winner, joined=("front",))
 
 
 def _winner(point: OperatingPoint) -> Table:
@@ -89,16 +69,9 @@ def family_section(run: RunFiles) -> Section | None:
     rows = run.results.each("family")
     full = run.results.inner("full")
     teacher = run.results.number("teacher", default=None)
-    groups: dict[str, list[charts.Named]] = {}
-    for row in rows:
-        point = charts.Named(row.number("speedup"), row.number("score"), row.text("name"))
-        groups.setdefault(row.text("precision"), []).append(point)
-    level = (full.number("score"), f"full model, {full.text('precision')}")
-    axes = ("times as fast as the full model", "held-out score")
-    said = f"On {full.whole('examples'):,} held-out examples, where the full model scores {level[0]:.4f}"
+    said = f"On {full.whole('examples'):,} held-out examples, where the full model scores {full.number('score'):.4f}"
     said += "." if teacher is None else f" and the teacher {teacher:.4f}."
-    drawn = charts.points("family", "Score by speed-up", groups, axes, level, far=True)
-    return Section("Family", [drawn, _family_table([*rows], said)])
+    return Section("Family", [Picture(FAMILY_PICTURE, "Score by speed-up"), _family_table([*rows], said)])
 
 
 def _family_table(rows: Sequence[Fields], note: str) -> Table:
