@@ -116,7 +116,10 @@ class TextTokenizer:
 
     @property
     def can_trim(self) -> bool:
-        """Whether fewer tokens mean no other cut of a text whose tokens are all there; merges of byte pairs do."""
+        """Whether fewer tokens mean no other cut of a text whose tokens are all there; merges of byte pairs do.
+
+        What is cut again has its pieces apart, which stay.
+        """
         return self.kind != BYTE_PAIRS
 
     @property
@@ -191,7 +194,7 @@ class TextTokenizer:
 
 
 def template(state: State, roles: Mapping[str, str]) -> dict[str, object]:
-    """The post-processor: [CLS] A [SEP] B [SEP] with types 0 and 1; RoBERTa's byte pairs: two marks between, type 0."""
+    """The post-processor: [CLS] A [SEP] B [SEP] with types 0 and 1; others: two marks between, type 0."""
     wordpiece = state["model"]["type"] == WORDPIECE
     numbers = {token["content"]: token["id"] for token in state["added_tokens"]} | vocabulary_of(state)
     start, end = roles["cls_token"], roles["sep_token"]
