@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ofa_bert.data.tokenization.character_table import CharacterTable
 from ofa_bert.reporting import shown
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
+
+    from ofa_bert.data.tokenization.tokenizer_json import AddedToken, State
 
 CUT_AGAIN = "UnigramCutAgain"  # as `type` of the model
 BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
@@ -26,7 +28,7 @@ MARKS = ",;:.?!~，；：。？！《》【】"  # PaddleNLP's and transformers'
 _UNKNOWN = "not known"
 _FULL = 100_000  # pieces that are remembered
 _BLANKS = re.compile(" {2,}")
-_BARE: dict[str, Any] = {
+_BARE: State = {
     "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
     "pre_tokenizer": None, "post_processor": None, "decoder": None,
 }  # fmt: skip
@@ -49,7 +51,7 @@ def digits() -> str:
     return "".join(letter for letter in map(chr, range(sys.maxunicode + 1)) if letter.isdigit())
 
 
-def check_cut_again(model: Mapping[str, Any]) -> None:
+def check_cut_again(model: State) -> None:
     """ValueError for a model that cannot cut; whether `vocab` and `pieces` are such is looked at elsewhere."""
     unknown, pieces, known = model.get("unk_token"), model["pieces"], model.get("digits")
     if not isinstance(unknown, str) or unknown not in model["vocab"]:
@@ -67,14 +69,14 @@ def check_cut_again(model: Mapping[str, Any]) -> None:
         raise ValueError(f"its lone_blanks is {shown(model.get('lone_blanks'))}, not true or false")
 
 
-def _first_cut(model: Mapping[str, Any]) -> dict[str, Any]:
+def _first_cut(model: State) -> State:
     """The content of a tokenizer.json that gives sentencepiece's own pieces of a text whose blanks are marked."""
     pieces = [[_UNKNOWN, 0.0], *model["pieces"]]
     marked = {"type": "Metaspace", "replacement": BLANK, "prepend_scheme": "never", "split": True}
     return {**_BARE, "pre_tokenizer": marked, "model": {"type": "Unigram", "unk_id": 0, "vocab": pieces}}
 
 
-def _finding(added: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _finding(added: Sequence[AddedToken]) -> State:
     """One that finds added tokens in a text, as it stands: so PaddleNLP and transformers look for them."""
     tokens = [{**token, "id": 1 + number, "normalized": False} for number, token in enumerate(added)]
     model = {"type": "WordLevel", "unk_token": _UNKNOWN, "vocab": {_UNKNOWN: 0}}
@@ -124,7 +126,7 @@ class SecondCut:
 
     normalizer = None  # added tokens are found before anything is done to a text
 
-    def __init__(self, state: Mapping[str, Any], build: Callable[[Mapping[str, Any]], Tokenizer]):
+    def __init__(self, state: State, build: Callable[[State], Tokenizer]):
         model, added = state["model"], state["added_tokens"]
         self.state = state
         self._table = CharacterTable((state.get("normalizer") or {}).get("precompiled_charsmap", ""))
