@@ -150,7 +150,7 @@ def _asked(pairs: bool, together: bool) -> str:
 
 
 def _by_own(model: Served) -> bool:
-    return is_cut_again(model.first.model_type)
+    return is_cut_again(model.first.model_type or "")
 
 
 def client(model: Served) -> str:

@@ -27,9 +27,9 @@ def with_types(stock: ModelClass, told_what_to_mask: bool = False, ffn_from_conf
     It has the stock name, so what is saved names PaddleNLP's class. The rest as of `Family`.
     """
     forward = _masked_forward if told_what_to_mask else _forward
-    own = {"forward": forward, "stock_forward": stock.forward, "__module__": stock.__module__}
+    own: dict[str, object] = {"forward": forward, "stock_forward": stock.forward, "__module__": stock.__module__}
     if ffn_from_config:
-        own |= {"__init__": _sized_init, "stock_init": stock.__init__}
+        own |= {"__init__": _sized_init, "stock_init": getattr(stock, "__init__")}  # noqa: B009  # as mypy has it
     made: ModelClass = type(stock)(stock.__name__, (stock,), own)  # type: ignore[call-arg]  # a class's class
     return made
 
