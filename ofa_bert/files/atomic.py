@@ -31,6 +31,8 @@ OUR_FILES = (MODEL_META, CHECKPOINT_MANIFEST, SERVING_META, EXIT_POLICY, HUGGING
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+# What making a file takes besides, of what this system has.
+_FLAGS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_BINARY"))
 _HALF = re.compile("[\ud800-\udfff]")
 
 
@@ -72,8 +74,7 @@ def create(path: str | Path) -> BinaryIO:
     """
     with suppress(FileNotFoundError):
         os.unlink(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    return os.fdopen(os.open(path, flags, 0o666), "wb")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666), "wb")
 
 
 def write_json_atomic(path: str | Path, value: object) -> None:

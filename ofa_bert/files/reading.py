@@ -28,12 +28,14 @@ JSON_BYTES = 16 << 20
 JSON_DEPTH = 100
 JSON_DIGITS = 300
 
+# What opening takes besides, of what this system has: Windows has neither of the first two, and the third alone.
+_FLAGS = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
 _LFS = b"version https://git-lfs.github.com/spec/v1"
 
 
 def open_regular(path: str | Path) -> BinaryIO:
     """Open a file for reading. OSError for a pipe, socket or device too: opening a pipe waits for ever."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | _FLAGS)
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return os.fdopen(descriptor, "rb")

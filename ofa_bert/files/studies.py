@@ -1,13 +1,15 @@
-"""Optuna's studies on the disk."""
+"""Optuna's studies, on the disk or in a database that several machines reach."""
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ofa_bert.errors import RunError, UserError, first_line
 from ofa_bert.files.atomic import cannot_write
@@ -29,6 +31,22 @@ _NO_STUDY = (
 )
 _NOT_WRITABLE = ("readonly database", "unable to open database file", "attempt to write")
 _WAITED = 60  # seconds for another process that is writing
+_TRIES, _PAUSE = 5, 1.0  # to open a database that another process fills with its tables, and seconds between
+
+
+@dataclass(frozen=True)
+class Database:
+    """One that is reached by an address, as postgresql://user@host/name. As a text it has no password."""
+
+    address: str
+
+    def __str__(self) -> str:
+        scheme, mark, rest = self.address.partition("://")
+        who, at, where = rest.rpartition("@")
+        return f"{scheme}{mark}{who.partition(':')[0]}{at}{where}"
+
+
+Place: TypeAlias = Path | Database
 
 
 def require_optuna() -> ModuleType:
@@ -72,11 +90,53 @@ def sqlite_storage(optuna: ModuleType, path: Path) -> RDBStorage:
     return storage
 
 
+def storage_at(optuna: ModuleType, place: Place) -> RDBStorage:
+    return database_storage(optuna, place) if isinstance(place, Database) else sqlite_storage(optuna, place)
+
+
+def database_storage(optuna: ModuleType, database: Database) -> RDBStorage:
+    """Optuna's storage in a database of anybody's. UserError for one that cannot be reached or is none for Optuna."""
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    cure = "give an address such as postgresql://user@host/name"
+    try:
+        return _opened(optuna, database.address)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UserError(f"`storage` {database}: is no address of a database ({first_line(error)}); {cure}") from error
+    except ImportError as error:  # Optuna's own words go on for lines
+        driver = getattr(error.__cause__ or error.__context__ or error, "name", None) or first_line(error)
+        raise UserError(f"`storage` {database}: needs a package that does not load ({driver}); install it") from error
+    except Exception as error:
+        cause = _of_sqlite(error)
+        if cause is None and not isinstance(error, (RuntimeError, ValueError)):
+            raise
+        said = one_line(first_line(cause or error).replace(database.address, str(database)), 300)
+        raise UserError(f"`storage` {database}: cannot be used ({said}); {cure} of a server that runs") from error
+
+
+def _opened(optuna: ModuleType, address: str) -> RDBStorage:
+    """Several processes that open an empty database at once are in each other's way while they make its tables."""
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    for left in reversed(range(_TRIES)):
+        try:
+            # Asked before each use: between two trials a connection may have waited for hours.
+            storage: RDBStorage = optuna.storages.RDBStorage(address, engine_kwargs={"pool_pre_ping": True})
+            return storage
+        except (IntegrityError, ProgrammingError):
+            if not left:
+                raise
+            time.sleep(_PAUSE)
+    raise AssertionError("the last try ends either way")
+
+
 @contextmanager
-def plain_errors(path: Path | None) -> Iterator[None]:
+def plain_errors(path: Place | None) -> Iterator[None]:
     """What a database at `path` does wrong becomes one line: UserError for a wrong file, RunError for a full disk."""
     try:
         yield
+    except UserError:  # told already
+        raise
     except Exception as error:
         cause = _of_sqlite(error)
         if cause is None:
@@ -85,7 +145,7 @@ def plain_errors(path: Path | None) -> Iterator[None]:
 
 
 @contextmanager
-def reading(path: Path | None) -> Iterator[None]:
+def reading(path: Place | None) -> Iterator[None]:
     """Around what reads a study as Optuna has it: whatever Optuna raises over its content is one line."""
     try:
         yield
@@ -113,7 +173,9 @@ def _of_sqlite(error: BaseException | None) -> BaseException | None:
     return found
 
 
-def _told(path: Path | None, said: str) -> UserError:
+def _told(path: Place | None, said: str) -> UserError:
+    if isinstance(path, Database):
+        return RunError(f"{path}: the study fails: {said}")
     if any(words in said for words in _NO_STUDY):
         return UserError(f"{path}: is no study of a search ({said}); move it away or name another directory")
     if any(words in said for words in _NOT_WRITABLE):

@@ -61,9 +61,7 @@ def has_token_types(model: nn.Layer) -> bool:
 def longest_input(model: nn.Layer) -> int:
     """Tokens that the model has positions for."""
     config = model.config
-    if family_of(model).positions_after_padding:
-        return config.max_position_embeddings - config.pad_token_id - 1
-    return config.max_position_embeddings
+    return family_of(model).positions_for_tokens(config.max_position_embeddings, config.pad_token_id)
 
 
 def attention_mask(model: nn.Layer, input_ids: paddle.Tensor) -> paddle.Tensor:

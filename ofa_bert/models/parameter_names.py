@@ -22,7 +22,7 @@ _LEFT_OUT = (
     *(name for family in FAMILIES.values() for name in family.other_heads),
 )
 _CLASSIFIER = "classifier."
-_LAYERS = tuple({f"{family.layers}." for family in FAMILIES.values()})
+_IN_THEIRS = tuple({family.in_theirs or f"{family.layers}." for family in FAMILIES.values()})
 
 # Hugging Face module -> Paddle module, inside a layer and outside of the layers; a family may have more of those.
 _LAYER_MODULES = {
@@ -48,7 +48,7 @@ _LEAVES = {"gamma": "weight", "beta": "bias"}
 
 
 def is_hugging_face(names: Iterable[str]) -> bool:
-    return any(layers in name for name in names for layers in _LAYERS)
+    return any(theirs in name for name in names for theirs in _IN_THEIRS)
 
 
 def part_of(weights: Mapping[str, np.ndarray], part: str | None) -> Mapping[str, np.ndarray]:

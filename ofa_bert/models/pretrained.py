@@ -244,7 +244,7 @@ def load_tokenizer(source: Source, model_type: str, vocab_size: int) -> Cutter:
     """
     directory = Path(source.tokenizer_from)
     if directory.is_dir():
-        for pattern in ("*token*.json", "vocab.*", "merges.txt"):
+        for pattern in ("*token*.json", "vocab.*", "merges.txt", "*.model"):
             for path in sorted(directory.glob(pattern)):
                 refuse_pointer(path)
     try:

@@ -25,8 +25,8 @@ _FPTAS = (
     "seeds",
 )  # fmt: skip
 _NSGA2 = (
-    "trials", "minutes", "population", "loss_weight", "processes", "worker", "finetune_steps", "teacher",
-    "learning_rate", "cost", "speedups",
+    "trials", "minutes", "population", "loss_weight", "processes", "worker", "storage", "finetune_steps",
+    "teacher", "learning_rate", "cost", "speedups",
 )  # fmt: skip
 _OF_SUPERNET = ("min_width", "min_depth", "min_score", "latency_table", "max_file_mib", "file_precision")
 _FROM_SCRATCH = ("hidden", "max_steps", "learning_rates", "measure_time", "seeds", "batch_size")
@@ -109,7 +109,14 @@ class NsgaSettings:
         "searched is the score less so much of the distance to the supernet's outputs", 0.5, least=0
     )
     processes: int = option("processes that evaluate side by side, on a CPU", 1, above=0)
-    worker: bool = option("only add trials to a search that another process leads in `output_dir`", False)
+    worker: bool = option(
+        "only add trials to a search that another process leads, in `output_dir` or in `storage`", False
+    )
+    storage: str | None = option(
+        "address of a database for the trials, as postgresql://user@host/name: processes of any machines that search"
+        " with the same settings share them; default: a file in `output_dir`",
+        None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -237,6 +244,9 @@ class SearchJob:
         if self.algorithm == "nsga2" and not wanted and self.wanted.min_score is None:
             budgets = ", ".join(f"`{cost.limit}`" for cost in registry.every())
             found.append(f"say what is wanted: a budget ({budgets}), a `min_score` to keep, or `speedups` of a family")
+        storage = self.nsga.storage
+        if storage is not None and "://" not in storage:
+            found.append(f"`storage` {storage}: is no address of a database; one is like postgresql://user@host/name")
         if self.nsga.processes > 1 and self.device != "cpu":
             found.append(f"`processes` {self.nsga.processes}: needs `device` cpu; on a GPU one process is enough")
         return found

@@ -1,18 +1,21 @@
-"""NSGA-II over a space of sub-models, through Optuna: a study in an SQLite file that resumes and can be shared."""
+"""NSGA-II over a space of sub-models, through Optuna: a study in an SQLite file or a database, resumed and shared."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import random
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ofa_bert.errors import UserError
 from ofa_bert.files.fields import Fields
-from ofa_bert.files.studies import plain_errors, reading, require_optuna, sqlite_storage
+from ofa_bert.files.studies import Database, Place, plain_errors, reading, require_optuna, storage_at
 from ofa_bert.options import changes
 from ofa_bert.reporting import one_line, shown
 from ofa_bert.search.front import Budget, EvaluatedJson, More, Point, read_evaluated
@@ -29,9 +32,13 @@ if TYPE_CHECKING:
 # (study, number of the trial, parents) -> its genes.
 NextGenes = Callable[["Study", int, "Sequence[FrozenTrial]"], dict[str, int]]
 
+logger = logging.getLogger(__name__)
+
 STUDY = "sub-models"
 _OWNER = "owner"  # of a trial: the process that is at it
 _CURE = "move the file away or name another directory"
+_LOST = 3600.0  # seconds after which a trial of another machine counts as given up
+_WAIT = 1.0  # seconds until it is asked again whether the others are done
 _TRIES = 100  # children drawn before a sub-model that was evaluated already is accepted
 
 
@@ -56,9 +63,10 @@ class Nsga:
     """One search. `evaluate` is never called twice for a sub-model, neither here nor in a process that shares the file.
 
     The same seed gives the same trials, whenever the search was killed and continued, as long as one process works on
-    it: what a trial draws depends on the finished ones and, where several processes of this machine share the file, on
-    what the living others have taken. `first` is evaluated before anything else; `settings` are what an existing file
-    must agree with.
+    it: what a trial draws depends on the finished ones and, where several processes share the file, on what the living
+    others have taken. `first` is evaluated before anything else; `settings` are what an existing file must agree with.
+    In a `Database` each search has a study of its own, found by its settings; the processes that share it, on whatever
+    machines, end with the same trials.
     """
 
     space: UnevenSpace
@@ -68,8 +76,9 @@ class Nsga:
     first: Sequence[SubModelConfig] = ()
     population: int = 24
     seed: int = 42
-    storage: Path | None = None
+    storage: Place | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+    _seen: dict[int, float] = field(default_factory=dict, init=False, compare=False)  # others' trial -> first when
 
     def run(
         self, trials: int, stop: Callable[[], bool] = lambda: False, done: Callable[[int], None] = lambda _: None
@@ -89,7 +98,10 @@ class Nsga:
                 done(len(finished))
                 if len(finished) >= trials:
                     break
-                self._one(study, optuna)
+                if self._shared and len(finished) + len(self._of_others(study, optuna)) >= trials:
+                    time.sleep(_WAIT)  # the others are at the last ones
+                else:
+                    self._one(study, optuna, trials)
             return [self._point(trial) for trial in _finished(study, optuna)]
 
     def _point(self, trial: FrozenTrial) -> Point:
@@ -126,14 +138,27 @@ class Nsga:
         if trial.values != [point.value, point.cost]:
             raise UserError(f"{self._where(trial)}: its values are not those of its evaluation; {_CURE}")
 
+    @property
+    def _shared(self) -> bool:
+        return isinstance(self.storage, Database)
+
+    def _name(self) -> str:
+        """Of the study: in a database many searches lie beside each other."""
+        if not self._shared:
+            return STUDY
+        settings = json.dumps(self.settings, sort_keys=True)
+        return f"{STUDY} {hashlib.sha256(settings.encode()).hexdigest()[:16]}"
+
     def _study(self, optuna: ModuleType) -> Study:
-        storage = None if self.storage is None else sqlite_storage(optuna, self.storage)
+        storage = None if self.storage is None else storage_at(optuna, self.storage)
         directions = ["maximize", "minimize"]
         sampler = self._sampler(optuna)
         with reading(self.storage):
             study: Study = optuna.create_study(
-                storage=storage, study_name=STUDY, directions=directions, load_if_exists=True, sampler=sampler
+                storage=storage, study_name=self._name(), directions=directions, load_if_exists=True, sampler=sampler
             )
+            if self._shared:
+                logger.info("%s: study %r, %d trials so far", self.storage, self._name(), len(_finished(study, optuna)))
             found, asked = study.user_attrs.get("settings"), [each.name.lower() for each in study.directions]
         if asked != directions:
             raise UserError(f"{self.storage}: is no study of a search: it is to {' and '.join(asked)}; {_CURE}")
@@ -158,7 +183,7 @@ class Nsga:
 
     def _next(self, study: Study, optuna: ModuleType, number: int, parents: Sequence[FrozenTrial]) -> dict[str, int]:
         """The genes of trial `number`: the first guesses, then random ones, then children of the parents."""
-        finished, others = _finished(study, optuna), _of_others(study, optuna)
+        finished, others = _finished(study, optuna), self._of_others(study, optuna)
         # Another process may be in the middle of writing its genes.
         whole = [trial for trial in (*finished, *others) if len(trial.params) == len(self.space.ranges())]
         taken = {self.space.decode(trial.params) for trial in whole}
@@ -176,8 +201,13 @@ class Nsga:
                 return made
         return genes[0] if genes else made
 
-    def _one(self, study: Study, optuna: ModuleType) -> None:
+    def _one(self, study: Study, optuna: ModuleType, trials: int) -> None:
         trial = study.ask(self._integers(optuna))
+        if self._shared:
+            taken = [*_finished(study, optuna), *self._of_others(study, optuna)]
+            if sum(each.number < trial.number for each in taken) >= trials:  # another was quicker with the last one
+                study.tell(trial, state=optuna.trial.TrialState.FAIL)
+                return
         sub_model = self.space.decode(trial.params)
         if sub_model is None:
             raise ValueError(f"the genes {trial.params} are of no sub-model")
@@ -195,12 +225,30 @@ class Nsga:
             running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
         for trial in running:
             owner = _owner(trial)
-            if owner is not None and (owner.is_me() or owner.alive() is False):
+            if owner is not None and (owner.is_me() or self._alive(owner) is False):
                 study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+
+    def _alive(self, owner: Owner) -> bool | None:
+        """As of `Owner.alive`; machines that share a database may have one name."""
+        return None if self._shared and owner.boot != Owner.mine().boot else owner.alive()
+
+    def _of_others(self, study: Study, optuna: ModuleType) -> list[FrozenTrial]:
+        """The trials that other living processes are at; of another machine those that are not seen for long."""
+        running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
+        owners = [(trial, _owner(trial)) for trial in running]
+        return [trial for trial, owner in owners if self._is_at_it(trial, owner)]
+
+    def _is_at_it(self, trial: FrozenTrial, owner: Owner | None) -> bool:
+        if owner is not None and owner.is_me():
+            return False
+        alive = self._alive(owner) if owner else None  # a trial has one a moment after it began
+        if alive is None and self._shared:  # by this process's clock: others' may be of another time zone
+            return time.monotonic() - self._seen.setdefault(trial.number, time.monotonic()) < _LOST
+        return bool(alive)
 
 
 def _made_sampler(
-    integers: dict[str, BaseDistribution], next_genes: NextGenes, population: int, seed: int, storage: Path | None
+    integers: dict[str, BaseDistribution], next_genes: NextGenes, population: int, seed: int, storage: Place | None
 ) -> BaseSampler:
     from optuna.samplers import NSGAIISampler  # optional, and a second to import
 
@@ -232,13 +280,6 @@ def _made_sampler(
 
 def _finished(study: Study, optuna: ModuleType) -> list[FrozenTrial]:
     return study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-
-
-def _of_others(study: Study, optuna: ModuleType) -> list[FrozenTrial]:
-    """The trials that other living processes of this machine are at; a search is not shared between machines."""
-    running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-    owners = [(trial, _owner(trial)) for trial in running]
-    return [trial for trial, owner in owners if owner is not None and owner.alive() and not owner.is_me()]
 
 
 def _owner(trial: FrozenTrial) -> Owner | None:

@@ -16,6 +16,7 @@ from ofa_bert.data.encoding import token_ids
 from ofa_bert.errors import UserError
 from ofa_bert.files import lock
 from ofa_bert.files.atomic import write_json_atomic
+from ofa_bert.files.studies import Database, Place
 from ofa_bert.options import arguments, to_json
 from ofa_bert.progress import Progress
 from ofa_bert.search.costs.latency import COST as LATENCY
@@ -83,7 +84,8 @@ def search_sub_models(job: SearchJob) -> SearchResults | None:
     # With exits a sub-model need not keep the limit in one piece.
     limits = GuessLimits(cost, None if job.modes.exits else budget.limits.get(cost), job.nsga.trials, job.examples)
     guesses = first_guesses(supernet, space, costs, limits, output / GUESSES, settings)
-    nsga = Nsga(space, evaluator, cost, budget, guesses, job.nsga.population, job.seed, output / STUDY, settings)
+    place: Place = output / STUDY if job.nsga.storage is None else Database(job.nsga.storage)
+    nsga = Nsga(space, evaluator, cost, budget, guesses, job.nsga.population, job.seed, place, settings)
     if job.nsga.processes > 1 and not job.nsga.worker:
         nsga.run(0)  # makes the file that the workers share
         worker = dataclasses.replace(job, nsga=dataclasses.replace(job.nsga, worker=True))
@@ -100,7 +102,7 @@ def search_sub_models(job: SearchJob) -> SearchResults | None:
         "search_seconds": seconds,
         "examples": evaluator.scorer.encoded.examples,
         "held_out": supernet.held_out.examples,
-        "config": to_json(job),
+        "config": {**to_json(job), "storage": None if job.nsga.storage is None else str(place)},
         "versions": versions(),
     }
     chosen: Winner | Family

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ofa_bert.data.tokenization.vocabulary_files import is_cut_again
 from ofa_bert.reporting import millions, table
 from ofa_bert.serving.config_text import Serving
 from ofa_bert.serving.served import Served, Version
@@ -23,26 +24,44 @@ A request without a version gets the highest one.
 ```python
 {client}```
 
-`pip install numpy tokenizers "tritonclient[http]"`
+`pip install numpy {cutter} "tritonclient[http]"`
 """
 
-_CLIENT = '''import numpy as np
-import tritonclient.http as triton
-from tokenizers import Tokenizer
+# How the program cuts texts: by the library, or where tokenizer.json is none for it by this package.
+_BY_LIBRARY = """from tokenizers import Tokenizer
 
-MODEL, VERSION, LENGTH, PAD = "{name}", "{version}", {length}, {pad}  # version "" is the server's choice
+{names}
 tokenizer = Tokenizer.from_file("triton/{name}/tokenizer/tokenizer.json")
 tokenizer.enable_truncation(LENGTH)
 
 
+def cut(texts):
+    return [(row.ids, row.type_ids) for row in tokenizer.encode_batch(texts)]
+"""
+_BY_OWN = """from pathlib import Path
+
+from ofa_bert.runtime.tokenizer import load_text_encoder
+
+{names}
+encode = load_text_encoder(Path("triton/{name}/tokenizer"), LENGTH)
+
+
+def cut(texts):
+    return list(zip(*encode(texts)))
+"""
+_NAMES = 'MODEL, VERSION, LENGTH, PAD = "{name}", "{version}", {length}, {pad}  # version "" is the server\'s choice'
+_CLIENT = '''import numpy as np
+import tritonclient.http as triton
+{cutting}
+
 def inputs(texts, multiple=16):  # texts, or pairs of them
-    rows = tokenizer.encode_batch(texts)
-    longest = max(len(row.ids) for row in rows)
+    rows = cut(texts)
+    longest = max(len(row) for row, _ in rows)
     length = min(LENGTH, -(-longest // multiple) * multiple)
     ids = np.full((len(rows), length), PAD, dtype=np.int64)  # [B, T]
     types = np.zeros_like(ids)  # [B, T]
-    for place, row in enumerate(rows):
-        ids[place, : len(row.ids)], types[place, : len(row.ids)] = row.ids, row.type_ids
+    for place, (row, kinds) in enumerate(rows):
+        ids[place, : len(row)], types[place, : len(row)] = row, kinds
     return {{"input_ids": ids, "token_type_ids": types}}
 
 
@@ -99,7 +118,8 @@ def readme(models: Sequence[Served], engines: Sequence[str], precision: str, how
     names = {"name": first.name, "version": first.versions[-1].number}
     if "triton" in engines:
         gpus = "--gpus all " if how.device == "gpu" else ""
-        parts.append(_TRITON.format(gpus=gpus, precision=precision, client=client(first)))
+        cutter = "ofa_bert[runtime]" if _by_own(first) else "tokenizers"
+        parts.append(_TRITON.format(gpus=gpus, precision=precision, client=client(first), cutter=cutter))
     if "paddle_serving" in engines:
         parts.append(_PADDLE_SERVING.format(**names))
     if "fastdeploy" in engines:
@@ -129,15 +149,22 @@ def _asked(pairs: bool, together: bool) -> str:
     return '[("a text", "and its partner")]' if pairs else '["a text", "another"]'
 
 
+def _by_own(model: Served) -> bool:
+    return is_cut_again(model.first.model_type or "")
+
+
 def client(model: Served) -> str:
     """A Python program that asks Triton for this model."""
     pairs = model.first.task is not None and len(model.first.task.text_columns) == 2
     task = model.first.decided_task
-    return _CLIENT.format(
+    names = _NAMES.format(
         name=model.name,
         version=model.versions[-1].number,
         length=model.max_seq_length,
         pad=model.first.pad_token_id,
+    )
+    return _CLIENT.format(
+        cutting=(_BY_OWN if _by_own(model) else _BY_LIBRARY).format(name=model.name, names=names),
         outputs=", ".join(["B", *("T" if size < 0 else str(size) for size in model.first.output_dims)]),
         texts=_asked(pairs, task.kind.together),
         answer=task.kind.code(task.labels, task.thresholds),

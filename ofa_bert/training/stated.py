@@ -51,8 +51,8 @@ class StatedModel:
         positions, pad_id = self.size("max_position_embeddings"), self.config.get("pad_token_id")
         if positions is None:
             return
-        if family_named(self.model_type).positions_after_padding:
-            positions -= pad_id + 1 if type(pad_id) is int else 1
+        family = family_named(self.model_type)
+        positions = family.positions_for_tokens(positions, pad_id if type(pad_id) is int else 0)
         if length > positions:
             raise UserError(f"`max_seq_length` {length}: {who} has positions for {positions} tokens")
 

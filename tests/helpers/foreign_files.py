@@ -12,6 +12,9 @@ import zipfile
 import numpy as np
 
 from helpers.models import VOCABULARY
+from ofa_bert.data.tokenization.second_cut import BLANK
+from ofa_bert.data.tokenization.sentencepiece_model import NAME, SentencePiece, model_bytes
+from ofa_bert.data.tokenization.vocabulary_files import is_cut_again
 
 
 class Poison:
@@ -227,5 +230,18 @@ def tokenizer_for(path, model_type):
     """A PaddleNLP tokenizer of the family, over the tests' words and some more; 40 tokens as in `build`."""
     from ofa_bert.models.families.registry import tokenizer_class
 
-    (path / "vocab.txt").write_text("\n".join([*VOCABULARY, *"0123456789xyz"]) + "\n")
+    words = [*VOCABULARY, *"0123456789xyz"]
+    if is_cut_again(model_type):
+        return tokenizer_class(model_type)(*map(str, write_cut_again(path, words)))
+    (path / "vocab.txt").write_text("\n".join(words) + "\n")
     return tokenizer_class(model_type, path)(str(path / "vocab.txt"))
+
+
+def write_cut_again(path, words):
+    """vocab.txt of these tokens, words with a blank before them, and a sentencepiece model of them and of letters."""
+    blank = [word if word[0] == "[" or len(word) == 1 else BLANK + word for word in words]
+    (path / "vocab.txt").write_text("\n".join(blank) + "\n", encoding="utf-8")
+    letters = [BLANK, *map(chr, range(33, 127))]
+    pieces = {**dict.fromkeys(letters, -9.0), **{word: -5.0 for word in blank if len(word) > 1 and word[0] != "["}}
+    (path / NAME).write_bytes(model_bytes(SentencePiece(list(pieces.items()), "")))
+    return path / "vocab.txt", path / NAME

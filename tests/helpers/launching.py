@@ -15,6 +15,27 @@ def free_port():
         return server.getsockname()[1]
 
 
+def launch_nodes(script, nodes, options, log_dir, port):
+    """As on that many machines, one process each: a launcher for each, which find each other by the first's address."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    common = [sys.executable, "-m", "paddle.distributed.launch", "--master", f"127.0.0.1:{port}"]
+    common += ["--nnodes", str(nodes), "--nproc_per_node", "1"]
+    running = []
+    for rank in range(nodes):
+        own = ["--rank", str(rank), "--log_dir", str(log_dir / str(rank)), script, *options]
+        running.append(
+            subprocess.Popen(
+                [*common, *own], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+        )
+    try:
+        said = [process.communicate(timeout=280)[0] for process in running]
+    finally:
+        for process in running:
+            process.kill()
+    assert [process.returncode for process in running] == [0] * nodes, "".join(each[-3000:] for each in said)
+
+
 def launch(script, processes, options, log_dir, port):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", str(processes)]

@@ -25,6 +25,7 @@ def build(model_type="bert", layers=4, hidden=32, heads=4, ffn=64, num_labels=3,
 
     own = {"tinybert": {"fit_size": 24}, "ernie": {"use_task_id": True}, "electra": {"embedding_size": 16}}
     own["ernie_gram"] = {"embedding_size": hidden}
+    own["ernie_m"] = {"pad_token_id": 0}  # as all others here
     config = model_class(model_type).config_class(
         vocab_size=vocab_size,
         hidden_size=hidden,

@@ -8,9 +8,10 @@ import pytest
 import export_model
 import run_glue
 import run_glue_ofa
-from helpers.models import VOCABULARY, build
+from helpers.foreign_files import tokenizer_for
+from helpers.models import build
 from ofa_bert.models.directories import load_model
-from ofa_bert.models.families.registry import MODEL_TYPES, tokenizer_class
+from ofa_bert.models.families.registry import MODEL_TYPES
 
 
 @pytest.mark.slow(but="ernie")
@@ -18,9 +19,8 @@ from ofa_bert.models.families.registry import MODEL_TYPES, tokenizer_class
 def test_every_family_goes_from_encoder_to_bundle(model_type, tmp_path, glue_dir):
     encoder = tmp_path / "encoder"
     encoder.mkdir()
-    (encoder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    tokenizer_class(model_type, encoder)(str(encoder / "vocab.txt")).save_pretrained(str(encoder))
-    build(model_type, num_labels=2, vocab_size=len(VOCABULARY)).save_pretrained(str(encoder))
+    tokenizer_for(encoder, model_type).save_pretrained(str(encoder))
+    build(model_type, num_labels=2).save_pretrained(str(encoder))
     data = ["--task_name", "SST-2", "--data_dir", str(glue_dir), "--device", "cpu"]
     data += "--max_seq_length 24 --batch_size 8 --max_steps 2 --save_steps 2 --learning_rate 1e-3".split()
     teacher, supernet = str(tmp_path / "teacher"), str(tmp_path / "supernet")

@@ -21,6 +21,7 @@ STORED = TESTS / "models" / "stored"
 # In transformers' own layout, where it has the family.
 HUGGING_FACE = {
     **{family: STORED / "tokens" / family for family in ("bert", "ernie", "roberta", "electra", "distilbert")},
+    "ernie_m": STORED / "ernie-m" / "classifier",
 }
 XLM_ROBERTA = STORED / "xlm-roberta" / "classifier"  # of RoBERTa's family, with a tokenizer of its own
 KINDS = {"F32": lambda array: array, "F16": lambda array: array.astype("<f2"), "BF16": bfloat16}

@@ -62,7 +62,8 @@ def test_the_configuration_names_it(tmp_path, model_type):
         ({"init_class": "TinyBertForPretraining", "init_args": [{"init_class": "TinyBertModel"}]}, "tinybert"),
         ({"init_args": [{"init_class": "ElectraModel", "hidden_size": 8}], "num_classes": 2}, "electra"),
         ({"architectures": "RobertaModel", "init_class": ["x"], "init_args": 3}, "bert"),
-        ({"architectures": ["ErnieMModel"]}, "bert"),  # no family of ours: taken for the default
+        ({"architectures": ["ErnieMModel"]}, "ernie_m"),
+        ({"architectures": ["NezhaModel"]}, "bert"),  # no family of ours: taken for the default
     ],
 )
 def test_names_of_classes_say_it_where_the_configuration_does_not(tmp_path, config, found):

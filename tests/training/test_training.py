@@ -12,7 +12,7 @@ import pytest
 
 import run_glue
 import run_glue_ofa
-from helpers.launching import free_port, launch
+from helpers.launching import free_port, launch, launch_nodes
 from helpers.models import build
 from helpers.paths import ROOT
 from ofa_bert.cli.parser import parse
@@ -236,6 +236,20 @@ def test_two_processes_train_as_one_with_twice_the_batch(tmp_path, teacher, glue
     alone = json.loads((tmp_path / "one" / "results.json").read_text())
     for row, other in zip(results["last"], alone["last"]):
         assert row["scores"] == pytest.approx(other["scores"])
+
+
+@pytest.mark.slow
+def test_two_nodes_train_as_one_process_with_twice_the_batch(tmp_path, teacher, glue_dir):
+    """Two launchers on this machine, each for one node: what a guide says of several machines."""
+    shared = ["--max_steps", "3", "--save_steps", "3", *SMOOTH]
+    one = arguments(glue_dir, teacher, tmp_path / "one", "--batch_size", "16", *shared)
+    assert run_glue_ofa.main(one) == 0
+    two = arguments(glue_dir, teacher, tmp_path / "two", "--batch_size", "8", *shared)
+    launch_nodes("run_glue_ofa.py", 2, two, tmp_path / "log", free_port())
+    ours, theirs = weights_in(tmp_path / "two" / "last"), weights_in(tmp_path / "one" / "last")
+    for name, array in theirs.items():
+        np.testing.assert_allclose(ours[name], array, atol=2e-5, err_msg=name)
+    assert json.loads((tmp_path / "two" / "results.json").read_text())["processes"] == 2
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ Not in models/families: a run time, which sees no model code, cuts texts too.
 
 from __future__ import annotations
 
+from ofa_bert.data.tokenization.second_cut import CUT_AGAIN
 from ofa_bert.data.tokenization.tokenizer_json import BYTE_PAIRS, UNIGRAM, WORDPIECE
 
 PADDLENLP: dict[tuple[str, str], str | None] = {
@@ -18,6 +19,7 @@ PADDLENLP: dict[tuple[str, str], str | None] = {
     ("distilbert", WORDPIECE): "DistilBertTokenizer",
     ("ppminilm", WORDPIECE): "PPMiniLMTokenizer",
     ("ernie_gram", WORDPIECE): "ErnieGramTokenizer",
+    ("ernie_m", CUT_AGAIN): "ErnieMTokenizer",
 }
 # What tokenizer_config.json calls a tokenizer that PaddleNLP does not have.
 ELSEWHERE = {UNIGRAM: "XLMRobertaTokenizer"}

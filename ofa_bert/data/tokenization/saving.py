@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa_bert.data.tokenization.families import ELSEWHERE, PADDLENLP
+from ofa_bert.data.tokenization.second_cut import CUT_AGAIN
+from ofa_bert.data.tokenization.sentencepiece_model import NAME, SentencePiece, model_bytes
 from ofa_bert.data.tokenization.tokenizer_json import BYTE_PAIRS, UNIGRAM, WORDPIECE, vocabulary_of
 
 if TYPE_CHECKING:
@@ -23,12 +25,15 @@ def save(tokenizer: TextTokenizer, directory: Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     # Not by the library's own save, whose errors do not say that the disk is full.
     (directory / FILE).write_text(_content(tokenizer), encoding="utf-8")
-    if kind == WORDPIECE:
+    if kind in (WORDPIECE, CUT_AGAIN):
         _write_lines(directory / "vocab.txt", _lines(model["vocab"]))
     elif kind == BYTE_PAIRS:
         _write_json(directory / "vocab.json", model["vocab"])
         pairs = (pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"])
         _write_lines(directory / "merges.txt", ["#version: 0.2", *pairs])
+    if kind == CUT_AGAIN:
+        table = (tokenizer.state["normalizer"] or {}).get("precompiled_charsmap", "")
+        (directory / NAME).write_bytes(model_bytes(SentencePiece([(*piece,) for piece in model["pieces"]], table)))
     _write_json(directory / "special_tokens_map.json", _special_tokens_map(tokenizer))
     about = {"tokenizer_class": PADDLENLP[tokenizer.family, kind] or ELSEWHERE[kind]}
     _write_json(directory / "tokenizer_config.json", {**tokenizer.settings, **tokenizer.roles, **about})
@@ -41,6 +46,8 @@ def save(tokenizer: TextTokenizer, directory: Path) -> None:
 
 def _content(tokenizer: TextTokenizer) -> str:
     """tokenizer.json. The library rounds Unigram's scores when it writes them, so those are written as they were."""
+    if tokenizer.kind == CUT_AGAIN:  # the library knows no such model
+        return json.dumps(tokenizer.state, ensure_ascii=False)
     content: str = tokenizer.fast.to_str(pretty=True)
     if tokenizer.kind != UNIGRAM:
         return content

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, overload
 import numpy as np
 
 from ofa_bert.data.tokenization import saving
+from ofa_bert.data.tokenization.second_cut import CUT_AGAIN
 from ofa_bert.data.tokenization.tokenizer_json import (
     BYTE_PAIRS,
     UNIGRAM,
@@ -116,7 +117,10 @@ class TextTokenizer:
 
     @property
     def can_trim(self) -> bool:
-        """Whether fewer tokens mean no other cut of a text whose tokens are all there; merges of byte pairs do."""
+        """Whether fewer tokens mean no other cut of a text whose tokens are all there; merges of byte pairs do.
+
+        What is cut again has its pieces apart, which stay.
+        """
         return self.kind != BYTE_PAIRS
 
     @property
@@ -191,22 +195,24 @@ class TextTokenizer:
 
 
 def template(state: State, roles: Mapping[str, str]) -> dict[str, object]:
-    """The post-processor: [CLS] A [SEP] B [SEP] with types 0 and 1; RoBERTa's byte pairs: two marks between, type 0."""
-    wordpiece = state["model"]["type"] == WORDPIECE
+    """The post-processor: [CLS] A [SEP] B [SEP] with types 0 and 1; others: two marks between, type 0; what is cut
+    again: two, type 1 from the first of them on, as PaddleNLP says it."""
+    wordpiece, again = (state["model"]["type"] == kind for kind in (WORDPIECE, CUT_AGAIN))
     numbers = {token["content"]: token["id"] for token in state["added_tokens"]} | vocabulary_of(state)
     start, end = roles["cls_token"], roles["sep_token"]
 
     def mark(token: str, kind: int = 0) -> dict[str, object]:
         return {"SpecialToken": {"id": token, "type_id": kind}}
 
-    single = [mark(start), {"Sequence": {"id": "A", "type_id": 0}}, mark(end)]
-    second = int(wordpiece)
+    first = [mark(start), {"Sequence": {"id": "A", "type_id": 0}}]
+    second = int(wordpiece or again)
+    between = [mark(end)] if wordpiece else [mark(end, second)] * 2
     more = [{"Sequence": {"id": "B", "type_id": second}}, mark(end, second)]
     marks = {token: {"id": token, "ids": [numbers[token]], "tokens": [token]} for token in (start, end)}
     return {
         "type": "TemplateProcessing",
-        "single": single,
-        "pair": [*single, *([] if wordpiece else [mark(end)]), *more],
+        "single": [*first, mark(end)],
+        "pair": [*first, *between, *more],
         "special_tokens": marks,
     }
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ofa_bert.data.tokenization.families import PADDLENLP
 from ofa_bert.data.tokenization.saving import ADDITIONAL, FILE
+from ofa_bert.data.tokenization.second_cut import CUT_AGAIN
+from ofa_bert.data.tokenization.sentencepiece_model import NAME
 from ofa_bert.data.tokenization.text_tokenizer import TextTokenizer
 from ofa_bert.data.tokenization.tokenizer_json import (
     BYTE_PAIRS,
@@ -32,6 +34,7 @@ from ofa_bert.data.tokenization.vocabulary_files import (
     flag,
     from_vocabulary,
     has_byte_pairs,
+    is_cut_again,
     json_object,
     read_vocabulary,
 )
@@ -51,7 +54,7 @@ _ROLES = {
         "cls_token": "<s>", "mask_token": "<mask>",
     },
 }  # fmt: skip
-_ROLES[UNIGRAM] = _ROLES[BYTE_PAIRS]
+_ROLES |= {UNIGRAM: _ROLES[BYTE_PAIRS], CUT_AGAIN: _ROLES[WORDPIECE]}
 # tokenizer_config.json -> the normalizer of tokenizer.json.
 _NORMALIZER = {
     "do_lower_case": "lowercase",
@@ -79,7 +82,8 @@ def read_tokenizer(directory: Path, family: str) -> TextTokenizer | None:
         state = _from_json(directory, config) if has_file else from_vocabulary(directory, family, config)
         kind = state["model"]["type"]
         if (family, kind) not in PADDLENLP:
-            raise ValueError(f"{FILE} is {kind}; a {family} model is cut with {WORDPIECE}")
+            usual = CUT_AGAIN if is_cut_again(family) else WORDPIECE
+            raise ValueError(f"{FILE} is {kind}; a {family} model is cut with {usual}")
         roles, additional = _roles(kind, config, json_object(directory / "special_tokens_map.json"))
         state["added_tokens"] = _added(directory, config, state, roles, additional)
         tokenizer = TextTokenizer(family, state, roles, _settings(config, state))
@@ -94,6 +98,8 @@ def _check_there(directory: Path, family: str) -> None:
     wanted = [VOCABULARY]
     if has_byte_pairs(directory, family):
         wanted = [PAIRS, MERGES]
+    elif is_cut_again(family):
+        wanted = [VOCABULARY, NAME]
     absent = [name for name in wanted if not (directory / name).is_file()]
     if absent and not (directory / FILE).is_file():
         if any(directory.glob("*.model")) and (family, UNIGRAM) in PADDLENLP:
@@ -125,7 +131,7 @@ def _from_json(directory: Path, config: Mapping[str, Json]) -> State:
     """tokenizer.json; what tokenizer_config.json says of letter case, accents and ideographs goes before."""
     state = read_state(directory / FILE)
     known = {token["content"]: token["id"] for token in state["added_tokens"]} | vocabulary_of(state)
-    if state["model"]["type"] == WORDPIECE and (directory / VOCABULARY).is_file():
+    if state["model"]["type"] in (WORDPIECE, CUT_AGAIN) and (directory / VOCABULARY).is_file():
         for token, number in read_vocabulary(directory / VOCABULARY).items():
             if known.get(token) != number:
                 raise ValueError(
@@ -175,7 +181,7 @@ def _added(
     numbers = {**vocabulary, **{token: end + place for place, token in enumerate(absent)}}
     for content in special:
         # RoBERTa's mask takes the blank before it along, as a word would.
-        before = content == roles["mask_token"] and state["model"]["type"] != WORDPIECE
+        before = content == roles["mask_token"] and state["model"]["type"] in (BYTE_PAIRS, UNIGRAM)
         if content not in found:
             about: dict[str, Json] = {"content": content, "id": numbers[content], "special": True, "lstrip": before}
             found[content] = checked_token(about)

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, cast
 
+from ofa_bert.data.tokenization.second_cut import BLANK, CUT_AGAIN, SecondCut, check_cut_again
 from ofa_bert.errors import UserError, first_line
 from ofa_bert.files.reading import Json, read_utf8
 from ofa_bert.reporting import shown
@@ -52,8 +53,7 @@ _PRE_TOKENIZERS = {
 }  # fmt: skip
 # What sentencepiece does before Unigram: its own table of characters, and a mark in place of blanks.
 _TABLE, _MARKED = "Precompiled", "Metaspace"
-_BLANK = "\N{LOWER ONE EIGHTH BLOCK}"
-_BLANKS = [{"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content} for content in (" ", _BLANK)]
+_BLANKS = [{"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": content} for content in (" ", BLANK)]
 _KNOWN = (SPLIT_SYMBOLS, *_BLANKS)  # the only regular expressions that pass
 _NESTED = 4  # sequences in sequences
 _LARGEST_ID = 10_000_000
@@ -67,7 +67,11 @@ def read_state(path: Path) -> State:
     found = parse(path)
     if not isinstance(found, dict):
         raise ValueError(f"must hold a JSON object, not {type(found).__name__}")
-    state: State = found
+    return checked(found)
+
+
+def checked(state: State) -> State:
+    """What may stand in a tokenizer.json, without what this project decides itself; ValueError."""
     model = state.get("model")
     if not isinstance(model, dict):
         raise ValueError("it has no model")
@@ -78,8 +82,9 @@ def read_state(path: Path) -> State:
         raise ValueError(f"its model is {shown(kind)}, supported are {', '.join(_CHECKS)}")
     _CHECKS[kind](model)
     more = ({_TABLE}, {_MARKED}) if kind == UNIGRAM else (set(), set())
-    _check_part("normalizer", state.get("normalizer"), _NORMALIZERS | more[0], "normalizers")
-    _check_part("pre_tokenizer", state.get("pre_tokenizer"), _PRE_TOKENIZERS | more[1], "pretokenizers")
+    before = ({_TABLE}, set()) if kind == CUT_AGAIN else (_NORMALIZERS | more[0], _PRE_TOKENIZERS | more[1])
+    _check_part("normalizer", state.get("normalizer"), before[0], "normalizers")
+    _check_part("pre_tokenizer", state.get("pre_tokenizer"), before[1], "pretokenizers")
     _check_marks("post_processor", state.get("post_processor"))
     _check_added(state.setdefault("added_tokens", []))
     # Lengths and padding are this project's own business, and nothing is ever decoded.
@@ -105,13 +110,8 @@ def parse(path: Path) -> Json:
 
 def build(state: State) -> Tokenizer:
     """The library's tokenizer; ValueError with its reason, or for a token that would get another number."""
-    tokenizers = library()
-    try:
-        tokenizer: Tokenizer = tokenizers.Tokenizer.from_str(json.dumps(state))
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # a panic inside the library is no Exception
-        raise ValueError(first_line(error)) from error
+    again = state["model"]["type"] == CUT_AGAIN  # stands in for the library's wherever one is used here
+    tokenizer = cast("Tokenizer", SecondCut(state, _made)) if again else _made(state)
     for token in state["added_tokens"]:
         content, found = token["content"], tokenizer.token_to_id(token["content"])
         if found != token["id"]:
@@ -122,6 +122,17 @@ def build(state: State) -> Tokenizer:
         normalizer = tokenizer.normalizer if token["normalized"] else None
         if normalizer is not None and not normalizer.normalize_str(content).strip():
             raise ValueError(f"nothing is left of the added token {shown(content)} when it is normalized")
+    return tokenizer
+
+
+def _made(state: State) -> Tokenizer:
+    tokenizers = library()
+    try:
+        tokenizer: Tokenizer = tokenizers.Tokenizer.from_str(json.dumps(state))
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a panic inside the library is no Exception
+        raise ValueError(first_line(error)) from error
     return tokenizer
 
 
@@ -154,7 +165,7 @@ def vocabulary_of(state: State) -> dict[str, int]:
 
 
 def with_tokens(state: State, kept: Sequence[str]) -> State:
-    """The model over those of its tokens that are in `kept`, numbered in that order: WordPiece or Unigram."""
+    """The model over those of its tokens that are in `kept`, numbered in that order; none of byte pairs."""
     model, known = state["model"], vocabulary_of(state)
     numbers = {token: number for number, token in enumerate(kept) if token in known}
     if model["type"] != UNIGRAM:
@@ -196,8 +207,7 @@ def _check_byte_pairs(model: State) -> None:
         raise ValueError("its merges are no list")
 
 
-def _check_unigram(model: State) -> None:
-    vocabulary, unknown = model.get("vocab"), model.get("unk_id")
+def _check_scored(vocabulary: object) -> None:
     if not isinstance(vocabulary, list) or not 0 < len(vocabulary) <= _LARGEST_ID:
         raise ValueError("its vocabulary is no list of tokens and their scores")
     for entry in vocabulary:
@@ -207,19 +217,32 @@ def _check_unigram(model: State) -> None:
             raise ValueError(f"an entry of its vocabulary is {shown(entry)}, no token and its score")
     if len({token for token, _ in vocabulary}) < len(vocabulary):
         raise ValueError("its vocabulary holds a token twice")
-    if type(unknown) is not int or not 0 <= unknown < len(vocabulary):
+
+
+def _check_unigram(model: State) -> None:
+    unknown = model.get("unk_id")
+    _check_scored(model.get("vocab"))
+    if type(unknown) is not int or not 0 <= unknown < len(model["vocab"]):
         raise ValueError(f"its unk_id is {shown(unknown)}, no number of its vocabulary")
     if model.get("byte_fallback"):
         raise ValueError("its model has byte_fallback, which no model here is trained with")
 
 
-_CHECKS = {WORDPIECE: _check_wordpiece, BYTE_PAIRS: _check_byte_pairs, UNIGRAM: _check_unigram}
+def _check_cut_again(model: State) -> None:
+    _check_vocabulary(model.get("vocab"))
+    _check_scored(model.get("pieces"))
+    check_cut_again(model)
+
+
+_CHECKS = {
+    WORDPIECE: _check_wordpiece, BYTE_PAIRS: _check_byte_pairs, UNIGRAM: _check_unigram, CUT_AGAIN: _check_cut_again,
+}  # fmt: skip
 
 
 def _check_sentencepiece(part: State) -> None:
     """Of what only Unigram may have: sentencepiece's table is a trie behind its size, in base64."""
-    if part["type"] == _MARKED and part.get("replacement") != _BLANK:
-        raise ValueError(f"its {_MARKED} marks a blank as {shown(part.get('replacement'))}, not {_BLANK}")
+    if part["type"] == _MARKED and part.get("replacement") != BLANK:
+        raise ValueError(f"its {_MARKED} marks a blank as {shown(part.get('replacement'))}, not {BLANK}")
     if part["type"] == _TABLE:
         try:
             table = base64.b64decode(part["precompiled_charsmap"], validate=True)

@@ -1,4 +1,4 @@
-"""vocab.txt, or vocab.json and merges.txt, with their settings, as the content of a tokenizer.json.
+"""vocab.txt, alone or beside a sentencepiece model, or vocab.json and merges.txt, as the content of a tokenizer.json.
 
 What is wrong with a file is a ValueError here.
 """
@@ -9,21 +9,40 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ofa_bert.data.tokenization.families import LETTER_CASE_ONLY, PADDLENLP
-from ofa_bert.data.tokenization.tokenizer_json import BYTE_PAIRS, CONTINUES, SPLIT_SYMBOLS, WORDPIECE, State, parse
+from ofa_bert.data.tokenization.second_cut import CUT_AGAIN, digits
+from ofa_bert.data.tokenization.sentencepiece_model import NAME, read_model
+from ofa_bert.data.tokenization.tokenizer_json import (
+    BYTE_PAIRS,
+    CONTINUES,
+    SPLIT_SYMBOLS,
+    WORDPIECE,
+    State,
+    checked,
+    parse,
+)
 from ofa_bert.files.reading import Json, read_utf8
 from ofa_bert.reporting import shown
 
 VOCABULARY, PAIRS, MERGES = "vocab.txt", "vocab.json", "merges.txt"
 _LONGEST_WORD = 100
+# Of tokenizer_config.json: whether a blank that stands alone before a word is a token, as in transformers, and what
+# transformers alone writes there.
+LONE_BLANKS, OF_TRANSFORMERS = "lone_blanks", "sp_model_kwargs"
 
 
 def has_byte_pairs(directory: Path, family: str) -> bool:
     return (family, BYTE_PAIRS) in PADDLENLP and (directory / PAIRS).is_file()
 
 
+def is_cut_again(family: str) -> bool:
+    return (family, CUT_AGAIN) in PADDLENLP
+
+
 def from_vocabulary(directory: Path, family: str, config: Mapping[str, Json]) -> State:
     if has_byte_pairs(directory, family):
         return _byte_pairs(directory, config)
+    if is_cut_again(family):
+        return _cut_again(directory, config)
     vocabulary = read_vocabulary(directory / VOCABULARY)
     unknown = content_of(config.get("unk_token", "[UNK]"))
     if unknown not in vocabulary:
@@ -51,6 +70,30 @@ def from_vocabulary(directory: Path, family: str, config: Mapping[str, Json]) ->
             "vocab": vocabulary,
         },
     }
+
+
+def _cut_again(directory: Path, config: Mapping[str, Json]) -> State:
+    if flag(config, "do_lower_case", False):
+        raise ValueError("tokenizer_config.json: do_lower_case is true, which is not supported with sentencepiece")
+    kwargs = config.get(OF_TRANSFORMERS)
+    if kwargs:
+        raise ValueError(f"tokenizer_config.json: {OF_TRANSFORMERS} is {shown(kwargs)}, which cuts at random")
+    vocabulary, found = read_vocabulary(directory / VOCABULARY), read_model(directory / NAME)
+    unknown = content_of(config.get("unk_token", "[UNK]"))
+    state: State = {
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "pre_tokenizer": None,
+        "normalizer": {"type": "Precompiled", "precompiled_charsmap": found.table} if found.table else None,
+        "decoder": None,
+        "model": {
+            "type": CUT_AGAIN,
+            "unk_token": unknown,
+            "vocab": vocabulary,
+            "pieces": [[piece, score] for piece, score in found.pieces],
+            "digits": digits(),
+            "lone_blanks": flag(config, LONE_BLANKS, OF_TRANSFORMERS in config),
+        },
+    }  # fmt: skip
+    return checked(state)
 
 
 def _byte_pairs(directory: Path, config: Mapping[str, Json]) -> State:

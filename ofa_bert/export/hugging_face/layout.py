@@ -78,6 +78,9 @@ def layout_of(model: nn.Layer, task: Task, version: str | None) -> Layout:
         raise _refused(f"transformers' {names.prefix}For{head} has another classifier than PaddleNLP's model")
     if config.hidden_act not in _ACTIVATIONS:
         raise _refused(f"hidden_act {config.hidden_act}; transformers has {', '.join(_ACTIVATIONS)}")
+    last, wanted = names.until, version or installed()
+    if last is not None and wanted != last:
+        raise _refused(f"transformers {wanted} has no {family.model_type}, {last} is the last that has; write for it")
     reason = names.refusal(config, head)
     if reason is not None:
         raise _refused(reason)

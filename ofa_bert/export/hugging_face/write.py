@@ -6,7 +6,9 @@ from pathlib import Path
 
 from paddle import nn
 
-from ofa_bert.data.tokenization.text_tokenizer import Cutter
+from ofa_bert.data.tokenization.second_cut import CUT_AGAIN
+from ofa_bert.data.tokenization.text_tokenizer import Cutter, TextTokenizer
+from ofa_bert.data.tokenization.vocabulary_files import LONE_BLANKS, OF_TRANSFORMERS
 from ofa_bert.errors import UserError
 from ofa_bert.export.hugging_face.card import Timed, card
 from ofa_bert.export.hugging_face.layout import Layout, config_of
@@ -41,6 +43,7 @@ def write_hugging_face(
     text. speed: what stands in the card. UserError for a tokenizer that the package tokenizers does not have.
     """
     assert record.task is not None
+    _check_blanks(directory, tokenizer)
     weights = weights_of(model, layout)
     with atomic_directory(directory) as new:
         written = write_tokenizer(tokenizer, new)
@@ -50,9 +53,27 @@ def write_hugging_face(
         tokens = {name: token for name, token in own.items() if name.endswith("_token")}
         # transformers 5 leaves the types out unless it is told.
         inputs = ["input_ids", *(["token_type_ids"] if family_of(model).token_types else []), "attention_mask"]
-        settings = {"tokenizer_class": _TOKENIZER, "model_max_length": length, "model_input_names": inputs}
+        settings: dict[str, object] = {
+            "tokenizer_class": layout.names.tokenizer or _TOKENIZER,
+            "model_max_length": length,
+            "model_input_names": inputs,
+        }
+        if layout.names.tokenizer is not None:  # from vocab.txt and the sentencepiece model
+            settings[OF_TRANSFORMERS] = {}
+            (new / str(written["file"])).unlink()
         write_json_atomic(new / TOKENIZER_CONFIG, {**tokens, **settings})
         write_json_atomic(new / "config.json", config_of(model, record.task, layout, sizes_of(weights)))
         write_weights(new / WEIGHTS, weights, {"format": "pt"})  # transformers 4 wants to be told
         (new / CARD).write_text(card(record, shape, sub_model, layout, speed), encoding="utf-8")
         write_json_atomic(new / HUGGING_FACE_META, record.to_json())
+
+
+def _check_blanks(directory: str | Path, tokenizer: Cutter) -> None:
+    """UserError for the one way to cut that transformers' own class of such a tokenizer does not have."""
+    if not isinstance(tokenizer, TextTokenizer) or tokenizer.kind != CUT_AGAIN:
+        return
+    if not tokenizer.state["model"][LONE_BLANKS]:
+        raise UserError(
+            f"`hugging_face` {directory}: the model was trained without tokens for blanks that stand alone, which"
+            f' transformers makes; leave it out, or finetune again with "{LONE_BLANKS}": true in tokenizer_config.json'
+        )

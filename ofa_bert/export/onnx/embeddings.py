@@ -42,7 +42,8 @@ class Embeddings:
         """Whether ONNX Runtime's one operator can express them: positions that count from 0, and token types."""
         types = f"{self.prefix}embeddings.token_type_embeddings.weight" in self.graph.weights
         family = family_of(self.model)
-        return types and not family.positions_after_padding and projection_of(self.model) is None
+        counted = family.positions_after_padding or family.first_position
+        return types and not counted and projection_of(self.model) is None
 
     def _fused(self, name: str) -> str:
         """[B, T, H] by ONNX Runtime's one operator."""
@@ -91,8 +92,10 @@ class Embeddings:
             counted = graph.node("Mul", graph.node("CumSum", ones, graph.integers(1)), ones)
             places = graph.node("Add", counted, graph.integers(backbone(self.model).pad_token_id))  # [B, T]
             return graph.node("Gather", table, places)  # [B, T, H]
-        length = graph.node("Shape", INPUTS[0], start=1, end=2)
-        return graph.node("Slice", table, graph.integers([0]), length, graph.integers([0]))  # [T, H]
+        end, first = graph.node("Shape", INPUTS[0], start=1, end=2), family_of(self.model).first_position
+        if first:
+            end = graph.node("Add", end, graph.integers([first]))
+        return graph.node("Slice", table, graph.integers([first]), end, graph.integers([0]))  # [T, H]
 
     def _types(self, name: str) -> str | None:
         """Embeddings of token_type_ids [B, T, H], with the row that all tokens share added to them."""

@@ -41,12 +41,16 @@ class Transformers:
     prefix: what the names of its classes begin with. heads: what they end with, after "For", of those whose classifier
     has the layers that ours has. refusal: why a model of this configuration, with such a head, is none that
     transformers could compute; None where it is one. more_config: what config.json says beyond every family's.
+    until: the last major version of transformers that has the family; None where the newest has it. tokenizer: the
+    class that cuts its texts where a tokenizer.json cannot say how.
     """
 
     prefix: str
     heads: tuple[str, ...] = (ONE_LABEL, TAGS, CONTEXTS, OPTIONS)
     refusal: Callable[[Config, str], str | None] = lambda config, head: None
     more_config: Callable[[Config], Mapping[str, object]] = lambda config: {}
+    until: str | None = None
+    tokenizer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,16 @@ class Family:
     # How ids become the states that enter the first layer.
     # Whether tokens have types. Where they have none, models are called and exported with both inputs all the same.
     token_types: bool = True
+    # PaddleNLP's forward masks another token than padding unless it is told what to mask.
+    told_what_to_mask: bool = False
+    # PaddleNLP's layers have four times the hidden size of FFN neurons, whatever intermediate_size says.
+    ffn_from_config: bool = False
     # The linear layer behind the embeddings' LayerNorm, in the encoder; models without it take no projection.
     projection: str | None = None
     # Positions count from after the padding token's id, and padding stays there.
     positions_after_padding: bool = False
+    # The position of the first token, whatever is padding.
+    first_position: int = 0
     # (table, row): every token adds the same row of a table among the embeddings; None when it does not.
     shared_row: Callable[[Config], tuple[str, int] | None] = lambda config: None
 
@@ -109,6 +119,8 @@ class Family:
     modules: Mapping[str, str] = field(default_factory=dict)
     # Where the layers stand in Hugging Face's encoder; module -> module inside of one, beyond those of every family.
     layers: str = "encoder.layer"
+    # What stands in Hugging Face's names alone, where the layers stand in the same place in both.
+    in_theirs: str | None = None
     layer_modules: Mapping[str, str] = field(default_factory=dict)
     # Beginnings of names beside "classifier." that stand outside of the encoder: the other parts of the head.
     outside: tuple[str, ...] = ()
@@ -128,6 +140,10 @@ class Family:
         """A config.json under PaddleNLP's names. A name that stands there already keeps its value."""
         names = {theirs: ours for theirs, ours in self.config_names.items() if ours not in config}
         return {names.get(name, name): value for name, value in config.items()}
+
+    def positions_for_tokens(self, positions: int, pad_token_id: int) -> int:
+        """How many of a table's positions tokens can have."""
+        return positions - (pad_token_id + 1 if self.positions_after_padding else self.first_position)
 
     def sizes_of(self, hidden: int) -> dict[str, int]:
         """What else a configuration of that hidden size must say."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 _MPNET = "whose layers share one table of a bias for each head and distance"
 _NEZHA = "whose attention adds distances to its keys and values"
-_ERNIE_M = "whose tokens are cut again behind sentencepiece"
 
 # By model_type, as Hugging Face and PaddleNLP write it.
-REFUSED = {"mpnet": _MPNET, "nezha": _NEZHA, "ernie_m": _ERNIE_M}
+REFUSED = {"mpnet": _MPNET, "nezha": _NEZHA}

@@ -12,6 +12,7 @@ from ofa_bert.models.families.distilbert import DISTILBERT
 from ofa_bert.models.families.electra import ELECTRA
 from ofa_bert.models.families.ernie import ERNIE
 from ofa_bert.models.families.ernie_gram import ERNIE_GRAM
+from ofa_bert.models.families.ernie_m import ERNIE_M
 from ofa_bert.models.families.paddlenlp import ModelClass, TokenizerClass
 from ofa_bert.models.families.ppminilm import PPMINILM
 from ofa_bert.models.families.roberta import ROBERTA
@@ -31,6 +32,7 @@ FAMILIES = {
         DISTILBERT,
         PPMINILM,
         ERNIE_GRAM,
+        ERNIE_M,
     )
 }
 MODEL_TYPES = tuple(FAMILIES)
@@ -59,8 +61,9 @@ def model_class(model_type: str, per_token: bool = False) -> ModelClass:
 
     It is called with (input_ids, token_type_ids) in a family without types too.
     """
+    family = family_named(model_type)
     found: ModelClass = getattr(_transformers(), _classifier(model_type, per_token))
-    return found if family_named(model_type).token_types else with_types(found)
+    return found if family.token_types else with_types(found, family.told_what_to_mask, family.ffn_from_config)
 
 
 def check_per_token(model_type: str) -> None:
