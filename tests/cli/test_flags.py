@@ -37,6 +37,7 @@ COMMANDS = {
     "prune": "training.students.jobs.PruneJob",
     "recipe": "recipes.jobs.RecipeJob",
     "search": "search.job.SearchJob",
+    "simulate": "load.job.SimulateJob",
     "supernet": "training.supernet.job.SupernetJob",
     "train_exits": "training.exits.jobs.ExitTrainingJob",
     "trtexec": "runtime.jobs.TrtexecJob",
