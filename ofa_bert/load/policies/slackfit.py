@@ -13,16 +13,20 @@ from ofa_bert.load.points import Point
 from ofa_bert.load.policies.base import SLIP, Decision, Request, Run
 from ofa_bert.load.policies.menu import Choice, Menu, first_of
 
-# Waiting for one more request is worth it where that makes the batch cheaper than two runs by this share.
+# A larger batch is worth something where it takes less time than two smaller ones by this share.
 _WORTH = 0.1
 
 
 class SlackFit:
-    """Earliest deadline first; the largest batch that meets every deadline in it, and of equal ones the best score."""
+    """Earliest deadline first; the largest batch that meets every deadline in it, and of equal ones the best score.
 
-    def __init__(self, points: Sequence[Point], waits: bool = True) -> None:
+    patience: the share of the time it could wait for one more request, at no cost in score, that it does wait. A quarter
+    brought all of the score that waiting brings in simulations of two and four workers, and few milliseconds.
+    """
+
+    def __init__(self, points: Sequence[Point], patience: float = 0.25) -> None:
         self.menu = Menu(points)
-        self.waits = waits
+        self.patience = patience
 
     def decide(self, now: float, queue: Sequence[Request], free_workers: int) -> Decision:
         rejected = self.menu.hopeless(now, queue)
@@ -32,7 +36,7 @@ class SlackFit:
         if not live:
             return Decision(rejected=rejected)
         run = self._by_priority(now, live, free_workers)
-        until = self._wait_until(run, live, free_workers) if self.waits else now
+        until = self._wait_until(run, live, free_workers)
         if until > now + SLIP:
             return Decision(wait_until=until, rejected=rejected)
         return Decision(run, rejected=rejected)
@@ -83,7 +87,7 @@ class SlackFit:
         head = live[0]
         bucket = self.menu.bucket(head)
         alike = list(self.menu.alike(live, bucket))
-        want = min(len(alike), -(-len(live) // free))
+        want = self._share(len(alike), len(live), bucket, head.deadline - now, free)
         choice = self._fit(want, bucket, head, now, free)
         taken = alike[: choice.batch]
         if free == 1 and len(alike) < len(live):
@@ -94,6 +98,15 @@ class SlackFit:
                 if again.batch > len(taken):
                     return self.menu.run(again, (taken + forced)[: again.batch])
         return self.menu.run(choice, taken)
+
+    def _share(self, alike: int, waiting: int, bucket: int, slack: float, free: int) -> int:
+        """How many one of the free workers takes: all, where that costs no score and saves time, else its part."""
+        part = min(alike, -(-waiting // free))
+        if part < alike and alike <= self.menu.most(0, bucket, slack):
+            table = self.menu.tables[0][bucket]
+            if table[alike] <= (1 - _WORTH) * (table[part] + table[alike - part]):
+                return alike
+        return part
 
     def _fit(self, want: int, bucket: int, head: Request, now: float, free: int) -> Choice:
         """Largest batch first, then leaving time for who comes next, then the best score; a batch of 0: none fits."""
@@ -133,4 +146,5 @@ class SlackFit:
         table = self.menu.tables[0][bucket]
         if size + 1 >= len(table) or table[size + 1] > (1 - _WORTH) * (table[size] + table[1]):
             return never
-        return run.requests[0].deadline - table[size + 1]
+        first = run.requests[0]
+        return first.arrival + self.patience * (first.deadline - table[size + 1] - first.arrival)
