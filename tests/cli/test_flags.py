@@ -38,6 +38,7 @@ COMMANDS = {
     "recipe": "recipes.jobs.RecipeJob",
     "report": "report.job.ReportJob",
     "search": "search.job.SearchJob",
+    "simulate": "load.job.SimulateJob",
     "supernet": "training.supernet.job.SupernetJob",
     "train_exits": "training.exits.jobs.ExitTrainingJob",
     "trtexec": "runtime.jobs.TrtexecJob",

@@ -12,6 +12,7 @@ import pytest
 import setuptools
 
 from helpers.handmade_bundle import make_bundle
+from helpers.loads import LADDER, as_json
 from helpers.paths import ROOT
 from helpers.run_directories import finetune
 from helpers.stated_models import state_supernet
@@ -58,6 +59,7 @@ LINES = {
     "recipe": "--teacher {tmp}/model --student {tmp}/model --output_dir {tmp}/recipe --device cpu " + DATA,
     "report": "{tmp}/run",
     "search": "--model {tmp}/model --max_params 1e6 --output_dir {tmp}/search --device cpu",
+    "simulate": "--points {tmp}/points.json --output_dir {tmp}/load --seconds 1",
     "trtexec": "--bundle {bundle} --precision fp32",
     "tune": "--model_name_or_path {tmp}/model --output_dir {tmp}/tune --device cpu " + DATA,
     "vocabulary": "--model_name_or_path {tmp}/model --texts {tmp}/texts.tsv --output {tmp}/tokens.txt",
@@ -76,6 +78,7 @@ NEED_NO_PADDLE = (
     "export_serving",
     "predict",
     "report",
+    "simulate",
     "trtexec",
 )
 # Runs every line of standard input, [command, words], where the packages of its arguments cannot be imported.
@@ -127,6 +130,7 @@ def places(tmp_path_factory):
     finetune(tmp / "run")
     (tmp / "texts.tsv").write_text("text\tlabel\n" + "a good film\t1\nbad\t0\n" * 4)
     (tmp / "numbers.tsv").write_text("text\tlabel\n" + "a good film\t1.5\nbad\t0.25\nvery dull\t0.5\n" * 4)
+    (tmp / "points.json").write_text(json.dumps(as_json(LADDER)))
     return {"tmp": str(tmp), "bundle": str(bundle), "f1": str(f1), "numbers": str(numbers)}
 
 
@@ -186,6 +190,7 @@ def test_a_runtime_install_runs_what_needs_no_paddle_and_says_what_else_is_wante
         "export_serving": {"onnx", "tritonclient"},
         "predict": set(),
         "report": set(),  # it says which pictures are missing
+        "simulate": {"matplotlib", "scipy", "seqeval", "sklearn"},
         "trtexec": set(),
     }
     assert all(wanted[name] & {"paddle", "paddlenlp", "optuna"} for name in set(LINES) - set(NEED_NO_PADDLE))
@@ -198,7 +203,7 @@ def test_a_single_package_that_is_missing(places, package):
     found = run_without([package], commands, places)
     wanting = {command for command, result in found.items() if check(command, *result, [package])}
     needs = {
-        "matplotlib": {"bench"},
+        "matplotlib": {"bench", "simulate"},
         "onnx": {"export_serving"},
         "onnxruntime": {"bench", "predict", "evaluate", "evaluate f1", "evaluate numbers"},
         "scipy": {"evaluate", "evaluate f1", "evaluate numbers"},  # scikit-learn needs it too

@@ -14,6 +14,7 @@ WITHOUT_PADDLE = (
     "engines",
     "exits",
     "files",
+    "load",
     "report",
     "runtime",
     "serving",

@@ -5,6 +5,13 @@ A new kind is one entry of KINDS in its file. test_complete.py sees that every f
 
 from __future__ import annotations
 
-from robustness import bundle_kinds, data_kinds, model_kinds, search_kinds, weight_kinds
+from robustness import bundle_kinds, data_kinds, load_kinds, model_kinds, search_kinds, weight_kinds
 
-KINDS = (*weight_kinds.KINDS, *bundle_kinds.KINDS, *data_kinds.KINDS, *search_kinds.KINDS, *model_kinds.KINDS)
+KINDS = (
+    *weight_kinds.KINDS,
+    *bundle_kinds.KINDS,
+    *data_kinds.KINDS,
+    *search_kinds.KINDS,
+    *model_kinds.KINDS,
+    *load_kinds.KINDS,
+)

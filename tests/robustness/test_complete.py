@@ -55,6 +55,8 @@ READERS: dict[str, tuple[str, ...] | str] = {
     "files/lock.py": ("lock",),
     "files/reading.py": "what the others read with",
     "files/weights.py": ("safetensors", "pdparams 2", "pdparams 4", "torch zip", "torch stream", "index"),
+    "load/points_file.py": ("points.json", "rows of bench"),
+    "load/trace_file.py": ("trace .csv",),
     "models/exits/heads.py": ("exits.safetensors",),
     "models/masked_lm.py": ("safetensors",),
     "models/model_type.py": ("config.json, as stated", "ofa_config.json, as stated"),

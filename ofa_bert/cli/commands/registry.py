@@ -39,6 +39,9 @@ COMMANDS = {
     "bench": Command(
         "latency, size, memory and score of bundles in every back end and precision, with tables and plots"
     ),
+    "simulate": Command(
+        "plan capacity: what share of a load is answered in time, from measured latencies, by each policy"
+    ),
     "evaluate": Command(
         "score a model, a sub-model of a supernet, or a bundle on labelled data, in all and label by label"
     ),
