@@ -20,7 +20,7 @@ _WORTH = 0.1
 class SlackFit:
     """Earliest deadline first; the largest batch that meets every deadline in it, and of equal ones the best score.
 
-    patience: the share of the time it could wait for one more request, at no cost in score, that it does wait. A quarter
+    patience: the share of the time it could wait for one more request, at no cost in score, that it does. A quarter
     brought all of the score that waiting brings in simulations of two and four workers, and few milliseconds.
     """
 
