@@ -1,7 +1,6 @@
 """Product and PyTorch twin side by side, each in a process of its own, at a tiny shape."""
 
 import json
-import os
 import sys
 
 import numpy as np
@@ -11,6 +10,7 @@ from helpers.bert_directory import tiny_directory, tiny_teacher
 from helpers.glue_layout import write_glue
 from helpers.models import WORDS
 from helpers.paths import ROOT
+from helpers.torch_python import torch_python
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
@@ -23,21 +23,10 @@ from twin.tables import verdict
 
 import export_model
 import run_glue
-from ofa_bert.errors import UserError
 from ofa_bert.submodels.elastic_record import ElasticRecord
 from ofa_bert.system import child_process
 
 PROGRAM = ROOT / "benchmarks" / "torch_twin.py"
-
-
-def torch_python():
-    """A Python with PyTorch: this one, or the one that OFA_BERT_TORCH_PYTHON names."""
-    python = os.environ.get("OFA_BERT_TORCH_PYTHON", sys.executable)
-    try:
-        prove.check_python(python, prove.NEEDS["follow"])
-    except UserError as error:
-        pytest.skip(f"{error}; OFA_BERT_TORCH_PYTHON names another")
-    return python
 
 
 CASES = {
