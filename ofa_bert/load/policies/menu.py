@@ -41,6 +41,7 @@ class Menu:
             ]
             for point in self.points
         ]
+        self.largest_batch = max(point.largest_batch for point in points)
         self.fastest = [min(table[bucket][1] for table in self.tables) for bucket in range(len(self.buckets))]
 
     def bucket(self, request: Request) -> int:

@@ -8,6 +8,7 @@ taken for so long that the next request must be late, similar lengths are batche
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from ofa_bert.load.points import Point
 from ofa_bert.load.policies.base import SLIP, Decision, Request, Run
@@ -20,8 +21,8 @@ _WORTH = 0.1
 class SlackFit:
     """Earliest deadline first; the largest batch that meets every deadline in it, and of equal ones the best score.
 
-    patience: the share of the time it could wait for one more request, at no cost in score, that it does wait. A quarter
-    brought all of the score that waiting brings in simulations of two and four workers, and few milliseconds.
+    patience: the share of the time it could wait for one more request, at no cost in score, that it does wait. In
+    simulations of two and four workers a quarter brought all of the score that waiting brings, for few milliseconds.
     """
 
     def __init__(self, points: Sequence[Point], patience: float = 0.25) -> None:
@@ -44,14 +45,16 @@ class SlackFit:
     def _by_priority(self, now: float, live: Sequence[Request], free: int) -> Run:
         """The run for all that wait, or, while it would make a higher priority late, for the higher ones alone."""
         levels = sorted({request.priority for request in live})
-        if len(levels) == 1:
-            return self._choose(now, live, free)
+        candidates = live
         for level in levels:
-            candidates = [request for request in live if request.priority >= level]
+            if level > levels[0]:
+                candidates = [request for request in candidates if request.priority >= level]
             run = self._choose(now, candidates, free)
-            taken = set(run.requests)
-            lowest = min(request.priority for request in taken)
-            higher = [request for request in candidates if request.priority > lowest and request not in taken]
+            lowest = min(request.priority for request in run.requests)
+            if lowest == levels[-1]:
+                break
+            taken = {request.identity for request in run.requests}
+            higher = [each for each in candidates if each.priority > lowest and each.identity not in taken]
             if self._answerable(now + run.milliseconds, higher):
                 break
         return run
@@ -60,7 +63,7 @@ class SlackFit:
         """Whether one worker that is free from now on answers all in time, with any points, batch after batch."""
         if not requests:
             return True
-        bucket = max(map(self.menu.bucket, requests))
+        bucket = self.menu.bucket(max(requests, key=lambda request: request.length))
         done = 0
         while done < len(requests):
             slack = requests[done].deadline - now
@@ -86,7 +89,7 @@ class SlackFit:
         """A run that begins with the most urgent request, which some point answers in time."""
         head = live[0]
         bucket = self.menu.bucket(head)
-        alike = list(self.menu.alike(live, bucket))
+        alike = list(islice(self.menu.alike(live, bucket), self.menu.largest_batch))
         want = self._share(len(alike), len(live), bucket, head.deadline - now, free)
         choice = self._fit(want, bucket, head, now, free)
         taken = alike[: choice.batch]
