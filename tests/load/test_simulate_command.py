@@ -139,6 +139,14 @@ def test_a_bad_point_is_one_line(tmp_path, capsys, change, said):
     assert said in refused(capsys, "--points", path, "--output_dir", str(tmp_path / "out"))
 
 
+@pytest.mark.parametrize("words", [(), ("--rate", "5"), ("--seconds", "0.5")])
+def test_a_trace_whose_requests_come_at_once_has_no_load(tmp_path, points, capsys, words):
+    (tmp_path / "t.csv").write_text("seconds\n3\n3\n" + "4\n" * ("--seconds" in words))
+    out = str(tmp_path / "out")
+    said = refused(capsys, "--points", points, "--output_dir", out, "--trace", str(tmp_path / "t.csv"), *words)
+    assert "t.csv: all requests come at once, which is no load; give their times" in said
+
+
 def test_a_trace_with_a_request_that_is_too_long(tmp_path, points, capsys):
     (tmp_path / "t.csv").write_text("seconds,length\n0,129\n")
     said = refused(capsys, "--points", points, "--output_dir", str(tmp_path), "--trace", str(tmp_path / "t.csv"))
