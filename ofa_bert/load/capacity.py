@@ -74,11 +74,16 @@ def _traces(settings: TraceSettings, longest: int) -> Iterator[Trace]:
             f"{settings.trace}: a request has length {trace.lengths.max()}, points are measured up to {longest}"
         )
     for own in settings.rate or (None,):
-        try:
-            scaled = trace if own is None else trace.at_rate(own)
-        except ValueError as error:
-            raise UserError(f"`rate`: {error}") from error
-        yield scaled if settings.seconds is None else scaled.until(settings.seconds)
+        limited = _limited(
+            trace if own is None or not np.isfinite(trace.rate) else trace.at_rate(own), settings.seconds
+        )
+        if not np.isfinite(trace.rate if own else limited.rate):
+            raise UserError(f"{settings.trace}: all requests come at once, which is no load; give their times")
+        yield limited
+
+
+def _limited(trace: Trace, seconds: float | None) -> Trace:
+    return trace if seconds is None else trace.until(seconds)
 
 
 def _drawn(settings: TraceSettings, rate: float, longest: int) -> Trace:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ofa_bert.data.table_files import SUFFIXES
+from ofa_bert.load.policies.registry import POLICIES
 from ofa_bert.load.traces import MOST_REQUESTS
 from ofa_bert.options import option, repeated, unused
 
@@ -65,9 +66,10 @@ class SimulateJob:
         "workers that answer side by side; each number is simulated", (2,), least=1, most=4096
     )
     policies: tuple[str, ...] = option(
-        "what decides: slackfit, accuracy_first, batch_first, fixed, fixed_shed; the last two also with a point's "
-        "name, as fixed:NAME, else they take the best score",
-        ("slackfit", "accuracy_first", "batch_first", "fixed_shed", "fixed"),
+        "what decides: "
+        + "; ".join(f"{name}, {kind.about}" for name, kind in POLICIES.items())
+        + ". The last two take the best score, or the point that is named, as in fixed:NAME",
+        tuple(POLICIES),
     )
     attainment: float = option(
         "the share in time that is wanted; for saying which load is carried", 0.99, above=0, most=1

@@ -9,6 +9,8 @@ from typing import TypedDict
 from ofa_bert.load.simulation import Outcome
 from ofa_bert.reporting import pyplot, table
 
+_LINES = ("-", "--", "-.", ":")
+
 
 class Row(TypedDict):
     """One simulation. rate: requests a second. Times in milliseconds; scores None when points have none."""
@@ -111,6 +113,7 @@ def load_plot(rows: Sequence[Row], path: Path) -> None:
         for number, policy in enumerate(policies):
             own = sorted(_of(rows, workers, policy), key=lambda row: row["rate"])
             style = {"color": f"C{number}", "marker": "o", "markersize": 4, "label": policy}
+            style |= {"linestyle": _LINES[number % len(_LINES)], "zorder": 3 - 0.1 * number}  # where curves coincide
             axes[0, column].plot([row["rate"] for row in own], [100 * row["attainment"] for row in own], **style)
             if scored:
                 there = [row for row in own if row["score_answered"] is not None]

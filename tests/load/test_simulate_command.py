@@ -34,17 +34,17 @@ def refused(capsys, *words):
 
 def test_every_load_policy_and_number_of_workers_is_a_row(tmp_path, points, capsys):
     found = simulated(
-        tmp_path, "--points", points, *SHORT, "--workers", "1", "2", "--policies", "slackfit", "fixed:half"
+        tmp_path, "--points", points, *SHORT, "--workers", "1", "2", "--policies", "slackfit", "fixed:full"
     )
     assert [(row["workers"], row["rate"], row["policy"]) for row in found["rows"]] == [
-        (workers, rate, policy) for workers in (1, 2) for rate in (50, 400) for policy in ("slackfit", "fixed:half")
+        (workers, rate, policy) for workers in (1, 2) for rate in (50, 400) for policy in ("slackfit", "fixed:full")
     ]
-    assert all(set(row["answered_by"]) == {"half"} for row in found["rows"] if row["policy"] == "fixed:half")
+    assert all(set(row["answered_by"]) == {"full"} for row in found["rows"] if row["policy"] == "fixed:full")
     assert found["settings"]["deadline_ms"] == 50
     told = capsys.readouterr().out
     assert told.startswith((tmp_path / "out" / "table.md").read_text("utf-8").strip())
     assert "2 workers, slackfit: 99.00% in time up to 400 requests/s" in told
-    assert "1 worker, fixed:half: 99.00% in time up to none of these loads" in told
+    assert "1 worker, fixed:full: 99.00% in time up to none of these loads" in told
     assert (tmp_path / "out" / "load.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -106,7 +106,7 @@ def test_a_trace_from_a_file_as_it_is_and_at_another_rate(tmp_path, points):
         ("--lengths 8 16 --length_counts 1", "--length_counts: needs a count for each of --lengths"),
         ("--rate 1e6 --seconds 60", "--rate, --seconds: more than 1000000 requests"),
         ("--rate 0.001 --seconds 1", "--rate 0.001: no request came in 1 seconds"),
-        ("--attainment 1.5", "--attainment 1.5: must be at most 1"),
+        ("--attainment 1.5", "--attainment 1.5: must be above 0 and at most 1"),
     ],
 )
 def test_nonsense_is_one_line(tmp_path, points, capsys, words, said):
@@ -137,6 +137,14 @@ GOOD = {"name": "a", "score": 1.0, "milliseconds": [{"batch": 1, "length": 8, "m
 def test_a_bad_point_is_one_line(tmp_path, capsys, change, said):
     path = written(tmp_path / "p.json", {"points": [{**GOOD, **change}, {**GOOD, "name": "b"}]})
     assert said in refused(capsys, "--points", path, "--output_dir", str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("words", [(), ("--rate", "5"), ("--seconds", "0.5")])
+def test_a_trace_whose_requests_come_at_once_has_no_load(tmp_path, points, capsys, words):
+    (tmp_path / "t.csv").write_text("seconds\n3\n3\n" + "4\n" * ("--seconds" in words))
+    out = str(tmp_path / "out")
+    said = refused(capsys, "--points", points, "--output_dir", out, "--trace", str(tmp_path / "t.csv"), *words)
+    assert "t.csv: all requests come at once, which is no load; give their times" in said
 
 
 def test_a_trace_with_a_request_that_is_too_long(tmp_path, points, capsys):

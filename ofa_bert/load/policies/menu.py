@@ -41,7 +41,16 @@ class Menu:
             ]
             for point in self.points
         ]
-        self.fastest = [min(table[bucket][1] for table in self.tables) for bucket in range(len(self.buckets))]
+        self.largest_batch = max(point.largest_batch for point in points)
+        # [buckets][batch]: by whichever point is fastest; ascending too
+        self.quickest = [
+            [
+                min(table[bucket][size] for table in self.tables if size < len(table[bucket]))
+                for size in range(self.largest_batch + 1)
+            ]
+            for bucket in range(len(self.buckets))
+        ]
+        self.fastest = [times[1] for times in self.quickest]
 
     def bucket(self, request: Request) -> int:
         """ValueError when it is longer than what was measured."""
