@@ -283,7 +283,7 @@ def arguments(value: object, defaults: bool = True) -> list[str]:
     standing = preset_values(type(value), values)
     for item, own in zip(options_of(type(value)), values.values(), strict=True):
         unsaid = not defaults and own == standing.get(item.name, item.default)
-        if own is None or own is False or own == () or unsaid:
+        if own is None or own is False or own in ((), []) or unsaid:
             continue
         words.append(f"--{item.name}")
         if own is not True:

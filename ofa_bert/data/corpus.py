@@ -127,7 +127,7 @@ class Corpus:
         parts = {"train": self.size, "held out from train": self.texts - self.size}
         return {
             "task": self.path.name,
-            "classes": [],
+            "labels": [],
             "parts": {name: {"rows": rows, "examples": rows, "holds": f"{rows} texts"} for name, rows in parts.items()},
         }
 

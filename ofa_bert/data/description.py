@@ -56,12 +56,12 @@ def facts(task: Task, parts: Mapping[str, Encoded | None], limit: int) -> dict[s
     whole = held["train"].whole
     return {
         "task": task.name,
-        "classes": list(task.labels),
+        "labels": list(task.labels),
         "parts": {
             name: {"rows": len(part), "examples": part.examples, "holds": described(task, part)}
             for name, part in held.items()
         },
-        **({} if whole is None else {"tokens": asdict(TokenLengths.of(whole, limit))}),
+        **({} if whole is None else {"lengths": asdict(TokenLengths.of(whole, limit))}),
     }
 
 

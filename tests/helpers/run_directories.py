@@ -26,10 +26,10 @@ CONFIG = {
     "width_mult_list": [1.0, 0.5],
 }
 DATA = {
-    "task": TASK.name, "classes": list(LABELS),
+    "task": TASK.name, "labels": list(LABELS),
     "parts": {"train": {"rows": 311, "examples": 311, "holds": f"311 rows: {LABELS[0]} 300, fine 11"},
               "dev": {"rows": 97, "examples": 97, "holds": "97 rows"}},
-    "tokens": {"rows": 311, "p50": 17, "p95": 41, "longest": 77, "cut": 3, "limit": 64},
+    "lengths": {"rows": 311, "p50": 17, "p95": 41, "longest": 77, "cut": 3, "limit": 64},
 }  # fmt: skip
 
 

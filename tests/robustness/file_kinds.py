@@ -5,7 +5,7 @@ A new kind is one entry of KINDS in its file. test_complete.py sees that every f
 
 from __future__ import annotations
 
-from robustness import bundle_kinds, data_kinds, load_kinds, model_kinds, search_kinds, weight_kinds
+from robustness import bundle_kinds, data_kinds, load_kinds, model_kinds, report_kinds, search_kinds, weight_kinds
 
 KINDS = (
     *weight_kinds.KINDS,
@@ -14,4 +14,5 @@ KINDS = (
     *search_kinds.KINDS,
     *model_kinds.KINDS,
     *load_kinds.KINDS,
+    *report_kinds.KINDS,
 )

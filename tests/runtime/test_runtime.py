@@ -297,8 +297,9 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "data": "encoding file_text tagging",
         "data.encoding": "batches encoded",
         "data.tagging": "answer_windows labels",
-        "data.tokenization": "families saving text_tokenizer tokenizer_json windows words",
-        "exits": "layout loop policy token_table",
+        "data.tokenization": "character_table families saving second_cut sentencepiece_model text_tokenizer"
+        " tokenizer_json windows words",
+        "exits": "kept_curve layout loop outputs policy promise sweep token_table",
         "exits.criteria": "base certainty entropy margin normalised patience registry",
         "files": "atomic fields pickle_machine pickles reading weights",
         "runtime.answering": "collecting grouped",
@@ -307,7 +308,8 @@ def test_the_runtime_needs_neither_paddle_nor_training_code(bundle):
         "runtime.backends": "base onnx_runtime openvino paddle_inference registry tensorrt tensorrt_engine",
         "submodels": "values",
         "system": "accelerator environment nvidia owner packages",
-        "tasks": "answer_metrics groups heads kinds label_text passages questions ranking_metrics task",
+        "tasks": "answer_metrics groups heads intervals kinds label_text metrics passages questions"
+        " ranking_metrics task",
         "tasks.kinds": "answers base choices classification multilabel ranking regression registry tokens",
     }
     names = {"errors", "numerics", "progress", "reporting", *allowed}

@@ -210,11 +210,11 @@ def test_a_training_leaves_its_log_its_page_and_what_viewers_read(tiny_bert_dir,
     results = json.loads((whole / "results.json").read_text())
     assert [named_scores(each["scores"]) for each in results["history"]] == [m.scores for m in found if m.scores]
     assert results["data"]["parts"]["train"]["rows"] == 320
-    assert results["data"]["classes"] == ["0", "1"]
-    assert results["data"]["tokens"]["limit"] == 16
+    assert results["data"]["labels"] == ["0", "1"]
+    assert results["data"]["lengths"]["limit"] == 16
     page = (whole / "report.html").read_text()
     assert "run_glue.py" in page or "finetune" in page
-    assert "2 classes: 0, 1." in page
+    assert "2 labels: 0, 1." in page
     assert page.count("<svg") == 3
     (told,) = (whole / "visualdl").iterdir()
 

@@ -10,7 +10,7 @@ from ofa_bert.report.run_files import RunFiles
 from ofa_bert.report.values import Cell, Section, Table, count
 from ofa_bert.reporting import one_line, shown
 
-_MOST_CLASSES = 60
+_MOST_LABELS = 60
 # The command of a run, by the word in its ofa_run.json.
 _COMMANDS = {
     "finetune": "finetune",
@@ -36,18 +36,18 @@ def data_section(run: RunFiles) -> Section | None:
         part = parts.inner(name)
         rows.append([name, count(part.whole("rows", 0)), count(part.whole("examples", 0)), part.text("holds")])
     found: list[Table | str] = [Table(["part", "rows", "examples", "what they hold"], rows)]
-    classes = data.texts("classes", default=())
-    if classes:
-        more = f" and {len(classes) - _MOST_CLASSES} more" if len(classes) > _MOST_CLASSES else ""
-        found.append(f"{len(classes)} classes: {', '.join(classes[:_MOST_CLASSES])}{more}.")
-    if "tokens" in data:
-        found.append(_tokens(data.inner("tokens")))
+    labels = data.texts("labels", default=())
+    if labels:
+        more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
+        found.append(f"{len(labels)} labels: {', '.join(labels[:_MOST_LABELS])}{more}.")
+    if "lengths" in data:
+        found.append(_lengths(data.inner("lengths")))
     return Section("Data", found)
 
 
-def _tokens(tokens: Fields) -> str:
+def _lengths(lengths: Fields) -> str:
     p50, p95, longest, cut, limit, rows = (
-        tokens.whole(name, 0) for name in ("p50", "p95", "longest", "cut", "limit", "rows")
+        lengths.whole(name, 0) for name in ("p50", "p95", "longest", "cut", "limit", "rows")
     )
     return (
         f"Tokens of a training text: half have up to {p50}, 95 % up to {p95}, the longest {longest}; texts are cut at"

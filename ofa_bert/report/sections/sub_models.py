@@ -36,7 +36,9 @@ def section(run: RunFiles) -> Section | None:
     note = f"GFLOPs are for one text of 128 tokens.{chosen}"
     parts: list[Table | Chart | str] = [table(rows, teacher, note), *pictures(rows, teacher, run.metric)]
     if not any(row.milliseconds for row in rows):
-        parts.append("No latency is known here: ofa-bert report --latency_table adds what a table predicts.")
+        parts.append(
+            "No latency is known here: a latency table of a device, given to `ofa-bert report`, adds what it predicts."
+        )
     return Section("Sub-models", parts)
 
 
