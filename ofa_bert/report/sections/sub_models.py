@@ -37,7 +37,7 @@ def section(run: RunFiles) -> Section | None:
     parts: list[Table | Chart | str] = [table(rows, teacher, note), *pictures(rows, teacher, run.metric)]
     if not any(row.milliseconds for row in rows):
         parts.append(
-            "No latency is known here: a latency table of a device, given to `ofa-bert report`, adds what it predicts."
+            "No latency is known here: a latency table of a device, given to ofa-bert report, adds what it predicts."
         )
     return Section("Sub-models", parts)
 
