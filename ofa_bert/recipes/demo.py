@@ -27,7 +27,7 @@ from ofa_bert.runtime.opening import open_model
 from ofa_bert.system import packages, timing
 from ofa_bert.system.provenance import versions
 from ofa_bert.training.finetune import finetune
-from ofa_bert.training.run_directory import RESULTS
+from ofa_bert.training.output_directory import RESULTS
 from ofa_bert.training.settings import FinetuneJob, LoopSettings, ModelSource, OptimizerSettings
 from ofa_bert.training.supernet.job import SupernetJob
 from ofa_bert.training.supernet.train import SupernetResults, train_supernet

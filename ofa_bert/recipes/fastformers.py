@@ -38,9 +38,10 @@ from ofa_bert.system import environment
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training import distributed
 from ofa_bert.training.finetune import finetune
+from ofa_bert.training.output_directory import RESULTS
 from ofa_bert.training.pretraining.job import PretrainJob
 from ofa_bert.training.pretraining.pretrain import pretrain
-from ofa_bert.training.run_directory import RESULTS, check_output_dir
+from ofa_bert.training.run_directory import check_output_dir
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.students.cut import fingerprint
 from ofa_bert.training.students.jobs import DistilJob, PairSource, PruneJob

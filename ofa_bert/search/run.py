@@ -34,7 +34,7 @@ from ofa_bert.search.winner import WinnerResults, affordable, export_job, finish
 from ofa_bert.system import environment
 from ofa_bert.system.accelerator import Device
 from ofa_bert.system.provenance import versions
-from ofa_bert.training.run_directory import RESULTS
+from ofa_bert.training.output_directory import RESULTS
 from ofa_bert.training.settings import LoopSettings, OptimizerSettings
 
 logger = logging.getLogger(__name__)

@@ -34,8 +34,7 @@ from ofa_bert.training.checkpoints import (
     restore_checkpoint,
     save_checkpoint,
 )
-from ofa_bert.training.output_directory import RESULTS as RESULTS
-from ofa_bert.training.output_directory import RUN, check_free, step_of
+from ofa_bert.training.output_directory import RESULTS, RUN, check_free, step_of
 
 logger = logging.getLogger(__name__)
 

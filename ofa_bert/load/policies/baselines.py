@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import islice
 
@@ -26,7 +27,7 @@ class Fixed:
         return Decision(self.menu.run(Choice(0, len(taken), table[len(taken)]), taken))
 
 
-class _Greedy:
+class _Greedy(ABC):
     """Turns away what no point answers in time; of the rest the most urgent decides."""
 
     def __init__(self, points: Sequence[Point]) -> None:
@@ -42,8 +43,9 @@ class _Greedy:
         choice = self._choose(len(alike), bucket, live[0].deadline - now)
         return Decision(self.menu.run(choice, alike[: choice.batch]), rejected=rejected)
 
+    @abstractmethod
     def _choose(self, waiting: int, bucket: int, slack: float) -> Choice:
-        raise NotImplementedError
+        """Which point answers how many of those that wait, all of about one length, within the slack."""
 
     def _choices(self, waiting: int, bucket: int, slack: float) -> list[Choice]:
         """Every point that answers one request in time, with its largest batch; best score first."""

@@ -34,7 +34,7 @@ from ofa_bert.submodels.counting import count_parameters
 from ofa_bert.submodels.uneven import UnevenSpace
 from ofa_bert.submodels.values import SubModelConfig
 from ofa_bert.system.provenance import versions
-from ofa_bert.training.run_directory import RESULTS
+from ofa_bert.training.output_directory import RESULTS
 from ofa_bert.training.supernet.layer_choice import layers_by_importance
 
 

@@ -21,7 +21,8 @@ from ofa_bert.tasks.metrics import as_text
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training.evaluation import score, stock_forward, warn_below_chance
 from ofa_bert.training.finetune import trained_record
-from ofa_bert.training.run_directory import RESULTS, check_output_dir
+from ofa_bert.training.output_directory import RESULTS
+from ofa_bert.training.run_directory import check_output_dir
 from ofa_bert.training.settings import LoopSettings, ModelSource
 from ofa_bert.training.setup import prepare
 from ofa_bert.training.students.cut import cut, fingerprint

@@ -34,7 +34,7 @@ from ofa_bert.system.provenance import versions
 from ofa_bert.tasks.task import Datasets
 from ofa_bert.training.evaluation import score, stock_forward
 from ofa_bert.training.finetune import finetune
-from ofa_bert.training.run_directory import RESULTS
+from ofa_bert.training.output_directory import RESULTS
 from ofa_bert.training.settings import FinetuneJob
 from ofa_bert.training.tuning.job import TuneJob
 
