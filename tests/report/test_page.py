@@ -18,6 +18,9 @@ from ofa_bert.bundle.latency_table import LatencyTable
 from ofa_bert.cli.page import leave_page
 from ofa_bert.report import page
 from ofa_bert.report.page import write_page
+from ofa_bert.report.run_files import RunFiles
+from ofa_bert.report.sections import curves
+from ofa_bert.reporting import pyplot
 
 VOID = {"meta", "br", "img"}
 
@@ -338,3 +341,12 @@ def test_a_picture_that_the_command_drew_is_in_the_page(tmp_path, kind, file):
     after, _ = write_page(directory)
     (image,) = Page(after.read_text(encoding="utf-8")).tags("img")
     assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == b"\x89PNG picture"
+
+
+@pytest.mark.parametrize(("kind", "axis"), [("finetune", "score"), ("supernet", "accuracy")])
+def test_the_axis_of_scores_says_score_where_several_metrics_are_drawn(tmp_path, kind, axis):
+    section = curves.section(RunFiles.read(KINDS[kind](tmp_path / kind)))
+    (chart,) = (part for part in section.parts if part.name == "scores")
+    drawn = pyplot().subplots(layout="constrained")[1]
+    chart.draw(drawn)
+    assert drawn.get_ylabel() == axis

@@ -45,9 +45,8 @@ def _scores(run: RunFiles) -> list[Chart]:
     if isinstance(teacher, dict) and "score" in teacher:
         level = (run.results.inner("teacher").number("score"), "teacher")
     title = "Score of each evaluation"
-    drawn = charts.lines(
-        "scores", title, series, (STEPS, run.metric), None if best is None else (best, "best/"), level
-    )  # fmt: skip
+    axis = "score" if len(series) > 1 and run.metric in series else run.metric  # metrics side by side, or one of many
+    drawn = charts.lines("scores", title, series, (STEPS, axis), None if best is None else (best, "best/"), level)
     note = f"{left_out} further lines are in log.jsonl." if left_out else ""
     return [Chart(drawn.name, drawn.title, drawn.draw, drawn.size, note)]
 
